@@ -1,0 +1,79 @@
+# Haywain: make, make check, make demo, make bench, make install. HACKING.md tells the rest.
+include config.mk
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+B        := build/$(FLAVOUR)
+VERSION  := $(shell cat VERSION)
+PLUGINS  := $(sort $(patsubst plugins/%/,%,$(dir $(wildcard plugins/*/*.c))))
+
+warnings := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wcast-align -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wold-style-definition
+ifeq ($(DEV),1)
+warnings += -Werror
+endif
+hardening := -fstack-protector-strong -fPIC -fvisibility=hidden
+sanitize_plain :=
+sanitize_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+sanitize_tsan  := -fsanitize=thread -fno-omit-frame-pointer
+sanitize := $(sanitize_$(FLAVOUR))
+
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+pkg_libs    = $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
+
+all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 \
+             -DHAYWAIN_VERSION='"$(VERSION)"' -DHAYWAIN_PLUGIN_DIR='"$(LIBDIR)/haywain/plugins"' \
+             -DHAYWAIN_DATA_DIR='"$(DATADIR)/haywain"' -DHAYWAIN_SYSCONF_DIR='"$(SYSCONFDIR)/haywain"' \
+             -Iinclude -Isrc $(pkg_cflags) $(CPPFLAGS) $(CFLAGS)
+all_ldflags = -Wl,-z,relro,-z,now -Wl,--as-needed $(sanitize) $(LDFLAGS)
+
+lib_sources  := $(filter-out src/main.c,$(wildcard src/*.c src/base/*.c src/field/*.c src/normalize/*.c src/queue/*.c \
+                src/upstream/*.c src/upstream/dialects/*.c src/admin/*.c))
+lib_objects  := $(lib_sources:%.c=$B/%.o)
+unit_tests   := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
+plugin_tests := $(patsubst %.c,$B/%,$(wildcard tests/plugin/*/test_*.c))
+plugin_files := $(PLUGINS:%=$B/plugins/%.so)
+
+all: $B/haywaind plugins
+plugins: $(plugin_files)
+
+$B/%.o: %.c $(MAKEFILE_LIST) VERSION
+	@mkdir -p $(@D)
+	$(CC) $(all_cflags) $(if $(filter plugins/%,$<),$(call plugin_cflags,$<)) -MMD -MP -c -o $@ $<
+
+$B/libhaywain.a: $(lib_objects)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$B/haywaind: $B/src/main.o $B/libhaywain.a
+	$(CC) $(all_ldflags) -pie -o $@ $^ $(pkg_libs) -ldl
+
+# A plugin is all the C files of its folder and the libraries of PKGS_name.
+plugin_of      = $(word 2,$(subst /, ,$1))
+plugin_cflags  = $(if $(PKGS_$(call plugin_of,$1)),$(shell $(PKG_CONFIG) --cflags $(PKGS_$(call plugin_of,$1))))
+plugin_libs    = $(if $(PKGS_$1),$(shell $(PKG_CONFIG) --libs $(PKGS_$1)))
+plugin_objects = $(patsubst %.c,$B/%.o,$(wildcard plugins/$1/*.c))
+define plugin_rule
+$B/plugins/$1.so: $(call plugin_objects,$1)
+	$$(CC) $$(all_ldflags) -shared -o $$@ $$^ $$(call plugin_libs,$1) -lm
+endef
+$(foreach plugin,$(PLUGINS),$(eval $(call plugin_rule,$(plugin))))
+
+# ---- tests: HACKING.md ----
+$B/tests/unit/%: $B/tests/unit/%.o $B/libhaywain.a
+	$(CC) $(all_ldflags) -o $@ $^ $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
+
+define plugin_test_rule
+$B/tests/plugin/$1/%: $B/tests/plugin/$1/%.o $B/tests/plugin/fake_host.o $(call plugin_objects,$1) $B/libhaywain.a
+	$$(CC) $$(all_ldflags) -o $$@ $$^ $$(call plugin_libs,$1) $$(pkg_libs) $$(shell $$(PKG_CONFIG) --libs cmocka)
+endef
+$(foreach plugin,$(PLUGINS),$(eval $(call plugin_test_rule,$(plugin))))
+
+tests: $(unit_tests) $(plugin_tests)
+
+clean:
+	rm -rf build
+
+-include $(shell find $B -name '*.d' 2>/dev/null)
+.PHONY: all plugins tests clean
+.SECONDARY:

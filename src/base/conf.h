@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration as data: a file is parsed by libconfig, then walked by tables of struct hay_option.
+ * Every mistake becomes one line "FILE:LINE: what is wrong, and what would be right". Main thread; no logging.
+ */
+#ifndef HAYWAIN_BASE_CONF_H
+#define HAYWAIN_BASE_CONF_H
+
+#include "base/pool.h"
+#include "base/util.h"
+#include <haywain/plugin.h>
+#include <libconfig.h>
+#include <stdbool.h>
+
+/* ---- messages ---- */
+
+struct conf_message {
+	struct conf_message *next;
+	bool warning;
+	unsigned line;	  /* 0: the file as a whole */
+	const char *file; /* as the user named it */
+	char text[];	  /* without file and line */
+};
+
+/* A list of messages, in the order they were found. */
+struct conf_messages {
+	struct conf_message *first, *last;
+	unsigned n_errors, n_warnings;
+};
+
+void conf_messages_done(struct conf_messages *messages);
+void conf_error(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)
+	_printf_(4, 5);
+void conf_warning(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)
+	_printf_(4, 5);
+
+/* ---- files ---- */
+
+struct conf_file;
+
+/*
+ * Read and parse one file. On mistakes messages hold them and -EBADMSG comes back; -errno where the file
+ * cannot be read (a message says so too). A syntax error is explained: trailing or missing comma, unclosed
+ * quote, unclosed bracket. Numbers that do not fit (32 bits without L, 64 with) are errors, found by a scan
+ * of the source, since libconfig wraps them silently.
+ */
+int conf_file_read(const char *path, struct conf_messages *messages, struct conf_file **ret);
+struct conf_file *conf_file_free(struct conf_file *file);
+DEFINE_CLEANUP(struct conf_file *, conf_file_free)
+config_setting_t *conf_file_root(struct conf_file *file);
+const char *conf_file_path(const struct conf_file *file);
+
+/* Where a setting stands, for messages. */
+const char *conf_setting_file(const config_setting_t *setting);
+unsigned conf_setting_line(const config_setting_t *setting);
+
+/* ---- walking ---- */
+
+/*
+ * A group as the walker sees it: one or more layers, the first that has a key wins. A device of a model is
+ * the device's own group over the model's.
+ */
+#define CONF_LAYERS 3
+struct conf_group {
+	const config_setting_t *layers[CONF_LAYERS];
+	unsigned n_layers;
+};
+struct conf_group conf_group_of(const config_setting_t *setting);
+/* The setting of that key in the first layer that has it; NULL. */
+config_setting_t *conf_group_get(const struct conf_group *group, const char *key);
+
+/*
+ * What may stand in a group: several tables, each filling a struct of its own, and keys which the caller reads
+ * itself (`others`, NULL-terminated). A key nobody knows is an error that offers the nearest known one.
+ */
+struct conf_part {
+	const struct hay_option *table; /* may be NULL */
+	void *into;			/* zeroed by the caller; strings are allocated from the pool */
+};
+
+/* Read a group into its parts. Returns the number of errors added to messages. `what` begins the sentence
+   of an error about the group itself: "device `boiler`". */
+unsigned conf_read_group(const struct conf_group *group, const char *what, const struct conf_part *parts,
+			 size_t n_parts, const char *const *others, struct pool *pool, struct conf_messages *messages);
+
+/* Defaults only, without any file: for tests and plugins' fake hosts. Aborts on a table that is wrong. */
+void conf_read_defaults(const struct hay_option *table, void *into, struct pool *pool);
+
+/* Set one key from text as the command line or a test has it. -ENOENT, -EINVAL, -ERANGE. */
+int conf_set_text(const struct hay_option *table, void *into, const char *key, const char *text, struct pool *pool);
+
+/* Report for a plugin's check functions: adds errors at the key's line, counts them. */
+struct conf_report {
+	struct hay_report report;
+	const struct conf_group *group;
+	const char *what;
+	struct conf_messages *messages;
+	unsigned n_errors;
+};
+void conf_report_init(struct conf_report *report, const struct conf_group *group, const char *what,
+		      struct conf_messages *messages);
+
+/* A 64-bit digest of what a group says, whatever its layout and comments: reload compares them. Layers are merged. */
+uint64_t conf_group_digest(const struct conf_group *group);
+
+bool conf_is_name(const char *text); /* [A-Za-z0-9_.-]{1,64} */
+
+/* The path of a secret: absolute as it is; relative in $CREDENTIALS_DIRECTORY if it is there, else beside `file`. */
+char *conf_secret_path(struct pool *pool, const char *file, const char *path);
+
+/* Read a secret, at most 64 KB, one trailing newline taken off; freed with conf_secret_free(), which wipes it. -errno. */
+int conf_secret_read(const char *path, char **ret, size_t *ret_size);
+void conf_secret_free(char *secret);
+
+#endif

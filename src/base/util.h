@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small things everyone uses. */
+#ifndef HAYWAIN_BASE_UTIL_H
+#define HAYWAIN_BASE_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define USEC_PER_MSEC ((uint64_t)1000)
+#define USEC_PER_SEC ((uint64_t)1000000)
+#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
+#define USEC_PER_HOUR (60 * USEC_PER_MINUTE)
+#define USEC_PER_DAY (24 * USEC_PER_HOUR)
+#define USEC_NEVER UINT64_MAX
+
+#define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* _cleanup_(x_freep) struct x *x = NULL; with DEFINE_CLEANUP(struct x *, x_free) */
+#define _cleanup_(fn) __attribute__((cleanup(fn)))
+#define _unused_ __attribute__((unused))
+#define _printf_(format_at, first) __attribute__((format(printf, format_at, first)))
+#define DEFINE_CLEANUP(type, fn)                                                                                       \
+	static inline void fn##p(type *object)                                                                         \
+	{                                                                                                              \
+		if (*object)                                                                                           \
+			fn(*object);                                                                                   \
+	}
+
+static inline void cleanup_free(void *pointer)
+{
+	free(*(void **)pointer);
+}
+#define _cleanup_free_ _cleanup_(cleanup_free)
+
+static inline void cleanup_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+#define _cleanup_close_ _cleanup_(cleanup_close)
+
+#endif

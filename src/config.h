@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole configuration: haywain.conf and the conf.d beside it, read, checked and laid out for the stages.
+ * Each link, device and uplink owns its piece, so that reload can keep the one and replace the other.
+ */
+#ifndef HAYWAIN_CONFIG_H
+#define HAYWAIN_CONFIG_H
+
+#include "field/field_conf.h"
+#include "queue/queue.h"
+#include "upstream/uplink.h"
+
+struct gateway_conf {
+	const char *id;
+	int log_level; /* enum hay_log_level */
+	int clock;     /* enum config_clock */
+};
+enum config_clock { CONFIG_CLOCK_NTP, CONFIG_CLOCK_TRUST };
+
+/* Something the file names but that could not be used: at reload its last good form stays. */
+struct config_bad {
+	enum { CONFIG_BAD_LINK, CONFIG_BAD_DEVICE, CONFIG_BAD_FILE } kind;
+	const char *name; /* of the link or device, or the path of the file */
+};
+
+struct config {
+	struct pool *pool;
+	struct gateway_conf gateway;
+	struct queue_conf queue;
+	const char *api_socket; /* "": off */
+	uint64_t self_every_us; /* 0: off */
+
+	/* Whoever uses one takes it and leaves NULL. */
+	struct uplink_conf **uplinks;
+	size_t n_uplinks;
+	struct link_conf **links;
+	size_t n_links;
+	struct device_conf **devices; /* in the order of the files; only enabled ones */
+	size_t n_devices;
+
+	struct config_bad *bad;
+	size_t n_bad;
+};
+
+struct plugin_set;
+
+/*
+ * Read path and path's conf.d. plugins: loads what links name (see field/plugin_load.h). Mistakes in links and
+ * devices and in files of conf.d are told in messages and left out of *ret; -EBADMSG where the main file does not
+ * parse or gateway, queue, uplinks, api or self are wrong: then nothing comes back.
+ */
+int config_read(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);
+struct config *config_free(struct config *config);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Links, devices and points as configured: read by the tables of the house and of the link's plugin. */
+#ifndef HAYWAIN_FIELD_CONF_H
+#define HAYWAIN_FIELD_CONF_H
+
+#include "base/conf.h"
+#include "queue/series.h"
+#include <haywain/plugin.h>
+
+struct plugin; /* a loaded one: field/plugin_load.h */
+struct plugin_set;
+
+struct link_conf {
+	struct pool *pool; /* owns everything below */
+	uint64_t digest;
+	const char *file; /* where it stands */
+	unsigned line;
+
+	const char *name;
+	const struct plugin *plugin;
+	void *conf; /* of plugin's link_options */
+};
+
+struct report_conf {
+	bool set;
+	double deadband;		  /* NaN: none */
+	bool percent;			  /* deadband is a share of the last reported value, in percent */
+	uint64_t at_most_us, at_least_us; /* 0: none */
+};
+
+struct point_conf {
+	struct hay_point point; /* name, type, unit, conf …: what the plugin sees */
+	int decimals;		/* -1: as they come */
+	double min, max;	/* NaN: none */
+	struct report_conf report;
+};
+
+struct device_conf {
+	struct pool *pool; /* owns everything below */
+	uint64_t digest;
+	const char *file;
+	unsigned line;
+
+	const char *name, *link;
+	const char *model; /* or NULL */
+	uint64_t every_us;
+	struct report_conf report; /* for points that the plugin adds */
+	struct tag *tags;	   /* sorted by name */
+	size_t n_tags;
+	struct point_conf *points; /* only enabled ones */
+	size_t n_points;
+	void *conf; /* of the plugin's device_options */
+};
+
+struct link_conf *link_conf_free(struct link_conf *conf);
+struct device_conf *device_conf_free(struct device_conf *conf);
+
+/* Read one group of `links`. NULL: mistakes, which messages hold. Loads the plugin it names. */
+struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_set *plugins,
+				 struct conf_messages *messages);
+
+/* Read one group of `devices`, with its model. link: the one it names. *ret_enabled false: switched off, and NULL
+   comes back without a mistake. */
+struct device_conf *device_conf_read(const config_setting_t *setting, const struct link_conf *link,
+				     struct conf_messages *messages, bool *ret_enabled);
+
+/* Where models are looked for, in this order; tests set their own. NULL-terminated. */
+void device_conf_set_model_dirs(const char *const *dirs);
+
+#endif

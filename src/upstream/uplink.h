@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An uplink: one thread that takes samples from the queue, sends them to one MQTT broker, and acknowledges
+ * them in the queue when the broker has.
+ */
+#ifndef HAYWAIN_UPSTREAM_UPLINK_H
+#define HAYWAIN_UPSTREAM_UPLINK_H
+
+#include "base/conf.h"
+#include "queue/queue.h"
+#include <stdbool.h>
+
+struct uplink_tls_conf {
+	const char *ca_file;		  /* NULL: the system's */
+	const char *cert_file, *key_file; /* secrets' paths, or NULL */
+	const char *alpn;
+};
+
+struct uplink_conf {
+	struct pool *pool; /* owns everything below */
+	uint64_t digest;   /* of what the file says: reload compares */
+
+	const char *name;
+	const char *url; /* as written */
+	const char *host;
+	uint16_t port;
+	bool tls_on;
+	int64_t version; /* 5 or 311 */
+	const char *client_id;
+	const char *username, *password_file;
+	struct uplink_tls_conf tls;
+	uint64_t keepalive_us, connect_timeout_us, clock_wait_us;
+	int64_t qos, inflight, batch;
+	uint64_t batch_wait_us;
+	double replay_rate; /* samples a second; 0: no limit */
+	const char *format, *prefix, *topic;
+	void *dialect_conf;
+};
+struct uplink_conf *uplink_conf_free(struct uplink_conf *conf);
+
+/* Read one group of `uplinks`. gateway_id fills client_id. NULL: mistakes, which messages hold. */
+struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char *gateway_id,
+				     struct conf_messages *messages);
+
+struct uplink;
+
+/* Takes conf in any case. Opens its reader and starts the thread. gateway_id and version are copied. Main thread, as all below. */
+int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
+	       struct series_set *series, struct uplink **ret);
+
+/* Ask it to leave: `online: false` is published and waited for, at most 1 s. Returns at once; uplink_fd() becomes readable. */
+void uplink_stop(struct uplink *uplink);
+bool uplink_stopped(const struct uplink *uplink);
+int uplink_fd(const struct uplink *uplink); /* eventfd: its thread has ended */
+/* Joins the thread: call when it has stopped. NULL is fine. A thread that hangs in a look-up is left to _exit. */
+struct uplink *uplink_free(struct uplink *uplink);
+
+const struct uplink_conf *uplink_get_conf(const struct uplink *uplink);
+
+/* The latest word on a device: sent when connected, and anew at every connect. Takes no reference of the caller's. */
+void uplink_device(struct uplink *uplink, struct device_card *card);
+void uplink_device_removed(struct uplink *uplink, const char *device);
+/* For the topic `event`; kept until the next connect, the last 32. fields: see dialect_event. Any thread. */
+void uplink_event(struct uplink *uplink, const char *name, const char *fields);
+
+enum uplink_state {
+	UPLINK_WAITS_FOR_CLOCK,
+	UPLINK_CONNECTING, /* resolving, connecting, shaking hands */
+	UPLINK_CONNECTED,
+	UPLINK_REFUSED, /* connected before, but the broker turns our messages down by its own state */
+	UPLINK_DOWN,	/* waiting for the next try */
+	UPLINK_STOPPED,
+};
+const char *uplink_state_word(enum uplink_state state);
+
+struct uplink_status {
+	enum uplink_state state;
+	uint64_t since_us;  /* monotonic */
+	char reason[192];   /* not connected: why, and when the next try is */
+	uint64_t delivered; /* samples acknowledged, since the start */
+	uint64_t messages;  /* published, since the start */
+	uint64_t connects;
+	uint64_t inflight; /* messages */
+	uint64_t backlog;  /* samples not acknowledged */
+	uint64_t rtt_us;   /* publish to acknowledgement, smoothed */
+};
+void uplink_get_status(struct uplink *uplink, struct uplink_status *ret);
+
+/* µs since the thread last went round its loop; 0 while it is inside resolve or connect. For the watchdog. */
+uint64_t uplink_stuck_us(const struct uplink *uplink);
+
+#endif
