@@ -49,7 +49,7 @@ struct plugin_set;
  * devices and in files of conf.d are told in messages and left out of *ret; -EBADMSG where the main file does not
  * parse or gateway, queue, uplinks, api or self are wrong: then nothing comes back.
  */
-int config_read(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);
+int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);
 struct config *config_free(struct config *config);
 
 #endif

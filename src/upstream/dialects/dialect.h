@@ -7,6 +7,7 @@
 #define HAYWAIN_UPSTREAM_DIALECT_H
 
 #include "base/buf.h"
+#include "base/pool.h"
 #include "queue/sample.h"
 #include "queue/series.h"
 #include <haywain/plugin.h>
