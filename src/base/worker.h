@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include <haywain/plugin.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
@@ -26,7 +27,6 @@ void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane l
 bool worker_busy(const struct worker *worker); /* submitted and not yet handed back */
 
 /* Start a thread with all signals blocked, a small stack and a name; the daemon's only way to do so. -errno. */
-#include <pthread.h>
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *userdata);
 
 #endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/worker.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+struct list {
+	struct hay_work *first, *last;
+};
+
+struct worker {
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct list lanes[2], finished; /* under mutex */
+	bool stop;			/* under mutex */
+	bool handing_back;		/* under mutex: the eventfd was written and not yet read */
+	int fd;
+	sd_event_source *source;
+	void (*done)(struct hay_work *work, void *userdata);
+	void *userdata;
+	unsigned outstanding; /* loop's thread only */
+};
+
+static void push(struct list *list, struct hay_work *work)
+{
+	work->next = NULL;
+	if (list->last)
+		list->last->next = work;
+	else
+		list->first = work;
+	list->last = work;
+}
+
+static struct hay_work *pop(struct list *list)
+{
+	struct hay_work *work = list->first;
+
+	if (work) {
+		list->first = work->next;
+		if (!list->first)
+			list->last = NULL;
+	}
+	return work;
+}
+
+int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *userdata)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	char short_name[16];
+
+	pthread_attr_init(&attributes);
+	/* Sanitizers need room of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES * 8);
+#else
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+#endif
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int r = pthread_create(ret, &attributes, fn, userdata);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r != 0)
+		return -r;
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	pthread_setname_np(*ret, short_name);
+	return 0;
+}
+
+static void *work_on(void *userdata)
+{
+	struct worker *worker = userdata;
+
+	pthread_mutex_lock(&worker->mutex);
+	for (;;) {
+		struct hay_work *work = pop(&worker->lanes[HAY_LANE_COMMAND]);
+
+		if (!work)
+			work = pop(&worker->lanes[HAY_LANE_POLL]);
+		if (!work) {
+			if (worker->stop)
+				break;
+			pthread_cond_wait(&worker->wake, &worker->mutex);
+			continue;
+		}
+		pthread_mutex_unlock(&worker->mutex);
+		work->run(work);
+		pthread_mutex_lock(&worker->mutex);
+		push(&worker->finished, work);
+		if (!worker->handing_back) {
+			worker->handing_back = true;
+			eventfd_write(worker->fd, 1);
+		}
+	}
+	pthread_mutex_unlock(&worker->mutex);
+	return NULL;
+}
+
+static int hand_back(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
+{
+	struct worker *worker = userdata;
+	eventfd_t count;
+	struct hay_work *next;
+
+	eventfd_read(fd, &count);
+	pthread_mutex_lock(&worker->mutex);
+	worker->handing_back = false;
+	struct list finished = worker->finished;
+	worker->finished = (struct list){0};
+	pthread_mutex_unlock(&worker->mutex);
+
+	for (struct hay_work *work = finished.first; work; work = next) {
+		next = work->next; /* done() may submit it again */
+		worker->outstanding--;
+		worker->done(work, worker->userdata);
+	}
+	return 0;
+}
+
+int worker_new(sd_event *event, const char *name, void (*done)(struct hay_work *work, void *userdata), void *userdata,
+	       struct worker **ret)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return -ENOMEM;
+	pthread_mutex_init(&worker->mutex, NULL);
+	pthread_cond_init(&worker->wake, NULL);
+	worker->done = done;
+	worker->userdata = userdata;
+	worker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = worker->fd < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = sd_event_add_io(event, &worker->source, worker->fd, EPOLLIN, hand_back, worker);
+	if (r >= 0)
+		r = thread_start(&worker->thread, name, work_on, worker);
+	if (r < 0) {
+		sd_event_source_disable_unref(worker->source);
+		if (worker->fd >= 0)
+			close(worker->fd);
+		free(worker);
+		return r;
+	}
+	*ret = worker;
+	return 0;
+}
+
+struct worker *worker_free(struct worker *worker)
+{
+	if (!worker)
+		return NULL;
+	pthread_mutex_lock(&worker->mutex);
+	worker->stop = true;
+	pthread_cond_signal(&worker->wake);
+	pthread_mutex_unlock(&worker->mutex);
+	pthread_join(worker->thread, NULL);
+	sd_event_source_disable_unref(worker->source);
+	close(worker->fd);
+	pthread_cond_destroy(&worker->wake);
+	pthread_mutex_destroy(&worker->mutex);
+	free(worker);
+	return NULL;
+}
+
+void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane lane)
+{
+	worker->outstanding++;
+	pthread_mutex_lock(&worker->mutex);
+	push(&worker->lanes[lane], work);
+	pthread_cond_signal(&worker->wake);
+	pthread_mutex_unlock(&worker->mutex);
+}
+
+bool worker_busy(const struct worker *worker)
+{
+	return worker->outstanding > 0;
+}
