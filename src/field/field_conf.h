@@ -4,6 +4,7 @@
 #define HAYWAIN_FIELD_CONF_H
 
 #include "base/conf.h"
+#include "normalize/rules.h"
 #include "queue/series.h"
 #include <haywain/plugin.h>
 
@@ -19,13 +20,6 @@ struct link_conf {
 	const char *name;
 	const struct plugin *plugin;
 	void *conf; /* of plugin's link_options */
-};
-
-struct report_conf {
-	bool set;
-	double deadband;		  /* NaN: none */
-	bool percent;			  /* deadband is a share of the last reported value, in percent */
-	uint64_t at_most_us, at_least_us; /* 0: none */
 };
 
 struct point_conf {

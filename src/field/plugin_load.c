@@ -4,6 +4,7 @@
 #include "base/util.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct plugin_set {

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done to one value on its way up: scale, offset, decimals, range; and when it is worth reporting. Pure. */
+#ifndef HAYWAIN_NORMALIZE_RULES_H
+#define HAYWAIN_NORMALIZE_RULES_H
+
+#include <haywain/reading.h>
+
+struct report_conf {
+	bool set;
+	double deadband;		  /* NaN: none */
+	bool percent;			  /* deadband is a share of the last reported value, in percent */
+	uint64_t at_most_us, at_least_us; /* 0: none */
+};
+
+struct point_rules {
+	double scale, offset; /* 1, 0: as it is */
+	int decimals;	      /* -1: as they come */
+	double min, max;      /* NaN: none */
+	struct report_conf report;
+};
+
+/* The type of a value of raw type `raw` after scaling. */
+enum hay_type rules_type(const struct point_rules *rules, enum hay_type raw);
+
+/* Scale, round, check. In place; a reading that cannot be kept becomes bad with its reason. */
+void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_reading *reading);
+
+/* The raw value that a command's value stands for; -ERANGE: outside min and max or the raw type. */
+int rules_invert(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
+		 struct hay_value *ret);
+
+#endif
