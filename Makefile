@@ -16,6 +16,7 @@ hardening := -fstack-protector-strong -fPIC -fvisibility=hidden
 sanitize_plain :=
 sanitize_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize_tsan  := -fsanitize=thread -fno-omit-frame-pointer
+sanitize_fuzz  := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 sanitize := $(sanitize_$(FLAVOUR))
 
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
@@ -71,9 +72,79 @@ $(foreach plugin,$(PLUGINS),$(eval $(call plugin_test_rule,$(plugin))))
 
 tests: $(unit_tests) $(plugin_tests)
 
+# A fuzz target is tests/fuzz/fuzz_NAME.c, or tests/fuzz/PLUGIN/fuzz_NAME.c for a plugin's decoders. FLAVOUR=fuzz
+# (with clang) makes fuzzers of them; any other flavour makes programs that replay the inputs they are given.
+fuzz_targets := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*/fuzz_*.c))
+fuzz_main    := $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer,$B/tests/fuzz/replay.o)
+fuzz-targets: $(fuzz_targets)
+
+.SECONDEXPANSION:
+$B/tests/fuzz/%: $B/tests/fuzz/%.o $$(filter-out -%,$$(fuzz_main)) \
+		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
+	$(CC) $(all_ldflags) $(filter -%,$(fuzz_main)) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
+
+# ---- the programs of the bench: tests/bench/run.py ----
+bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
+bench-programs: $(bench_programs)
+$B/tests/bench/%: $B/tests/bench/%.o
+	$(CC) $(all_ldflags) -o $@ $^ $(shell $(PKG_CONFIG) --libs libmodbus libmosquitto) -pthread
+
+# ---- for people ----
+PYTHON       ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+sources       = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] include/haywain/*.h plugins/*/*.[ch] \
+                tests/*/*.[ch] tests/*/*/*.[ch])
+
+check:
+	@tests/deps check
+	@$(PYTHON) tests/run
+
+demo:
+	@tests/deps demo
+	@$(MAKE) --no-print-directory -s all
+	@HAYWAIN_BUILD=$B $(PYTHON) demo/run.py
+
+bench:
+	@tests/deps bench
+	@$(MAKE) --no-print-directory -s all bench-programs
+	@HAYWAIN_BUILD=$B $(PYTHON) tests/bench/run.py $(if $(QUICK),--quick)
+
+fuzz:
+	@tests/deps static
+	@tests/fuzz/run $(FUZZ_SECONDS)
+
+tidy:
+	@tests/deps static
+	@printf '%s\n' $(filter %.c,$(sources)) | xargs -P "$$(nproc)" -n 4 sh -c \
+		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(tidy_defines) 2>/dev/null' tidy
+tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIR=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
+               -DHAYWAIN_SYSCONF_DIR=\"/\"
+
+format:
+	@clang-format -i $(sources)
+format-check:
+	@clang-format --dry-run --Werror $(sources)
+check-layers:
+	@tests/layers
+
+# ---- installing: DESTDIR and the names of config.mk ----
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/haywain/plugins $(DESTDIR)$(INCLUDEDIR)/haywain
+	install -m 755 $B/haywaind $(DESTDIR)$(SBINDIR)/
+	install -m 644 $(plugin_files) $(DESTDIR)$(LIBDIR)/haywain/plugins/
+	install -m 644 include/haywain/*.h $(DESTDIR)$(INCLUDEDIR)/haywain/
+	$(call install_files,$(wildcard models/*.conf),$(DATADIR)/haywain/models)
+	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
+	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
+	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),$(DATADIR)/doc/haywain)
+	$(call install_files,$(wildcard etc/haywain.conf),$(DATADIR)/doc/haywain/examples)
+	$(call install_files,$(wildcard systemd/*.service),$(UNITDIR))
+# files, folder
+install_files = $(if $1,install -d $(DESTDIR)$2 && install -m 644 $1 $(DESTDIR)$2/)
+
 clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests clean
+.PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers install clean
 .SECONDARY:
