@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "field/device.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "field/field_private.h"
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define FAILURES_TO_OFFLINE 2
+#define ADDED_POINTS_MAX 1024
+#define SLACK_US USEC_PER_MSEC /* a period that is due this soon joins the round */
+
+static void about(const struct device *device, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+static void about(const struct device *device, enum hay_log_level level, const char *format, ...)
+{
+	struct log_subject subject = {.device = device->conf->name, .link = device->conf->link};
+	va_list args;
+
+	va_start(args, format);
+	log_about_v(&subject, level, format, args);
+	va_end(args);
+}
+
+static int by_period(const void *a, const void *b)
+{
+	const struct device_period *left = a, *right = b;
+
+	return (left->every_us > right->every_us) - (left->every_us < right->every_us);
+}
+
+static int add_to_period(struct device *device, uint64_t every_us, uint32_t point)
+{
+	struct device_period *period = NULL;
+
+	for (size_t i = 0; i < device->n_periods && !period; i++)
+		if (device->periods[i].every_us == every_us)
+			period = &device->periods[i];
+	if (!period) {
+		struct device_period *periods =
+			reallocarray(device->periods, device->n_periods + 1, sizeof(*device->periods));
+
+		if (!periods)
+			return -ENOMEM;
+		device->periods = periods;
+		period = &periods[device->n_periods++];
+		*period = (struct device_period){.every_us = every_us};
+	}
+	uint32_t *points = reallocarray(period->points, period->n_points + 1, sizeof(*points));
+
+	if (!points)
+		return -ENOMEM;
+	period->points = points;
+	points[period->n_points++] = point;
+	return 0;
+}
+
+static int add_configured_points(struct device *device)
+{
+	struct device_conf *conf = device->conf;
+
+	device->points = calloc(MAX(conf->n_points, (size_t)1), sizeof(struct hay_point *));
+	device->round = calloc(MAX(conf->n_points, (size_t)1), sizeof(*device->round));
+	if (!device->points || !device->round)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->n_points; i++) {
+		const struct point_conf *point = &conf->points[i];
+		struct point_rules rules = {.scale = point->point.scale,
+					    .offset = point->point.offset,
+					    .decimals = point->decimals,
+					    .min = point->min,
+					    .max = point->max,
+					    .report = point->report};
+		int r = normal_device_add_point(device->normal, point->point.name, point->point.unit, point->point.type,
+						&rules);
+
+		if (r == 0)
+			r = add_to_period(device, point->point.every_us, (uint32_t)i);
+		if (r < 0)
+			return r;
+		device->points[i] = &point->point;
+	}
+	qsort(device->periods, device->n_periods, sizeof(*device->periods), by_period);
+	device->hay.points = device->points;
+	device->hay.n_points = (uint32_t)conf->n_points;
+	return 0;
+}
+
+int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct device **ret)
+{
+	struct device *device = calloc(1, sizeof(*device));
+	int r = device ? 0 : -ENOMEM;
+
+	if (!device) {
+		device_conf_free(conf);
+		return r;
+	}
+	device->link = link;
+	device->conf = conf;
+	device->hay = (struct hay_device){
+		.link = &link->hay, .name = conf->name, .conf = conf->conf, .every_us = conf->every_us};
+	device->since_us = clock_now();
+
+	const struct series_device *series =
+		series_device_intern(link->field->series, conf->name, conf->link, conf->tags, conf->n_tags);
+
+	r = series ? normal_device_new(link->field->normalize, series, &device->normal) : -ENOMEM;
+	if (r == 0)
+		r = add_configured_points(device);
+	if (r == 0 && link->plugin->start)
+		r = link->plugin->start(&device->hay);
+	if (r < 0) {
+		device_free(device);
+		return r;
+	}
+	device->started = true;
+	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us;
+
+	device->origin_us = clock_now() + schedule_stagger(fastest, n);
+	for (size_t i = 0; i < device->n_periods; i++)
+		device->periods[i].next_us = device->origin_us;
+	*ret = device;
+	return 0;
+}
+
+struct device *device_free(struct device *device)
+{
+	if (!device)
+		return NULL;
+	schedule_remove(device->link->field->schedule, &device->due);
+	normal_device_free(device->normal);
+	for (size_t i = 0; i < device->n_periods; i++)
+		free(device->periods[i].points);
+	free(device->periods);
+	free(device->points);
+	free(device->round);
+	free(device->reason);
+	pool_free(device->added);
+	device_conf_free(device->conf);
+	free(device);
+	return NULL;
+}
+
+int device_add_point(struct device *device, const char *name, enum hay_type type, const char *unit, uint32_t *ret_point)
+{
+	uint32_t n = device->hay.n_points;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(device->points[i]->name, name) == 0) {
+			if (device->points[i]->type != type)
+				return -EEXIST;
+			*ret_point = i;
+			return 0;
+		}
+	if (n >= device->conf->n_points + ADDED_POINTS_MAX)
+		return -ENOSPC;
+	if (!device->added)
+		device->added = pool_new();
+
+	struct hay_point *point = device->added ? pool_alloc(device->added, sizeof(*point)) : NULL;
+	const struct hay_point **points = reallocarray(device->points, n + 1, sizeof(*points));
+
+	if (points)
+		device->points = points;
+	if (!point || !points)
+		return -ENOMEM;
+	*point = (struct hay_point){.name = pool_strdup(device->added, name),
+				    .unit = unit ? pool_strdup(device->added, unit) : NULL,
+				    .type = type,
+				    .type_name = type_name(type),
+				    .every_us = device->conf->every_us,
+				    .scale = 1};
+
+	struct point_rules rules = {.scale = 1, .decimals = -1, .min = NAN, .max = NAN, .report = device->conf->report};
+
+	if (!point->name || normal_device_add_point(device->normal, name, unit, type, &rules) < 0)
+		return -ENOMEM;
+	points[n] = point;
+	device->hay.points = points;
+	device->hay.n_points = n + 1;
+	*ret_point = n;
+	device_tell_card(device);
+	return 0;
+}
+
+/* ---- rounds ---- */
+
+static int ascending(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Which points are due, and when their periods are due again. An absent device is asked for everything: the
+   first time-out ends the round anyway, and the first answer brings all values. */
+static size_t take_due(struct device *device, uint64_t now, const uint32_t **ret_due)
+{
+	bool all = device->state == DEVICE_OFFLINE;
+	const struct device_period *only = NULL;
+	size_t n = 0, n_periods = 0;
+
+	for (size_t i = 0; i < device->n_periods; i++) {
+		struct device_period *period = &device->periods[i];
+
+		if (!all && period->next_us > now + SLACK_US)
+			continue;
+
+		uint64_t next = schedule_next(device->origin_us, period->every_us, now + SLACK_US);
+
+		if (device->state == DEVICE_ONLINE && next - period->next_us > period->every_us) {
+			uint64_t skipped = (next - period->next_us) / period->every_us - 1;
+
+			device->late += skipped;
+			device->link->field->late += skipped;
+		}
+		period->next_us = next;
+		only = period;
+		n_periods++;
+		memcpy(device->round + n, period->points, period->n_points * sizeof(*period->points));
+		n += period->n_points;
+	}
+	if (n_periods > 1)
+		qsort(device->round, n, sizeof(*device->round), ascending);
+	*ret_due = n_periods == 1 ? only->points : device->round;
+	return n;
+}
+
+void device_begin_round(struct device *device)
+{
+	struct link *link = device->link;
+	const uint32_t *due;
+	size_t n = take_due(device, clock_now(), &due);
+
+	link->polling = device;
+	link->busy_since_us = clock_now();
+	int r = link->plugin->poll(&device->hay, due, n);
+
+	if (r < 0)
+		device_end_round(device, NULL, HAY_FAILED, HAY_REFUSED, strerror(-r), 0);
+}
+
+static void end_good(struct device *device, const struct hay_sample *sample, uint64_t rtt_us)
+{
+	device->failures = 0;
+	device->rtt_us = rtt_us;
+	if (device->link->down)
+		link_went_up(device->link);
+	device_went_online(device);
+	if (sample)
+		normal_device_sample(device->normal, sample);
+}
+
+static void end_bad(struct device *device, const struct hay_sample *sample, enum hay_reason reason, const char *detail)
+{
+	device->failed++;
+	device->failures++;
+	device->link->field->failures++;
+	if (device->link->down) {
+		link_try_later(device->link);
+	} else if (device->state == DEVICE_OFFLINE) {
+		device->pause_us = backoff_next(device->pause_us);
+	} else if (device->failures >= FAILURES_TO_OFFLINE) {
+		device_went_offline(device, reason, detail, false);
+	} else {
+		about(device, HAY_LOG_DEBUG, "no good answer: %s", detail ? detail : reason_word(reason));
+		if (sample)
+			normal_device_sample(device->normal, sample);
+	}
+}
+
+void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
+		      enum hay_reason reason, const char *detail, uint64_t rtt_us)
+{
+	struct link *link = device->link;
+
+	if (link->polling != device) /* a plugin that ends a round twice */
+		return;
+	link->polling = NULL;
+	link->busy_us += clock_now() - link->busy_since_us;
+	if (device->stopping) {
+		field_unsettle(link->field);
+		link_next_turn(link);
+		return;
+	}
+	device->rounds++;
+	link->field->rounds++;
+	if (result == HAY_OK)
+		end_good(device, sample, rtt_us);
+	else
+		end_bad(device, sample, reason, detail);
+	if (!link->down)
+		device_reschedule(device);
+	link_next_turn(link);
+}
+
+void device_reschedule(struct device *device)
+{
+	uint64_t due = USEC_NEVER;
+
+	if (!device->link->plugin->poll || device->stopping || device->link->polling == device)
+		return;
+	if (device->state == DEVICE_OFFLINE)
+		due = clock_now() + (device->pause_us > 0 ? MAX(device->pause_us, device->conf->every_us) : 0);
+	else
+		for (size_t i = 0; i < device->n_periods; i++)
+			due = MIN(due, device->periods[i].next_us);
+	if (due != USEC_NEVER)
+		schedule_put(device->link->field->schedule, &device->due, due);
+}
+
+void device_unschedule(struct device *device)
+{
+	schedule_remove(device->link->field->schedule, &device->due);
+	link_give_up(device->link, device);
+}
+
+/* ---- there and away ---- */
+
+void device_tell_card(struct device *device)
+{
+	size_t n = normal_device_points(device->normal);
+	_cleanup_free_ struct card_point *points = calloc(MAX(n, (size_t)1), sizeof(*points));
+
+	if (!points)
+		return;
+	for (size_t i = 0; i < n; i++)
+		points[i] = (struct card_point){.series = normal_device_point(device->normal, i),
+						.writable = i < device->hay.n_points &&
+							    device->points[i]->flags & HAY_POINT_WRITABLE};
+
+	const char *reason = device->state == DEVICE_ONLINE ? NULL : device->reason ? device->reason : "not heard yet";
+	struct device_card *card = device_card_new(normal_device_series(device->normal), device->state == DEVICE_ONLINE,
+						   device->since_us, reason, points, n);
+	const struct field_hooks *hooks = &device->link->field->hooks;
+
+	if (card && hooks->card)
+		hooks->card(card, hooks->userdata);
+	device_card_unref(card);
+}
+
+void device_went_online(struct device *device)
+{
+	enum device_state before = device->state;
+	uint64_t now = clock_now();
+	char duration[DURATION_TEXT_MAX];
+
+	if (before == DEVICE_ONLINE)
+		return;
+	device->state = DEVICE_ONLINE;
+	device->pause_us = 0;
+	if (before == DEVICE_NEW && device->link->plugin->poll)
+		about(device, HAY_LOG_INFO, "online: %zu point%s every %s", device->conf->n_points,
+		      device->conf->n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
+	else if (before == DEVICE_NEW)
+		about(device, HAY_LOG_INFO, "online");
+	else
+		about(device, device->lost_with_link ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "online again after %s",
+		      format_duration(now - device->since_us, duration));
+	device->since_us = now;
+	free(device->reason);
+	device->reason = NULL;
+	device_tell_card(device);
+}
+
+void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link)
+{
+	char pause[DURATION_TEXT_MAX];
+
+	if (device->state == DEVICE_OFFLINE)
+		return;
+	device->state = DEVICE_OFFLINE;
+	device->since_us = clock_now();
+	device->lost_with_link = because_of_link;
+	free(device->reason);
+	device->reason = strdup(detail ? detail : reason_word(reason));
+	device->pause_us = because_of_link || !device->link->plugin->poll ? 0 : backoff_next(0);
+	if (because_of_link)
+		about(device, HAY_LOG_DEBUG, "offline with its link");
+	else if (device->link->plugin->poll)
+		about(device, HAY_LOG_WARNING, "offline: %s; trying again in %s", device->reason ? device->reason : "?",
+		      format_duration(MAX(device->pause_us, device->conf->every_us), pause));
+	else
+		about(device, HAY_LOG_WARNING, "offline: %s", device->reason ? device->reason : "?");
+	normal_device_lost(device->normal, device->since_us, HAY_OFFLINE);
+	device_tell_card(device);
+}

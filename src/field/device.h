@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A running device: its points and periods, whether it is there, and what it has cost. */
+#ifndef HAYWAIN_FIELD_DEVICE_H
+#define HAYWAIN_FIELD_DEVICE_H
+
+#include "field/field_conf.h"
+#include "field/link.h"
+#include "field/schedule.h"
+#include "normalize/normalize.h"
+
+enum device_state {
+	DEVICE_NEW, /* not heard yet */
+	DEVICE_ONLINE,
+	DEVICE_OFFLINE,
+};
+
+/* Points with the same period. */
+struct device_period {
+	uint64_t every_us, next_us;
+	uint32_t *points; /* ascending */
+	size_t n_points;
+};
+
+struct device {
+	struct hay_device hay; /* what the plugin sees */
+	struct device *next;   /* on its link */
+	struct link *link;
+	struct device_conf *conf;
+	struct normal_device *normal;
+
+	const struct hay_point **points;
+	struct pool *added; /* points the plugin added, and their names */
+
+	struct schedule_entry due;
+	uint64_t origin_us;
+	struct device_period *periods;
+	size_t n_periods;
+	uint32_t *round; /* room for the indices of a mixed round */
+
+	bool waiting; /* in the link's line */
+	struct device *next_waiting;
+
+	bool started; /* the plugin's start() succeeded */
+	bool stopping;
+	unsigned outstanding; /* work submitted on its behalf and not handed back */
+
+	enum device_state state;
+	char *reason;	     /* offline: why */
+	bool lost_with_link; /* offline: the link's line in the log spoke for it */
+	uint64_t since_us;
+	unsigned failures; /* in a row */
+	uint64_t pause_us; /* offline: the present back-off */
+
+	uint64_t rounds, failed, late; /* since it was started */
+	uint64_t rtt_us;	       /* of the last good round */
+};
+
+/* n: the how-maniest device, for staggering. Takes conf in any case. */
+int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct device **ret);
+struct device *device_free(struct device *device);
+
+/* A point the plugin found by itself. As hay_host.add_point. */
+int device_add_point(struct device *device, const char *name, enum hay_type type, const char *unit,
+		     uint32_t *ret_point);
+
+void device_begin_round(struct device *device);
+void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
+		      enum hay_reason reason, const char *detail, uint64_t rtt_us);
+
+/* When it is next due, by its periods or by its back-off. Not for a device whose link is down. */
+void device_reschedule(struct device *device);
+void device_unschedule(struct device *device);
+
+void device_went_online(struct device *device);
+/* because_of_link: the link's line in the log speaks for its devices. */
+void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link);
+void device_tell_card(struct device *device);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "field/field.h"
+#include "base/log.h"
+#include "field/field_private.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int settle(sd_event_source *source, void *userdata);
+
+static void device_due(struct schedule_entry *entry, void *userdata _unused_)
+{
+	struct device *device = container_of(entry, struct device, due);
+
+	link_wants_turn(device->link, device);
+}
+
+int field_new(sd_event *event, struct series_set *series, struct normalize *normalize, const char *state_dir,
+	      const struct field_hooks *hooks, struct field **ret)
+{
+	struct field *field = calloc(1, sizeof(*field));
+	_cleanup_free_ char *path = NULL;
+	int r = -ENOMEM;
+
+	if (!field)
+		return r;
+	field->event = event;
+	field->series = series;
+	field->normalize = normalize;
+	field->hooks = *hooks;
+	if (state_dir && asprintf(&path, "%s/learnt.json", state_dir) < 0)
+		path = NULL;
+	field->memory = memory_new(path);
+	if (field->memory)
+		r = schedule_new(event, device_due, field, &field->schedule);
+	if (r >= 0)
+		r = sd_event_add_defer(event, &field->settle, settle, field);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(field->settle, SD_EVENT_OFF);
+	if (r < 0) {
+		field_free(field);
+		return r;
+	}
+	*ret = field;
+	return 0;
+}
+
+static void drop_pending(struct field *field)
+{
+	for (size_t i = 0; i < field->n_pending_links; i++)
+		link_conf_free(field->pending_links[i]);
+	for (size_t i = 0; i < field->n_pending_devices; i++)
+		device_conf_free(field->pending_devices[i]);
+	field->n_pending_links = field->n_pending_devices = 0;
+}
+
+struct field *field_free(struct field *field)
+{
+	if (!field)
+		return NULL;
+	drop_pending(field);
+	free(field->pending_links);
+	free(field->pending_devices);
+	sd_event_source_disable_unref(field->settle);
+	schedule_free(field->schedule);
+	memory_free(field->memory);
+	free(field);
+	return NULL;
+}
+
+void field_unsettle(struct field *field)
+{
+	sd_event_source_set_enabled(field->settle, SD_EVENT_ONESHOT);
+}
+
+/* ---- who is there ---- */
+
+static struct link *find_link(const struct field *field, const char *name)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		if (strcmp(link->conf->name, name) == 0)
+			return link;
+	return NULL;
+}
+
+static struct device *find_device(const struct field *field, const char *name)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		for (struct device *device = link->devices; device; device = device->next)
+			if (strcmp(device->conf->name, name) == 0)
+				return device;
+	return NULL;
+}
+
+static bool is_pending(const struct field *field, const char *device)
+{
+	for (size_t i = 0; i < field->n_pending_devices; i++)
+		if (strcmp(field->pending_devices[i]->name, device) == 0)
+			return true;
+	return false;
+}
+
+static bool among(const char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+/* ---- ending ---- */
+
+static void stop_device(struct device *device)
+{
+	if (device->stopping)
+		return;
+	device->stopping = true;
+	device_unschedule(device);
+	field_unsettle(device->link->field);
+}
+
+static void stop_link(struct link *link)
+{
+	link->stopping = true;
+	for (struct device *device = link->devices; device; device = device->next)
+		stop_device(device);
+	field_unsettle(link->field);
+}
+
+static void end_device(struct field *field, struct link *link, struct device *device)
+{
+	if (device->started && link->plugin->stop)
+		link->plugin->stop(&device->hay);
+	if (link->polling == device)
+		link->polling = NULL;
+	if (link->prober == device)
+		link->prober = NULL;
+	if (!field->stopping && !is_pending(field, device->conf->name) && field->hooks.removed)
+		field->hooks.removed(device->conf->name, field->hooks.userdata);
+	device_free(device);
+	if (!link->stopping)
+		link_next_turn(link);
+}
+
+static void end_what_is_idle(struct field *field)
+{
+	for (struct link **at = &field->links; *at;) {
+		struct link *link = *at;
+
+		for (struct device **place = &link->devices; *place;) {
+			struct device *device = *place;
+
+			if (device->stopping && device->outstanding == 0) {
+				*place = device->next;
+				end_device(field, link, device);
+			} else {
+				place = &device->next;
+			}
+		}
+		if (link->stopping && !link->devices && link_is_idle(link)) {
+			*at = link->next;
+			link_free(link);
+		} else {
+			at = &link->next;
+		}
+	}
+}
+
+/* ---- starting ---- */
+
+static void start_link(struct field *field, struct link_conf *conf)
+{
+	struct link *link;
+
+	if (link_new(field, conf, &link) < 0)
+		return; /* it has said why */
+	link->next = field->links;
+	field->links = link;
+}
+
+static void start_device(struct field *field, struct link *link, struct device_conf *conf)
+{
+	struct log_subject subject = {.link = link->conf->name};
+	_cleanup_free_ char *name = strdup(conf->name);
+	struct device *device, **end = &link->devices;
+	int r = device_new(link, conf, field->n_devices_started++, &device);
+
+	if (r < 0) {
+		log_about(&subject, HAY_LOG_ERROR,
+			  "device %s cannot be started: %s; it is left out until the next reload", name ? name : "?",
+			  strerror(-r));
+		return;
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = device;
+	if (link->down)
+		device_went_offline(device, HAY_OFFLINE, link->reason, true);
+	else
+		device_tell_card(device);
+	if (!link->down)
+		device_reschedule(device);
+	else if (link->devices == device)
+		link_try_later(link); /* nobody was there to find out with */
+}
+
+static void start_what_can(struct field *field)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < field->n_pending_links; i++) {
+		struct link_conf *conf = field->pending_links[i];
+
+		if (find_link(field, conf->name))
+			field->pending_links[left++] = conf;
+		else
+			start_link(field, conf);
+	}
+	field->n_pending_links = left;
+
+	left = 0;
+	for (size_t i = 0; i < field->n_pending_devices; i++) {
+		struct device_conf *conf = field->pending_devices[i];
+		struct link *link = find_link(field, conf->link);
+		bool link_to_come = (link && link->stopping) || field->n_pending_links > 0;
+
+		if (find_device(field, conf->name) || (link_to_come && (!link || link->stopping)))
+			field->pending_devices[left++] = conf;
+		else if (link)
+			start_device(field, link, conf);
+		else
+			device_conf_free(conf); /* its link could not be opened, and said so */
+	}
+	field->n_pending_devices = left;
+}
+
+static int settle(sd_event_source *source _unused_, void *userdata)
+{
+	struct field *field = userdata;
+
+	end_what_is_idle(field);
+	start_what_can(field);
+	return 0;
+}
+
+/* ---- applying ---- */
+
+static const struct link_conf *wanted_link(const struct field_wanted *wanted, const char *name)
+{
+	for (size_t i = 0; i < wanted->n_links; i++)
+		if (wanted->links[i] && strcmp(wanted->links[i]->name, name) == 0)
+			return wanted->links[i];
+	return NULL;
+}
+
+static const struct device_conf *wanted_device(const struct field_wanted *wanted, const char *name)
+{
+	for (size_t i = 0; i < wanted->n_devices; i++)
+		if (wanted->devices[i] && strcmp(wanted->devices[i]->name, name) == 0)
+			return wanted->devices[i];
+	return NULL;
+}
+
+static bool link_stays(const struct field_wanted *wanted, const struct link *link)
+{
+	const struct link_conf *now = wanted_link(wanted, link->conf->name);
+
+	if (now)
+		return now->digest == link->conf->digest && now->plugin == link->conf->plugin;
+	return among(wanted->keep_links, link->conf->name) || among(wanted->keep_files, link->conf->file);
+}
+
+static bool device_stays(const struct field_wanted *wanted, const struct device *device)
+{
+	const struct device_conf *now = wanted_device(wanted, device->conf->name);
+
+	if (now)
+		return now->digest == device->conf->digest && strcmp(now->link, device->conf->link) == 0;
+	return among(wanted->keep_devices, device->conf->name) || among(wanted->keep_files, device->conf->file);
+}
+
+static void stop_what_changed(struct field *field, const struct field_wanted *wanted, struct field_changes *changes)
+{
+	for (struct link *link = field->links; link; link = link->next) {
+		if (!link->stopping && !link_stays(wanted, link))
+			stop_link(link);
+		for (struct device *device = link->devices; device; device = device->next) {
+			if (!device->stopping && !device_stays(wanted, device))
+				stop_device(device);
+			if (device->stopping)
+				changes->stopped++;
+			else
+				changes->kept++;
+		}
+	}
+}
+
+static int take_pending(struct field *field, struct field_wanted *wanted, struct field_changes *changes)
+{
+	struct link_conf **links = reallocarray(field->pending_links, MAX(wanted->n_links, (size_t)1), sizeof(*links));
+
+	if (!links)
+		return -ENOMEM;
+	field->pending_links = links;
+
+	struct device_conf **devices =
+		reallocarray(field->pending_devices, MAX(wanted->n_devices, (size_t)1), sizeof(*devices));
+
+	if (!devices)
+		return -ENOMEM;
+	field->pending_devices = devices;
+
+	for (size_t i = 0; i < wanted->n_links; i++) {
+		struct link *there = wanted->links[i] ? find_link(field, wanted->links[i]->name) : NULL;
+
+		if (!wanted->links[i] || (there && !there->stopping))
+			continue;
+		links[field->n_pending_links++] = wanted->links[i];
+		wanted->links[i] = NULL;
+	}
+	for (size_t i = 0; i < wanted->n_devices; i++) {
+		struct device *there = wanted->devices[i] ? find_device(field, wanted->devices[i]->name) : NULL;
+
+		if (!wanted->devices[i] || (there && !there->stopping))
+			continue;
+		devices[field->n_pending_devices++] = wanted->devices[i];
+		wanted->devices[i] = NULL;
+		changes->started++;
+	}
+	return 0;
+}
+
+void field_apply(struct field *field, struct field_wanted *wanted, struct field_changes *ret)
+{
+	*ret = (struct field_changes){0};
+	drop_pending(field);
+	stop_what_changed(field, wanted, ret);
+	if (take_pending(field, wanted, ret) < 0)
+		log_error("out of memory: new links and devices are not started");
+	settle(NULL, field);
+}
+
+void field_stop(struct field *field)
+{
+	field->stopping = true;
+	drop_pending(field);
+	for (struct link *link = field->links; link; link = link->next)
+		stop_link(link);
+	end_what_is_idle(field);
+}
+
+bool field_idle(const struct field *field)
+{
+	return !field->links;
+}
+
+void field_tell_cards(struct field *field)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		for (struct device *device = link->devices; device; device = device->next)
+			if (!device->stopping)
+				device_tell_card(device);
+}
+
+void field_get_status(const struct field *field, struct field_status *ret)
+{
+	*ret = (struct field_status){.rounds = field->rounds, .failures = field->failures, .late = field->late};
+	for (const struct link *link = field->links; link; link = link->next) {
+		ret->links++;
+		ret->links_down += link->down;
+		for (const struct device *device = link->devices; device; device = device->next) {
+			ret->devices++;
+			ret->devices_online += device->state == DEVICE_ONLINE;
+		}
+	}
+}

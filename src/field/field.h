@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The field: links, the devices on them, and the plugins that speak to them. Main thread.
+ */
+#ifndef HAYWAIN_FIELD_FIELD_H
+#define HAYWAIN_FIELD_FIELD_H
+
+#include "field/field_conf.h"
+#include "normalize/normalize.h"
+#include <systemd/sd-event.h>
+
+struct field;
+
+struct field_hooks {
+	/* What the world shall know of a device has changed. The card is the callee's to keep by a reference of its own. */
+	void (*card)(struct device_card *card, void *userdata);
+	void (*removed)(const char *device, void *userdata);
+	void *userdata;
+};
+
+/* state_dir: where plugins' memories lie (learnt.json); NULL: they last as long as the process. */
+int field_new(sd_event *event, struct series_set *series, struct normalize *normalize, const char *state_dir,
+	      const struct field_hooks *hooks, struct field **ret);
+
+/* What shall be there from now on. Takes the links and devices that it starts (leaves NULL); what is as it
+   was goes on undisturbed, what changed or went is stopped first. Names in keep_links and keep_devices, and whatever came
+   from keep_files, stay as they are if they are there: their new form was bad. */
+struct field_wanted {
+	struct link_conf **links;
+	size_t n_links;
+	struct device_conf **devices;
+	size_t n_devices;
+	const char *const *keep_links, *const *keep_devices, *const *keep_files; /* NULL-terminated, or NULL */
+};
+struct field_changes {
+	unsigned started, stopped, kept; /* devices */
+};
+void field_apply(struct field *field, struct field_wanted *wanted, struct field_changes *ret);
+
+/* Stop everything; field_idle() turns true when no plugin has work under way any more. */
+void field_stop(struct field *field);
+bool field_idle(const struct field *field);
+struct field *field_free(struct field *field); /* only when idle; NULL is fine */
+
+/* Tell every device's card again: a new uplink wants them all. */
+void field_tell_cards(struct field *field);
+
+struct field_status {
+	unsigned links, links_down;
+	unsigned devices, devices_online;
+	uint64_t rounds, failures,
+		late; /* since the start: rounds, failed ones, cycles skipped because the link was busy */
+};
+void field_get_status(const struct field *field, struct field_status *ret);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The field as its own files see it. */
+#ifndef HAYWAIN_FIELD_PRIVATE_H
+#define HAYWAIN_FIELD_PRIVATE_H
+
+#include "field/device.h"
+#include "field/field.h"
+#include "field/link.h"
+#include "field/memory.h"
+#include "field/schedule.h"
+
+struct field {
+	sd_event *event;
+	struct series_set *series;
+	struct normalize *normalize;
+	struct schedule *schedule;
+	struct memory *memory;
+	struct field_hooks hooks;
+
+	struct link *links; /* running, or being stopped */
+
+	/* Wanted, and waiting for one of the same name to end. */
+	struct link_conf **pending_links;
+	size_t n_pending_links;
+	struct device_conf **pending_devices;
+	size_t n_pending_devices;
+
+	sd_event_source *settle; /* runs once the loop comes round: ends what is idle, starts what waits */
+	bool stopping;		 /* for good: nothing is removed, it is only over */
+	uint64_t n_devices_started;
+	uint64_t rounds, failures, late;
+};
+
+/* Something may be ready to end or to start. */
+void field_unsettle(struct field *field);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A running link: its plugin's state, its worker thread, and whose turn it is. One round is under way on a link
+ * at a time; devices that are due wait in the order in which they became due.
+ */
+#ifndef HAYWAIN_FIELD_LINK_H
+#define HAYWAIN_FIELD_LINK_H
+
+#include "base/worker.h"
+#include "field/field_conf.h"
+#include "field/plugin_load.h"
+#include "field/schedule.h"
+
+struct field;
+struct device;
+
+struct link {
+	struct hay_link hay; /* what the plugin sees */
+	struct link *next;
+	struct field *field;
+	struct link_conf *conf;
+	const struct hay_plugin *plugin;
+
+	struct worker *worker; /* NULL until work is submitted */
+	unsigned outstanding;  /* submitted and not handed back, of the link itself */
+	struct hay_fd *fds;
+	struct hay_timer *timers;
+
+	struct device *devices;
+	struct device *waiting_first, *waiting_last; /* due, and waiting for their turn */
+	struct device *polling;			     /* whose round is under way */
+	struct device *prober;			     /* down: who tries next */
+
+	bool taking_turns; /* inside link_next_turn() */
+	bool open;	   /* the plugin's open() succeeded */
+	bool stopping;
+	bool down;
+	char *reason; /* down: why */
+	uint64_t since_us;
+	uint64_t pause_us; /* down: the present back-off */
+
+	uint64_t busy_us, busy_since_us; /* time with a round under way */
+};
+
+int link_new(struct field *field, struct link_conf *conf, struct link **ret); /* takes conf in any case */
+struct link *link_free(struct link *link);
+
+/* A device is due, or gave up its turn. */
+void link_wants_turn(struct link *link, struct device *device);
+void link_give_up(struct link *link, struct device *device);
+void link_next_turn(struct link *link);
+
+void link_went_up(struct link *link);
+void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
+/* Down, and the try has failed: the next one after a longer pause. */
+void link_try_later(struct link *link);
+
+bool link_is_idle(const struct link *link); /* no work of its own under way */
+
+/* 1 s, doubled each time, at most 60 s. */
+uint64_t backoff_next(uint64_t pause_us);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When what is due: a heap of due times under one timer of the main loop. Main thread. */
+#ifndef HAYWAIN_FIELD_SCHEDULE_H
+#define HAYWAIN_FIELD_SCHEDULE_H
+
+#include "base/util.h"
+#include <systemd/sd-event.h>
+
+/* Embedded in what is due. Zeroed: not scheduled. */
+struct schedule_entry {
+	uint64_t due_us;
+	size_t place; /* in the heap, from 1 */
+};
+
+struct schedule;
+
+/* due: called for every entry whose time has come, earliest first; the entry is no longer scheduled then. */
+int schedule_new(sd_event *event, void (*due)(struct schedule_entry *entry, void *userdata), void *userdata,
+		 struct schedule **ret);
+struct schedule *schedule_free(struct schedule *schedule);
+
+/* Put, or move, an entry. -ENOMEM. */
+int schedule_put(struct schedule *schedule, struct schedule_entry *entry, uint64_t due_us);
+void schedule_remove(struct schedule *schedule, struct schedule_entry *entry);
+
+/*
+ * The next moment of a period that counts from an origin: the first origin + n * every later than `after`.
+ */
+uint64_t schedule_next(uint64_t origin_us, uint64_t every_us, uint64_t after_us);
+
+/* How far into its period the n-th device starts, so that many spread evenly whatever their number (the golden
+   ratio's multiples leave no large gap). */
+uint64_t schedule_stagger(uint64_t every_us, uint64_t n);
+
+#endif
