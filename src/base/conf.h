@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include <haywain/plugin.h>
 #include <libconfig.h>
+#include <stdarg.h>
 #include <stdbool.h>
 
 /* ---- messages ---- */
@@ -33,6 +34,18 @@ void conf_error(struct conf_messages *messages, const char *file, unsigned line,
 	_printf_(4, 5);
 void conf_warning(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)
 	_printf_(4, 5);
+void conf_error_v(struct conf_messages *messages, const char *file, unsigned line, const char *format, va_list args)
+	_printf_(4, 0);
+
+/* The nearest of several words to one that nobody knows: set word, try all candidates. */
+struct conf_nearest {
+	const char *word;
+	const char *best; /* NULL: nothing is near */
+	unsigned distance;
+};
+void conf_nearest_try(struct conf_nearest *nearest, const char *candidate);
+/* ", did you mean `X`?" or "". */
+const char *conf_nearest_text(struct conf_nearest *nearest, struct pool *pool);
 
 /* ---- files ---- */
 
@@ -45,6 +58,9 @@ struct conf_file;
  * of the source, since libconfig wraps them silently.
  */
 int conf_file_read(const char *path, struct conf_messages *messages, struct conf_file **ret);
+/* The same of text, terminated, with path for the messages. include_dir NULL: no @include, so that no file is touched. */
+int conf_file_parse_text(const char *path, const char *include_dir, const char *text, size_t size,
+			 struct conf_messages *messages, struct conf_file **ret);
 struct conf_file *conf_file_free(struct conf_file *file);
 DEFINE_CLEANUP(struct conf_file *, conf_file_free)
 config_setting_t *conf_file_root(struct conf_file *file);
@@ -83,6 +99,10 @@ struct conf_part {
 unsigned conf_read_group(const struct conf_group *group, const char *what, const struct conf_part *parts,
 			 size_t n_parts, const char *const *others, struct pool *pool, struct conf_messages *messages);
 
+/* The same without the look for unknown keys: where the table that would know them is missing. */
+unsigned conf_read_keys(const struct conf_group *group, const char *what, const struct conf_part *parts, size_t n_parts,
+			struct pool *pool, struct conf_messages *messages);
+
 /* Defaults only, without any file: for tests and plugins' fake hosts. Aborts on a table that is wrong. */
 void conf_read_defaults(const struct hay_option *table, void *into, struct pool *pool);
 
@@ -102,6 +122,9 @@ void conf_report_init(struct conf_report *report, const struct conf_group *group
 
 /* A 64-bit digest of what a group says, whatever its layout and comments: reload compares them. Layers are merged. */
 uint64_t conf_group_digest(const struct conf_group *group);
+
+/* Add further bytes to a digest. */
+uint64_t conf_digest_add(uint64_t digest, const void *data, size_t size);
 
 bool conf_is_name(const char *text); /* [A-Za-z0-9_.-]{1,64} */
 

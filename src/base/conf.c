@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walking over groups by tables of options. */
+#include "base/conf_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool conf_is_name(const char *text)
+{
+	size_t size = strlen(text);
+
+	if (size == 0 || size > 64)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		char c = text[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+		      c == '.' || c == '-'))
+			return false;
+	}
+	return true;
+}
+
+struct conf_group conf_group_of(const config_setting_t *setting)
+{
+	return (struct conf_group){.layers = {setting}, .n_layers = 1};
+}
+
+static config_setting_t *member_of(const config_setting_t *setting, const char *key)
+{
+	/* By hand: config_setting_get_member() takes a dot in the key for a path. */
+	for (int i = 0; config_setting_is_group(setting) && i < config_setting_length(setting); i++) {
+		config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+
+		if (strcmp(config_setting_name(member), key) == 0)
+			return member;
+	}
+	return NULL;
+}
+
+config_setting_t *conf_group_get(const struct conf_group *group, const char *key)
+{
+	for (unsigned i = 0; i < group->n_layers; i++) {
+		config_setting_t *member = member_of(group->layers[i], key);
+
+		if (member)
+			return member;
+	}
+	return NULL;
+}
+
+/* The groups of that key in all layers; *ret_bad: a layer has something else there. */
+static struct conf_group group_below(const struct conf_group *group, const char *key, config_setting_t **ret_bad)
+{
+	struct conf_group below = {0};
+
+	*ret_bad = NULL;
+	for (unsigned i = 0; i < group->n_layers; i++) {
+		config_setting_t *member = member_of(group->layers[i], key);
+
+		if (member && config_setting_is_group(member))
+			below.layers[below.n_layers++] = member;
+		else if (member && !*ret_bad)
+			*ret_bad = member;
+	}
+	return below;
+}
+
+static unsigned tell(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+	_printf_(3, 4);
+static unsigned tell(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	conf_error_v(messages, conf_setting_file(setting), conf_setting_line(setting), format, args);
+	va_end(args);
+	return 1;
+}
+
+static unsigned read_table(const struct conf_group *group, const char *what, const struct hay_option *table, void *into,
+			   struct pool *pool, struct conf_messages *messages)
+{
+	unsigned n_errors = 0;
+
+	option_defaults(table, into, pool);
+	for (const struct hay_option *option = table; option && option->key; option++) {
+		config_setting_t *setting = conf_group_get(group, option->key), *bad;
+
+		if (option->type == HAY_OPT_GROUP) {
+			struct conf_group below = group_below(group, option->key, &bad);
+			struct conf_part part = {.table = option->group, .into = (char *)into + option->offset};
+
+			if (bad)
+				n_errors += tell(messages, bad, "`%s` must be a group: %s: { … };", option->key,
+						 option->key);
+			if (below.n_layers > 0)
+				n_errors += conf_read_group(&below, what, &part, 1, NULL, pool, messages);
+		} else if (setting) {
+			n_errors += option_set(option, into, setting, pool, messages) ? 0 : 1;
+		} else if (option->flags & HAY_OPT_REQUIRED) {
+			n_errors += tell(messages, group->layers[0],
+					 option->help ? "%s: `%s` is missing (%s)" : "%s: `%s` is missing%s", what,
+					 option->key, option->help ? option->help : "");
+		}
+	}
+	return n_errors;
+}
+
+static bool knows(const struct conf_part *parts, size_t n_parts, const char *const *others, const char *key,
+		  struct conf_nearest *nearest)
+{
+	for (size_t i = 0; i < n_parts; i++)
+		for (const struct hay_option *option = parts[i].table; option && option->key; option++) {
+			if (strcmp(option->key, key) == 0)
+				return true;
+			conf_nearest_try(nearest, option->key);
+		}
+	for (; others && *others; others++) {
+		if (strcmp(*others, key) == 0)
+			return true;
+		conf_nearest_try(nearest, *others);
+	}
+	return false;
+}
+
+static unsigned check_unknown(const config_setting_t *layer, const struct conf_part *parts, size_t n_parts,
+			      const char *const *others, struct pool *pool, struct conf_messages *messages)
+{
+	unsigned n_errors = 0;
+
+	for (int i = 0; i < config_setting_length(layer); i++) {
+		const config_setting_t *member = config_setting_get_elem(layer, (unsigned)i);
+		struct conf_nearest nearest = {.word = config_setting_name(member)};
+
+		if (!knows(parts, n_parts, others, nearest.word, &nearest))
+			n_errors += tell(messages, member, "unknown key `%s`%s", nearest.word,
+					 conf_nearest_text(&nearest, pool));
+	}
+	return n_errors;
+}
+
+unsigned conf_read_keys(const struct conf_group *group, const char *what, const struct conf_part *parts, size_t n_parts,
+			struct pool *pool, struct conf_messages *messages)
+{
+	unsigned n_errors = 0;
+
+	for (unsigned i = 0; i < group->n_layers; i++)
+		if (!config_setting_is_group(group->layers[i]))
+			n_errors += tell(messages, group->layers[i], "%s must be a group: { … }", what);
+	if (n_errors > 0)
+		return n_errors;
+	for (size_t i = 0; i < n_parts; i++)
+		n_errors += read_table(group, what, parts[i].table, parts[i].into, pool, messages);
+	return n_errors;
+}
+
+unsigned conf_read_group(const struct conf_group *group, const char *what, const struct conf_part *parts,
+			 size_t n_parts, const char *const *others, struct pool *pool, struct conf_messages *messages)
+{
+	unsigned n_errors = conf_read_keys(group, what, parts, n_parts, pool, messages);
+
+	for (unsigned i = 0; i < group->n_layers; i++)
+		if (config_setting_is_group(group->layers[i]))
+			n_errors += check_unknown(group->layers[i], parts, n_parts, others, pool, messages);
+	return n_errors;
+}
+
+void conf_read_defaults(const struct hay_option *table, void *into, struct pool *pool)
+{
+	option_defaults(table, into, pool);
+}
+
+int conf_set_text(const struct hay_option *table, void *into, const char *key, const char *text, struct pool *pool)
+{
+	const char *dot = strchr(key, '.');
+	size_t size = dot ? (size_t)(dot - key) : strlen(key);
+
+	for (const struct hay_option *option = table; option && option->key; option++) {
+		if (strlen(option->key) != size || memcmp(option->key, key, size) != 0)
+			continue;
+		if (dot && option->type == HAY_OPT_GROUP)
+			return conf_set_text(option->group, (char *)into + option->offset, dot + 1, text, pool);
+		return dot ? -ENOENT : option_set_text(option, into, text, true, pool);
+	}
+	return -ENOENT;
+}
+
+/* ---- the report for check functions ---- */
+
+static void report_error(const struct hay_report *base, const char *key, const char *format, ...) _printf_(3, 4);
+static void report_error(const struct hay_report *base, const char *key, const char *format, ...)
+{
+	struct conf_report *report = container_of((struct hay_report *)base, struct conf_report, report);
+	const config_setting_t *setting = key ? conf_group_get(report->group, key) : NULL;
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = vasprintf(&text, format, args);
+	va_end(args);
+	report->n_errors++;
+	if (r < 0) {
+		text = NULL;
+		tell(report->messages, report->group->layers[0], "%s: out of memory", report->what);
+	} else if (setting) {
+		tell(report->messages, setting, "%s", text);
+	} else {
+		tell(report->messages, report->group->layers[0], "%s: %s", report->what, text);
+	}
+}
+
+void conf_report_init(struct conf_report *report, const struct conf_group *group, const char *what,
+		      struct conf_messages *messages)
+{
+	*report = (struct conf_report){
+		.report = {.error = report_error},
+		.group = group,
+		.what = what,
+		.messages = messages,
+	};
+}
+
+/* ---- digest ---- */
+
+static uint64_t mix(uint64_t hash)
+{
+	hash ^= hash >> 30;
+	hash *= UINT64_C(0xbf58476d1ce4e5b9);
+	hash ^= hash >> 27;
+	hash *= UINT64_C(0x94d049bb133111eb);
+	return hash ^ hash >> 31;
+}
+
+uint64_t conf_digest_add(uint64_t digest, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+
+	for (size_t i = 0; i < size; i++)
+		digest = (digest ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return mix(digest ^ size);
+}
+
+static uint64_t digest_number(char kind, uint64_t number)
+{
+	return conf_digest_add((uint64_t)(unsigned char)kind, &number, sizeof(number));
+}
+
+static uint64_t digest_setting(const config_setting_t *setting)
+{
+	const char *text;
+	double number;
+	uint64_t bits, digest;
+
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		return digest_number('i', (uint64_t)config_setting_get_int64(setting));
+	case CONFIG_TYPE_FLOAT:
+		number = config_setting_get_float(setting);
+		memcpy(&bits, &number, sizeof(bits));
+		return digest_number('f', bits);
+	case CONFIG_TYPE_BOOL:
+		return digest_number('b', config_setting_get_bool(setting) ? 1 : 0);
+	case CONFIG_TYPE_STRING:
+		text = config_setting_get_string(setting);
+		return conf_digest_add('s', text, strlen(text));
+	case CONFIG_TYPE_GROUP: {
+		struct conf_group group = conf_group_of(setting);
+
+		return conf_group_digest(&group);
+	}
+	default:
+		digest = 'l';
+		for (int i = 0; i < config_setting_length(setting); i++)
+			digest = mix(digest + digest_setting(config_setting_get_elem(setting, (unsigned)i)));
+		return digest;
+	}
+}
+
+uint64_t conf_group_digest(const struct conf_group *group)
+{
+	uint64_t sum = 0;
+
+	/* A sum does not mind the order of keys. */
+	for (unsigned i = 0; i < group->n_layers; i++)
+		for (int j = 0;
+		     config_setting_is_group(group->layers[i]) && j < config_setting_length(group->layers[i]); j++) {
+			const config_setting_t *member = config_setting_get_elem(group->layers[i], (unsigned)j);
+			const char *key = config_setting_name(member);
+			config_setting_t *bad;
+			struct conf_group below;
+
+			if (conf_group_get(group, key) != member)
+				continue;
+			below = group_below(group, key, &bad);
+			sum += conf_digest_add(config_setting_is_group(member) ? conf_group_digest(&below)
+									       : digest_setting(member),
+					       key, strlen(key));
+		}
+	return mix(sum + 'g');
+}

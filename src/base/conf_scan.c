@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration text as tokens, by the lexical rules of libconfig; what it would read wrongly in silence is told. */
+#include "base/conf_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INCLUDE_DEPTH_MAX 10 /* libconfig's own limit */
+#define TOTAL_SIZE_MAX ((size_t)16 * 1024 * 1024)
+#define ERRORS_MAX 100 /* in one file: past that it is no configuration */
+#define QUOTED_MAX 60  /* how much of the text a message repeats */
+
+struct cursor {
+	struct scan *scan;
+	const char *file;
+	const char *at, *end;
+	const char *line_start;
+	unsigned line;
+	unsigned depth;
+};
+
+static int scan_file(struct scan *scan, const char *path, const char *text, size_t size, unsigned depth);
+
+void scan_error(struct scan *scan, const char *file, unsigned line, const char *format, ...)
+{
+	va_list args;
+
+	if (scan->n_errors++ >= ERRORS_MAX)
+		return;
+	va_start(args, format);
+	conf_error_v(scan->messages, file, line, format, args);
+	va_end(args);
+}
+
+#define cursor_error(cursor, ...) scan_error((cursor)->scan, (cursor)->file, (cursor)->line, __VA_ARGS__)
+
+static int add_token(struct cursor *cursor, enum token_type type, const char *text, size_t size)
+{
+	struct scan *scan = cursor->scan;
+
+	if (scan->n_tokens == scan->n_allocated) {
+		size_t n = scan->n_allocated ? scan->n_allocated * 2 : 256;
+		struct token *tokens = reallocarray(scan->tokens, n, sizeof(*tokens));
+
+		if (!tokens)
+			return -ENOMEM;
+		scan->tokens = tokens;
+		scan->n_allocated = n;
+	}
+	scan->tokens[scan->n_tokens++] = (struct token){
+		.type = type,
+		.punct = type == TOKEN_PUNCT ? *text : '\0',
+		.line = cursor->line,
+		.file = cursor->file,
+		.text = text,
+		.size = size,
+	};
+	return 0;
+}
+
+static void new_line(struct cursor *cursor)
+{
+	cursor->line++;
+	cursor->line_start = cursor->at;
+}
+
+static bool is_name_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '*';
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\f';
+}
+
+static bool ends_word(char c)
+{
+	return is_blank(c) || c == '\n' || strchr("=;,(){}[]\"#", c) != NULL; /* strchr: the terminator, too */
+}
+
+/* ---- numbers ---- */
+
+/* A whole number as libconfig takes it; false: it is none. */
+static bool check_whole(struct cursor *cursor, const char *text, size_t size)
+{
+	size_t at = 0, digits;
+	bool negative = text[0] == '-', hex, is_long, too_long = false;
+	uint64_t value = 0, limit;
+	int width = (int)MIN(size, (size_t)QUOTED_MAX);
+
+	hex = size > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	if (hex)
+		at = 2;
+	else if (text[0] == '-' || text[0] == '+')
+		at = 1;
+	for (digits = at;
+	     digits < size && (hex ? isxdigit((unsigned char)text[digits]) : isdigit((unsigned char)text[digits]));
+	     digits++) {
+		unsigned base = hex ? 16 : 10;
+		unsigned char c = (unsigned char)tolower((unsigned char)text[digits]);
+		unsigned digit = isdigit(c) ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
+
+		if (__builtin_mul_overflow(value, (uint64_t)base, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)digit, &value))
+			too_long = true;
+	}
+	if (digits == at)
+		return false;
+	is_long = digits < size && text[digits] == 'L';
+	if (is_long && digits + 1 < size && text[digits + 1] == 'L')
+		digits++;
+	if (digits + (is_long ? 1 : 0) != size)
+		return false;
+
+	limit = (uint64_t)INT64_MAX + (negative ? 1 : 0);
+	if (too_long || value > limit)
+		cursor_error(cursor, "%.*s does not fit 64 bits: a whole number is at most 9223372036854775807", width,
+			     text);
+	else if (!is_long && value > (uint64_t)INT32_MAX + (negative ? 1 : 0))
+		cursor_error(cursor, "%.*s does not fit 32 bits: write %.*sL", width, text, width, text);
+	return true;
+}
+
+static bool check_float(struct cursor *cursor, const char *text, size_t size)
+{
+	size_t at = 0, n_digits = 0;
+	bool dotted = false, exponent = false;
+	char *end;
+	double value;
+
+	if (text[at] == '-' || text[at] == '+')
+		at++;
+	for (; at < size && isdigit((unsigned char)text[at]); at++)
+		n_digits++;
+	if (at < size && text[at] == '.') {
+		dotted = true;
+		for (at++; at < size && isdigit((unsigned char)text[at]); at++)
+			n_digits++;
+	}
+	if (n_digits > 0 && at < size && (text[at] == 'e' || text[at] == 'E')) {
+		exponent = true;
+		at++;
+		if (at < size && (text[at] == '-' || text[at] == '+'))
+			at++;
+		if (at == size)
+			return false;
+		while (at < size && isdigit((unsigned char)text[at]))
+			at++;
+	}
+	if (at != size || n_digits == 0 || !(dotted || exponent))
+		return false;
+	value = strtod(text, &end);
+	if (!isfinite(value))
+		cursor_error(cursor, "%.*s does not fit a float64", (int)MIN(size, (size_t)QUOTED_MAX), text);
+	return true;
+}
+
+/* ---- the rest ---- */
+
+/* Invalid UTF-8 in the value would come out as garbage at the broker. */
+static bool is_utf8(const unsigned char *at, const unsigned char *end)
+{
+	while (at < end) {
+		size_t n = *at < 0x80		       ? 0
+			   : *at >= 0xc2 && *at < 0xe0 ? 1
+			   : (*at & 0xf0) == 0xe0      ? 2
+			   : *at >= 0xf0 && *at < 0xf5 ? 3
+						       : 9;
+
+		if (n > (size_t)(end - at) - 1)
+			return false;
+		if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+		    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))
+			return false;
+		for (at++; n > 0; n--, at++)
+			if ((*at & 0xc0) != 0x80)
+				return false;
+	}
+	return true;
+}
+
+static int scan_string(struct cursor *cursor)
+{
+	const char *start = ++cursor->at;
+	const char *at;
+
+	for (at = start; at < cursor->end && *at != '\n'; at++) {
+		if (*at == '\\' && at + 1 < cursor->end && at[1] != '\n') {
+			at++;
+			continue;
+		}
+		if (*at != '"')
+			continue;
+		cursor->at = at + 1;
+		if (!is_utf8((const unsigned char *)start, (const unsigned char *)at))
+			cursor_error(cursor, "this text is not UTF-8: save the file as UTF-8");
+		return add_token(cursor, TOKEN_STRING, start, (size_t)(at - start));
+	}
+	cursor_error(cursor, "the quote is not closed: a text begins and ends with \" on one line");
+	/* What closes things at the end of the line does so still; this keeps one mistake from becoming five. */
+	while (at > start && strchr(" \t\r;,)}]", at[-1]))
+		at--;
+	cursor->at = at;
+	return add_token(cursor, TOKEN_BAD, start, (size_t)(at - start));
+}
+
+static int scan_include(struct cursor *cursor)
+{
+	const char *at = cursor->at + strlen("@include"), *start;
+	_cleanup_free_ char *name = NULL;
+	struct scan *scan = cursor->scan;
+	struct source *source;
+	int r;
+
+	for (const char *before = cursor->line_start; before < cursor->at; before++)
+		if (!is_blank(*before)) {
+			cursor_error(cursor, "@include must begin a line");
+			goto skip_line;
+		}
+	while (at < cursor->end && is_blank(*at))
+		at++;
+	if (at == cursor->at + strlen("@include") || at == cursor->end || *at != '"') {
+		cursor_error(cursor, "@include needs a file in quotes, like @include \"devices.conf\"");
+		goto skip_line;
+	}
+	start = ++at;
+	while (at < cursor->end && *at != '"' && *at != '\n')
+		at++;
+	if (at == cursor->end || *at != '"') {
+		cursor_error(cursor, "the quote of @include is not closed");
+		goto skip_line;
+	}
+	cursor->at = at + 1;
+	name = strndup(start, (size_t)(at - start));
+	if (!name)
+		return -ENOMEM;
+	if (!scan->include_dir) {
+		cursor_error(cursor, "@include has no place here");
+		return 0;
+	}
+	if (name[0] == '/') {
+		cursor_error(cursor, "@include takes a path relative to this file, not %s", name);
+		return 0;
+	}
+	if (cursor->depth >= INCLUDE_DEPTH_MAX) {
+		cursor_error(cursor, "@include goes deeper than %d files: does a file include itself?",
+			     INCLUDE_DEPTH_MAX);
+		return -ELOOP;
+	}
+
+	source = calloc(1, sizeof(*source));
+	if (!source)
+		return -ENOMEM;
+	source->next = scan->sources;
+	scan->sources = source;
+	if (asprintf(&source->path, "%s/%s", scan->include_dir, name) < 0) {
+		source->path = NULL;
+		return -ENOMEM;
+	}
+	r = source_read(source->path, &source->text, &source->size);
+	if (r < 0) {
+		cursor_error(cursor, "the included file %s cannot be read: %s", source->path, strerror(-r));
+		return 0;
+	}
+	return scan_file(scan, source->path, source->text, source->size, cursor->depth + 1);
+
+skip_line:
+	while (cursor->at < cursor->end && *cursor->at != '\n')
+		cursor->at++;
+	return 0;
+}
+
+static int scan_comment(struct cursor *cursor)
+{
+	unsigned first_line = cursor->line;
+
+	if (*cursor->at == '#' || cursor->at[1] == '/') {
+		while (cursor->at < cursor->end && *cursor->at != '\n')
+			cursor->at++;
+		return 0;
+	}
+	for (cursor->at += 2; cursor->at + 1 < cursor->end; cursor->at++) {
+		if (cursor->at[0] == '*' && cursor->at[1] == '/') {
+			cursor->at += 2;
+			return 0;
+		}
+		if (*cursor->at == '\n') {
+			cursor->line++;
+			cursor->line_start = cursor->at + 1;
+		}
+	}
+	cursor->at = cursor->end;
+	scan_error(cursor->scan, cursor->file, first_line, "the comment is not closed: */ is missing");
+	return 0;
+}
+
+static int scan_word(struct cursor *cursor)
+{
+	const char *start = cursor->at, *at = start;
+	size_t size;
+	int width;
+
+	if (isalpha((unsigned char)*at) || *at == '*') {
+		while (at < cursor->end && is_name_char(*at))
+			at++;
+		size = (size_t)(at - start);
+		cursor->at = at;
+		if ((size == 4 && strncasecmp(start, "true", 4) == 0) ||
+		    (size == 5 && strncasecmp(start, "false", 5) == 0))
+			return add_token(cursor, TOKEN_BOOL, start, size);
+		return add_token(cursor, TOKEN_NAME, start, size);
+	}
+
+	/* A comment may follow a number without a space. */
+	while (at < cursor->end && !ends_word(*at) &&
+	       !(*at == '/' && at + 1 < cursor->end && (at[1] == '/' || at[1] == '*')))
+		at++;
+	if (at == start)
+		at++;
+	size = (size_t)(at - start);
+	cursor->at = at;
+	if (check_whole(cursor, start, size) || check_float(cursor, start, size))
+		return add_token(cursor, TOKEN_NUMBER, start, size);
+	width = (int)MIN(size, (size_t)QUOTED_MAX);
+	if (is_utf8((const unsigned char *)start, (const unsigned char *)start + size))
+		cursor_error(cursor, "%.*s makes no sense here: a text needs quotes, \"%.*s\"", width, start, width,
+			     start);
+	else
+		cursor_error(cursor, "this is not UTF-8: save the file as UTF-8");
+	return add_token(cursor, TOKEN_BAD, start, size);
+}
+
+static int scan_token(struct cursor *cursor)
+{
+	char c = *cursor->at;
+
+	if (c == '#' || (c == '/' && cursor->at + 1 < cursor->end && (cursor->at[1] == '/' || cursor->at[1] == '*')))
+		return scan_comment(cursor);
+	if (c == '"')
+		return scan_string(cursor);
+	if (strchr("=:;,{}()[]", c)) {
+		cursor->at++;
+		return add_token(cursor, TOKEN_PUNCT, cursor->at - 1, 1);
+	}
+	if (strncmp(cursor->at, "@include", strlen("@include")) == 0)
+		return scan_include(cursor);
+	return scan_word(cursor);
+}
+
+static int scan_file(struct scan *scan, const char *path, const char *text, size_t size, unsigned depth)
+{
+	struct cursor cursor = {
+		.scan = scan,
+		.file = path,
+		.at = text,
+		.end = text + size,
+		.line_start = text,
+		.line = 1,
+		.depth = depth,
+	};
+	int r;
+
+	if (memchr(text, '\0', size)) {
+		cursor_error(&cursor, "this is no text file: it holds a zero byte");
+		return -EBADMSG;
+	}
+	scan->total_size += size;
+	if (scan->total_size > TOTAL_SIZE_MAX) {
+		cursor_error(&cursor, "the configuration is larger than 16 MB");
+		return -EBADMSG;
+	}
+	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		cursor_error(&cursor, "the file begins with a byte order mark: save it as UTF-8 without one");
+		cursor.at += 3;
+		cursor.line_start += 3;
+	}
+	while (cursor.at < cursor.end) {
+		if (*cursor.at == '\n') {
+			cursor.at++;
+			new_line(&cursor);
+		} else if (is_blank(*cursor.at)) {
+			cursor.at++;
+		} else {
+			r = scan_token(&cursor);
+			if (r < 0)
+				return r;
+		}
+	}
+	scan->last_line = cursor.line;
+	if (cursor.at > text && cursor.at[-1] == '\n' && cursor.line > 1)
+		scan->last_line--;
+	return 0;
+}
+
+int scan_text(struct scan *scan, const char *path, const char *text, size_t size)
+{
+	struct cursor last = {.scan = scan, .file = path};
+	int r;
+
+	r = scan_file(scan, path, text, size, 0);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return -EBADMSG; /* told; what follows would make no sense */
+	last.line = scan->last_line;
+	return add_token(&last, TOKEN_END, "", 0);
+}
+
+void scan_done(struct scan *scan)
+{
+	while (scan->sources) {
+		struct source *next = scan->sources->next;
+
+		free(scan->sources->path);
+		free(scan->sources->text);
+		free(scan->sources);
+		scan->sources = next;
+	}
+	free(scan->tokens);
+	*scan = (struct scan){0};
+}

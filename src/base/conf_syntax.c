@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The grammar of libconfig, walked so that every mistake is found and named, not only the first. After one the
+ * walk goes on where a person would: at most one message a line, and a bracket that is missing is told once.
+ */
+#include "base/conf_internal.h"
+
+#include <string.h>
+
+#define DEPTH_MAX 32
+#define KEYS_MAX 4096 /* in one group: they are compared with each other */
+#define WIDTH(token) (int)MIN((token)->size, (size_t)60), (token)->text
+
+struct walk {
+	struct scan *scan;
+	size_t at;
+	unsigned depth;
+};
+
+static void check_settings(struct walk *walk, const struct token *opener);
+
+static const struct token *peek(const struct walk *walk)
+{
+	return &walk->scan->tokens[walk->at];
+}
+
+static const struct token *peek_next(const struct walk *walk)
+{
+	const struct token *token = peek(walk);
+
+	return token->type == TOKEN_END ? token : token + 1;
+}
+
+static const struct token *take(struct walk *walk)
+{
+	const struct token *token = peek(walk);
+
+	if (token->type != TOKEN_END)
+		walk->at++;
+	return token;
+}
+
+static bool is(const struct token *token, const char *puncts)
+{
+	return token->type == TOKEN_PUNCT && strchr(puncts, token->punct);
+}
+
+static bool same_line(const struct token *a, const struct token *b)
+{
+	return a->line == b->line && strcmp(a->file, b->file) == 0;
+}
+
+static bool is_told(const struct walk *walk, const struct token *token)
+{
+	for (const struct conf_message *message = walk->scan->messages->first; message; message = message->next)
+		if (message->line == token->line && strcmp(message->file, token->file) == 0)
+			return true;
+	return false;
+}
+
+#define syntax_error(walk, token, ...)                                                                                 \
+	do {                                                                                                           \
+		if (!is_told((walk), (token)))                                                                         \
+			scan_error((walk)->scan, (token)->file, (token)->line, __VA_ARGS__);                           \
+		else                                                                                                   \
+			(walk)->scan->n_errors++;                                                                      \
+	} while (0)
+
+static char closer_of(char opener)
+{
+	return opener == '{' ? '}' : opener == '(' ? ')' : ']';
+}
+
+static void not_closed(struct walk *walk, const struct token *opener, const struct token *here)
+{
+	char closer = closer_of(opener->punct);
+
+	/* Told where it was opened: that is where the person looks for its end. */
+	if (here->type == TOKEN_END)
+		syntax_error(walk, opener, "the `%c` is not closed: `%c` is missing before the end of the file",
+			     opener->punct, closer);
+	else
+		syntax_error(walk, opener, "the `%c` is not closed: `%c` is missing before line %u", opener->punct,
+			     closer, here->line);
+}
+
+/* To the end of a setting that went wrong, but not past its line or a closing bracket. */
+static void skip_rest(struct walk *walk, const struct token *from)
+{
+	while (peek(walk)->type != TOKEN_END && !is(peek(walk), ";,)}]") && same_line(peek(walk), from))
+		take(walk);
+}
+
+static bool is_value(const struct token *token)
+{
+	return token->type == TOKEN_NUMBER || token->type == TOKEN_BOOL || token->type == TOKEN_STRING ||
+	       token->type == TOKEN_BAD || is(token, "{([");
+}
+
+static void check_elements(struct walk *walk, const struct token *opener);
+
+static void check_value(struct walk *walk)
+{
+	const struct token *token = take(walk);
+
+	if (token->type == TOKEN_STRING) {
+		while (peek(walk)->type == TOKEN_STRING)
+			take(walk);
+		return;
+	}
+	if (token->type != TOKEN_PUNCT)
+		return;
+	if (walk->depth >= DEPTH_MAX) {
+		syntax_error(walk, token, "the brackets are nested deeper than %d", DEPTH_MAX);
+		walk->at = walk->scan->n_tokens - 1;
+		return;
+	}
+	walk->depth++;
+	if (token->punct == '{')
+		check_settings(walk, token);
+	else
+		check_elements(walk, token);
+	walk->depth--;
+}
+
+/* A bare word where a value belongs. */
+static void check_bare_word(struct walk *walk, const struct token *word)
+{
+	static const char *const switches[] = {"yes", "no", "on", "off"};
+
+	for (size_t i = 0; i < ELEMENTS(switches); i++)
+		if (strlen(switches[i]) == word->size && strncasecmp(switches[i], word->text, word->size) == 0) {
+			syntax_error(walk, word, "%.*s makes no sense here: write true or false", WIDTH(word));
+			return;
+		}
+	syntax_error(walk, word, "%.*s makes no sense here: a text needs quotes, \"%.*s\"", WIDTH(word), WIDTH(word));
+}
+
+/* What stands in ( … ) or [ … ]. */
+static void check_elements(struct walk *walk, const struct token *opener)
+{
+	char closer[2] = {closer_of(opener->punct), '\0'};
+	const struct token *last = NULL; /* the last of the element before, or its comma */
+	bool after_comma = false, after_value = false;
+
+	for (;;) {
+		const struct token *token = peek(walk);
+
+		if (is(token, closer)) {
+			if (after_comma)
+				syntax_error(walk, last, "a `,` too many: nothing follows it before the `%s`", closer);
+			take(walk);
+			return;
+		}
+		if (token->type == TOKEN_END || is(token, ")]}")) {
+			not_closed(walk, opener, token);
+			return;
+		}
+		if (token->type == TOKEN_NAME && is(peek_next(walk), "=:") && opener->line != token->line) {
+			/* A key: the list ended before it, and its bracket was forgotten. */
+			not_closed(walk, opener, token);
+			return;
+		}
+		if (is(token, ",")) {
+			if (!after_value)
+				syntax_error(walk, token, "a `,` too many: no value stands before it");
+			after_comma = true;
+			after_value = false;
+			last = take(walk);
+			continue;
+		}
+		if (is(token, ";=:")) {
+			syntax_error(walk, token,
+				     token->punct == ';' ? "a `%c` where a `,` belongs" : "a `%c` makes no sense here",
+				     token->punct);
+			take(walk);
+			after_value = after_comma = false;
+			continue;
+		}
+		if (after_value)
+			syntax_error(walk, last, "a `,` is missing after this");
+		if (token->type == TOKEN_NAME && is(peek_next(walk), "=:")) {
+			syntax_error(walk, token, "`%.*s` needs braces around it: ( { %.*s = …; } )", WIDTH(token),
+				     WIDTH(token));
+			skip_rest(walk, token);
+			after_value = after_comma = false;
+			continue;
+		}
+		if (token->type == TOKEN_NAME) {
+			check_bare_word(walk, token);
+			take(walk);
+		} else if (opener->punct == '[' && is(token, "{([")) {
+			syntax_error(walk, opener, "`[ ]` holds plain values: a list of groups is written ( … )");
+			check_value(walk);
+		} else {
+			check_value(walk);
+		}
+		last = &walk->scan->tokens[walk->at - 1];
+		after_value = true;
+		after_comma = false;
+	}
+}
+
+static void check_setting(struct walk *walk, const struct token *key)
+{
+	const struct token *token = peek(walk);
+
+	if (is(token, "=:")) {
+		take(walk);
+	} else {
+		syntax_error(walk, key, "a `=` is missing after `%.*s`", WIDTH(key));
+		if (!is_value(token) || !same_line(token, key)) {
+			if (same_line(token, key))
+				skip_rest(walk, key);
+			return;
+		}
+	}
+
+	token = peek(walk);
+	if (is_value(token)) {
+		check_value(walk);
+	} else if (token->type == TOKEN_NAME && (same_line(token, key) || !is(peek_next(walk), "=:"))) {
+		check_bare_word(walk, token);
+		take(walk);
+		skip_rest(walk, token);
+	} else {
+		syntax_error(walk, key, "`%.*s` has no value", WIDTH(key));
+	}
+}
+
+static void check_twice(struct walk *walk, const size_t *keys, size_t n_keys, const struct token *key)
+{
+	for (size_t i = 0; i < n_keys; i++) {
+		const struct token *first = &walk->scan->tokens[keys[i]];
+
+		if (first->size != key->size || memcmp(first->text, key->text, key->size) != 0)
+			continue;
+		syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key), first->file,
+			     first->line);
+		return;
+	}
+}
+
+/* What stands in { … }, or in the file itself: opener NULL. */
+static void check_settings(struct walk *walk, const struct token *opener)
+{
+	_cleanup_free_ size_t *keys = NULL;
+	size_t n_keys = 0, n_allocated = 0;
+
+	for (;;) {
+		const struct token *token = peek(walk);
+
+		if (token->type == TOKEN_END) {
+			if (opener)
+				not_closed(walk, opener, token);
+			return;
+		}
+		if (is(token, "}") && opener) {
+			take(walk);
+			return;
+		}
+		if (is(token, ")}]")) {
+			if (opener && token->punct != '}') {
+				not_closed(walk, opener, token);
+				return;
+			}
+			syntax_error(walk, token, "a `%c` too many: nothing is open here", token->punct);
+			take(walk);
+			if (is(peek(walk), ";,"))
+				take(walk);
+			continue;
+		}
+		if (token->type != TOKEN_NAME) {
+			if (token->type == TOKEN_PUNCT)
+				syntax_error(walk, token, "a `%c` too many", token->punct);
+			else if (token->type != TOKEN_BAD)
+				syntax_error(walk, token, "a key belongs here, not %.*s", WIDTH(token));
+			if (is(token, "{(["))
+				check_value(walk);
+			else
+				take(walk);
+			continue;
+		}
+
+		if (n_keys == n_allocated) {
+			size_t n = n_allocated ? n_allocated * 2 : 16;
+			size_t *grown = n <= KEYS_MAX ? reallocarray(keys, n, sizeof(*keys)) : NULL;
+
+			if (!grown) {
+				syntax_error(walk, token, "there are too many keys in one group");
+				walk->at = walk->scan->n_tokens - 1;
+				return;
+			}
+			keys = grown;
+			n_allocated = n;
+		}
+		check_twice(walk, keys, n_keys, token);
+		keys[n_keys++] = walk->at;
+		take(walk);
+		check_setting(walk, token);
+		if (is(peek(walk), ";,"))
+			take(walk);
+	}
+}
+
+void syntax_check(struct scan *scan)
+{
+	struct walk walk = {.scan = scan};
+
+	check_settings(&walk, NULL);
+}
