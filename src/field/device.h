@@ -44,6 +44,9 @@ struct device {
 	bool stopping;
 	unsigned outstanding; /* work submitted on its behalf and not handed back */
 
+	struct command *commands; /* written and not answered: field/command.h */
+	unsigned n_commands;
+
 	enum device_state state;
 	char *reason;	     /* offline: why */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/field.h"
 #include "base/log.h"
+#include "field/command.h"
 #include "field/field_private.h"
 #include <errno.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static struct link *find_link(const struct field *field, const char *name)
 	return NULL;
 }
 
-static struct device *find_device(const struct field *field, const char *name)
+struct device *field_find_device(const struct field *field, const char *name)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
@@ -131,6 +132,7 @@ static void end_device(struct field *field, struct link *link, struct device *de
 {
 	if (device->started && link->plugin->stop)
 		link->plugin->stop(&device->hay);
+	command_abandon(device);
 	if (link->polling == device)
 		link->polling = NULL;
 	if (link->prober == device)
@@ -224,7 +226,7 @@ static void start_what_can(struct field *field)
 		struct link *link = find_link(field, conf->link);
 		bool link_to_come = (link && link->stopping) || field->n_pending_links > 0;
 
-		if (find_device(field, conf->name) || (link_to_come && (!link || link->stopping)))
+		if (field_find_device(field, conf->name) || (link_to_come && (!link || link->stopping)))
 			field->pending_devices[left++] = conf;
 		else if (link)
 			start_device(field, link, conf);
@@ -319,7 +321,7 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 		wanted->links[i] = NULL;
 	}
 	for (size_t i = 0; i < wanted->n_devices; i++) {
-		struct device *there = wanted->devices[i] ? find_device(field, wanted->devices[i]->name) : NULL;
+		struct device *there = wanted->devices[i] ? field_find_device(field, wanted->devices[i]->name) : NULL;
 
 		if (!wanted->devices[i] || (there && !there->stopping))
 			continue;

@@ -31,6 +31,9 @@ struct field {
 	uint64_t rounds, failures, late;
 };
 
+/* NULL: nobody of that name. */
+struct device *field_find_device(const struct field *field, const char *name);
+
 /* Something may be ready to end or to start. */
 void field_unsettle(struct field *field);
 

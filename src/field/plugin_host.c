@@ -2,6 +2,7 @@
 #include "field/plugin_host.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "field/command.h"
 #include "field/device.h"
 #include "field/field_private.h"
 #include <errno.h>
@@ -57,6 +58,11 @@ static void host_round_done(struct hay_device *hay, const struct hay_sample *sam
 			    enum hay_reason reason, const char *detail, uint64_t rtt_us)
 {
 	device_end_round(device_of(hay), sample, result, reason, detail, rtt_us);
+}
+
+static void host_command_done(struct hay_command *command, const char *error)
+{
+	command_finish(command, error);
 }
 
 static void host_device_online(struct hay_device *hay)
@@ -273,6 +279,7 @@ const struct hay_host plugin_host = {
 	.now = clock_now,
 	.emit = host_emit,
 	.round_done = host_round_done,
+	.command_done = host_command_done,
 	.device_online = host_device_online,
 	.device_offline = host_device_offline,
 	.link_up = host_link_up,

@@ -392,6 +392,11 @@ size_t normal_device_points(const struct normal_device *device)
 	return device->n_points;
 }
 
+const struct point_rules *normal_device_rules(const struct normal_device *device, size_t index)
+{
+	return &device->points[index].rules;
+}
+
 const struct series *normal_device_point(const struct normal_device *device, size_t index)
 {
 	return device->points[index].series;

@@ -43,4 +43,6 @@ const struct series_device *normal_device_series(const struct normal_device *dev
 size_t normal_device_points(const struct normal_device *device);
 const struct series *normal_device_point(const struct normal_device *device, size_t index);
 
+const struct point_rules *normal_device_rules(const struct normal_device *device, size_t index);
+
 #endif
