@@ -102,7 +102,7 @@ check:
 demo:
 	@tests/deps demo
 	@$(MAKE) --no-print-directory -s all
-	@HAYWAIN_BUILD=$B $(PYTHON) demo/run.py
+	@HAYWAIN_BUILD=$B $(PYTHON) demo/run.py $(if $(SECONDS),--seconds $(SECONDS))
 
 bench:
 	@tests/deps bench
