@@ -4,6 +4,7 @@ include config.mk
 .DELETE_ON_ERROR:
 
 B        := build/$(FLAVOUR)
+Q         = $(if $(V),,@echo "  $(@:build/%=%)";)
 VERSION  := $(shell cat VERSION)
 PLUGINS  := $(sort $(patsubst plugins/%/,%,$(dir $(wildcard plugins/*/*.c))))
 
@@ -40,14 +41,14 @@ plugins: $(plugin_files)
 
 $B/%.o: %.c $(MAKEFILE_LIST) VERSION
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) $(if $(filter plugins/%,$<),$(call plugin_cflags,$<)) -MMD -MP -c -o $@ $<
+	$Q$(CC) $(all_cflags) $(if $(filter plugins/%,$<),$(call plugin_cflags,$<)) -MMD -MP -c -o $@ $<
 
 $B/libhaywain.a: $(lib_objects)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$Q$(AR) rcs $@ $^
 
 $B/haywaind: $B/src/main.o $B/libhaywain.a
-	$(CC) $(all_ldflags) -pie -o $@ $^ $(pkg_libs) -ldl
+	$Q$(CC) $(all_ldflags) -pie -o $@ $^ $(pkg_libs) -ldl
 
 # A plugin is all the C files of its folder and the libraries of PKGS_name.
 plugin_of      = $(word 2,$(subst /, ,$1))
@@ -56,17 +57,17 @@ plugin_libs    = $(if $(PKGS_$1),$(shell $(PKG_CONFIG) --libs $(PKGS_$1)))
 plugin_objects = $(patsubst %.c,$B/%.o,$(wildcard plugins/$1/*.c))
 define plugin_rule
 $B/plugins/$1.so: $(call plugin_objects,$1)
-	$$(CC) $$(all_ldflags) -shared -o $$@ $$^ $$(call plugin_libs,$1) -lm
+	$$Q$$(CC) $$(all_ldflags) -shared -o $$@ $$^ $$(call plugin_libs,$1) -lm
 endef
 $(foreach plugin,$(PLUGINS),$(eval $(call plugin_rule,$(plugin))))
 
 # ---- tests: HACKING.md ----
 $B/tests/unit/%: $B/tests/unit/%.o $B/libhaywain.a
-	$(CC) $(all_ldflags) -o $@ $^ $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
+	$Q$(CC) $(all_ldflags) -o $@ $^ $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
 
 define plugin_test_rule
 $B/tests/plugin/$1/%: $B/tests/plugin/$1/%.o $B/tests/plugin/fake_host.o $(call plugin_objects,$1) $B/libhaywain.a
-	$$(CC) $$(all_ldflags) -o $$@ $$^ $$(call plugin_libs,$1) $$(pkg_libs) $$(shell $$(PKG_CONFIG) --libs cmocka)
+	$$Q$$(CC) $$(all_ldflags) -o $$@ $$^ $$(call plugin_libs,$1) $$(pkg_libs) $$(shell $$(PKG_CONFIG) --libs cmocka)
 endef
 $(foreach plugin,$(PLUGINS),$(eval $(call plugin_test_rule,$(plugin))))
 
@@ -81,13 +82,13 @@ fuzz-targets: $(fuzz_targets)
 .SECONDEXPANSION:
 $B/tests/fuzz/%: $B/tests/fuzz/%.o $$(filter-out -%,$$(fuzz_main)) \
 		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
-	$(CC) $(all_ldflags) $(filter -%,$(fuzz_main)) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
+	$Q$(CC) $(all_ldflags) $(filter -%,$(fuzz_main)) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
 
 # ---- the programs of the bench: tests/bench/run.py ----
 bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
 bench-programs: $(bench_programs)
 $B/tests/bench/%: $B/tests/bench/%.o
-	$(CC) $(all_ldflags) -o $@ $^ $(shell $(PKG_CONFIG) --libs libmodbus libmosquitto) -pthread
+	$Q$(CC) $(all_ldflags) -o $@ $^ $(shell $(PKG_CONFIG) --libs libmodbus libmosquitto) -pthread
 
 # ---- for people ----
 PYTHON       ?= /usr/bin/python3

@@ -466,6 +466,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 {
 	struct gateway *gateway = calloc(1, sizeof(*gateway));
 	struct field_changes changes = {0};
+	_cleanup_free_ char *queue_path = NULL;
 	int r = -ENOMEM;
 
 	if (!gateway)
@@ -489,9 +490,8 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 
-	_cleanup_free_ char *path = strdup(gateway->config->queue.path);
-
-	r = path ? start_stages(gateway, dirname(path)) : -ENOMEM;
+	queue_path = strdup(gateway->config->queue.path);
+	r = queue_path ? start_stages(gateway, dirname(queue_path)) : -ENOMEM;
 	if (r >= 0)
 		r = apply_field(gateway, gateway->config, &changes);
 	if (r < 0)

@@ -49,6 +49,17 @@ static const char *expected(enum hay_type type)
 	return type == HAY_BOOL ? "true or false" : type == HAY_STRING || type == HAY_BYTES ? "a string" : "a number";
 }
 
+static char *describe_range(const struct point_rules *rules)
+{
+	char *text = NULL;
+	int r = isnan(rules->max) ? asprintf(&text, "out of range: at least %.15g is allowed", rules->min)
+		: isnan(rules->min)
+			? asprintf(&text, "out of range: at most %.15g is allowed", rules->max)
+			: asprintf(&text, "out of range: %.15g to %.15g is allowed", rules->min, rules->max);
+
+	return r < 0 ? NULL : text;
+}
+
 /* NULL: *ret_device and *ret_point are found and may be written to. */
 static const char *find(struct field *field, const struct command_request *request, struct device **ret_device,
 			uint32_t *ret_point)
@@ -121,10 +132,7 @@ void command_submit(struct field *field, const struct command_request *request, 
 			int r = rules_invert(rules, type, &value, &raw);
 
 			if (r == -ERANGE && (!isnan(rules->min) || !isnan(rules->max)))
-				error = asprintf(&text, "out of range: %.15g to %.15g is allowed", rules->min,
-						 rules->max) < 0
-						? "out of range"
-						: text;
+				text = describe_range(rules), error = text ? text : "out of range";
 			else if (r < 0)
 				error = "out of range of the point's type";
 		}

@@ -167,13 +167,13 @@ int rules_invert(const struct point_rules *rules, enum hay_type raw, const struc
 	struct hay_value result = {.type = raw};
 
 	/* A whole number that is not scaled keeps all its digits. */
-	if (!scales(rules) && is_signed(value->type) && is_signed(raw) && fits(raw, wanted)) {
+	if (!scales(rules) && is_signed(value->type) && is_signed(raw) && (raw == HAY_INT64 || fits(raw, wanted))) {
 		result.i = value->i;
 		*ret = result;
 		return 0;
 	}
 	if (!scales(rules) && (is_signed(value->type) ? value->i >= 0 : is_unsigned(value->type)) && is_unsigned(raw) &&
-	    fits(raw, wanted)) {
+	    (raw == HAY_UINT64 || fits(raw, wanted))) {
 		result.u = value->u;
 		*ret = result;
 		return 0;

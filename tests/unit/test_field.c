@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Turns, failures, back-off and changes on links of a plugin that does what each test tells it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "field/command.h"
+#include "field/field_private.h"
+#include "field/memory.h"
+#include "field/plugin_host.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the plugin: notes each call; answers by itself unless told to hold ---- */
+
+static struct {
+	char calls[4096]; /* "poll:a " … */
+	struct hay_device *held;
+	bool hold;
+	char silent[32]; /* a device of this name does not answer */
+	bool link_fails;
+	unsigned polls;
+	struct hay_command *command;
+} script;
+
+static void note(const char *what, const char *who)
+{
+	size_t used = strlen(script.calls);
+
+	snprintf(script.calls + used, sizeof(script.calls) - used, "%s:%s ", what, who);
+}
+
+static void answer(struct hay_device *device)
+{
+	struct hay_reading reading = {.value = {.type = HAY_INT64, .i = 7}};
+	struct hay_sample sample = {.time_us = clock_now(), .readings = &reading, .n_readings = 1};
+	const struct hay_host *host = device->link->host;
+
+	if (script.link_fails) {
+		host->link_down(device->link, HAY_REFUSED, "connection refused");
+		host->round_done(device, NULL, HAY_FAILED, HAY_REFUSED, "connection refused", 0);
+	} else if (strcmp(device->name, script.silent) == 0) {
+		reading.quality = HAY_BAD;
+		reading.reason = HAY_TIMEOUT;
+		host->round_done(device, &sample, HAY_FAILED, HAY_TIMEOUT, NULL, 0);
+	} else {
+		host->round_done(device, &sample, HAY_OK, HAY_NO_REASON, NULL, 1000);
+	}
+}
+
+static int open_link(struct hay_link *link)
+{
+	note("open", link->name);
+	return 0;
+}
+
+static void close_link(struct hay_link *link)
+{
+	note("close", link->name);
+}
+
+static int start_device(struct hay_device *device)
+{
+	note("start", device->name);
+	return 0;
+}
+
+static void stop_device(struct hay_device *device)
+{
+	if (script.held == device)
+		script.held = NULL;
+	note("stop", device->name);
+}
+
+static int poll_device(struct hay_device *device, const uint32_t *due _unused_, size_t n_due)
+{
+	assert_true(n_due > 0);
+	assert_null(script.held); /* one round at a time */
+	script.polls++;
+	note("poll", device->name);
+	if (script.hold)
+		script.held = device;
+	else
+		answer(device);
+	return 0;
+}
+
+static int write_point(struct hay_command *command)
+{
+	script.command = command;
+	return 0;
+}
+
+static const struct hay_plugin fake = {.magic = HAY_MAGIC,
+				       .abi = HAY_ABI,
+				       .size = sizeof(struct hay_plugin),
+				       .name = "fake",
+				       .open = open_link,
+				       .close = close_link,
+				       .start = start_device,
+				       .stop = stop_device,
+				       .poll = poll_device,
+				       .write = write_point};
+
+/* ---- the surroundings ---- */
+
+struct bench {
+	sd_event *event;
+	struct series_set *series;
+	struct normalize *normalize;
+	struct plugin_set *plugins;
+	struct field *field;
+	char cards[2048];   /* "a+ a- " */
+	char samples[4096]; /* "a=7 a=bad:timeout " */
+	char lines[4096];
+};
+
+static struct bench *logging_to;
+
+static void take_line(enum hay_log_level level _unused_, const struct log_subject *subject _unused_, const char *text)
+{
+	size_t used = strlen(logging_to->lines);
+
+	snprintf(logging_to->lines + used, sizeof(logging_to->lines) - used, "%s\n", text);
+}
+
+static void take_card(struct device_card *card, void *userdata)
+{
+	struct bench *bench = userdata;
+	size_t used = strlen(bench->cards);
+
+	snprintf(bench->cards + used, sizeof(bench->cards) - used, "%s%s ", card->device->name,
+		 card->online ? "+" : "-");
+}
+
+static void take_removed(const char *device, void *userdata)
+{
+	struct bench *bench = userdata;
+	size_t used = strlen(bench->cards);
+
+	snprintf(bench->cards + used, sizeof(bench->cards) - used, "%sx ", device);
+}
+
+static void take_sample(struct sample *sample, void *userdata)
+{
+	struct bench *bench = userdata;
+	struct sample_cursor cursor;
+	struct sample_reading reading;
+	size_t used = strlen(bench->samples);
+
+	sample_begin(sample, &cursor);
+	while (sample_next(&cursor, &reading) == 1)
+		used += (size_t)snprintf(bench->samples + used, sizeof(bench->samples) - used, "%s=%s ",
+					 series_device_by_number(bench->series, sample->device)->name,
+					 reading.quality == HAY_BAD ? reason_word(reading.reason) : "7");
+}
+
+static struct bench *bench_new(void)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+	struct field_hooks hooks = {.card = take_card, .removed = take_removed, .userdata = bench};
+
+	memset(&script, 0, sizeof(script));
+	logging_to = bench;
+	log_set_sink(take_line);
+	assert_true(sd_event_new(&bench->event) >= 0);
+	bench->series = series_set_new();
+	bench->normalize = normalize_new(bench->event, bench->series);
+	normalize_subscribe(bench->normalize, take_sample, bench);
+	bench->plugins = plugin_set_new("/nowhere");
+	plugin_add(bench->plugins, &fake);
+	assert_int_equal(field_new(bench->event, bench->series, bench->normalize, NULL, &hooks, &bench->field), 0);
+	return bench;
+}
+
+static void run_until(struct bench *bench, bool (*done)(const struct bench *bench));
+
+static bool is_idle(const struct bench *bench)
+{
+	return field_idle(bench->field);
+}
+
+static void bench_free(struct bench *bench)
+{
+	field_stop(bench->field);
+	run_until(bench, is_idle);
+	field_free(bench->field);
+	normalize_free(bench->normalize);
+	series_set_free(bench->series);
+	plugin_set_free(bench->plugins);
+	sd_event_unref(bench->event);
+	log_set_sink(NULL);
+	free(bench);
+}
+
+static void run_until(struct bench *bench, bool (*done)(const struct bench *bench))
+{
+	uint64_t deadline = clock_now() + 30 * USEC_PER_SEC;
+
+	while (!done(bench)) {
+		assert_true(clock_now() < deadline);
+		sd_event_run(bench->event, 100 * USEC_PER_MSEC);
+	}
+}
+
+/* "a" with period; digest distinguishes configurations of the same name. */
+static struct device_conf *make_device(const char *name, const char *link, uint64_t every_us, uint64_t digest)
+{
+	struct pool *pool = pool_new();
+	struct device_conf *conf = pool_alloc(pool, sizeof(*conf));
+
+	conf->pool = pool;
+	conf->digest = digest;
+	conf->file = "test.conf";
+	conf->name = pool_strdup(pool, name);
+	conf->link = pool_strdup(pool, link);
+	conf->every_us = every_us;
+	conf->report.deadband = NAN;
+	conf->n_points = 1;
+	conf->points = pool_alloc(pool, sizeof(*conf->points));
+	conf->points[0] = (struct point_conf){.point = {.name = "p",
+							.type = HAY_INT64,
+							.every_us = every_us,
+							.scale = 1,
+							.flags = HAY_POINT_WRITABLE},
+					      .decimals = -1,
+					      .min = 0,
+					      .max = 100,
+					      .report = {.deadband = NAN}};
+	return conf;
+}
+
+static struct link_conf *make_link(struct bench *bench, const char *name, uint64_t digest)
+{
+	struct pool *pool = pool_new();
+	struct link_conf *conf = pool_alloc(pool, sizeof(*conf));
+	const char *error;
+
+	conf->pool = pool;
+	conf->digest = digest;
+	conf->file = "test.conf";
+	conf->name = pool_strdup(pool, name);
+	conf->plugin = plugin_get(bench->plugins, "fake", &error);
+	return conf;
+}
+
+/* devices: "a1 b1": name and digest each, on link `l`. keep: devices that were bad. */
+static struct field_changes apply(struct bench *bench, const char *devices, uint64_t link_digest, uint64_t every_us,
+				  const char *const *keep)
+{
+	struct link_conf *links[] = {link_digest ? make_link(bench, "l", link_digest) : NULL};
+	struct device_conf *confs[16];
+	struct field_wanted wanted = {
+		.links = links, .n_links = link_digest ? 1 : 0, .devices = confs, .keep_devices = keep};
+	struct field_changes changes;
+
+	for (; devices[0]; devices += devices[2] ? 3 : 2) {
+		char name[] = {devices[0], 0};
+
+		confs[wanted.n_devices++] = make_device(name, "l", every_us, (uint64_t)devices[1]);
+	}
+	field_apply(bench->field, &wanted, &changes);
+	for (size_t i = 0; i < wanted.n_links; i++)
+		link_conf_free(links[i]);
+	for (size_t i = 0; i < wanted.n_devices; i++)
+		device_conf_free(confs[i]);
+	return changes;
+}
+
+static bool all_polled(const struct bench *bench _unused_)
+{
+	return strstr(script.calls, "poll:a") && strstr(script.calls, "poll:b") && strstr(script.calls, "poll:c");
+}
+
+static bool many_polls(const struct bench *bench _unused_)
+{
+	return script.polls >= 60;
+}
+
+static void devices_take_turns(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	unsigned n[3] = {0};
+
+	/* Far more is wanted than there is time for: each gets its share. */
+	apply(bench, "a1 b1 c1", 1, 10, NULL);
+	run_until(bench, all_polled);
+	script.calls[0] = 0;
+	script.polls = 0;
+	run_until(bench, many_polls);
+	for (const char *at = script.calls; (at = strstr(at, "poll:")); at += 5)
+		n[at[5] - 'a']++;
+	for (int i = 0; i < 3; i++)
+		assert_in_range(n[i], 60 / 3 - 6, 60 / 3 + 6);
+	bench_free(bench);
+}
+
+static bool offline_a(const struct bench *bench)
+{
+	return strstr(bench->cards, "a-") && strstr(bench->lines, "device a: offline");
+}
+
+static bool back_a(const struct bench *bench)
+{
+	return strstr(bench->lines, "device a: online again") != NULL;
+}
+
+static void two_failures_make_offline_and_one_answer_brings_back(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.silent, sizeof(script.silent), "a");
+	apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
+	run_until(bench, offline_a);
+	/* Bad at the first failure, offline at the second, and nothing for further probes. */
+	char a_only[256] = "";
+
+	for (const char *at = bench->samples; (at = strstr(at, "a=")); at++)
+		snprintf(a_only + strlen(a_only), sizeof(a_only) - strlen(a_only), "%.*s ", (int)strcspn(at, " "), at);
+	assert_string_equal(a_only, "a=timeout a=offline ");
+	assert_non_null(strstr(bench->lines, "device a: offline: timeout; trying again in 1 s"));
+	assert_null(strstr(bench->lines, "device b: offline"));
+	script.silent[0] = 0;
+	run_until(bench, back_a);
+	assert_non_null(strstr(bench->cards, "a+"));
+	bench_free(bench);
+}
+
+static bool link_is_down(const struct bench *bench)
+{
+	return strstr(bench->lines, "link l: down") != NULL;
+}
+
+static bool link_is_up(const struct bench *bench)
+{
+	return strstr(bench->lines, "link l: up again") != NULL && strstr(bench->cards, "a+") &&
+	       strstr(bench->cards, "b+") && strstr(bench->cards, "c+");
+}
+
+static void a_link_speaks_for_its_devices(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	script.link_fails = true;
+	apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
+	run_until(bench, link_is_down);
+	assert_non_null(strstr(bench->lines,
+			       "link l: down: connection refused; its 3 devices are offline, trying again in 1 s"));
+	assert_null(strstr(bench->lines, "device"));
+	script.link_fails = false;
+	run_until(bench, link_is_up);
+	bench_free(bench);
+}
+
+static void reload_restarts_only_what_changed(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	struct field_changes changes;
+	static const char *const keep[] = {"b", NULL};
+
+	apply(bench, "a1 b1 c1", 1, 10 * USEC_PER_SEC, NULL);
+	assert_string_equal(script.calls, "open:l start:a start:b start:c ");
+	script.calls[0] = 0;
+	bench->cards[0] = 0;
+	changes = apply(bench, "a2 b1 d1", 1, 10 * USEC_PER_SEC, NULL);
+	assert_string_equal(script.calls, "stop:a stop:c start:a start:d ");
+	assert_int_equal(changes.started, 2);
+	assert_int_equal(changes.stopped, 2);
+	assert_int_equal(changes.kept, 1);
+	assert_string_equal(bench->cards, "cx a- d- "); /* a comes again: not removed */
+	script.calls[0] = 0;
+	apply(bench, "a2", 1, 10 * USEC_PER_SEC, keep); /* b's new form was bad */
+	assert_string_equal(script.calls, "stop:d ");
+	script.calls[0] = 0;
+	apply(bench, "a2 b1", 2, 10 * USEC_PER_SEC, NULL);
+	assert_string_equal(script.calls, "stop:b stop:a close:l open:l start:a start:b ");
+	bench_free(bench);
+}
+
+static bool holding(const struct bench *bench _unused_)
+{
+	return script.held != NULL;
+}
+
+static void a_device_in_a_round_can_be_stopped(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	script.hold = true;
+	apply(bench, "a1 b1", 1, 10 * USEC_PER_MSEC, NULL);
+	run_until(bench, holding);
+	script.hold = false;
+	char name = script.held->name[0];
+
+	/* The one whose round is under way goes; the other gets its turn. */
+	script.calls[0] = 0;
+	apply(bench, name == 'a' ? "b1" : "a1", 1, 10 * USEC_PER_MSEC, NULL);
+	script.polls = 0;
+	run_until(bench, many_polls);
+	assert_string_equal(bench->samples[0] == name ? "wrong" : "right", "right");
+	bench_free(bench);
+}
+
+/* ---- commands ---- */
+
+static char outcome[128];
+
+static void command_done(void *userdata _unused_, const char *error)
+{
+	snprintf(outcome, sizeof(outcome), "%s", error ? error : "done");
+}
+
+static const char *command(struct bench *bench, const char *device, const char *point, struct hay_value value)
+{
+	struct command_request request = {.device = device, .point = point, .value = value};
+
+	snprintf(outcome, sizeof(outcome), "waiting");
+	command_submit(bench->field, &request, command_done, NULL);
+	return outcome;
+}
+
+static void commands_are_checked_and_answered_once(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	struct hay_value good = {.type = HAY_INT64, .i = 55}, big = {.type = HAY_INT64, .i = 101},
+			 text = {.type = HAY_STRING, .s = {"x", 1}};
+
+	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	assert_string_equal(command(bench, "z", "p", good), "there is no such device");
+	assert_string_equal(command(bench, "a", "z", good), "the device has no such point");
+	assert_string_equal(command(bench, "a", "p", big), "out of range: 0 to 100 is allowed");
+	assert_string_equal(command(bench, "a", "p", text), "a number is expected");
+	assert_string_equal(command(bench, "a", "p", good), "waiting");
+	assert_int_equal(script.command->value.i, 55);
+	plugin_host.command_done(script.command, NULL);
+	assert_string_equal(outcome, "done");
+	assert_string_equal(command(bench, "a", "p", good), "waiting");
+	field_stop(bench->field);
+	assert_string_equal(outcome, "the device was stopped");
+	bench_free(bench);
+}
+
+/* ---- pieces ---- */
+
+static uint64_t heap_seen[64];
+static size_t heap_n;
+
+static void heap_due(struct schedule_entry *entry, void *userdata _unused_)
+{
+	heap_seen[heap_n++] = entry->due_us;
+}
+
+static void schedule_runs_in_order(void **state _unused_)
+{
+	struct schedule_entry entries[50] = {0};
+	struct schedule *schedule;
+	sd_event *event;
+	uint64_t now = clock_now();
+	unsigned seed = 7;
+
+	assert_true(sd_event_new(&event) >= 0);
+	assert_int_equal(schedule_new(event, heap_due, NULL, &schedule), 0);
+	for (size_t i = 0; i < 50; i++) {
+		seed = seed * 1103515245 + 12345;
+		assert_int_equal(schedule_put(schedule, &entries[i], now + seed % 20000), 0);
+	}
+	for (size_t i = 0; i < 50; i += 5)
+		schedule_remove(schedule, &entries[i]);
+	schedule_put(schedule, &entries[1], now);
+	while (heap_n < 40)
+		sd_event_run(event, USEC_PER_SEC);
+	for (size_t i = 1; i < heap_n; i++)
+		assert_true(heap_seen[i - 1] <= heap_seen[i]);
+	schedule_free(schedule);
+	sd_event_unref(event);
+}
+
+static void stagger_leaves_no_large_gap(void **state _unused_)
+{
+	for (unsigned n = 2; n <= 200; n++) {
+		bool seen[1000] = {0};
+		unsigned gap = 0, widest = 0;
+
+		for (unsigned i = 0; i < n; i++)
+			seen[schedule_stagger(1000, i)] = true;
+		for (unsigned i = 0; i < 2000; i++) {
+			gap = seen[i % 1000] ? 0 : gap + 1;
+			widest = MAX(widest, gap);
+		}
+		assert_true(widest < 2700 / n + 2);
+	}
+}
+
+static void memory_survives(void **state _unused_)
+{
+	char dir[] = "/tmp/haywain-test-XXXXXX", path[64];
+	uint8_t bytes[4] = {0};
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/learnt.json", dir);
+	struct memory *memory = memory_new(path);
+
+	assert_int_equal(memory_put(memory, "boiler", "holes", "\x01\xff\x00", 3), 0);
+	memory_free(memory);
+	memory = memory_new(path);
+	assert_int_equal(memory_get(memory, "boiler", "holes", bytes, sizeof(bytes)), 3);
+	assert_memory_equal(bytes, "\x01\xff\x00", 3);
+	assert_int_equal(memory_get(memory, "boiler", "other", bytes, sizeof(bytes)), -ENOENT);
+	assert_int_equal(memory_put(memory, "boiler", "holes", NULL, 0), 0);
+	assert_int_equal(memory_get(memory, "boiler", "holes", bytes, sizeof(bytes)), -ENOENT);
+	memory_free(memory);
+
+	FILE *file = fopen(path, "w");
+
+	fputs("{ no json", file);
+	fclose(file);
+	memory = memory_new(path);
+	assert_int_equal(memory_get(memory, "boiler", "holes", bytes, sizeof(bytes)), -ENOENT);
+	memory_free(memory);
+	unlink(path);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(devices_take_turns),
+		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
+		cmocka_unit_test(a_link_speaks_for_its_devices),
+		cmocka_unit_test(reload_restarts_only_what_changed),
+		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
+		cmocka_unit_test(commands_are_checked_and_answered_once),
+		cmocka_unit_test(schedule_runs_in_order),
+		cmocka_unit_test(stagger_leaves_no_large_gap),
+		cmocka_unit_test(memory_survives),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scaling, ranges and the report rules, as docs/configuration.md promises them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "normalize/normalize.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct point_rules plain = {.scale = 1, .decimals = -1, .min = NAN, .max = NAN};
+
+static struct hay_reading number(enum hay_type type, double value)
+{
+	struct hay_reading reading = {.value.type = type};
+
+	if (type >= HAY_INT16 && type <= HAY_INT64)
+		reading.value.i = (int64_t)value;
+	else if (type >= HAY_UINT16 && type <= HAY_UINT64)
+		reading.value.u = (uint64_t)value;
+	else if (type == HAY_FLOAT32)
+		reading.value.f = (float)value;
+	else
+		reading.value.d = value;
+	return reading;
+}
+
+static void whole_numbers_scale_to_the_decimals_written(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	int ugly = 0;
+
+	rules.scale = 0.1;
+	for (int raw = -32768; raw < 32768; raw++) {
+		struct hay_reading reading = number(HAY_INT16, raw);
+		char expected[32], got[32];
+
+		rules_apply(&rules, HAY_INT16, &reading);
+		assert_int_equal(reading.value.type, HAY_FLOAT64);
+		snprintf(expected, sizeof(expected), "%s%d.%d", raw < 0 ? "-" : "", abs(raw) / 10, abs(raw) % 10);
+		snprintf(got, sizeof(got), "%.17g", reading.value.d);
+		assert_true(reading.value.d == strtod(expected, NULL));
+		ugly += raw * 0.1 != reading.value.d;
+	}
+	assert_true(ugly > 1000); /* the plain product would have been wrong that often */
+}
+
+static void whole_scale_keeps_whole_numbers(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct hay_reading reading = number(HAY_UINT16, 7);
+
+	rules.scale = 10;
+	rules.offset = -3;
+	assert_int_equal(rules_type(&rules, HAY_UINT16), HAY_INT64);
+	rules_apply(&rules, HAY_UINT16, &reading);
+	assert_int_equal(reading.value.i, 67);
+	assert_int_equal(rules_type(&rules, HAY_FLOAT32), HAY_FLOAT64);
+	assert_int_equal(rules_type(&plain, HAY_UINT16), HAY_UINT16);
+
+	reading = (struct hay_reading){.value = {.type = HAY_INT64, .i = INT64_MAX}};
+	rules_apply(&rules, HAY_INT64, &reading);
+	assert_int_equal(reading.quality, HAY_BAD);
+	assert_int_equal(reading.reason, HAY_OUT_OF_RANGE);
+}
+
+static void what_is_no_number_is_bad(void **state _unused_)
+{
+	struct hay_reading reading = number(HAY_FLOAT32, (double)NAN);
+
+	rules_apply(&plain, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.quality, HAY_BAD);
+	assert_int_equal(reading.reason, HAY_NOT_A_NUMBER);
+	reading = number(HAY_FLOAT64, INFINITY);
+	rules_apply(&plain, HAY_FLOAT64, &reading);
+	assert_int_equal(reading.reason, HAY_NOT_A_NUMBER);
+}
+
+static void out_of_range_is_uncertain_and_delivered(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct hay_reading reading = number(HAY_INT16, 80);
+
+	rules.min = 30;
+	rules.max = 75;
+	rules_apply(&rules, HAY_INT16, &reading);
+	assert_int_equal(reading.quality, HAY_UNCERTAIN);
+	assert_int_equal(reading.reason, HAY_OUT_OF_RANGE);
+	assert_int_equal(reading.value.i, 80);
+}
+
+static void commands_are_scaled_back(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct hay_value raw, wanted = {.type = HAY_FLOAT64, .d = 21.5};
+
+	rules.scale = 0.1;
+	rules.min = 5;
+	rules.max = 30;
+	assert_int_equal(rules_invert(&rules, HAY_INT16, &wanted, &raw), 0);
+	assert_int_equal(raw.i, 215);
+	wanted.d = 31;
+	assert_int_equal(rules_invert(&rules, HAY_INT16, &wanted, &raw), -ERANGE);
+	wanted.d = 70000;
+	assert_int_equal(rules_invert(&plain, HAY_UINT16, &wanted, &raw), -ERANGE);
+	wanted = (struct hay_value){.type = HAY_INT64, .i = INT64_MAX - 1};
+	assert_int_equal(rules_invert(&plain, HAY_INT64, &wanted, &raw), 0);
+	assert_true(raw.i == INT64_MAX - 1);
+	wanted.i = -1;
+	assert_int_equal(rules_invert(&plain, HAY_UINT16, &wanted, &raw), -ERANGE);
+}
+
+/* ---- report rules: one point, and what came out of it ---- */
+
+struct bench {
+	sd_event *event;
+	struct series_set *series;
+	struct normalize *normalize;
+	struct normal_device *device;
+	char said[512];
+	uint64_t times[32];
+	size_t n;
+};
+
+static void take(struct sample *sample, void *userdata)
+{
+	struct bench *bench = userdata;
+	struct sample_cursor cursor;
+	struct sample_reading reading;
+	size_t used = strlen(bench->said);
+
+	assert_int_equal(sample_begin(sample, &cursor), 0);
+	while (sample_next(&cursor, &reading) == 1) {
+		if (reading.quality == HAY_BAD)
+			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "bad:%s ",
+						 reason_word(reading.reason));
+		else if (reading.value.type == HAY_STRING)
+			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "%.*s ",
+						 (int)reading.value.s.size, reading.value.s.data);
+		else
+			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "%g ",
+						 reading.value.d);
+	}
+	bench->times[bench->n++] = sample->time_us;
+}
+
+static void setup(struct bench *bench, enum hay_type type, const struct point_rules *rules)
+{
+	*bench = (struct bench){.series = series_set_new()};
+	assert_true(sd_event_new(&bench->event) >= 0);
+	bench->normalize = normalize_new(bench->event, bench->series);
+	assert_int_equal(normalize_subscribe(bench->normalize, take, bench), 0);
+	assert_int_equal(normal_device_new(bench->normalize,
+					   series_device_intern(bench->series, "boiler", "rs485", NULL, 0),
+					   &bench->device),
+			 0);
+	assert_int_equal(normal_device_add_point(bench->device, "t", "°C", type, rules), 0);
+}
+
+static void teardown(struct bench *bench)
+{
+	normal_device_free(bench->device);
+	normalize_free(bench->normalize);
+	series_set_free(bench->series);
+	sd_event_unref(bench->event);
+}
+
+static void measure(struct bench *bench, uint64_t time_us, double value)
+{
+	struct hay_reading reading = number(HAY_FLOAT64, value);
+
+	normal_device_sample(bench->device,
+			     &(struct hay_sample){.time_us = time_us, .readings = &reading, .n_readings = 1});
+}
+
+static void measure_bad(struct bench *bench, uint64_t time_us, enum hay_reason reason)
+{
+	struct hay_reading reading = {.quality = HAY_BAD, .reason = reason};
+
+	normal_device_sample(bench->device,
+			     &(struct hay_sample){.time_us = time_us, .readings = &reading, .n_readings = 1});
+}
+
+static void without_rules_everything_goes_up(void **state _unused_)
+{
+	struct bench bench;
+
+	setup(&bench, HAY_FLOAT64, &plain);
+	measure(&bench, 1, 5);
+	measure(&bench, 2, 5);
+	assert_string_equal(bench.said, "5 5 ");
+	teardown(&bench);
+}
+
+static void deadband_lets_small_moves_go(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 0.2};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, 1, 0.1);
+	measure(&bench, 2, 0.25);
+	measure(&bench, 3, 0.3); /* 0.3 - 0.1 is a hair less than 0.2 in binary */
+	measure(&bench, 4, 0.3);
+	measure(&bench, 5, 0.1);
+	assert_string_equal(bench.said, "0.1 0.3 0.1 ");
+	teardown(&bench);
+}
+
+static void percent_is_of_the_last_reported_value(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 10, .percent = true};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, 1, 0);
+	measure(&bench, 2, 0.001); /* of zero: any change */
+	measure(&bench, 3, 100);
+	measure(&bench, 4, 109);
+	measure(&bench, 5, 110);
+	assert_string_equal(bench.said, "0 0.001 100 110 ");
+	teardown(&bench);
+}
+
+static void quality_changes_go_at_once_and_only_once(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = USEC_PER_HOUR};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, 1, 5);
+	measure_bad(&bench, 2, HAY_TIMEOUT);
+	measure_bad(&bench, 3, HAY_TIMEOUT);
+	measure_bad(&bench, 4, HAY_DECODE);
+	measure(&bench, 5, 5);
+	assert_string_equal(bench.said, "5 bad:timeout bad:decode 5 ");
+	teardown(&bench);
+}
+
+static void at_least_sends_what_did_not_move(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_least_us = 100};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, 1000, 5);
+	measure(&bench, 1050, 5);
+	measure(&bench, 1100, 5);
+	measure(&bench, 1150, 5);
+	assert_int_equal(bench.n, 2);
+	assert_int_equal(bench.times[1], 1100);
+	teardown(&bench);
+}
+
+/* What is measured too early is kept, the latest only, and goes up when the time is over, with its own time. */
+static void at_most_keeps_the_latest(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+	uint64_t now = clock_now();
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = 50 * USEC_PER_MSEC};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, now, 5);
+	measure(&bench, now + 1000, 20);
+	measure(&bench, now + 2000, 9);
+	assert_int_equal(bench.n, 1);
+	while (bench.n < 2)
+		assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
+	assert_string_equal(bench.said, "5 9 ");
+	assert_int_equal(bench.times[1], now + 2000);
+	teardown(&bench);
+}
+
+static void what_came_back_in_time_is_not_sent(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+	uint64_t now = clock_now();
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = 20 * USEC_PER_MSEC};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, now, 5);
+	measure(&bench, now + 1000, 20);
+	measure(&bench, now + 2000, 5);
+	assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
+	assert_string_equal(bench.said, "5 ");
+	teardown(&bench);
+}
+
+static void strings_are_kept_beyond_the_sample(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+	uint64_t now = clock_now();
+
+	rules.report = (struct report_conf){.set = true, .deadband = NAN, .at_most_us = 20 * USEC_PER_MSEC};
+	setup(&bench, HAY_STRING, &rules);
+	for (int i = 0; i < 3; i++) {
+		char text[8];
+		struct hay_reading reading = {.value = {.type = HAY_STRING, .s = {text, 3}}};
+
+		snprintf(text, sizeof(text), "ab%d", i);
+		normal_device_sample(bench.device, &(struct hay_sample){.time_us = now + (uint64_t)i * 1000,
+									.readings = &reading,
+									.n_readings = 1});
+		memset(text, '#', sizeof(text));
+	}
+	while (bench.n < 2)
+		assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
+	assert_string_equal(bench.said, "ab0 ab2 ");
+	teardown(&bench);
+}
+
+static void a_lost_device_says_so_once(void **state _unused_)
+{
+	struct bench bench;
+
+	setup(&bench, HAY_FLOAT64, &plain);
+	measure(&bench, 1, 5);
+	normal_device_lost(bench.device, 2, HAY_OFFLINE);
+	normal_device_lost(bench.device, 3, HAY_OFFLINE);
+	measure(&bench, 4, 5);
+	normal_device_lost(bench.device, 5, HAY_OFFLINE);
+	assert_string_equal(bench.said, "5 bad:offline 5 bad:offline ");
+	teardown(&bench);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_numbers_scale_to_the_decimals_written),
+		cmocka_unit_test(whole_scale_keeps_whole_numbers),
+		cmocka_unit_test(what_is_no_number_is_bad),
+		cmocka_unit_test(out_of_range_is_uncertain_and_delivered),
+		cmocka_unit_test(commands_are_scaled_back),
+		cmocka_unit_test(without_rules_everything_goes_up),
+		cmocka_unit_test(deadband_lets_small_moves_go),
+		cmocka_unit_test(percent_is_of_the_last_reported_value),
+		cmocka_unit_test(quality_changes_go_at_once_and_only_once),
+		cmocka_unit_test(at_least_sends_what_did_not_move),
+		cmocka_unit_test(at_most_keeps_the_latest),
+		cmocka_unit_test(what_came_back_in_time_is_not_sent),
+		cmocka_unit_test(strings_are_kept_beyond_the_sample),
+		cmocka_unit_test(a_lost_device_says_so_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
