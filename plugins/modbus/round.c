@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One round of a device: its requests one after the other, each a work of its own, so that a command can come
+ * between two of them. Main thread, but for run_request().
+ */
+#include "device.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+static const char *const table_names[N_TABLES] = {"coil", "discrete", "holding", "input"};
+
+static void run_request(struct hay_work *work)
+{
+	struct modbus_request *request = (struct modbus_request *)work;
+
+	transport_exchange(request->transport, &request->exchange);
+}
+
+static void add_bad(struct modbus_device *md, uint32_t point, enum hay_reason reason, const char *exception)
+{
+	md->readings[md->n_readings++] =
+		(struct hay_reading){.point = point, .quality = HAY_BAD, .reason = reason, .exception = exception};
+}
+
+static void add_value(struct modbus_device *md, uint32_t point, const struct hay_value *value)
+{
+	bool finite = value->type == HAY_FLOAT32   ? isfinite(value->f)
+		      : value->type == HAY_FLOAT64 ? isfinite(value->d)
+						   : true;
+
+	if (finite)
+		md->readings[md->n_readings++] =
+			(struct hay_reading){.point = point, .quality = HAY_GOOD, .value = *value};
+	else
+		add_bad(md, point, HAY_NOT_A_NUMBER, NULL);
+}
+
+static void take_answer(struct modbus_device *md, const struct plan_request *request)
+{
+	const struct exchange *x = &md->request.exchange;
+
+	for (size_t i = request->first; i < request->first + request->n; i++) {
+		uint32_t point = md->plan->points[i];
+		unsigned at = md->places[point].address - (unsigned)request->place.address;
+		struct hay_value value = {.type = HAY_BOOL};
+
+		if (x->answer.exception) {
+			add_bad(md, point, HAY_EXCEPTION, types_exception(x->answer.exception));
+			continue;
+		}
+		if (request->place.table < TABLE_HOLDING)
+			value.b = types_bit(x->answer.data, at);
+		else
+			types_decode(&md->forms[point], x->answer.data + (size_t)at * 2, &value);
+		add_value(md, point, &value);
+	}
+}
+
+/* End the round. What it did not come to is bad, for that reason. */
+static void end_round(struct modbus_device *md, enum hay_result result, enum hay_reason reason, const char *detail)
+{
+	const struct hay_host *host = md->device->link->host;
+	struct hay_sample sample = {.time_us = md->first_us ? md->first_us : host->now(), .readings = md->readings};
+
+	if (result == HAY_FAILED)
+		for (size_t i = md->plan->requests[md->next].first; i < md->plan->n_points; i++)
+			add_bad(md, md->plan->points[i], reason, NULL);
+	sample.n_readings = md->n_readings;
+	md->plan = NULL;
+	host->round_done(md->device, &sample, result, reason, detail, md->slowest_us);
+}
+
+/* The host hears of the link when it learns something new: it is down when no connection can be made to it. */
+static void tell_link(struct modbus_link *ml, const struct exchange *x)
+{
+	enum link_known now = x->end == EXCHANGE_DOWN ? LINK_DOWN : LINK_UP;
+
+	if (now == ml->known)
+		return;
+	ml->known = now;
+	if (now == LINK_UP)
+		ml->link->host->link_up(ml->link);
+	else
+		ml->link->host->link_down(ml->link, x->reason, x->detail);
+}
+
+static int ask_next(struct modbus_device *md)
+{
+	md->request.exchange.place = md->plan->requests[md->next].place;
+	return md->device->link->host->submit(md->device->link, &md->request.work, HAY_LANE_POLL);
+}
+
+static void request_done(struct hay_work *work)
+{
+	struct modbus_request *done = (struct modbus_request *)work;
+	struct modbus_device *md = work->device->state;
+	const struct plan_request *request = &md->plan->requests[md->next];
+	const struct exchange *x = &done->exchange;
+	char detail[160];
+
+	tell_link(md->link, x);
+	if (x->end == EXCHANGE_ANSWERED) {
+		take_answer(md, request);
+		if (!md->first_us)
+			md->first_us = x->answered_us;
+		if (x->rtt_us > md->slowest_us)
+			md->slowest_us = x->rtt_us;
+		md->tries = 0;
+		if (++md->next == md->plan->n_requests) {
+			end_round(md, HAY_OK, HAY_NO_REASON, NULL);
+			return;
+		}
+	} else if (x->end == EXCHANGE_DOWN) {
+		end_round(md, HAY_FAILED, x->reason, x->detail);
+		return;
+	} else if (md->tries++ >= md->link->retries) {
+		snprintf(detail, sizeof(detail), "%s to %s %u (%u)", x->detail, table_names[request->place.table],
+			 request->place.address, request->place.count);
+		end_round(md, HAY_FAILED, x->reason, detail);
+		return;
+	}
+	if (ask_next(md) < 0)
+		end_round(md, HAY_FAILED, HAY_OFFLINE, "stopped");
+}
+
+int round_begin(struct modbus_device *md, const uint32_t *due, size_t n_due)
+{
+	int r = plan_cache_get(&md->plans, md->places, due, n_due, &md->limits, &md->plan);
+
+	if (r < 0)
+		return r;
+	if (!md->plan->n_requests) {
+		md->plan = NULL;
+		return -EINVAL;
+	}
+	md->next = 0;
+	md->tries = 0;
+	md->n_readings = 0;
+	md->first_us = md->slowest_us = 0;
+	md->request.work = (struct hay_work){.run = run_request, .done = request_done, .device = md->device};
+	md->request.transport = md->link->transport;
+	md->request.exchange.unit = md->unit;
+	r = ask_next(md);
+	if (r < 0)
+		md->plan = NULL;
+	return r;
+}
