@@ -6,6 +6,7 @@
 #include "field/field_private.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FAILURES_TO_OFFLINE 2
@@ -340,6 +341,29 @@ void device_tell_card(struct device *device)
 	device_card_unref(card);
 }
 
+/* A line about coming or going. One that comes and goes all the time is told of in few. */
+static void about_state(struct device *device, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+static void about_state(struct device *device, enum hay_log_level level, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	char before_text[64] = "";
+	unsigned before;
+	va_list args;
+
+	if (!fold_says(&device->fold, clock_now(), &before))
+		level = HAY_LOG_DEBUG;
+	else if (before > 0)
+		snprintf(before_text, sizeof(before_text), "; it came or went %u times in 10 min", before);
+	else if (device->fold.count == FOLD_LINES)
+		snprintf(before_text, sizeof(before_text), "; it keeps coming and going, told again in 10 min");
+	va_start(args, format);
+	int r = vasprintf(&text, format, args);
+	va_end(args);
+	if (r < 0)
+		text = NULL;
+	about(device, level, "%s%s", text ? text : "out of memory", before_text);
+}
+
 void device_went_online(struct device *device)
 {
 	enum device_state before = device->state;
@@ -355,9 +379,11 @@ void device_went_online(struct device *device)
 		      device->conf->n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
 	else if (before == DEVICE_NEW)
 		about(device, HAY_LOG_INFO, "online");
+	else if (device->lost_with_link)
+		about(device, HAY_LOG_DEBUG, "online again with its link");
 	else
-		about(device, device->lost_with_link ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "online again after %s",
-		      format_duration(now - device->since_us, duration));
+		about_state(device, HAY_LOG_NOTICE, "online again after %s",
+			    format_duration(now - device->since_us, duration));
 	device->since_us = now;
 	free(device->reason);
 	device->reason = NULL;
@@ -379,10 +405,11 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
 	else if (device->link->plugin->poll)
-		about(device, HAY_LOG_WARNING, "offline: %s; trying again in %s", device->reason ? device->reason : "?",
-		      format_duration(MAX(device->pause_us, device->conf->every_us), pause));
+		about_state(device, HAY_LOG_WARNING, "offline: %s; trying again in %s",
+			    device->reason ? device->reason : "?",
+			    format_duration(MAX(device->pause_us, device->conf->every_us), pause));
 	else
-		about(device, HAY_LOG_WARNING, "offline: %s", device->reason ? device->reason : "?");
+		about_state(device, HAY_LOG_WARNING, "offline: %s", device->reason ? device->reason : "?");
 	normal_device_lost(device->normal, device->since_us, HAY_OFFLINE);
 	device_tell_card(device);
 }

@@ -3,6 +3,7 @@
 #ifndef HAYWAIN_FIELD_DEVICE_H
 #define HAYWAIN_FIELD_DEVICE_H
 
+#include "base/fold.h"
 #include "field/field_conf.h"
 #include "field/link.h"
 #include "field/schedule.h"
@@ -51,6 +52,7 @@ struct device {
 	char *reason;	     /* offline: why */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */
 	uint64_t since_us;
+	struct fold fold;  /* of its lines in the log about coming and going */
 	unsigned failures; /* in a row */
 	uint64_t pause_us; /* offline: the present back-off */
 
