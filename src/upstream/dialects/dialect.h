@@ -104,6 +104,11 @@ struct dialect {
 const struct dialect *dialect_by_name(const char *name);
 extern const struct dialect dialect_json;
 
+/* Fill a template's {words}: {gateway} {prefix}, and with a device {device} {link} and its tags. Appends to out.
+   -ENOENT: a word that has no value, or a value that is no name and would change the topic's levels. -ENOMEM. */
+int dialect_topic(struct buf *out, const char *topic, const struct dialect_context *context,
+		  const struct series_device *device);
+
 /* What the topics in this configuration would be wrong about (an unknown {word}, an empty level, a wildcard);
    NULL: nothing; else a sentence, allocated from the pool. Tags may appear by name. */
 const char *dialect_check_topic(struct pool *pool, const char *topic);

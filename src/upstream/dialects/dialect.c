@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of dialects, and topic templates, which all of them share. */
+#include "upstream/dialects/dialect.h"
+#include "base/conf.h"
+#include <errno.h>
+#include <string.h>
+
+static const struct dialect *const dialects[] = {&dialect_json};
+
+const struct dialect *dialect_by_name(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTS(dialects); i++) {
+		if (strcmp(dialects[i]->name, name) == 0)
+			return dialects[i];
+	}
+	return NULL;
+}
+
+void message_done(struct message *message)
+{
+	buf_done(&message->topic);
+	buf_done(&message->payload);
+}
+
+static bool word_is(const char *word, size_t size, const char *text)
+{
+	return strlen(text) == size && memcmp(word, text, size) == 0;
+}
+
+static int add_word(struct buf *out, const char *word, size_t size, const struct dialect_context *context,
+		    const struct series_device *device)
+{
+	if (word_is(word, size, "gateway")) {
+		buf_add_text(out, context->gateway);
+		return 0;
+	}
+	if (!device)
+		return -ENOENT;
+	if (word_is(word, size, "device")) {
+		buf_add_text(out, device->name);
+		return 0;
+	}
+	if (word_is(word, size, "link")) {
+		buf_add_text(out, device->link);
+		return 0;
+	}
+	for (size_t i = 0; i < device->n_tags; i++) {
+		if (!word_is(word, size, device->tags[i].name))
+			continue;
+		if (!conf_is_name(device->tags[i].value))
+			return -ENOENT;
+		buf_add_text(out, device->tags[i].value);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* {prefix} is a template too; it is filled one level deep, so that it cannot name itself. */
+static int fill(struct buf *out, const char *topic, const struct dialect_context *context,
+		const struct series_device *device, bool prefix_known)
+{
+	for (const char *at = topic;;) {
+		const char *open = strchr(at, '{');
+		if (!open) {
+			buf_add_text(out, at);
+			break;
+		}
+		const char *close = strchr(open, '}');
+		if (!close)
+			return -ENOENT;
+		buf_add(out, at, (size_t)(open - at));
+		size_t size = (size_t)(close - open - 1);
+		int r;
+		if (prefix_known && word_is(open + 1, size, "prefix"))
+			r = fill(out, context->prefix, context, device, false);
+		else
+			r = add_word(out, open + 1, size, context, device);
+		if (r < 0)
+			return r;
+		at = close + 1;
+	}
+	return buf_failed(out) ? -ENOMEM : 0;
+}
+
+int dialect_topic(struct buf *out, const char *topic, const struct dialect_context *context,
+		  const struct series_device *device)
+{
+	return fill(out, topic, context, device, true);
+}
+
+const char *dialect_check_topic(struct pool *pool, const char *topic)
+{
+	if (!topic[0])
+		return pool_strdup(pool, "a topic cannot be empty");
+	if (topic[0] == '$')
+		return pool_strdup(pool, "topics that begin with $ belong to the broker");
+	if (topic[0] == '/' || topic[strlen(topic) - 1] == '/' || strstr(topic, "//"))
+		return pool_printf(pool, "\"%s\" has an empty level: no / at the beginning, the end, or twice in a row",
+				   topic);
+	for (const char *at = topic; *at; at++) {
+		if (*at == '+' || *at == '#')
+			return pool_printf(pool, "%c is a wildcard and cannot stand in the topic of a message", *at);
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			return pool_strdup(pool, "a topic cannot hold control characters");
+		if (*at == '}')
+			return pool_printf(pool, "\"%s\" has a } without its {", topic);
+		if (*at != '{')
+			continue;
+		size_t size = strcspn(at + 1, "{}");
+		if (at[1 + size] != '}')
+			return pool_printf(pool, "\"%s\" has a { without its }", topic);
+		char word[65] = "";
+		if (size < sizeof(word))
+			memcpy(word, at + 1, size);
+		if (!conf_is_name(word))
+			return pool_printf(pool,
+					   "{%.*s} names nothing: use {gateway}, {prefix}, {device}, {link} or a tag",
+					   (int)MIN(size, sizeof(word)), at + 1);
+		at += size + 1;
+	}
+	if (strlen(topic) > 1024)
+		return pool_strdup(pool, "a topic can have at most 1024 bytes");
+	return NULL;
+}
