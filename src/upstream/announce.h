@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an uplink says besides samples: that it is here, its devices, and events. Other threads leave it here;
+ * the uplink's thread publishes it, a few messages at a time, beside the samples' window.
+ */
+#ifndef HAYWAIN_UPSTREAM_ANNOUNCE_H
+#define HAYWAIN_UPSTREAM_ANNOUNCE_H
+
+#include "queue/queue.h"
+#include "upstream/dialects/dialect.h"
+#include "upstream/mqtt.h"
+
+struct announce;
+
+struct announce *announce_new(void); /* NULL: out of memory */
+struct announce *announce_free(struct announce *announce);
+
+/* ---- any thread ---- */
+
+void announce_device(struct announce *announce, struct device_card *card);
+void announce_device_removed(struct announce *announce, const char *device);
+void announce_event(struct announce *announce, const char *name, const char *fields);
+
+/* ---- the uplink's thread ---- */
+
+/* A dialect speaks: its state for this connection. */
+struct announce_voice {
+	const struct dialect *dialect;
+	void *state;
+	struct queue *queue;
+	struct queue_reader *reader;
+};
+
+/* A new connection: whatever was under way is forgotten; the birth and all devices go out again. */
+int announce_begin(struct announce *announce, const struct announce_voice *voice);
+
+/* Publish what there is while fewer than `limit` messages are under way. -errno: the connection or memory. */
+int announce_send(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt, size_t limit,
+		  uint64_t now_us);
+
+/* Message mid was answered. False: not one of these. *ret_refused: the topic of the first one in this
+   connection that was turned down, to be logged, or NULL; valid until the next call. */
+bool announce_published(struct announce *announce, const struct announce_voice *voice, int mid, unsigned reason,
+			const char **ret_refused);
+
+size_t announce_inflight(const struct announce *announce);
+bool announce_idle(const struct announce *announce);	       /* nothing made and not yet acknowledged */
+uint64_t announce_oldest_sent_us(const struct announce *announce); /* UINT64_MAX: nothing under way */
+bool announce_waits_for_seq(const struct announce *announce);  /* `started` could not be told yet */
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One MQTT connection: libmosquitto, driven by the caller's poll loop. Made anew for every connection, because a
+ * client object that lives on sends its own unacknowledged messages again, beside the queue. One thread.
+ */
+#ifndef HAYWAIN_UPSTREAM_MQTT_H
+#define HAYWAIN_UPSTREAM_MQTT_H
+
+#include "upstream/dial.h"
+#include "upstream/dialects/dialect.h"
+#include <openssl/ssl.h>
+#include <poll.h>
+
+struct mqtt_settings {
+	const char *client_id;
+	const char *username, *password; /* or NULL */
+	bool v5;
+	unsigned keepalive_s;
+	SSL_CTX *tls;		    /* NULL: plain */
+	const struct message *will; /* or NULL */
+};
+
+/* Called from mqtt_turn(), and from mqtt_publish() for earlier messages of QoS 0. */
+struct mqtt_events {
+	/* Message mid was acknowledged (QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
+	void (*published)(void *userdata, int mid, unsigned reason);
+	void (*command)(void *userdata, const char *topic, const void *payload, size_t size);
+};
+
+enum mqtt_phase {
+	MQTT_GREETING, /* TLS and CONNECT under way */
+	MQTT_READY,    /* accepted: publish */
+	MQTT_ENDED,
+};
+
+/* How a connection ended. */
+enum mqtt_end {
+	MQTT_END_OTHER,	     /* network, time-out, the broker's own affairs */
+	MQTT_END_MESSAGE,    /* the peer ended it, and what we sent may be why */
+	MQTT_END_TAKEN_OVER, /* another client uses our client_id */
+};
+
+struct mqtt;
+
+int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *events, void *userdata,
+	     struct mqtt **ret); /* -ENOMEM, -EINVAL: client_id, user or will that MQTT cannot carry */
+struct mqtt *mqtt_free(struct mqtt *mqtt);
+
+/* TCP connect to a numeric address that has just answered, and begin to talk. -errno and the reason. */
+int mqtt_connect(struct mqtt *mqtt, const char *address, uint16_t port, struct reason *ret_reason);
+
+void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret);
+/* Read, write and keep alive as poll() found. */
+enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);
+enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
+
+/* Only in MQTT_READY. 0: on its way as *ret_mid; 1: QoS 0, and written already; -EMSGSIZE: larger than the broker
+   takes; -EINVAL: no topic that MQTT can carry; -EOPNOTSUPP: the broker has no QoS 1; -ENOMEM. */
+int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
+/* Several messages follow at once: hold back half-filled packets until uncorked. */
+void mqtt_cork(struct mqtt *mqtt, bool on);
+
+void mqtt_disconnect(struct mqtt *mqtt); /* in good order: the broker does not send our will */
+void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
+
+unsigned mqtt_receive_maximum(const struct mqtt *mqtt); /* the broker's: messages of QoS 1 in flight */
+const char *mqtt_tls_word(const struct mqtt *mqtt);	/* "TLS 1.3"; NULL: plain */
+
+/* After MQTT_ENDED: what kind, and in words. */
+enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason);
+
+/* "not authorized (0x87)" */
+void mqtt_reason_word(unsigned code, struct reason *ret);
+
+#endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream/tls.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Enough of a file's state to see that somebody replaced it. */
+struct file_mark {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec changed;
+};
+
+struct tls {
+	const struct uplink_tls_conf *conf;
+	const char *host;
+	bool host_is_address;
+	SSL_CTX *context;
+	struct file_mark marks[3];
+
+	/* Of the last handshake. */
+	int verify_error;
+	char names[96];	  /* whom the certificate is for */
+	char issuer[96];
+	char not_before[32], not_after[32];
+	int alert; /* the broker's, 0: none */
+};
+
+struct tls *tls_new(const struct uplink_tls_conf *conf, const char *host)
+{
+	struct tls *tls = calloc(1, sizeof(*tls));
+	if (!tls)
+		return NULL;
+	tls->conf = conf;
+	tls->host = host;
+	unsigned char address[16];
+	tls->host_is_address = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+	return tls;
+}
+
+struct tls *tls_free(struct tls *tls)
+{
+	if (!tls)
+		return NULL;
+	SSL_CTX_free(tls->context);
+	free(tls);
+	return NULL;
+}
+
+SSL_CTX *tls_context(struct tls *tls)
+{
+	return tls->context;
+}
+
+const char *tls_version_word(const SSL *ssl)
+{
+	return SSL_version(ssl) == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2";
+}
+
+/* ---- during the handshake ---- */
+
+static void note_names(struct tls *tls, X509 *certificate)
+{
+	tls->names[0] = '\0';
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	size_t used = 0;
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		if (name->type != GEN_DNS)
+			continue;
+		int size = ASN1_STRING_length(name->d.dNSName);
+		int n = snprintf(tls->names + used, sizeof(tls->names) - used, "%s%.*s", used ? ", " : "", size,
+				 (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+		if (n < 0 || (size_t)n >= sizeof(tls->names) - used)
+			break;
+		used += (size_t)n;
+	}
+	GENERAL_NAMES_free(names);
+	if (!tls->names[0])
+		X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, tls->names,
+					  (int)sizeof(tls->names));
+}
+
+static void note_date(char ret[32], const ASN1_TIME *when)
+{
+	struct tm tm;
+	ret[0] = '\0';
+	if (ASN1_TIME_to_tm(when, &tm))
+		strftime(ret, 32, "%Y-%m-%d %H:%M UTC", &tm);
+}
+
+static int verified(int ok, X509_STORE_CTX *store)
+{
+	if (ok)
+		return 1;
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	if (tls->verify_error)
+		return 0;
+	tls->verify_error = X509_STORE_CTX_get_error(store);
+	X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+	if (!certificate)
+		return 0;
+	note_names(tls, certificate);
+	note_date(tls->not_before, X509_get0_notBefore(certificate));
+	note_date(tls->not_after, X509_get0_notAfter(certificate));
+	tls->issuer[0] = '\0';
+	if (X509_NAME_get_text_by_NID(X509_get_issuer_name(certificate), NID_commonName, tls->issuer,
+				      (int)sizeof(tls->issuer)) < 0)
+		X509_NAME_oneline(X509_get_issuer_name(certificate), tls->issuer, (int)sizeof(tls->issuer));
+	return 0;
+}
+
+static void happened(const SSL *ssl, int where, int value)
+{
+	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	/* libmosquitto names as server what it was told to connect to, and we tell it a numeric address, so that it
+	   does not look the name up again. Put the name into the greeting before it is made. */
+	if (where == SSL_CB_HANDSHAKE_START)
+		SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl, tls->host_is_address ? NULL : (char *)(uintptr_t)tls->host);
+	else if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
+		tls->alert = value & 0xff;
+}
+
+static int no_passphrase(char *buffer, int size, int writing, void *userdata)
+{
+	(void)buffer, (void)size, (void)writing, (void)userdata;
+	return 0; /* never ask on a terminal */
+}
+
+/* ---- before it ---- */
+
+static int mark(const char *path, struct file_mark *ret)
+{
+	struct stat st;
+	*ret = (struct file_mark){0};
+	if (!path)
+		return 0;
+	if (stat(path, &st) < 0)
+		return -errno;
+	*ret = (struct file_mark){.dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_mtim};
+	return 0;
+}
+
+static const char *openssl_word(void)
+{
+	unsigned long error = ERR_peek_last_error();
+	const char *word = error ? ERR_reason_error_string(error) : NULL;
+	return word ? word : "unknown error";
+}
+
+static int load_authorities(struct tls *tls, SSL_CTX *context, struct reason *reason)
+{
+	const char *ca = tls->conf->ca_file;
+	if (!ca) {
+		if (SSL_CTX_set_default_verify_paths(context) == 1)
+			return 0;
+		reason_set(reason, "the system's certificate authorities cannot be loaded: %s", openssl_word());
+		return -EBADMSG;
+	}
+	if (SSL_CTX_load_verify_file(context, ca) == 1)
+		return 0;
+	reason_set(reason, "ca_file %s holds no certificate authorities: %s", ca, openssl_word());
+	return -EBADMSG;
+}
+
+static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reason)
+{
+	const char *cert = tls->conf->cert_file, *key = tls->conf->key_file;
+	if (!cert)
+		return 0;
+	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+	if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
+		reason_set(reason, "cert_file %s holds no certificate: %s", cert, openssl_word());
+		return -EBADMSG;
+	}
+	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
+		if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
+			reason_set(reason, "the key in %s does not belong to the certificate in %s", key, cert);
+		else
+			reason_set(reason, "key_file %s holds no private key without a passphrase: %s", key,
+				   openssl_word());
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int set_name(const struct tls *tls, SSL_CTX *context)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(context);
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return tls->host_is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, tls->host)
+				    : X509_VERIFY_PARAM_set1_host(param, tls->host, 0);
+}
+
+/* The list for ALPN: each name after its length. */
+static int set_alpn(const struct tls *tls, SSL_CTX *context)
+{
+	const char *name = tls->conf->alpn;
+	if (!name)
+		return 1;
+	size_t size = strlen(name);
+	unsigned char list[256];
+	if (size == 0 || size > 255)
+		return 0;
+	list[0] = (unsigned char)size;
+	memcpy(list + 1, name, size);
+	return SSL_CTX_set_alpn_protos(context, list, (unsigned)size + 1) == 0;
+}
+
+static int build(struct tls *tls, SSL_CTX **ret, struct reason *reason)
+{
+	ERR_clear_error();
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	if (!context) {
+		reason_set(reason, "TLS cannot be set up: %s", openssl_word());
+		return -ENOMEM;
+	}
+	SSL_CTX_set_app_data(context, tls);
+	SSL_CTX_set_info_callback(context, happened);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verified);
+	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					  SSL_MODE_RELEASE_BUFFERS);
+	int r = load_authorities(tls, context, reason);
+	if (r >= 0)
+		r = load_own(tls, context, reason);
+	if (r >= 0 && (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 || set_name(tls, context) != 1 ||
+		       set_alpn(tls, context) != 1)) {
+		reason_set(reason, "TLS cannot be set up: %s", openssl_word());
+		r = -EINVAL;
+	}
+	ERR_clear_error();
+	if (r < 0) {
+		SSL_CTX_free(context);
+		return r;
+	}
+	*ret = context;
+	return 0;
+}
+
+int tls_prepare(struct tls *tls, struct reason *ret_reason)
+{
+	const char *const paths[] = {tls->conf->ca_file, tls->conf->cert_file, tls->conf->key_file};
+	static const char *const keys[] = {"ca_file", "cert_file", "key_file"};
+	struct file_mark marks[ELEMENTS(paths)];
+	memset(marks, 0, sizeof(marks));
+	tls->verify_error = 0;
+	tls->alert = 0;
+	for (size_t i = 0; i < ELEMENTS(paths); i++) {
+		int r = mark(paths[i], &marks[i]);
+		if (r < 0) {
+			reason_set(ret_reason, "%s %s cannot be read: %s", keys[i], paths[i], strerror(-r));
+			return r;
+		}
+	}
+	bool changed = false;
+	for (size_t i = 0; i < ELEMENTS(paths); i++) {
+		const struct file_mark *old = &tls->marks[i], *new = &marks[i];
+		changed |= old->dev != new->dev || old->ino != new->ino || old->size != new->size ||
+			   old->changed.tv_sec != new->changed.tv_sec || old->changed.tv_nsec != new->changed.tv_nsec;
+	}
+	if (tls->context && !changed)
+		return 0;
+	SSL_CTX *context;
+	int r = build(tls, &context, ret_reason);
+	if (r < 0)
+		return r;
+	SSL_CTX_free(tls->context);
+	tls->context = context;
+	memcpy(tls->marks, marks, sizeof(marks));
+	return 0;
+}
+
+/* ---- after it ---- */
+
+static void explain_verification(const struct tls *tls, struct reason *reason)
+{
+	char now[32];
+	time_t seconds = time(NULL);
+	struct tm tm;
+	strftime(now, sizeof(now), "%Y-%m-%d %H:%M UTC", gmtime_r(&seconds, &tm));
+	switch (tls->verify_error) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		reason_set(reason, "the broker's certificate expired on %s (this machine's clock says %s)",
+			   tls->not_after, now);
+		return;
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		reason_set(reason, "the broker's certificate is valid from %s on, and this machine's clock says %s",
+			   tls->not_before, now);
+		return;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		reason_set(reason, "the broker's certificate is for %s, not for %s", tls->names, tls->host);
+		return;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		reason_set(reason, "the broker's certificate was issued by \"%s\", which is not in %s", tls->issuer,
+			   tls->conf->ca_file ? tls->conf->ca_file : "the system's list of authorities");
+		return;
+	default:
+		reason_set(reason, "the broker's certificate is not accepted: %s",
+			   X509_verify_cert_error_string(tls->verify_error));
+	}
+}
+
+bool tls_explain(const struct tls *tls, struct reason *ret_reason)
+{
+	if (tls->verify_error) {
+		explain_verification(tls, ret_reason);
+		return true;
+	}
+	if (!tls->alert)
+		return false;
+	const char *word = SSL_alert_desc_string_long(tls->alert);
+	switch (tls->alert) {
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REVOKED:
+	case SSL_AD_CERTIFICATE_EXPIRED:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_UNKNOWN_CA:
+	case TLS13_AD_CERTIFICATE_REQUIRED:
+		reason_set(ret_reason, "the broker does not accept our certificate: %s", word);
+		break;
+	default:
+		reason_set(ret_reason, "the broker ended the TLS handshake: %s", word);
+	}
+	return true;
+}

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of an uplink: wait for the clock, connect, talk (session.c), wait, connect again. */
+#include "upstream/uplink.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "base/worker.h"
+#include "upstream/uplink_internal.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+
+#define BACKOFF_MAX_STEP 6 /* 64 s, cut to 60 */
+#define BACKOFF_MAX_US (60 * USEC_PER_SEC)
+#define LASTING_US (10 * USEC_PER_SEC)
+#define TAKEN_OVER_LASTING_US (10 * USEC_PER_MINUTE)
+#define TELL_AGAIN_US (10 * USEC_PER_MINUTE)
+
+uint64_t backoff_next_us(struct backoff *backoff)
+{
+	uint64_t x = backoff->random;
+	x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+	backoff->random = x;
+	uint64_t pause = MIN(USEC_PER_SEC << MIN(backoff->step, BACKOFF_MAX_STEP), BACKOFF_MAX_US);
+	/* ±20 %, so that a hundred gateways do not come back in one moment; but the first one is no later than 1 s. */
+	pause = pause * (800 + x % 401) / 1000;
+	if (backoff->step == 0)
+		pause = MIN(pause, USEC_PER_SEC);
+	if (backoff->step < BACKOFF_MAX_STEP)
+		backoff->step++;
+	return pause;
+}
+
+/* ---- state ---- */
+
+const char *uplink_state_word(enum uplink_state state)
+{
+	static const char *const words[] = {
+		[UPLINK_WAITS_FOR_CLOCK] = "waits for clock",
+		[UPLINK_CONNECTING] = "connecting",
+		[UPLINK_CONNECTED] = "connected",
+		[UPLINK_REFUSED] = "refused",
+		[UPLINK_DOWN] = "down",
+		[UPLINK_STOPPED] = "stopped",
+	};
+	return words[state];
+}
+
+void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason)
+{
+	pthread_mutex_lock(&uplink->lock);
+	if (uplink->state != state) {
+		uplink->state = state;
+		uplink->since_us = clock_now();
+	}
+	reason_set(&uplink->reason, "%s", reason);
+	pthread_mutex_unlock(&uplink->lock);
+}
+
+/* Still the same state, now for this reason. */
+static void set_reason(struct uplink *uplink, const char *reason)
+{
+	pthread_mutex_lock(&uplink->lock);
+	reason_set(&uplink->reason, "%s", reason);
+	pthread_mutex_unlock(&uplink->lock);
+}
+
+void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
+{
+	*ret = (struct uplink_status){
+		.delivered = uplink->delivered,
+		.messages = uplink->messages,
+		.connects = uplink->connects,
+		.inflight = uplink->inflight,
+		.rtt_us = uplink->rtt_us,
+		.backlog = queue_reader_depth(uplink->reader),
+	};
+	pthread_mutex_lock(&uplink->lock);
+	ret->state = uplink->state;
+	ret->since_us = uplink->since_us;
+	memcpy(ret->reason, uplink->reason.text, sizeof(ret->reason));
+	pthread_mutex_unlock(&uplink->lock);
+}
+
+uint64_t uplink_stuck_us(const struct uplink *uplink)
+{
+	uint64_t turn = uplink->turn_us;
+	uint64_t now = clock_now();
+	return turn && now > turn ? now - turn : 0;
+}
+
+/* ---- telling the log ---- */
+
+/* What was said last about failing, so that it is not said again and again. */
+struct trouble {
+	struct reason last;
+	uint64_t told_us;
+	unsigned untold;
+	bool quiet; /* the last trouble was not told: nor is its end */
+};
+
+static void tell(struct uplink *uplink, struct trouble *trouble, const char *what, const char *reason, uint64_t pause)
+{
+	char text[DURATION_TEXT_MAX];
+	uint64_t now = clock_now();
+	trouble->quiet = trouble->told_us && now - trouble->told_us < TELL_AGAIN_US &&
+			 strcmp(trouble->last.text, reason) == 0;
+	if (trouble->quiet) {
+		trouble->untold++;
+		return;
+	}
+	format_duration(pause, text);
+	if (trouble->untold)
+		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s (%u more tries failed since last told)", what,
+			   reason, text, trouble->untold);
+	else
+		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s", what, reason, text);
+	reason_set(&trouble->last, "%s", reason);
+	trouble->told_us = now;
+	trouble->untold = 0;
+}
+
+/* ---- connecting ---- */
+
+static int read_password(const struct uplink_conf *conf, char **ret, struct reason *reason)
+{
+	size_t size;
+	*ret = NULL;
+	if (!conf->password_file)
+		return 0;
+	int r = conf_secret_read(conf->password_file, ret, &size);
+	if (r < 0)
+		reason_set(reason, "password_file %s cannot be read: %s", conf->password_file, strerror(-r));
+	return r;
+}
+
+static int make_client(struct uplink *uplink, void *state, struct session *session, struct mqtt **ret,
+		       struct reason *reason)
+{
+	const struct uplink_conf *conf = uplink->conf;
+	_cleanup_(message_done) struct message will = {0};
+	char *password = NULL;
+	int r = conf->tls_on ? tls_prepare(uplink->tls, reason) : 0;
+	if (r >= 0)
+		r = read_password(conf, &password, reason);
+	if (r < 0)
+		return r;
+	int has_will = uplink->dialect->will(state, &will);
+	if (has_will < 0) {
+		conf_secret_free(password);
+		reason_set(reason, "out of memory");
+		return has_will;
+	}
+	const struct mqtt_settings settings = {
+		.client_id = conf->client_id,
+		.username = conf->username,
+		.password = password,
+		.v5 = conf->version == 5,
+		.keepalive_s = (unsigned)(conf->keepalive_us / USEC_PER_SEC),
+		.tls = conf->tls_on ? tls_context(uplink->tls) : NULL,
+		.will = has_will == 0 ? &will : NULL,
+	};
+	r = mqtt_new(&settings, &session_events, session, ret);
+	conf_secret_free(password);
+	if (r == -ENOMEM)
+		reason_set(reason, "out of memory");
+	else if (r < 0)
+		reason_set(reason, "MQTT cannot carry this client_id, username or prefix");
+	return r;
+}
+
+/* The handshake's own words are better than "TLS failed". */
+static void explain(const struct uplink *uplink, struct session_result *result)
+{
+	if (!result->was_ready && uplink->conf->tls_on)
+		tls_explain(uplink->tls, &result->reason);
+}
+
+static void talk(struct uplink *uplink, void *state, bool quiet, struct session_result *ret)
+{
+	const struct uplink_conf *conf = uplink->conf;
+	struct session *session = NULL;
+	struct mqtt *mqtt = NULL;
+	char address[NI_MAXHOST];
+	int r = session_new(uplink, state, &session);
+	if (r < 0)
+		reason_set(&ret->reason, "out of memory");
+	if (r >= 0)
+		r = make_client(uplink, state, session, &mqtt, &ret->reason);
+	uplink->turn_us = 0;
+	if (r >= 0)
+		r = dial(conf->host, conf->port, conf->connect_timeout_us, uplink->stop_fd, address, &ret->reason);
+	if (r >= 0)
+		r = mqtt_connect(mqtt, address, conf->port, &ret->reason);
+	if (r >= 0)
+		session_run(session, mqtt, quiet, ret);
+	explain(uplink, ret);
+	mqtt_free(mqtt);
+	session_free(session);
+}
+
+/* One try, from the dialect's state to the end of the connection. */
+static void try_once(struct uplink *uplink, bool quiet, struct session_result *ret)
+{
+	*ret = (struct session_result){0};
+	if (uplink->state != UPLINK_DOWN)
+		uplink_set_state(uplink, UPLINK_CONNECTING, "");
+	else
+		uplink_set_state(uplink, UPLINK_CONNECTING, uplink->reason.text[0] ? "again" : "");
+	uplink->context.connected_ms = clock_wall() / (int64_t)USEC_PER_MSEC;
+	uplink->context.connection++;
+	void *state = NULL;
+	int r = uplink->dialect->open(&uplink->context, uplink->conf->dialect_conf, &state);
+	if (r < 0) {
+		reason_set(&ret->reason, "the topics cannot be made: %s", strerror(-r));
+		return;
+	}
+	talk(uplink, state, quiet, ret);
+	uplink->dialect->close(state);
+}
+
+/* ---- the thread ---- */
+
+/* True: stop. */
+static bool pause_for(struct uplink *uplink, uint64_t until_us)
+{
+	uplink->turn_us = 0;
+	for (;;) {
+		uint64_t now = clock_now();
+		struct pollfd fd = {.fd = uplink->stop_fd, .events = POLLIN};
+		int wait_ms = now < until_us ? (int)MIN((until_us - now + 999) / USEC_PER_MSEC, 60000) : 0;
+		if (poll(&fd, 1, wait_ms) > 0)
+			return true;
+		if (wait_ms == 0)
+			return false;
+	}
+}
+
+static bool wait_for_clock(struct uplink *uplink)
+{
+	if (clock_trusted() || uplink->conf->clock_wait_us == 0)
+		return false;
+	char text[DURATION_TEXT_MAX];
+	uint64_t until = clock_now() + uplink->conf->clock_wait_us;
+	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "this machine's clock is not set yet");
+	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s; then going on without",
+		   format_duration(uplink->conf->clock_wait_us, text));
+	while (!clock_trusted() && clock_now() < until) {
+		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC)))
+			return true;
+	}
+	if (!clock_trusted())
+		uplink_log(uplink, HAY_LOG_WARNING,
+			   "this machine's clock is still not set; going on, samples are marked \"time\":\"uncertain\"");
+	return false;
+}
+
+static void rest(struct uplink *uplink, struct trouble *trouble, const struct session_result *result)
+{
+	uint64_t lasted = result->was_ready ? clock_now() - result->ready_us : 0;
+	/* Two clients with one client_id throw each other out for ever: that must not go on at full speed. */
+	bool taken_over = result->end == MQTT_END_TAKEN_OVER;
+	if (taken_over ? lasted >= TAKEN_OVER_LASTING_US : result->delivered || lasted >= LASTING_US)
+		uplink->backoff.step = 0;
+	uint64_t pause = backoff_next_us(&uplink->backoff);
+	tell(uplink, trouble, result->was_ready ? "connection lost: " : "no connection: ", result->reason.text, pause);
+	char text[DURATION_TEXT_MAX];
+	struct reason reason;
+	reason_set(&reason, "%.140s; trying again in %s", result->reason.text, format_duration(pause, text));
+	uplink_set_state(uplink, UPLINK_DOWN, reason.text);
+	pause_for(uplink, clock_now() + pause);
+}
+
+static bool stop_asked(const struct uplink *uplink)
+{
+	struct pollfd fd = {.fd = uplink->stop_fd, .events = POLLIN};
+	return poll(&fd, 1, 0) > 0;
+}
+
+static void *run(void *userdata)
+{
+	struct uplink *uplink = userdata;
+	struct trouble trouble = {0};
+	bool stop = wait_for_clock(uplink);
+	while (!stop) {
+		struct session_result result;
+		try_once(uplink, trouble.quiet, &result);
+		stop = stop_asked(uplink);
+		if (!stop)
+			rest(uplink, &trouble, &result);
+		stop = stop || stop_asked(uplink);
+	}
+	uplink->turn_us = 0;
+	uplink_set_state(uplink, UPLINK_STOPPED, "");
+	uplink->stopped = true;
+	uint64_t one = 1;
+	if (write(uplink->ended_fd, &one, sizeof(one)) < 0)
+		log_debug("eventfd: %s", strerror(errno));
+	return NULL;
+}
+
+/* ---- the main thread's side ---- */
+
+static int make_window(const struct uplink_conf *conf, struct window **ret)
+{
+	const struct window_limits limits = {
+		.messages = (size_t)conf->inflight,
+		.batch = (size_t)conf->batch,
+		.batch_wait_us = conf->batch_wait_us,
+	};
+	return window_new(&limits, ret);
+}
+
+static int start(struct uplink *uplink, struct series_set *series)
+{
+	struct uplink_conf *conf = uplink->conf;
+	uplink->dialect = dialect_by_name(conf->format);
+	uplink->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uplink->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uplink->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (uplink->wake_fd < 0 || uplink->stop_fd < 0 || uplink->ended_fd < 0)
+		return -errno;
+	uplink->announce = announce_new();
+	uplink->tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL;
+	if (!uplink->gateway_id || !uplink->version || !uplink->announce || (conf->tls_on && !uplink->tls))
+		return -ENOMEM;
+	int r = make_window(conf, &uplink->window);
+	if (r < 0)
+		return r;
+	uplink->context = (struct dialect_context){
+		.gateway = uplink->gateway_id,
+		.version = uplink->version,
+		.prefix = conf->prefix,
+		.topic = conf->topic,
+		.qos = (int)conf->qos,
+		.batched = conf->batch > 1,
+		.series = series,
+	};
+	if (getrandom(&uplink->backoff.random, sizeof(uplink->backoff.random), 0) < 0 || !uplink->backoff.random)
+		uplink->backoff.random = clock_now() | 1;
+	r = queue_reader_open(uplink->queue, conf->name, &uplink->reader);
+	if (r < 0)
+		return r;
+	r = thread_start(&uplink->thread, conf->name, run, uplink);
+	uplink->thread_runs = r >= 0;
+	return r;
+}
+
+int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
+	       struct series_set *series, struct uplink **ret)
+{
+	struct uplink *uplink = calloc(1, sizeof(*uplink));
+	if (!uplink) {
+		uplink_conf_free(conf);
+		return -ENOMEM;
+	}
+	uplink->conf = conf;
+	uplink->gateway_id = strdup(gateway_id);
+	uplink->version = strdup(version);
+	uplink->queue = queue;
+	uplink->subject.uplink = conf->name;
+	uplink->wake_fd = uplink->stop_fd = uplink->ended_fd = -1;
+	uplink->state = UPLINK_CONNECTING;
+	uplink->since_us = clock_now();
+	pthread_mutex_init(&uplink->lock, NULL);
+	int r = start(uplink, series);
+	if (r < 0) {
+		uplink_free(uplink);
+		return r;
+	}
+	*ret = uplink;
+	return 0;
+}
+
+struct uplink *uplink_free(struct uplink *uplink)
+{
+	if (!uplink)
+		return NULL;
+	if (uplink->thread_runs)
+		pthread_join(uplink->thread, NULL);
+	queue_reader_close(uplink->reader);
+	window_free(uplink->window);
+	tls_free(uplink->tls);
+	announce_free(uplink->announce);
+	message_done(&uplink->encoded);
+	if (uplink->wake_fd >= 0)
+		close(uplink->wake_fd);
+	if (uplink->stop_fd >= 0)
+		close(uplink->stop_fd);
+	if (uplink->ended_fd >= 0)
+		close(uplink->ended_fd);
+	pthread_mutex_destroy(&uplink->lock);
+	free(uplink->gateway_id);
+	free(uplink->version);
+	uplink_conf_free(uplink->conf);
+	free(uplink);
+	return NULL;
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+	/* Only a counter that is full refuses, and then it is readable already. */
+	if (write(fd, &one, sizeof(one)) < 0)
+		errno = 0;
+}
+
+void uplink_stop(struct uplink *uplink)
+{
+	signal_fd(uplink->stop_fd);
+}
+
+bool uplink_stopped(const struct uplink *uplink)
+{
+	return uplink->stopped;
+}
+
+int uplink_fd(const struct uplink *uplink)
+{
+	return uplink->ended_fd;
+}
+
+const struct uplink_conf *uplink_get_conf(const struct uplink *uplink)
+{
+	return uplink->conf;
+}
+
+void uplink_device(struct uplink *uplink, struct device_card *card)
+{
+	announce_device(uplink->announce, card);
+	signal_fd(uplink->wake_fd);
+}
+
+void uplink_device_removed(struct uplink *uplink, const char *device)
+{
+	announce_device_removed(uplink->announce, device);
+	signal_fd(uplink->wake_fd);
+}
+
+void uplink_event(struct uplink *uplink, const char *name, const char *fields)
+{
+	announce_event(uplink->announce, name, fields);
+	signal_fd(uplink->wake_fd);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of an uplink share: uplink.c (life, connecting, waiting) and session.c (one connection). */
+#ifndef HAYWAIN_UPSTREAM_UPLINK_INTERNAL_H
+#define HAYWAIN_UPSTREAM_UPLINK_INTERNAL_H
+
+#include "base/log.h"
+#include "upstream/announce.h"
+#include "upstream/replay.h"
+#include "upstream/tls.h"
+#include "upstream/uplink.h"
+#include "upstream/window.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A pause that doubles from 1 s to 60 s. */
+struct backoff {
+	unsigned step;
+	uint64_t random;
+};
+uint64_t backoff_next_us(struct backoff *backoff);
+
+struct uplink {
+	struct uplink_conf *conf;
+	char *gateway_id, *version;
+	struct queue *queue;
+	struct queue_reader *reader;
+	struct log_subject subject;
+
+	pthread_t thread;
+	bool thread_runs;
+	int wake_fd;  /* there is something in announce */
+	int stop_fd;  /* readable from the moment of uplink_stop() on */
+	int ended_fd; /* the thread has ended */
+	atomic_bool stopped;
+	_Atomic uint64_t turn_us; /* when the loop last came round; 0: it waits */
+
+	struct announce *announce;
+
+	pthread_mutex_t lock; /* for the three below */
+	enum uplink_state state;
+	uint64_t since_us;
+	struct reason reason;
+	_Atomic uint64_t delivered, messages, connects, inflight, rtt_us;
+
+	/* The thread's own. */
+	const struct dialect *dialect;
+	struct dialect_context context;
+	struct tls *tls;
+	struct window *window;
+	struct replay replay;
+	struct backoff backoff;
+	struct message encoded; /* its buffers are used again and again */
+	uint64_t drop_logged_us, drops_unlogged;
+};
+
+void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason);
+#define uplink_log(uplink, level, ...) log_about(&(uplink)->subject, (level), __VA_ARGS__)
+
+/* How a connection went. */
+struct session_result {
+	enum mqtt_end end;
+	struct reason reason;
+	bool was_ready;	  /* the broker accepted us */
+	bool delivered;	  /* and acknowledged at least one message */
+	uint64_t ready_us; /* when */
+};
+
+/*
+ * Talk on a connection that mqtt_connect() began, until it ends or the uplink stops. voice: the dialect's state
+ * for it. quiet: "connected" is not worth a line.
+ */
+struct session;
+int session_new(struct uplink *uplink, void *dialect_state, struct session **ret);
+struct session *session_free(struct session *session);
+extern const struct mqtt_events session_events;
+void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct session_result *ret);
+
+#endif
