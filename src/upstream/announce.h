@@ -44,8 +44,8 @@ bool announce_published(struct announce *announce, const struct announce_voice *
 			const char **ret_refused);
 
 size_t announce_inflight(const struct announce *announce);
-bool announce_idle(const struct announce *announce);	       /* nothing made and not yet acknowledged */
+bool announce_idle(const struct announce *announce);		   /* nothing made and not yet acknowledged */
 uint64_t announce_oldest_sent_us(const struct announce *announce); /* UINT64_MAX: nothing under way */
-bool announce_waits_for_seq(const struct announce *announce);  /* `started` could not be told yet */
+bool announce_waits_for_seq(const struct announce *announce);	   /* `started` could not be told yet */
 
 #endif

@@ -51,7 +51,8 @@ static void broker_refused(struct mqtt *mqtt, unsigned code)
 	case 1:
 	case MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION:
 		if (mqtt->v5)
-			reason_set(&mqtt->reason, "the broker does not speak MQTT 5 (version = 311 makes us speak 3.1.1)");
+			reason_set(&mqtt->reason,
+				   "the broker does not speak MQTT 5 (version = 311 makes us speak 3.1.1)");
 		else
 			reason_set(&mqtt->reason, "the broker does not speak MQTT 3.1.1 (version = 5 may help)");
 		return;
@@ -68,7 +69,8 @@ static void broker_refused(struct mqtt *mqtt, unsigned code)
 		return;
 	case 5:
 	case MQTT_RC_NOT_AUTHORIZED:
-		reason_set(&mqtt->reason, "the broker refuses the login: not authorized (username, password or client_id)");
+		reason_set(&mqtt->reason,
+			   "the broker refuses the login: not authorized (username, password or client_id)");
 		return;
 	default:
 		reason_set(&mqtt->reason, "the broker refuses the login: %s", word.text);

@@ -393,8 +393,7 @@ static void flush_cursor(struct session *session)
 
 static uint64_t oldest_sent_us(const struct session *session)
 {
-	return MIN(window_oldest_sent_us(session->uplink->window),
-		   announce_oldest_sent_us(session->uplink->announce));
+	return MIN(window_oldest_sent_us(session->uplink->window), announce_oldest_sent_us(session->uplink->announce));
 }
 
 static uint64_t ack_timeout_us(const struct session *session)

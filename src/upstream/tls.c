@@ -26,7 +26,7 @@ struct tls {
 
 	/* Of the last handshake. */
 	int verify_error;
-	char names[96];	  /* whom the certificate is for */
+	char names[96]; /* whom the certificate is for */
 	char issuer[96];
 	char not_before[32], not_after[32];
 	int alert; /* the broker's, 0: none */
@@ -123,7 +123,8 @@ static void happened(const SSL *ssl, int where, int value)
 	/* libmosquitto names as server what it was told to connect to, and we tell it a numeric address, so that it
 	   does not look the name up again. Put the name into the greeting before it is made. */
 	if (where == SSL_CB_HANDSHAKE_START)
-		SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl, tls->host_is_address ? NULL : (char *)(uintptr_t)tls->host);
+		SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl,
+					 tls->host_is_address ? NULL : (char *)(uintptr_t)tls->host);
 	else if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
 		tls->alert = value & 0xff;
 }

@@ -60,14 +60,6 @@ void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char
 	pthread_mutex_unlock(&uplink->lock);
 }
 
-/* Still the same state, now for this reason. */
-static void set_reason(struct uplink *uplink, const char *reason)
-{
-	pthread_mutex_lock(&uplink->lock);
-	reason_set(&uplink->reason, "%s", reason);
-	pthread_mutex_unlock(&uplink->lock);
-}
-
 void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
 {
 	*ret = (struct uplink_status){
@@ -106,16 +98,16 @@ static void tell(struct uplink *uplink, struct trouble *trouble, const char *wha
 {
 	char text[DURATION_TEXT_MAX];
 	uint64_t now = clock_now();
-	trouble->quiet = trouble->told_us && now - trouble->told_us < TELL_AGAIN_US &&
-			 strcmp(trouble->last.text, reason) == 0;
+	trouble->quiet =
+		trouble->told_us && now - trouble->told_us < TELL_AGAIN_US && strcmp(trouble->last.text, reason) == 0;
 	if (trouble->quiet) {
 		trouble->untold++;
 		return;
 	}
 	format_duration(pause, text);
 	if (trouble->untold)
-		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s (%u more tries failed since last told)", what,
-			   reason, text, trouble->untold);
+		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s (%u more tries failed since last told)",
+			   what, reason, text, trouble->untold);
 	else
 		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s", what, reason, text);
 	reason_set(&trouble->last, "%s", reason);
@@ -206,10 +198,7 @@ static void talk(struct uplink *uplink, void *state, bool quiet, struct session_
 static void try_once(struct uplink *uplink, bool quiet, struct session_result *ret)
 {
 	*ret = (struct session_result){0};
-	if (uplink->state != UPLINK_DOWN)
-		uplink_set_state(uplink, UPLINK_CONNECTING, "");
-	else
-		uplink_set_state(uplink, UPLINK_CONNECTING, uplink->reason.text[0] ? "again" : "");
+	uplink_set_state(uplink, UPLINK_CONNECTING, "");
 	uplink->context.connected_ms = clock_wall() / (int64_t)USEC_PER_MSEC;
 	uplink->context.connection++;
 	void *state = NULL;
@@ -246,15 +235,17 @@ static bool wait_for_clock(struct uplink *uplink)
 	char text[DURATION_TEXT_MAX];
 	uint64_t until = clock_now() + uplink->conf->clock_wait_us;
 	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "this machine's clock is not set yet");
-	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s; then going on without",
+	uplink_log(uplink, HAY_LOG_NOTICE,
+		   "waiting for this machine's clock to be set, at most %s; then going on without",
 		   format_duration(uplink->conf->clock_wait_us, text));
 	while (!clock_trusted() && clock_now() < until) {
 		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC)))
 			return true;
 	}
 	if (!clock_trusted())
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "this machine's clock is still not set; going on, samples are marked \"time\":\"uncertain\"");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"this machine's clock is still not set; going on, samples are marked \"time\":\"uncertain\"");
 	return false;
 }
 

@@ -60,8 +60,8 @@ void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char
 struct session_result {
 	enum mqtt_end end;
 	struct reason reason;
-	bool was_ready;	  /* the broker accepted us */
-	bool delivered;	  /* and acknowledged at least one message */
+	bool was_ready;	   /* the broker accepted us */
+	bool delivered;	   /* and acknowledged at least one message */
 	uint64_t ready_us; /* when */
 };
 

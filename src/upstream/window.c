@@ -44,7 +44,7 @@ struct window {
 
 	struct slot *slots;
 	size_t n_slots;
-	uint64_t head, tail;  /* positions: [head, tail) are here */
+	uint64_t head, tail;   /* positions: [head, tail) are here */
 	uint64_t waiting_from; /* no slot before it waits */
 	size_t n_waiting;
 	uint64_t cursor;
@@ -353,8 +353,7 @@ bool window_picked_is_culprit(const struct window *window)
 /* The picked ones are the first of their group's list. */
 static void take_picked(struct window *window)
 {
-	struct group *group =
-		group_find(window->groups, window->n_groups, window->slots[window->picked[0]].group);
+	struct group *group = group_find(window->groups, window->n_groups, window->slots[window->picked[0]].group);
 	uint32_t last = window->picked[window->n_picked - 1];
 	group->first = window->slots[last].next;
 	if (group->first == NONE)

@@ -53,8 +53,8 @@ void window_returned(struct window *window, int mid);
 /* The cursor: true if it moved since the last call. */
 bool window_cursor(struct window *window, uint64_t *ret_id);
 
-size_t window_inflight(const struct window *window);	   /* messages */
-size_t window_waiting(const struct window *window);	   /* samples not yet sent */
+size_t window_inflight(const struct window *window);	     /* messages */
+size_t window_waiting(const struct window *window);	     /* samples not yet sent */
 uint64_t window_oldest_sent_us(const struct window *window); /* of the messages in flight; UINT64_MAX: none */
 
 enum window_blame {

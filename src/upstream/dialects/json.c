@@ -301,8 +301,7 @@ static int add_readings(struct json_state *json, struct buf *out, const struct s
 
 static int add_sample(struct json_state *json, struct buf *out, const struct dialect_sample *sample)
 {
-	const struct series_device *device =
-		series_device_by_number(json->context->series, sample->sample->device);
+	const struct series_device *device = series_device_by_number(json->context->series, sample->sample->device);
 	if (!device)
 		return -EBADMSG;
 	json_open(out, '{');
