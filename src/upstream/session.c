@@ -12,6 +12,8 @@
 #define TAKE_AT_ONCE ((size_t)64)
 #define ANNOUNCE_INFLIGHT ((size_t)16)
 #define ACK_TIMEOUT_MIN_US (20 * USEC_PER_SEC)
+/* In QoS 0 nothing in the window says stop: now and then the rest of the loop must have its turn. */
+#define SEND_AT_ONCE 256
 #define GOODBYE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
 #define DROP_LOG_PERIOD_US USEC_PER_MINUTE
@@ -28,6 +30,7 @@ struct session {
 	bool quiet;
 	bool ended; /* by us; result.reason says why */
 	bool stop;
+	bool more;   /* there was more to send than one turn may take */
 	int goodbye; /* the last message; 0: not sent, or answered */
 
 	/* The broker turns our samples down by its own state. */
@@ -368,13 +371,18 @@ static bool may_send(struct session *session)
 static void send_samples(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
+	session->more = false;
 	take_samples(session);
 	if (session->ended || window_waiting(uplink->window) == 0 || !may_send(session))
 		return;
 	bool several = window_waiting(uplink->window) > 1;
 	if (several)
 		mqtt_cork(session->mqtt, true);
-	while (send_one(session) && !session->refused.on && !session->ended) {
+	for (unsigned n = 0; send_one(session) && !session->refused.on && !session->ended; n++) {
+		if (n == SEND_AT_ONCE) {
+			session->more = true;
+			break;
+		}
 		if (window_waiting(uplink->window) < (size_t)uplink->conf->batch)
 			take_samples(session);
 	}
@@ -407,6 +415,8 @@ static uint64_t next_due_us(struct session *session)
 	const struct uplink *uplink = session->uplink;
 	if (mqtt_phase(session->mqtt) != MQTT_READY)
 		return session->deadline_us;
+	if (session->more)
+		return session->now_us;
 	uint64_t due = session->now_us + MIN(MAX(uplink->conf->keepalive_us / 4, USEC_PER_SEC), TICK_MAX_US);
 	uint64_t oldest = oldest_sent_us(session);
 	if (oldest != UINT64_MAX)
