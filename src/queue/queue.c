@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/queue.h"
+#include "base/clock.h"
+#include "base/worker.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#define CLOSE_TIMEOUT_US (3 * USEC_PER_SEC)
+#define CURSOR_PERIOD_US USEC_PER_SEC
+
+/* ---- with the lock held ---- */
+
+void queue_notify(struct queue *queue, enum hay_log_level level, const char *format, ...)
+{
+	struct queue_notice *notice;
+	uint64_t one = 1;
+	va_list args;
+
+	/* Nobody reads them: the oldest goes. */
+	if (queue->n_notices == NOTICES_MAX) {
+		queue->notice_at = (queue->notice_at + 1) % NOTICES_MAX;
+		queue->n_notices--;
+	}
+	notice = &queue->notices[(queue->notice_at + queue->n_notices++) % NOTICES_MAX];
+	notice->level = level;
+	va_start(args, format);
+	vsnprintf(notice->text, sizeof(notice->text), format, args);
+	va_end(args);
+	if (write(queue->notice_fd, &one, sizeof(one)) < 0)
+		return; /* it is readable already */
+}
+
+void queue_wake_store(struct queue *queue, uint64_t at)
+{
+	if (queue->sleeps_until <= at)
+		return;
+	queue->sleeps_until = 0;
+	pthread_cond_signal(&queue->wake);
+}
+
+uint64_t queue_first_unwritten(const struct queue *queue)
+{
+	return MAX(MAX(queue->written, queue->min_acked) + 1, queue->tail.first);
+}
+
+void queue_settle(struct queue *queue, uint64_t to)
+{
+	for (uint64_t id = queue_first_unwritten(queue); id <= to && id < queue->tail.next; id++) {
+		const struct sample *sample = tail_at(&queue->tail, id)->sample;
+
+		if (sample)
+			queue->unwritten_bytes -= sample_cost(sample);
+	}
+}
+
+void queue_forget_acked(struct queue *queue)
+{
+	uint64_t min = queue->tail.next - 1;
+
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		min = MIN(min, reader->acked);
+	/* A cursor read from an older file can lie before what was forgotten already. */
+	if (min > queue->min_acked) {
+		queue_settle(queue, min);
+		queue->min_acked = min;
+	}
+	while (queue->tail.first < queue->tail.next && queue->tail.first <= queue->min_acked)
+		tail_pop(&queue->tail);
+	if (queue->body_first <= queue->written)
+		queue_wake_store(queue, clock_now() + CURSOR_PERIOD_US);
+}
+
+void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device)
+{
+	bool charged = false;
+
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		if (reader->acked >= id)
+			continue;
+		drops_add(&reader->drops, cause, device, 1);
+		charged = true;
+	}
+	if (charged)
+		queue->dropped[cause]++;
+}
+
+void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to)
+{
+	uint64_t most = 0;
+
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		uint64_t before = MAX(reader->acked, from - 1), n;
+
+		if (before >= to)
+			continue;
+		n = runs_count_to(&queue->runs, to) - runs_count_to(&queue->runs, before);
+		if (n > 0)
+			drops_add(&reader->drops, cause, 0, n);
+		most = MAX(most, n);
+	}
+	queue->dropped[cause] += most;
+}
+
+void queue_body_dropped(struct queue *queue, uint64_t id)
+{
+	queue->body_first = MAX(queue->body_first, id + 1);
+	/* What a reader has read ahead of it counts as dropped: it does not go out. */
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		reader->taken = MAX(reader->taken, id);
+}
+
+void queue_find_base(struct queue *queue)
+{
+	struct run *run = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
+	int64_t seconds, base = 0;
+	bool found = false;
+
+	if (!run || run->known || !clock_trusted())
+		return;
+	seconds = MAX(clock_wall() / (int64_t)USEC_PER_SEC, (int64_t)1);
+	/* Runs that were split by drops have one base: that of the first. */
+	for (size_t i = 0; i < queue->runs.n; i++) {
+		struct run *at = &queue->runs.at[i];
+
+		if (at->known)
+			continue;
+		if (!found)
+			base = (int64_t)MAX((uint64_t)seconds * USEC_PER_SEC, queue->seq_floor) - (int64_t)at->first_id;
+		found = true;
+		at->base = base;
+		at->known = true;
+	}
+	queue->runs_version++;
+	queue->reserve_wanted = true;
+	readers_signal(queue);
+	queue_wake_store(queue, 0);
+}
+
+/* Room for one more sample. False: it is the one that goes. */
+static bool make_room(struct queue *queue, size_t cost)
+{
+	struct tail *tail = &queue->tail;
+	uint64_t limit = MAX(queue->conf.memory, cost);
+
+	/* Copies of what is on disk have half of the memory at most. */
+	while (tail->first < tail->next && tail->first <= queue->written && tail->bytes + cost > limit / 2)
+		tail_pop(tail);
+	if (tail->bytes + cost <= limit)
+		return true;
+	if (queue->conf.when_full == QUEUE_DROP_NEWEST)
+		return false;
+	/* What is being written just now is left alone. */
+	queue->drop_at = MAX(MAX(queue->drop_at, queue_first_unwritten(queue)), queue->writing_to + 1);
+	while (queue->drop_at < tail->next && tail->bytes + cost > limit) {
+		uint64_t id = queue->drop_at++;
+		const struct sample *sample = tail_at(tail, id)->sample;
+
+		if (!sample)
+			continue;
+		queue_charge(queue, DROP_MEMORY_FULL, id, sample->device);
+		queue->unwritten_bytes -= sample_cost(sample);
+		tail_drop(tail, id);
+		runs_skip(&queue->runs, id);
+		queue->runs_version++;
+	}
+	while (tail->first < tail->next && !tail_at(tail, tail->first)->sample)
+		tail_pop(tail);
+	return tail->bytes + cost <= limit;
+}
+
+/* ---- appending ---- */
+
+static void drop_new(struct queue *queue, struct sample *sample)
+{
+	queue_charge(queue, DROP_MEMORY_FULL, UINT64_MAX, sample->device);
+	sample_unref(sample);
+}
+
+static void append(struct queue *queue, struct sample *sample)
+{
+	const struct run *run = &queue->runs.at[queue->runs.n - 1];
+	size_t cost = sample_cost(sample);
+	uint64_t now;
+
+	queue->appended++;
+	if (!queue->readers) {
+		sample_unref(sample);
+		return;
+	}
+	if (!make_room(queue, cost)) {
+		drop_new(queue, sample);
+		return;
+	}
+	now = clock_now();
+	sample->id = queue->tail.next;
+	sample->boot = queue->boot;
+	if (tail_push(&queue->tail, sample, now) < 0) {
+		drop_new(queue, sample);
+		return;
+	}
+	queue->unwritten_bytes += cost;
+	if (run->known && (uint64_t)((int64_t)sample->id + run->base) + SEQ_BLOCK / 2 > queue->reserved &&
+	    !queue->reserve_wanted) {
+		queue->reserve_wanted = true;
+		queue_wake_store(queue, 0);
+	}
+	if (queue->conf.write == QUEUE_WRITE_THROUGH) {
+		queue_wake_store(queue, now);
+		return;
+	}
+	readers_signal(queue);
+	queue_wake_store(queue, queue->unwritten_bytes > queue->conf.memory / 2 ? now : now + queue->conf.commit_us);
+}
+
+void queue_append(struct queue *queue, struct sample *sample)
+{
+	pthread_mutex_lock(&queue->lock);
+	append(queue, sample);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void queue_clock_changed(struct queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue_find_base(queue);
+	/* Ages and offsets are looked at anew. */
+	queue_wake_store(queue, 0);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+/* ---- opening and closing ---- */
+
+static int init_conds(struct queue *queue)
+{
+	pthread_condattr_t attr;
+	int r;
+
+	r = pthread_condattr_init(&attr);
+	if (r == 0)
+		r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (r == 0)
+		r = pthread_cond_init(&queue->wake, &attr);
+	if (r == 0)
+		r = pthread_cond_init(&queue->done, &attr);
+	pthread_condattr_destroy(&attr);
+	return -r;
+}
+
+static char *find_path(const struct queue_conf *conf)
+{
+	const char *folder = getenv("STATE_DIRECTORY");
+	char *path;
+
+	if (conf->path)
+		return strdup(conf->path);
+	/* systemd separates several by colons: the first is ours. */
+	if (folder && *folder)
+		return asprintf(&path, "%.*s/queue.db", (int)strcspn(folder, ":"), folder) < 0 ? NULL : path;
+	return strdup("queue.db");
+}
+
+void queue_free(struct queue *queue)
+{
+	while (queue->readers) {
+		struct queue_reader *reader = queue->readers;
+
+		queue->readers = reader->next;
+		reader_free(reader);
+	}
+	salvage_free(queue->store.salvage);
+	if (queue->store.body.db)
+		body_close(&queue->store.body);
+	if (queue->store.lock_fd >= 0)
+		close(queue->store.lock_fd);
+	tail_done(&queue->tail);
+	runs_done(&queue->runs);
+	for (size_t i = 0; i < queue->n_removed; i++)
+		free(queue->removed[i]);
+	free(queue->removed);
+	free(queue->boots);
+	if (queue->notice_fd >= 0)
+		close(queue->notice_fd);
+	pthread_cond_destroy(&queue->wake);
+	pthread_cond_destroy(&queue->done);
+	pthread_mutex_destroy(&queue->lock);
+	free(queue->path);
+	free(queue);
+}
+
+int queue_open(const struct queue_conf *conf, struct series_set *series, struct queue **ret, pid_t *ret_pid)
+{
+	struct queue *queue = calloc(1, sizeof(*queue));
+	int r;
+
+	if (!queue)
+		return -ENOMEM;
+	pthread_mutex_init(&queue->lock, NULL);
+	queue->store.lock_fd = -1;
+	queue->series = series;
+	queue->conf = *conf;
+	queue->conf.path = NULL;
+	queue->path = find_path(conf);
+	queue->notice_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = init_conds(queue);
+	if (r == 0 && queue->notice_fd < 0)
+		r = -errno;
+	if (r == 0 && !queue->path)
+		r = -ENOMEM;
+	if (r == 0)
+		r = store_open(queue, ret_pid);
+	if (r == 0)
+		r = thread_start(&queue->thread, "store", store_thread, queue);
+	if (r < 0) {
+		queue_free(queue);
+		return r;
+	}
+	*ret = queue;
+	return 0;
+}
+
+static struct timespec deadline(uint64_t timeout_us)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += (time_t)(timeout_us / USEC_PER_SEC);
+	at.tv_nsec += (long)(timeout_us % USEC_PER_SEC) * 1000;
+	if (at.tv_nsec >= 1000000000L) {
+		at.tv_nsec -= 1000000000L;
+		at.tv_sec++;
+	}
+	return at;
+}
+
+int queue_flush(struct queue *queue, uint64_t timeout_us)
+{
+	struct timespec until = deadline(timeout_us);
+	uint64_t wanted;
+	int r = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	wanted = ++queue->flush_wanted;
+	queue_wake_store(queue, 0);
+	while (queue->flush_done < wanted && r == 0)
+		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
+	if (r == 0)
+		r = queue->flush_result;
+	pthread_mutex_unlock(&queue->lock);
+	return r;
+}
+
+struct queue *queue_close(struct queue *queue)
+{
+	struct timespec until = deadline(CLOSE_TIMEOUT_US);
+	pthread_t thread;
+	bool ended;
+	int r = 0;
+
+	if (!queue)
+		return NULL;
+	pthread_mutex_lock(&queue->lock);
+	queue->stop = true;
+	queue_wake_store(queue, 0);
+	while (!queue->thread_ended && r == 0)
+		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
+	ended = queue->thread_ended;
+	/* Stuck in the disk: it frees everything itself, should it ever come back. */
+	queue->abandoned = !ended;
+	thread = queue->thread;
+	pthread_mutex_unlock(&queue->lock);
+	if (!ended) {
+		pthread_detach(thread);
+		return NULL;
+	}
+	pthread_join(thread, NULL);
+	queue_free(queue);
+	return NULL;
+}
+
+void queue_configure(struct queue *queue, const struct queue_conf *conf)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->conf = *conf;
+	queue->conf.path = NULL;
+	queue->conf_changed = true;
+	/* Samples that waited for the disk may go out at once in `behind`. */
+	readers_signal(queue);
+	queue_wake_store(queue, 0);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+/* ---- numbers and times ---- */
+
+static uint64_t seq_of(const struct queue *queue, uint64_t id)
+{
+	const struct run *run = runs_of(&queue->runs, id);
+
+	return run && run->known ? (uint64_t)((int64_t)id + run->base) : 0;
+}
+
+uint64_t queue_seq(const struct queue *queue, const struct sample *sample)
+{
+	struct queue *unlocked = (struct queue *)queue;
+	uint64_t seq;
+
+	pthread_mutex_lock(&unlocked->lock);
+	seq = seq_of(queue, sample->id);
+	pthread_mutex_unlock(&unlocked->lock);
+	return seq;
+}
+
+uint64_t queue_first_seq(const struct queue *queue)
+{
+	struct queue *unlocked = (struct queue *)queue;
+	uint64_t seq;
+
+	pthread_mutex_lock(&unlocked->lock);
+	seq = seq_of(queue, queue->first_id);
+	pthread_mutex_unlock(&unlocked->lock);
+	return seq;
+}
+
+bool queue_waits_for_clock(const struct queue *queue)
+{
+	struct queue *unlocked = (struct queue *)queue;
+	bool waits;
+
+	pthread_mutex_lock(&unlocked->lock);
+	waits = !queue->runs.at[queue->runs.n - 1].known;
+	pthread_mutex_unlock(&unlocked->lock);
+	return waits;
+}
+
+int64_t queue_wall(struct queue *queue, const struct sample *sample, bool *ret_certain)
+{
+	int64_t wall;
+
+	pthread_mutex_lock(&queue->lock);
+	wall = boot_wall(queue, sample->boot, sample->time_us, ret_certain);
+	pthread_mutex_unlock(&queue->lock);
+	return wall;
+}
+
+uint64_t queue_appended(const struct queue *queue)
+{
+	struct queue *unlocked = (struct queue *)queue;
+	uint64_t appended;
+
+	pthread_mutex_lock(&unlocked->lock);
+	appended = queue->appended;
+	pthread_mutex_unlock(&unlocked->lock);
+	return appended;
+}
+
+/* ---- status and notices ---- */
+
+const char *drop_cause_word(enum drop_cause cause)
+{
+	static const char *const words[DROP_N_CAUSES] = {
+		[DROP_QUEUE_FULL] = "queue full", [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",
+		[DROP_REFUSED] = "refused",	  [DROP_DAMAGED] = "damaged",
+	};
+
+	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";
+}
+
+static uint64_t oldest_age(struct queue *queue, uint64_t now)
+{
+	uint64_t first = MAX(queue->min_acked + 1, queue->tail.first), time_us = now;
+
+	if (queue->body_first <= queue->written && queue->min_acked < queue->written &&
+	    queue->tail.first > queue->min_acked + 1) {
+		bool certain;
+		int64_t wall = boot_wall(queue, queue->oldest_boot, queue->oldest_time_us, &certain);
+
+		if (queue->oldest_boot == 0)
+			return 0;
+		/* Nobody knows how long the gateway was off: since this boot at least. */
+		if (queue->oldest_boot != queue->boot && (!certain || !clock_trusted()))
+			return now;
+		return (uint64_t)MAX(clock_wall() - wall, (int64_t)0);
+	}
+	if (first < queue->tail.next)
+		time_us = tail_at(&queue->tail, first)->appended_us;
+	return now > time_us ? now - time_us : 0;
+}
+
+void queue_get_status(struct queue *queue, struct queue_status *ret)
+{
+	uint64_t last, from;
+
+	pthread_mutex_lock(&queue->lock);
+	last = queue->tail.next - 1;
+	from = queue_first_unwritten(queue) - 1;
+	*ret = (struct queue_status){
+		.body = queue->body_state,
+		.tail_samples = from < last ? runs_count_to(&queue->runs, last) - runs_count_to(&queue->runs, from) : 0,
+		.tail_bytes = queue->unwritten_bytes,
+		.body_bytes = queue->body_bytes,
+		.oldest_age_us = oldest_age(queue, clock_now()),
+		.appended = queue->appended,
+		.written = queue->n_written,
+		.bytes_written = queue->bytes_written,
+		.commits = queue->commits,
+		.fsync_last_us = queue->fsync_last_us,
+		.fsync_max_us = queue->fsync_max_us,
+	};
+	if (queue->body_first <= queue->written) {
+		from = MAX(queue->min_acked, queue->body_first - 1);
+		if (from < queue->written)
+			ret->body_samples =
+				runs_count_to(&queue->runs, queue->written) - runs_count_to(&queue->runs, from);
+	}
+	memcpy(ret->dropped, queue->dropped, sizeof(ret->dropped));
+	pthread_mutex_unlock(&queue->lock);
+}
+
+uint64_t queue_stuck_us(const struct queue *queue)
+{
+	uint64_t since = atomic_load(&queue->busy_since), now = clock_now();
+
+	return since > 0 && now > since ? now - since : 0;
+}
+
+int queue_notice_fd(const struct queue *queue)
+{
+	return queue->notice_fd;
+}
+
+bool queue_next_notice(struct queue *queue, struct queue_notice *ret)
+{
+	uint64_t count;
+	bool more;
+
+	pthread_mutex_lock(&queue->lock);
+	more = queue->n_notices > 0;
+	if (more) {
+		*ret = queue->notices[queue->notice_at];
+		queue->notice_at = (queue->notice_at + 1) % NOTICES_MAX;
+		queue->n_notices--;
+	} else if (read(queue->notice_fd, &count, sizeof(count)) < 0) {
+		errno = 0; /* it was drained already */
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return more;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/queue_files.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <zlib.h>
+
+static char *join(const char *path, const char *end)
+{
+	char *joined;
+
+	return asprintf(&joined, "%s%s", path, end) < 0 ? NULL : joined;
+}
+
+/* ---- lock ---- */
+
+static pid_t read_pid(int fd)
+{
+	char text[24] = "";
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+int queue_lock(const char *path, int *ret_fd, pid_t *ret_pid)
+{
+	_cleanup_free_ char *name = join(path, ".lock");
+	_cleanup_close_ int fd = -1;
+	bool writable = true;
+	char text[24];
+	int n;
+
+	if (!name)
+		return -ENOMEM;
+	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0 && (errno == EROFS || errno == EACCES || errno == EPERM)) {
+		fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		writable = false;
+	}
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int error = errno;
+
+		if (error == EWOULDBLOCK && ret_pid)
+			*ret_pid = read_pid(fd);
+		return -error;
+	}
+	if (writable) {
+		/* Who has it is only a help for people: a full disk does not matter. */
+		n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+		if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) < 0)
+			errno = 0;
+	}
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+/* ---- mark ---- */
+
+static uint32_t mark_crc(uint64_t mark)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%" PRIu64, mark);
+
+	return (uint32_t)crc32(0, (const Bytef *)text, (unsigned)n);
+}
+
+int queue_mark_read(const char *path, uint64_t *ret)
+{
+	_cleanup_free_ char *name = join(path, ".seq");
+	_cleanup_close_ int fd = -1;
+	char text[64] = "";
+	uint64_t mark;
+	uint32_t crc;
+	ssize_t n;
+
+	if (!name)
+		return -ENOMEM;
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	if (sscanf(text, "%" SCNu64 " %" SCNx32, &mark, &crc) != 2 || crc != mark_crc(mark))
+		return -EBADMSG;
+	*ret = mark;
+	return 0;
+}
+
+static int sync_directory(const char *path)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	_cleanup_close_ int fd = -1;
+	char *slash;
+
+	if (!folder)
+		return -ENOMEM;
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = '\0';
+	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
+int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes)
+{
+	_cleanup_free_ char *name = join(path, ".seq"), *fresh = join(path, ".seq.new");
+	_cleanup_close_ int fd = -1;
+	char text[64];
+	int n;
+
+	if (!name || !fresh)
+		return -ENOMEM;
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), "%" PRIu64 " %08" PRIx32 "\n", mark, mark_crc(mark));
+	if (write(fd, text, (size_t)n) != n || fsync(fd) < 0 || rename(fresh, name) < 0) {
+		int error = errno ? errno : EIO;
+
+		unlink(fresh);
+		return -error;
+	}
+	*bytes += (uint64_t)n;
+	return sync_directory(path);
+}
+
+/* ---- reserve ---- */
+
+int queue_reserve_make(const char *path, size_t size)
+{
+	_cleanup_free_ char *name = join(path, ".reserve");
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!name)
+		return -ENOMEM;
+	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	r = posix_fallocate(fd, 0, (off_t)size);
+	if (r != 0)
+		unlink(name);
+	return -r;
+}
+
+int queue_reserve_remove(const char *path)
+{
+	_cleanup_free_ char *name = join(path, ".reserve");
+
+	if (!name)
+		return -ENOMEM;
+	return unlink(name) < 0 ? -errno : 0;
+}
+
+/* ---- set aside ---- */
+
+int queue_set_aside(const char *path, const char *kind, char **ret)
+{
+	_cleanup_free_ char *aside = NULL, *log = join(path, "-wal"), *aside_log = NULL, *index = join(path, "-shm");
+	time_t now = (time_t)(clock_wall() / (int64_t)USEC_PER_SEC);
+	char stamp[32];
+	struct tm tm;
+
+	if (!log || !index || !gmtime_r(&now, &tm))
+		return -ENOMEM;
+	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+	/* Two in one second, or a clock that was set back: the earlier one is not overwritten. */
+	for (unsigned i = 0;; i++) {
+		char more[16] = "";
+
+		free(aside);
+		aside = NULL;
+		if (i > 0)
+			snprintf(more, sizeof(more), ".%u", i);
+		if (asprintf(&aside, "%s.%s-%s%s", path, kind, stamp, more) < 0)
+			return -ENOMEM;
+		if (access(aside, F_OK) < 0)
+			break;
+	}
+	aside_log = join(aside, "-wal");
+	if (!aside_log)
+		return -ENOMEM;
+	/* The log first: a file without its log is worth more than a log that a new file would take for its own. */
+	if (rename(log, aside_log) < 0 && errno != ENOENT)
+		return -errno;
+	unlink(index);
+	if (rename(path, aside) < 0) {
+		int error = errno;
+
+		if (rename(aside_log, log) < 0)
+			errno = 0;
+		return -error;
+	}
+	*ret = aside;
+	aside = NULL;
+	return 0;
+}

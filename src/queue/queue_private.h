@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the queue share, and nobody else.
+ *
+ * One lock guards everything in struct queue but `store`; it is never held during I/O or inside SQLite. The series
+ * set's lock is a leaf and may be taken under it. `store` belongs to the store thread (before it runs, to
+ * queue_open).
+ *
+ * Ids, oldest to newest:
+ *
+ *     body_first ... written   on disk, with gaps
+ *     tail.first ... next_id   in memory; up to `written` they are copies of what is on disk
+ *
+ * An id between the two parts was acknowledged by all, or dropped.
+ */
+#ifndef HAYWAIN_QUEUE_PRIVATE_H
+#define HAYWAIN_QUEUE_PRIVATE_H
+
+#include "queue/drops.h"
+#include "queue/queue.h"
+#include "queue/queue_sqlite.h"
+#include "queue/runs.h"
+#include "queue/tail.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SEQ_BLOCK ((uint64_t)1000000)
+#define SEQ_MAX (((uint64_t)1 << 53) - 1) /* what a consumer's double can hold */
+#define NOTICES_MAX 64
+
+struct boot {
+	uint32_t number;
+	char id[33];
+	int64_t offset_us; /* wall clock less monotonic; of this boot: as saved */
+	bool trusted;
+	bool saved;
+};
+
+struct queue_reader {
+	struct queue *queue;
+	struct queue_reader *next;
+	char *name;
+	int fd;		/* -1: closed, or known from the disk only */
+	bool signalled; /* fd is readable */
+	uint64_t acked; /* the cursor: this one and all before are done with */
+	uint64_t taken; /* the last one given out */
+	uint64_t saved; /* the cursor on disk */
+	bool is_saved;
+
+	/* Read ahead from the disk: what follows `taken`, up to ahead_to. */
+	struct sample **ahead;
+	size_t ahead_at, ahead_n, ahead_bytes;
+	uint64_t ahead_to;
+	unsigned generation; /* changes with every rewind: what the store reads meanwhile is thrown away */
+	bool wants_ahead;
+
+	struct drops drops;
+};
+
+/* Only the store thread. */
+struct store {
+	struct body body;
+	bool loaded; /* the tables beside the samples were read, or made */
+	int lock_fd;
+	uint64_t retry_at, backoff_us; /* retry_at 0: nothing failed */
+	unsigned commits_since_removal;
+	bool removing;	  /* there are more acknowledged rows than one transaction removes */
+	uint64_t side_at; /* when cursors, drops and removal are worth a transaction of their own; 0: not yet */
+	uint32_t saved_devices, saved_series;
+	uint64_t minute_at; /* the next look at ages */
+	bool shrinking;
+	struct salvage *salvage;
+	bool check_wanted; /* after an unclean stop */
+};
+
+struct queue {
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* for the store thread */
+	pthread_cond_t done; /* a flush, or the thread's end */
+
+	struct queue_conf conf;
+	char *path;
+	struct series_set *series;
+	bool conf_changed;
+
+	struct tail tail; /* tail.next is the next id */
+	size_t unwritten_bytes;
+	uint64_t written, writing_to, body_first;
+	uint64_t min_acked;
+	uint64_t drop_at; /* no unwritten sample before it is left to drop */
+	struct queue_reader *readers;
+	char **removed; /* names whose cursors shall go from the disk */
+	size_t n_removed;
+
+	/* Numbers. */
+	struct runs runs;
+	uint64_t runs_version, runs_saved; /* differ: runs are not as on disk */
+	uint64_t first_id;		   /* of this process */
+	uint64_t seq_floor;		   /* no sequence number below it may be given out */
+	uint64_t reserved;		   /* nor from here on without reserving more; 0: the count is not known */
+	bool reserve_wanted;
+
+	/* Times. */
+	struct boot *boots; /* the last one is this boot */
+	size_t n_boots;
+	uint32_t boot;
+
+	/* The store thread. */
+	pthread_t thread;
+	bool thread_ended, stop;
+	uint64_t sleeps_until; /* 0: it is at work and will look by itself */
+	uint64_t mark_bytes;   /* written to the file of the mark */
+	uint64_t flush_wanted, flush_done;
+	int flush_result;
+	bool salvaging; /* older samples are still to come: readers wait */
+	bool abandoned; /* queue_close gave up on the thread: it frees everything itself */
+	_Atomic uint64_t busy_since;
+	struct store store;
+
+	/* Status. */
+	enum queue_body body_state;
+	uint64_t failed_since, dropped_before;
+	uint64_t appended, n_written, commits, bytes_written, fsync_last_us, fsync_max_us;
+	uint64_t body_bytes;
+	uint32_t oldest_boot;
+	uint64_t oldest_time_us; /* of the oldest sample on disk */
+	uint64_t dropped[DROP_N_CAUSES], dropped_told[DROP_N_CAUSES];
+	uint64_t drop_notice_at[DROP_N_CAUSES];
+
+	struct queue_notice notices[NOTICES_MAX];
+	size_t notice_at, n_notices;
+	int notice_fd;
+};
+
+/* ---- queue.c: with the lock held ---- */
+
+void queue_notify(struct queue *queue, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+/* The store shall be awake at `at` at the latest. */
+void queue_wake_store(struct queue *queue, uint64_t at);
+/* Samples acknowledged by all leave the memory. */
+void queue_forget_acked(struct queue *queue);
+/* The oldest id in memory that must go to disk; tail.next: none. */
+uint64_t queue_first_unwritten(const struct queue *queue);
+/* A sample is lost: charge the readers that had not acknowledged it. device 0: unknown. */
+void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device);
+/* The base of the numbers was unknown, and the clock can be trusted now. */
+void queue_find_base(struct queue *queue);
+/* The same of all samples from `from` to `to`, of unknown devices. */
+void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
+/* The ids up to `to` are on disk now, or need not go there. */
+void queue_settle(struct queue *queue, uint64_t to);
+/* Samples on disk were dropped up to id. */
+void queue_body_dropped(struct queue *queue, uint64_t id);
+void queue_free(struct queue *queue);
+
+/* ---- queue_reader.c: with the lock held ---- */
+
+struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked); /* closed */
+struct queue_reader *reader_find(struct queue *queue, const char *name);
+void reader_free(struct queue_reader *reader);
+void reader_signal(struct queue_reader *reader);
+void readers_signal(struct queue *queue);
+void reader_forget_ahead(struct queue_reader *reader);
+uint64_t reader_depth(const struct queue_reader *reader);
+/* Ids the reader may be given: up to this one. */
+uint64_t readers_limit(const struct queue *queue);
+/* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
+bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after);
+
+/* ---- queue_state.c: the tables beside the samples ---- */
+
+struct state; /* a snapshot on its way to the disk */
+
+/* Fill series, runs, boots, cursors, drops from a file. tolerant: keep what can be read of a damaged one. No lock is
+   needed before the thread runs. *ret_mark: the reserved number, or 0; *ret_clean: it was closed in order. */
+int state_load(struct queue *queue, struct body *body, bool tolerant, uint64_t *ret_mark, bool *ret_clean);
+/* With the lock held: what differs from the disk. NULL: out of memory. */
+struct state *state_take(struct queue *queue);
+struct state *state_free(struct state *state);
+/* Whether something is worth a transaction of its own: cursors that rows on disk are behind, or drops. Lock held. */
+bool state_is_dirty(const struct queue *queue);
+/* In a transaction. */
+int state_save(struct queue *queue, const struct state *state);
+/* With the lock held, after the commit. */
+void state_saved(struct queue *queue, const struct state *state);
+/* Everything counts as not saved: the file is a new one. Lock held. */
+void state_forget_saved(struct queue *queue);
+int state_save_mark(struct body *body, uint64_t mark);
+int state_save_clean(struct body *body, bool clean);
+
+/* ---- store.c: the thread ---- */
+
+void *store_thread(void *queue);
+
+/* ---- store_open.c ---- */
+
+/* Open what is at the path; the damaged goes aside. -EWOULDBLOCK, -ENOMEM, or 0 whatever the state of the disk. */
+int store_open(struct queue *queue, pid_t *ret_pid);
+/* The rest without the lock, in the store thread. */
+int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
+int store_damaged(struct queue *queue); /* set it aside, begin a new one, and begin to salvage */
+int store_reserve(struct queue *queue); /* the next block of sequence numbers */
+
+/* ---- store_commit.c: with the lock held, and held again ---- */
+
+/* Write what waits, cursors and drops, and remove some of what was acknowledged. */
+int store_commit(struct queue *queue);
+void store_read_ahead(struct queue *queue, struct queue_reader *reader);
+/* Something failed: state, notice, and the time of the next try. */
+void store_failed(struct queue *queue, int error);
+void store_healed(struct queue *queue);
+void store_count(struct queue *queue); /* what the body says into the status */
+
+/* ---- retention.c: without the lock ---- */
+
+int retention_make_room(struct queue *queue, uint64_t bytes); /* -EFBIG: there is none to be made */
+int retention_expire(struct queue *queue);
+int retention_look_at_oldest(struct queue *queue);
+
+/* ---- salvage.c ---- */
+
+/* Without the lock. The file was set aside; its rows shall come into the new one. */
+int salvage_new(struct queue *queue, char *path, struct salvage **ret);
+int salvage_step(struct queue *queue);						      /* 1: more to do */
+void salvage_range(struct salvage *salvage, uint64_t *ret_first, uint64_t *ret_last); /* of ids, as far as known */
+void salvage_set_end(struct salvage *salvage, uint64_t end);			      /* the last id it can hold */
+struct salvage *salvage_free(struct salvage *salvage);
+
+/* ---- boots.c: with the lock held ---- */
+
+struct boot *boot_by_number(const struct queue *queue, uint32_t number);
+/* -ENOMEM */
+int boot_add(struct queue *queue, uint32_t number, const char *id, int64_t offset_us, bool trusted, bool saved);
+int boot_begin(struct queue *queue); /* find or add this boot */
+bool boot_is_dirty(const struct queue *queue);
+int64_t boot_wall(const struct queue *queue, uint32_t number, uint64_t time_us, bool *ret_certain);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Readers: a cursor each, samples from memory, and what the store read ahead from the disk for them. */
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define AHEAD_LOW_BYTES ((size_t)64 * 1024) /* below it the store reads on */
+
+/* ---- with the lock held ---- */
+
+struct queue_reader *reader_find(struct queue *queue, const char *name)
+{
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		if (strcmp(reader->name, name) == 0)
+			return reader;
+	return NULL;
+}
+
+struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked)
+{
+	struct queue_reader *reader = calloc(1, sizeof(*reader));
+
+	if (!reader)
+		return NULL;
+	reader->name = strdup(name);
+	if (!reader->name) {
+		free(reader);
+		return NULL;
+	}
+	reader->queue = queue;
+	reader->fd = -1;
+	reader->acked = reader->taken = reader->ahead_to = acked;
+	reader->next = queue->readers;
+	queue->readers = reader;
+	return reader;
+}
+
+void reader_forget_ahead(struct queue_reader *reader)
+{
+	for (size_t i = reader->ahead_at; i < reader->ahead_n; i++)
+		sample_unref(reader->ahead[i]);
+	free(reader->ahead);
+	reader->ahead = NULL;
+	reader->ahead_at = reader->ahead_n = reader->ahead_bytes = 0;
+	reader->ahead_to = reader->taken;
+	reader->generation++;
+}
+
+void reader_free(struct queue_reader *reader)
+{
+	reader_forget_ahead(reader);
+	drops_done(&reader->drops);
+	if (reader->fd >= 0)
+		close(reader->fd);
+	free(reader->name);
+	free(reader);
+}
+
+void reader_signal(struct queue_reader *reader)
+{
+	uint64_t one = 1;
+
+	if (reader->fd < 0 || reader->signalled)
+		return;
+	reader->signalled = write(reader->fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
+}
+
+void readers_signal(struct queue *queue)
+{
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		reader_signal(reader);
+}
+
+uint64_t readers_limit(const struct queue *queue)
+{
+	if (queue->salvaging || queue->runs.n == 0 || !queue->runs.at[queue->runs.n - 1].known)
+		return 0;
+	/* Readers in `through` get only what is on disk; what lies before the tail is. */
+	if (queue->conf.write == QUEUE_WRITE_THROUGH)
+		return MAX(queue->written, queue->min_acked);
+	return queue->tail.next - 1;
+}
+
+uint64_t reader_depth(const struct queue_reader *reader)
+{
+	const struct queue *queue = reader->queue;
+	uint64_t from = reader->acked, last = queue->tail.next - 1;
+
+	/* Nothing is left of what lies before the parts. */
+	if (queue->body_first <= queue->written)
+		from = MAX(from, queue->body_first - 1);
+	else if (queue->tail.first > 0)
+		from = MAX(from, queue->tail.first - 1);
+	return from < last ? runs_count_to(&queue->runs, last) - runs_count_to(&queue->runs, from) : 0;
+}
+
+bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)
+{
+	const struct queue *queue = reader->queue;
+	uint64_t after = MAX(reader->taken, reader->ahead_to);
+
+	if (queue->body_first > 0)
+		after = MAX(after, queue->body_first - 1);
+	if (after >= queue->written || after + 1 >= queue->tail.first)
+		return false;
+	*ret_after = after;
+	return true;
+}
+
+static void want_ahead(struct queue_reader *reader)
+{
+	uint64_t after;
+
+	if (reader->wants_ahead || reader->ahead_bytes >= AHEAD_LOW_BYTES || !reader_needs_body(reader, &after))
+		return;
+	reader->wants_ahead = true;
+	queue_wake_store(reader->queue, 0);
+}
+
+/* ---- the interface ---- */
+
+int queue_reader_open(struct queue *queue, const char *name, struct queue_reader **ret)
+{
+	struct queue_reader *reader;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	pthread_mutex_lock(&queue->lock);
+	reader = reader_find(queue, name);
+	if (reader && reader->fd >= 0) {
+		r = -EEXIST;
+	} else if (!reader) {
+		reader = reader_new(queue, name, queue->tail.next - 1);
+		r = reader ? 0 : -ENOMEM;
+	}
+	if (r == 0) {
+		reader->fd = fd;
+		reader->signalled = false;
+		reader->taken = reader->acked;
+		reader_forget_ahead(reader);
+		reader_signal(reader);
+		queue_forget_acked(queue);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret = reader;
+	return 0;
+}
+
+struct queue_reader *queue_reader_close(struct queue_reader *reader)
+{
+	struct queue *queue;
+
+	if (!reader)
+		return NULL;
+	queue = reader->queue;
+	pthread_mutex_lock(&queue->lock);
+	close(reader->fd);
+	reader->fd = -1;
+	reader->taken = reader->acked;
+	reader->wants_ahead = false;
+	reader_forget_ahead(reader);
+	pthread_mutex_unlock(&queue->lock);
+	return NULL;
+}
+
+int queue_reader_fd(const struct queue_reader *reader)
+{
+	return reader->fd;
+}
+
+static void drain(struct queue_reader *reader)
+{
+	uint64_t count;
+
+	if (reader->signalled && read(reader->fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		reader->signalled = false;
+}
+
+static size_t take_ahead(struct queue_reader *reader, struct sample **ret, size_t max, uint64_t limit)
+{
+	size_t n = 0;
+
+	while (n < max && reader->ahead_at < reader->ahead_n) {
+		struct sample *sample = reader->ahead[reader->ahead_at];
+
+		if (sample->id > limit)
+			return n;
+		reader->ahead_at++;
+		reader->ahead_bytes -= sample_cost(sample);
+		/* Dropped since it was read. */
+		if (sample->id <= reader->taken) {
+			sample_unref(sample);
+			continue;
+		}
+		reader->taken = sample->id;
+		ret[n++] = sample;
+	}
+	if (reader->ahead_at == reader->ahead_n)
+		reader->taken = MAX(reader->taken, MIN(reader->ahead_to, limit));
+	return n;
+}
+
+static size_t take_tail(struct queue_reader *reader, struct sample **ret, size_t max, uint64_t limit)
+{
+	struct tail *tail = &reader->queue->tail;
+	uint64_t id = MAX(reader->taken + 1, tail->first);
+	size_t n = 0;
+
+	for (; n < max && id < tail->next && id <= limit; id++) {
+		struct sample *sample = tail_at(tail, id)->sample;
+
+		if (sample)
+			ret[n++] = sample_ref(sample);
+		reader->taken = id;
+	}
+	return n;
+}
+
+size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_t max)
+{
+	struct queue *queue = reader->queue;
+	uint64_t limit, after;
+	size_t n;
+
+	pthread_mutex_lock(&queue->lock);
+	limit = readers_limit(queue);
+	n = take_ahead(reader, ret, max, limit);
+	if (limit > 0) {
+		if (n < max && reader->ahead_at == reader->ahead_n && !reader_needs_body(reader, &after))
+			n += take_tail(reader, ret + n, max - n, limit);
+		want_ahead(reader);
+	}
+	/* With all of max there may be more at once: the descriptor stays as it is. */
+	if (n < max)
+		drain(reader);
+	else
+		reader_signal(reader);
+	pthread_mutex_unlock(&queue->lock);
+	return n;
+}
+
+void queue_reader_rewind(struct queue_reader *reader)
+{
+	pthread_mutex_lock(&reader->queue->lock);
+	reader->taken = reader->acked;
+	reader_forget_ahead(reader);
+	reader_signal(reader);
+	pthread_mutex_unlock(&reader->queue->lock);
+}
+
+void queue_reader_ack(struct queue_reader *reader, uint64_t id)
+{
+	struct queue *queue = reader->queue;
+
+	pthread_mutex_lock(&queue->lock);
+	id = MIN(id, queue->tail.next - 1);
+	if (id > reader->acked) {
+		bool last = reader->acked == queue->min_acked;
+
+		reader->acked = id;
+		reader->taken = MAX(reader->taken, id);
+		if (last)
+			queue_forget_acked(queue);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void queue_reader_refused(struct queue_reader *reader, const struct sample *sample)
+{
+	struct queue *queue = reader->queue;
+
+	pthread_mutex_lock(&queue->lock);
+	drops_add(&reader->drops, DROP_REFUSED, sample->device, 1);
+	queue->dropped[DROP_REFUSED]++;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+uint64_t queue_reader_depth(const struct queue_reader *reader)
+{
+	uint64_t depth;
+
+	pthread_mutex_lock(&reader->queue->lock);
+	depth = reader_depth(reader);
+	pthread_mutex_unlock(&reader->queue->lock);
+	return depth;
+}
+
+size_t queue_drops_pending(struct queue_reader *reader, struct queue_drop **ret)
+{
+	size_t n;
+
+	pthread_mutex_lock(&reader->queue->lock);
+	n = drops_list(&reader->drops, reader->queue->series, ret);
+	pthread_mutex_unlock(&reader->queue->lock);
+	return n;
+}
+
+void queue_drops_reported(struct queue_reader *reader, const struct queue_drop *drops, size_t n_drops)
+{
+	struct queue *queue = reader->queue;
+
+	pthread_mutex_lock(&queue->lock);
+	drops_take(&reader->drops, queue->series, drops, n_drops);
+	queue_wake_store(queue, 0);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_names)
+{
+	pthread_mutex_lock(&queue->lock);
+	for (struct queue_reader **at = &queue->readers, *reader; (reader = *at);) {
+		char **removed;
+		size_t i = 0;
+
+		while (i < n_names && strcmp(names[i], reader->name) != 0)
+			i++;
+		if (i < n_names || reader->fd >= 0) {
+			at = &reader->next;
+			continue;
+		}
+		removed = realloc(queue->removed, (queue->n_removed + 1) * sizeof(*removed));
+		if (!removed)
+			break;
+		queue->removed = removed;
+		queue_notify(queue, HAY_LOG_NOTICE,
+			     "uplink %s is no longer configured: its place in the queue is forgotten, with %llu "
+			     "samples it had not sent",
+			     reader->name, (unsigned long long)reader_depth(reader));
+		*at = reader->next;
+		queue->removed[queue->n_removed++] = reader->name;
+		reader->name = NULL;
+		reader_free(reader);
+	}
+	queue_forget_acked(queue);
+	queue_wake_store(queue, 0);
+	pthread_mutex_unlock(&queue->lock);
+}

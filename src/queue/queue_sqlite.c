@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/queue_sqlite.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#define KB ((uint64_t)1024)
+#define WAL_FRAME_BYTES (BODY_PAGE_BYTES + 24)
+
+/* ---- errors ---- */
+
+int body_fail(struct body *body, int rc)
+{
+	int reason = body->db ? sqlite3_system_errno(body->db) : 0;
+
+	body->reason = 0;
+	snprintf(body->message, sizeof(body->message), "%s", body->db ? sqlite3_errmsg(body->db) : sqlite3_errstr(rc));
+	switch (rc & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_FORMAT:
+	case SQLITE_ERROR: /* our SQL is constant: a table is not what it was */
+	case SQLITE_SCHEMA:
+	case SQLITE_MISMATCH:
+	case SQLITE_CONSTRAINT:
+		return -EBADMSG;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_FULL:
+		/* Either the cap or the disk; the caller, who asked for room before, can tell. */
+		return -ENOSPC;
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return -EROFS;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		body->reason = reason;
+		if (reason != 0)
+			snprintf(body->message, sizeof(body->message), "%s", strerror(reason));
+		if (reason == ENOSPC || reason == EDQUOT)
+			return -ENOSPC;
+		if (reason == EROFS || reason == EACCES || reason == EPERM)
+			return -EROFS;
+		return -EIO;
+	default:
+		return -EIO;
+	}
+}
+
+/* ---- statements ---- */
+
+int body_exec(struct body *body, const char *sql)
+{
+	int rc = sqlite3_exec(body->db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : body_fail(body, rc);
+}
+
+int body_prepare(struct body *body, const char *sql, sqlite3_stmt **ret)
+{
+	int rc = sqlite3_prepare_v3(body->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL);
+
+	return rc == SQLITE_OK ? 0 : body_fail(body, rc);
+}
+
+int body_step(struct body *body, sqlite3_stmt *statement)
+{
+	int rc = sqlite3_step(statement);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	return rc == SQLITE_DONE ? 0 : body_fail(body, rc);
+}
+
+int body_number(struct body *body, const char *sql, uint64_t *ret)
+{
+	sqlite3_stmt *statement;
+	int r = body_prepare(body, sql, &statement);
+
+	if (r < 0)
+		return r;
+	r = body_step(body, statement);
+	if (r >= 0)
+		*ret = r == 1 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+	sqlite3_finalize(statement);
+	return r < 0 ? r : 0;
+}
+
+/* Prepared at first use: the table is not there yet when the file is opened. */
+static int prepared(struct body *body, sqlite3_stmt **statement, const char *sql)
+{
+	return *statement ? 0 : body_prepare(body, sql, statement);
+}
+
+/* ---- opening ---- */
+
+int body_set_max_size(struct body *body, uint64_t max_size)
+{
+	char sql[64];
+
+	body->max_size = max_size;
+	/* The log has its share of max_size: it reaches twice the limit before the checkpoint that empties it. */
+	body->wal_limit = MIN(MAX(max_size / 16, 128 * KB), 2048 * KB);
+	snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit=%llu", (unsigned long long)body->wal_limit);
+	return body_exec(body, sql);
+}
+
+static uint64_t max_pages(const struct body *body)
+{
+	return (body->max_size - 2 * body->wal_limit) / BODY_PAGE_BYTES;
+}
+
+/* The cap of SQLite itself is a second fence: deleting needs a few pages for itself. */
+static int set_cap(struct body *body)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%llu", (unsigned long long)(max_pages(body) + 64));
+	return body_exec(body, sql);
+}
+
+static int configure(struct body *body)
+{
+	int r = body_exec(body, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY;"
+				"PRAGMA mmap_size=0;");
+
+	if (r < 0 || body->read_only)
+		return r;
+	/* auto_vacuum counts only before the first table is made. */
+	r = body_exec(body, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+			    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;");
+	if (r == 0)
+		r = body_set_max_size(body, body->max_size);
+	if (r == 0)
+		r = set_cap(body);
+	return r;
+}
+
+static int count_wal(void *userdata, sqlite3 *db _unused_, const char *name _unused_, int pages)
+{
+	struct body *body = userdata;
+
+	body->wal_bytes = (uint64_t)pages * WAL_FRAME_BYTES;
+	return SQLITE_OK;
+}
+
+int body_open(struct body *body, const char *path, uint64_t max_size, bool read_only)
+{
+	int flags =
+		SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	int rc, r;
+
+	*body = (struct body){.read_only = read_only, .max_size = max_size};
+	/* "unix-none" takes no locks, which a read-only file system would refuse. */
+	rc = sqlite3_open_v2(path, &body->db, flags, read_only ? "unix-none" : NULL);
+	r = rc == SQLITE_OK ? configure(body) : body_fail(body, rc);
+	if (r < 0) {
+		body_close(body);
+		return r;
+	}
+	sqlite3_wal_hook(body->db, count_wal, body);
+	return 0;
+}
+
+void body_close(struct body *body)
+{
+	sqlite3_finalize(body->insert);
+	sqlite3_finalize(body->read);
+	sqlite3_finalize(body->oldest);
+	sqlite3_finalize(body->remove);
+	body->insert = body->read = body->oldest = body->remove = NULL;
+	sqlite3_close(body->db);
+	body->db = NULL;
+	body->in_transaction = false;
+}
+
+/* ---- transactions ---- */
+
+int body_begin(struct body *body)
+{
+	int r = body_exec(body, "BEGIN IMMEDIATE");
+
+	body->in_transaction = r == 0;
+	return r;
+}
+
+void body_rollback(struct body *body)
+{
+	/* SQLite may have rolled back by itself: an error of this ROLLBACK means nothing. */
+	if (body->in_transaction && !sqlite3_get_autocommit(body->db))
+		sqlite3_exec(body->db, "ROLLBACK", NULL, NULL, NULL);
+	body->in_transaction = false;
+}
+
+static void count_pages(struct body *body)
+{
+	int pages = 0, high;
+
+	if (sqlite3_db_status(body->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &high, 1) == SQLITE_OK)
+		body->bytes_written += (uint64_t)pages * WAL_FRAME_BYTES;
+}
+
+int body_commit(struct body *body)
+{
+	int r = body_exec(body, "COMMIT");
+
+	if (r < 0)
+		body_rollback(body);
+	body->in_transaction = false;
+	count_pages(body);
+	return r;
+}
+
+int body_checkpoint(struct body *body, bool truncate)
+{
+	int in_log = 0, moved = 0;
+	int rc = sqlite3_wal_checkpoint_v2(
+		body->db, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART, &in_log, &moved);
+
+	if (rc != SQLITE_OK)
+		return body_fail(body, rc);
+	if (!truncate && moved > 0)
+		body->bytes_written += (uint64_t)moved * BODY_PAGE_BYTES;
+	else if (truncate)
+		body->bytes_written += body->wal_bytes / WAL_FRAME_BYTES * BODY_PAGE_BYTES;
+	body->wal_bytes = 0;
+	return 0;
+}
+
+/* ---- samples ---- */
+
+static uint32_t row_crc(const struct sample *sample, uint64_t id)
+{
+	uint64_t words[3] = {id, sample->time_us, (uint64_t)sample->boot << 32 | sample->device};
+	uint8_t bytes[sizeof(words)];
+	uLong crc;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(words[i / 8] >> (8 * (i % 8)));
+	crc = crc32(0, bytes, sizeof(bytes));
+	return (uint32_t)crc32(crc, sample->blob, sample->size);
+}
+
+int body_insert(struct body *body, const struct sample *sample)
+{
+	sqlite3_stmt *insert;
+	int r = prepared(body, &body->insert, "INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?, ?)");
+
+	if (r < 0)
+		return r;
+	insert = body->insert;
+	sqlite3_bind_int64(insert, 1, (sqlite3_int64)sample->id);
+	sqlite3_bind_int64(insert, 2, sample->boot);
+	sqlite3_bind_int64(insert, 3, (sqlite3_int64)sample->time_us);
+	sqlite3_bind_int64(insert, 4, sample->device);
+	sqlite3_bind_int64(insert, 5, row_crc(sample, sample->id));
+	sqlite3_bind_blob64(insert, 6, sample->blob, sample->size, SQLITE_STATIC);
+	r = body_step(body, insert);
+	sqlite3_reset(insert);
+	return r;
+}
+
+/* 0: *ret is the sample, or NULL where it is damaged. */
+static int row_sample(sqlite3_stmt *row, struct sample **ret)
+{
+	uint32_t crc = (uint32_t)sqlite3_column_int64(row, 4);
+	struct sample *sample;
+
+	sample = sample_from_blob((uint32_t)sqlite3_column_int64(row, 3), (uint64_t)sqlite3_column_int64(row, 2),
+				  sqlite3_column_blob(row, 5), (size_t)sqlite3_column_bytes(row, 5));
+	if (!sample)
+		return -ENOMEM;
+	sample->id = (uint64_t)sqlite3_column_int64(row, 0);
+	sample->boot = (uint32_t)sqlite3_column_int64(row, 1);
+	if (row_crc(sample, sample->id) != crc)
+		sample = sample_unref(sample);
+	*ret = sample;
+	return 0;
+}
+
+int body_read(struct body *body, uint64_t after, uint64_t to, struct body_row *rows, size_t max, size_t max_bytes,
+	      size_t *ret_n)
+{
+	size_t n = 0, bytes = 0;
+	int r = prepared(
+		body, &body->read,
+		"SELECT id, boot, time_us, device, crc, blob FROM samples WHERE id > ? AND id <= ? ORDER BY id");
+
+	*ret_n = 0;
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(body->read, 1, (sqlite3_int64)after);
+	sqlite3_bind_int64(body->read, 2, (sqlite3_int64)to);
+	r = 1;
+	while (n < max && bytes < max_bytes) {
+		r = body_step(body, body->read);
+		if (r <= 0)
+			break;
+		rows[n].id = (uint64_t)sqlite3_column_int64(body->read, 0);
+		r = row_sample(body->read, &rows[n].sample);
+		if (r < 0)
+			break;
+		bytes += rows[n].sample ? sample_cost(rows[n].sample) : 0;
+		n++;
+		r = 1;
+	}
+	sqlite3_reset(body->read);
+	*ret_n = n;
+	return r;
+}
+
+int body_heads(struct body *body, uint64_t after, struct body_head *heads, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = prepared(body, &body->oldest,
+			 "SELECT id, boot, time_us, device, length(blob) FROM samples WHERE id > ? ORDER BY id");
+
+	*ret_n = 0;
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(body->oldest, 1, (sqlite3_int64)after);
+	while (n < max && (r = body_step(body, body->oldest)) > 0) {
+		heads[n++] = (struct body_head){
+			.id = (uint64_t)sqlite3_column_int64(body->oldest, 0),
+			.boot = (uint32_t)sqlite3_column_int64(body->oldest, 1),
+			.time_us = (uint64_t)sqlite3_column_int64(body->oldest, 2),
+			.device = (uint32_t)sqlite3_column_int64(body->oldest, 3),
+			.size = (uint32_t)sqlite3_column_int64(body->oldest, 4),
+		};
+	}
+	sqlite3_reset(body->oldest);
+	*ret_n = n;
+	return r < 0 ? r : 0;
+}
+
+int body_remove(struct body *body, uint64_t from, uint64_t to)
+{
+	int r = prepared(body, &body->remove, "DELETE FROM samples WHERE id >= ? AND id <= ?");
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(body->remove, 1, (sqlite3_int64)from);
+	sqlite3_bind_int64(body->remove, 2, (sqlite3_int64)to);
+	r = body_step(body, body->remove);
+	sqlite3_reset(body->remove);
+	return r;
+}
+
+/* ---- room ---- */
+
+int body_has_room(struct body *body, uint64_t bytes, bool *ret)
+{
+	uint64_t pages, unused, need = bytes / (BODY_PAGE_BYTES - 64) + 4;
+	int r = body_number(body, "PRAGMA page_count", &pages);
+
+	if (r == 0)
+		r = body_number(body, "PRAGMA freelist_count", &unused);
+	if (r < 0)
+		return r;
+	*ret = pages + need <= max_pages(body) + unused;
+	return 0;
+}
+
+uint64_t body_bytes(struct body *body)
+{
+	uint64_t pages = 0;
+
+	if (!body->db || body_number(body, "PRAGMA page_count", &pages) < 0)
+		return 0;
+	return pages * BODY_PAGE_BYTES + body->wal_bytes;
+}
+
+int body_shrink(struct body *body)
+{
+	uint64_t unused;
+	int r = body_number(body, "PRAGMA freelist_count", &unused);
+
+	/* A megabyte stays for the next backlog. */
+	if (r < 0 || unused <= 256)
+		return r;
+	r = body_exec(body, "PRAGMA incremental_vacuum(256)");
+	count_pages(body);
+	return r < 0 ? r : 1;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue's part on disk: one SQLite connection, used by one thread at a time. WAL, synchronous=FULL, explicit
+ * checkpoints, a hard cap. Every function gives 0 or one of these:
+ *     -EBADMSG  the file is damaged       -ENOSPC  the disk is full        -EFBIG  max_size is reached
+ *     -EROFS    it cannot be written      -ENOMEM                          -EIO    anything else
+ * and body->message says it in SQLite's words.
+ */
+#ifndef HAYWAIN_QUEUE_SQLITE_H
+#define HAYWAIN_QUEUE_SQLITE_H
+
+#include "queue/sample.h"
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#define BODY_PAGE_BYTES 4096
+/* What a row takes besides its blob, at most: id, four small columns, header, cell pointer. */
+#define BODY_ROW_BYTES 44
+
+struct body {
+	sqlite3 *db;
+	bool read_only;
+	bool in_transaction;
+	uint64_t max_size;
+	uint64_t wal_limit; /* bytes: past it a checkpoint is due */
+	uint64_t wal_bytes; /* now in the log */
+	uint64_t bytes_written;
+	sqlite3_stmt *insert, *read, *oldest, *remove;
+	int reason; /* errno of the system call that failed, or 0 */
+	char message[160];
+};
+
+/* read_only: of a file system that is, or of a file that was set aside: nothing is locked, nothing is made. */
+int body_open(struct body *body, const char *path, uint64_t max_size, bool read_only);
+void body_close(struct body *body);
+int body_set_max_size(struct body *body, uint64_t max_size);
+
+/* For the tables beside the samples. */
+int body_fail(struct body *body, int rc); /* SQLite's result code to ours; remembers the message */
+int body_exec(struct body *body, const char *sql);
+int body_prepare(struct body *body, const char *sql, sqlite3_stmt **ret);
+int body_step(struct body *body, sqlite3_stmt *statement); /* 1: a row; 0: done; -errno */
+int body_number(struct body *body, const char *sql, uint64_t *ret);
+
+int body_begin(struct body *body);
+int body_commit(struct body *body); /* also rolls back where it fails */
+void body_rollback(struct body *body);
+
+int body_insert(struct body *body, const struct sample *sample);
+
+struct body_row {
+	struct sample *sample; /* NULL: the row's checksum is wrong */
+	uint64_t id;
+};
+/* Rows with after < id <= to, oldest first, at most max rows and, but for the last, max_bytes of memory. 1: there may be
+   more of them; 0: that is all. Also after an error *ret_n rows are good. The caller owns the samples. */
+int body_read(struct body *body, uint64_t after, uint64_t to, struct body_row *rows, size_t max, size_t max_bytes,
+	      size_t *ret_n);
+
+struct body_head {
+	uint64_t id, time_us;
+	uint32_t boot, device;
+	uint32_t size; /* of the blob */
+};
+/* The same without the blobs: what retention looks at. */
+int body_heads(struct body *body, uint64_t after, struct body_head *heads, size_t max, size_t *ret_n);
+int body_remove(struct body *body, uint64_t from, uint64_t to);
+
+/* Whether so many bytes of samples fit below max_size. */
+int body_has_room(struct body *body, uint64_t bytes, bool *ret);
+uint64_t body_bytes(struct body *body); /* file and log */
+
+int body_checkpoint(struct body *body, bool truncate);
+/* Give some free pages back to the file system. 1: there may be more; 0: enough. */
+int body_shrink(struct body *body);
+
+/* queue_schema.c: make the tables, or bring an older file's to this version. -EBADMSG also for another program's
+   file, -ENOTSUP for one of a newer version. */
+int body_migrate(struct body *body);
+
+#endif

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables beside the samples: read at open, and what changed is written with each commit. */
+#include "base/clock.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <string.h>
+
+/* ---- reading ---- */
+
+struct loader {
+	struct queue *queue;
+	uint64_t mark;
+	bool clean;
+};
+
+static const char *text_at(sqlite3_stmt *row, int column)
+{
+	return (const char *)sqlite3_column_text(row, column);
+}
+
+static int load_meta(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *key = text_at(row, 0);
+
+	if (key && strcmp(key, "seq_reserved") == 0)
+		loader->mark = (uint64_t)sqlite3_column_int64(row, 1);
+	else if (key && strcmp(key, "clean") == 0)
+		loader->clean = sqlite3_column_int64(row, 1) != 0;
+	return 0;
+}
+
+static int load_run(struct loader *loader, sqlite3_stmt *row)
+{
+	struct run run = {
+		.first_id = (uint64_t)sqlite3_column_int64(row, 0),
+		.base = sqlite3_column_int64(row, 1),
+		.known = sqlite3_column_type(row, 1) != SQLITE_NULL,
+		.skipped = (uint64_t)sqlite3_column_int64(row, 2),
+	};
+
+	return runs_add(&loader->queue->runs, &run);
+}
+
+static int load_boot(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *id = text_at(row, 1);
+
+	if (boot_by_number(loader->queue, (uint32_t)sqlite3_column_int64(row, 0)))
+		return 0;
+	return boot_add(loader->queue, (uint32_t)sqlite3_column_int64(row, 0), id ? id : "",
+			sqlite3_column_int64(row, 2), sqlite3_column_int64(row, 3) != 0, true);
+}
+
+#define TAGS_MAX 64
+
+static int load_device(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *name = text_at(row, 1), *link = text_at(row, 2), *at = sqlite3_column_blob(row, 3);
+	const char *end = at ? at + sqlite3_column_bytes(row, 3) : NULL;
+	struct tag tags[TAGS_MAX];
+	size_t n = 0;
+
+	while (at && at < end && n < TAGS_MAX) {
+		const char *value = memchr(at, 0, (size_t)(end - at));
+		const char *stop = value ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
+
+		if (!stop)
+			break;
+		tags[n++] = (struct tag){.name = at, .value = value + 1};
+		at = stop + 1;
+	}
+	return series_device_restore(loader->queue->series, (uint32_t)sqlite3_column_int64(row, 0), name ? name : "",
+				     link, tags, n);
+}
+
+static int load_series(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *point = text_at(row, 2), *type = text_at(row, 4);
+
+	return series_restore(loader->queue->series, (uint32_t)sqlite3_column_int64(row, 0),
+			      (uint32_t)sqlite3_column_int64(row, 1), point ? point : "", text_at(row, 3),
+			      type_from_name(type ? type : ""));
+}
+
+static int load_reader(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *name = text_at(row, 0);
+	struct queue_reader *reader;
+
+	if (!name || reader_find(loader->queue, name))
+		return 0;
+	reader = reader_new(loader->queue, name, (uint64_t)sqlite3_column_int64(row, 1));
+	if (!reader)
+		return -ENOMEM;
+	reader->saved = reader->acked;
+	reader->is_saved = true;
+	return 0;
+}
+
+static int load_drop(struct loader *loader, sqlite3_stmt *row)
+{
+	const char *name = text_at(row, 0);
+	struct queue_reader *reader = name ? reader_find(loader->queue, name) : NULL;
+	uint32_t cause = (uint32_t)sqlite3_column_int64(row, 1);
+	struct drop_row *drop;
+
+	if (!reader || cause >= DROP_N_CAUSES)
+		return 0;
+	drop = drops_row(&reader->drops, cause, (uint32_t)sqlite3_column_int64(row, 2), true);
+	if (!drop)
+		return -ENOMEM;
+	drop->count = drop->saved = (uint64_t)sqlite3_column_int64(row, 3);
+	return 0;
+}
+
+static const struct {
+	const char *sql;
+	int (*load)(struct loader *loader, sqlite3_stmt *row);
+} tables[] = {
+	{"SELECT key, value FROM meta", load_meta},
+	{"SELECT first_id, base, skipped FROM runs ORDER BY first_id", load_run},
+	{"SELECT number, boot, offset_us, trusted FROM boots ORDER BY number", load_boot},
+	{"SELECT number, name, link, tags FROM devices ORDER BY number", load_device},
+	{"SELECT number, device, point, unit, type FROM series ORDER BY number", load_series},
+	{"SELECT name, acked FROM readers", load_reader},
+	{"SELECT reader, cause, device, samples FROM drops", load_drop},
+};
+
+static int load_table(struct loader *loader, struct body *body, size_t i)
+{
+	sqlite3_stmt *statement;
+	int r = body_prepare(body, tables[i].sql, &statement);
+
+	if (r < 0)
+		return r;
+	while ((r = body_step(body, statement)) > 0) {
+		r = tables[i].load(loader, statement);
+		/* A row that does not fit to the others is left out; only memory is a reason to stop. */
+		if (r == -ENOMEM)
+			break;
+	}
+	sqlite3_finalize(statement);
+	return r;
+}
+
+int state_load(struct queue *queue, struct body *body, bool tolerant, uint64_t *ret_mark, bool *ret_clean)
+{
+	struct loader loader = {.queue = queue};
+
+	for (size_t i = 0; i < ELEMENTS(tables); i++) {
+		int r = load_table(&loader, body, i);
+
+		if (r < 0 && (!tolerant || r == -ENOMEM))
+			return r;
+	}
+	queue->store.saved_devices = series_device_count(queue->series);
+	queue->store.saved_series = series_count(queue->series);
+	*ret_mark = loader.mark;
+	*ret_clean = loader.clean;
+	return 0;
+}
+
+/* ---- a snapshot of what changed ---- */
+
+struct state_cursor {
+	char *name;
+	uint64_t acked;
+};
+
+struct state_drop {
+	char *name;
+	uint32_t cause, device;
+	uint64_t count;
+};
+
+struct state {
+	struct state_cursor *cursors;
+	size_t n_cursors;
+	struct state_drop *drops;
+	size_t n_drops;
+	char **removed; /* taken from the queue; given back where the commit fails */
+	size_t n_removed;
+	struct run *runs; /* all of them, or NULL: nothing changed */
+	size_t n_runs;
+	uint64_t runs_version;
+	struct boot *boots;
+	size_t n_boots;
+	uint32_t n_devices, n_series;
+};
+
+struct state *state_free(struct state *state)
+{
+	if (!state)
+		return NULL;
+	for (size_t i = 0; i < state->n_cursors; i++)
+		free(state->cursors[i].name);
+	for (size_t i = 0; i < state->n_drops; i++)
+		free(state->drops[i].name);
+	for (size_t i = 0; i < state->n_removed; i++)
+		free(state->removed[i]);
+	free(state->cursors);
+	free(state->drops);
+	free(state->removed);
+	free(state->runs);
+	free(state->boots);
+	free(state);
+	return NULL;
+}
+
+static int take_cursors(struct queue *queue, struct state *state)
+{
+	size_t n_readers = 0, n_drops = 0;
+
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		n_readers++;
+		n_drops += reader->drops.n;
+	}
+	state->cursors = calloc(n_readers + 1, sizeof(*state->cursors));
+	state->drops = calloc(n_drops + 1, sizeof(*state->drops));
+	if (!state->cursors || !state->drops)
+		return -ENOMEM;
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		if (!reader->is_saved || reader->saved != reader->acked) {
+			struct state_cursor *cursor = &state->cursors[state->n_cursors];
+
+			cursor->name = strdup(reader->name);
+			if (!cursor->name)
+				return -ENOMEM;
+			cursor->acked = reader->acked;
+			state->n_cursors++;
+		}
+		for (size_t i = 0; reader->drops.dirty && i < reader->drops.n; i++) {
+			const struct drop_row *row = &reader->drops.rows[i];
+			struct state_drop *drop = &state->drops[state->n_drops];
+
+			if (row->count == row->saved)
+				continue;
+			*drop = (struct state_drop){strdup(reader->name), row->cause, row->device, row->count};
+			if (!drop->name)
+				return -ENOMEM;
+			state->n_drops++;
+		}
+	}
+	return 0;
+}
+
+static int take_removed(struct queue *queue, struct state *state)
+{
+	if (queue->n_removed == 0)
+		return 0;
+	state->removed = calloc(queue->n_removed, sizeof(*state->removed));
+	if (!state->removed)
+		return -ENOMEM;
+	for (size_t i = 0; i < queue->n_removed; i++) {
+		state->removed[i] = strdup(queue->removed[i]);
+		if (!state->removed[i])
+			return -ENOMEM;
+		state->n_removed++;
+	}
+	return 0;
+}
+
+static int take_boots(struct queue *queue, struct state *state)
+{
+	bool dirty = boot_is_dirty(queue);
+
+	for (size_t i = 0; i < queue->n_boots; i++)
+		dirty |= !queue->boots[i].saved;
+	if (!dirty)
+		return 0;
+	state->boots = malloc(queue->n_boots * sizeof(*state->boots));
+	if (!state->boots)
+		return -ENOMEM;
+	for (size_t i = 0; i < queue->n_boots; i++) {
+		struct boot *boot = &state->boots[state->n_boots];
+
+		*boot = queue->boots[i];
+		if (boot->number == queue->boot) {
+			boot->offset_us = clock_wall_offset();
+			boot->trusted = clock_trusted();
+		}
+		state->n_boots += boot->number == queue->boot || !boot->saved;
+	}
+	return 0;
+}
+
+struct state *state_take(struct queue *queue)
+{
+	struct state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return NULL;
+	if (take_cursors(queue, state) < 0 || take_removed(queue, state) < 0)
+		return state_free(state);
+	state->runs_version = queue->runs_version;
+	if (queue->runs_version != queue->runs_saved && queue->runs.n > 0) {
+		state->runs = malloc(queue->runs.n * sizeof(*state->runs));
+		if (!state->runs)
+			return state_free(state);
+		memcpy(state->runs, queue->runs.at, queue->runs.n * sizeof(*state->runs));
+		state->n_runs = queue->runs.n;
+	}
+	if (take_boots(queue, state) < 0)
+		return state_free(state);
+	state->n_devices = series_device_count(queue->series);
+	state->n_series = series_count(queue->series);
+	return state;
+}
+
+bool state_is_dirty(const struct queue *queue)
+{
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		if (reader->drops.dirty)
+			return true;
+		/* Only where a row on disk would come again. */
+		if (reader->is_saved && reader->saved < reader->acked && queue->body_first <= queue->written &&
+		    reader->saved < queue->written)
+			return true;
+	}
+	return queue->n_removed > 0;
+}
+
+/* ---- writing ---- */
+
+static int run_once(struct body *body, sqlite3_stmt *statement)
+{
+	int r = body_step(body, statement);
+
+	sqlite3_reset(statement);
+	return r < 0 ? r : 0;
+}
+
+static int save_cursors(struct body *body, const struct state *state)
+{
+	sqlite3_stmt *statement;
+	int r;
+
+	if (state->n_cursors == 0)
+		return 0;
+	r = body_prepare(body, "INSERT OR REPLACE INTO readers VALUES (?, ?)", &statement);
+	for (size_t i = 0; r == 0 && i < state->n_cursors; i++) {
+		sqlite3_bind_text(statement, 1, state->cursors[i].name, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(statement, 2, (sqlite3_int64)state->cursors[i].acked);
+		r = run_once(body, statement);
+	}
+	sqlite3_finalize(statement);
+	return r;
+}
+
+static int save_drops(struct body *body, const struct state *state)
+{
+	sqlite3_stmt *statement;
+	int r;
+
+	if (state->n_drops == 0)
+		return 0;
+	r = body_prepare(body, "INSERT OR REPLACE INTO drops VALUES (?, ?, ?, ?)", &statement);
+	for (size_t i = 0; r == 0 && i < state->n_drops; i++) {
+		sqlite3_bind_text(statement, 1, state->drops[i].name, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(statement, 2, state->drops[i].cause);
+		sqlite3_bind_int64(statement, 3, state->drops[i].device);
+		sqlite3_bind_int64(statement, 4, (sqlite3_int64)state->drops[i].count);
+		r = run_once(body, statement);
+	}
+	sqlite3_finalize(statement);
+	return r == 0 ? body_exec(body, "DELETE FROM drops WHERE samples = 0") : r;
+}
+
+static int save_removed(struct body *body, const struct state *state)
+{
+	static const char *const sql[] = {"DELETE FROM readers WHERE name = ?", "DELETE FROM drops WHERE reader = ?"};
+
+	for (size_t i = 0; state->n_removed > 0 && i < ELEMENTS(sql); i++) {
+		sqlite3_stmt *statement;
+		int r = body_prepare(body, sql[i], &statement);
+
+		for (size_t at = 0; r == 0 && at < state->n_removed; at++) {
+			sqlite3_bind_text(statement, 1, state->removed[at], -1, SQLITE_STATIC);
+			r = run_once(body, statement);
+		}
+		sqlite3_finalize(statement);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int save_runs(struct body *body, const struct state *state)
+{
+	sqlite3_stmt *statement;
+	int r;
+
+	if (!state->runs)
+		return 0;
+	r = body_exec(body, "DELETE FROM runs");
+	if (r == 0)
+		r = body_prepare(body, "INSERT INTO runs VALUES (?, ?, ?)", &statement);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < state->n_runs; i++) {
+		const struct run *run = &state->runs[i];
+
+		sqlite3_bind_int64(statement, 1, (sqlite3_int64)run->first_id);
+		if (run->known)
+			sqlite3_bind_int64(statement, 2, run->base);
+		else
+			sqlite3_bind_null(statement, 2);
+		sqlite3_bind_int64(statement, 3, (sqlite3_int64)run->skipped);
+		r = run_once(body, statement);
+	}
+	sqlite3_finalize(statement);
+	return r;
+}
+
+static int save_boots(struct queue *queue, const struct state *state)
+{
+	struct body *body = &queue->store.body;
+	sqlite3_stmt *statement;
+	int r;
+
+	if (state->n_boots == 0)
+		return 0;
+	r = body_prepare(body, "INSERT OR REPLACE INTO boots VALUES (?, ?, ?, ?)", &statement);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < state->n_boots; i++) {
+		sqlite3_bind_int64(statement, 1, state->boots[i].number);
+		sqlite3_bind_text(statement, 2, state->boots[i].id, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(statement, 3, state->boots[i].offset_us);
+		sqlite3_bind_int64(statement, 4, state->boots[i].trusted);
+		r = run_once(body, statement);
+	}
+	sqlite3_finalize(statement);
+	return r;
+}
+
+static int save_device(struct body *body, sqlite3_stmt *statement, const struct series_device *device)
+{
+	_cleanup_buf_ struct buf tags = {0};
+	int r;
+
+	for (size_t i = 0; i < device->n_tags; i++) {
+		buf_add(&tags, device->tags[i].name, strlen(device->tags[i].name) + 1);
+		buf_add(&tags, device->tags[i].value, strlen(device->tags[i].value) + 1);
+	}
+	if (buf_failed(&tags))
+		return -ENOMEM;
+	sqlite3_bind_int64(statement, 1, device->number);
+	sqlite3_bind_text(statement, 2, device->name, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 3, device->link, -1, SQLITE_STATIC);
+	sqlite3_bind_blob64(statement, 4, tags.data, tags.size, SQLITE_STATIC);
+	r = run_once(body, statement);
+	sqlite3_clear_bindings(statement);
+	return r;
+}
+
+static int save_series(struct queue *queue, const struct state *state)
+{
+	struct body *body = &queue->store.body;
+	sqlite3_stmt *statement = NULL;
+	int r = 0;
+
+	if (queue->store.saved_devices < state->n_devices)
+		r = body_prepare(body, "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)", &statement);
+	for (uint32_t n = queue->store.saved_devices + 1; r == 0 && n <= state->n_devices; n++) {
+		const struct series_device *device = series_device_by_number(queue->series, n);
+
+		if (device)
+			r = save_device(body, statement, device);
+	}
+	sqlite3_finalize(statement);
+	statement = NULL;
+	if (r == 0 && queue->store.saved_series < state->n_series)
+		r = body_prepare(body, "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", &statement);
+	for (uint32_t n = queue->store.saved_series + 1; r == 0 && n <= state->n_series; n++) {
+		const struct series *series = series_by_number(queue->series, n);
+
+		if (!series)
+			continue;
+		sqlite3_bind_int64(statement, 1, series->number);
+		sqlite3_bind_int64(statement, 2, series->device->number);
+		sqlite3_bind_text(statement, 3, series->point, -1, SQLITE_STATIC);
+		sqlite3_bind_text(statement, 4, series->unit, -1, SQLITE_STATIC);
+		sqlite3_bind_text(statement, 5, type_name(series->type), -1, SQLITE_STATIC);
+		r = run_once(body, statement);
+	}
+	sqlite3_finalize(statement);
+	return r;
+}
+
+int state_save(struct queue *queue, const struct state *state)
+{
+	struct body *body = &queue->store.body;
+	int r = save_removed(body, state);
+
+	if (r == 0)
+		r = save_cursors(body, state);
+	if (r == 0)
+		r = save_drops(body, state);
+	if (r == 0)
+		r = save_runs(body, state);
+	if (r == 0)
+		r = save_boots(queue, state);
+	if (r == 0)
+		r = save_series(queue, state);
+	return r;
+}
+
+static void forget_removed(struct queue *queue, const struct state *state)
+{
+	/* New ones are appended at the end, so what was saved is the beginning. */
+	for (size_t i = 0; i < state->n_removed; i++)
+		free(queue->removed[i]);
+	queue->n_removed -= state->n_removed;
+	if (state->n_removed > 0)
+		memmove(queue->removed, queue->removed + state->n_removed, queue->n_removed * sizeof(char *));
+}
+
+void state_saved(struct queue *queue, const struct state *state)
+{
+	for (size_t i = 0; i < state->n_cursors; i++) {
+		struct queue_reader *reader = reader_find(queue, state->cursors[i].name);
+
+		if (reader) {
+			reader->saved = state->cursors[i].acked;
+			reader->is_saved = true;
+		}
+	}
+	for (size_t i = 0; i < state->n_drops; i++) {
+		struct queue_reader *reader = reader_find(queue, state->drops[i].name);
+		struct drop_row *row =
+			reader ? drops_row(&reader->drops, state->drops[i].cause, state->drops[i].device, false) : NULL;
+
+		if (row)
+			row->saved = state->drops[i].count;
+	}
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		drops_saved(&reader->drops);
+	forget_removed(queue, state);
+	queue->runs_saved = state->runs_version;
+	for (size_t i = 0; i < state->n_boots; i++) {
+		struct boot *boot = boot_by_number(queue, state->boots[i].number);
+
+		*boot = state->boots[i];
+		boot->saved = true;
+	}
+	queue->store.saved_devices = state->n_devices;
+	queue->store.saved_series = state->n_series;
+}
+
+void state_forget_saved(struct queue *queue)
+{
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		reader->is_saved = false;
+		for (size_t i = 0; i < reader->drops.n; i++)
+			reader->drops.rows[i].saved = 0;
+		drops_saved(&reader->drops);
+	}
+	for (size_t i = 0; i < queue->n_boots; i++)
+		queue->boots[i].saved = false;
+	queue->runs_version++;
+	queue->store.saved_devices = queue->store.saved_series = 0;
+}
+
+/* ---- marks ---- */
+
+static int save_meta(struct body *body, const char *key, uint64_t value)
+{
+	sqlite3_stmt *statement;
+	int r = body_prepare(body, "INSERT OR REPLACE INTO meta VALUES (?, ?)", &statement);
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 2, (sqlite3_int64)value);
+	r = run_once(body, statement);
+	sqlite3_finalize(statement);
+	return r;
+}
+
+int state_save_mark(struct body *body, uint64_t mark)
+{
+	return save_meta(body, "seq_reserved", mark);
+}
+
+int state_save_clean(struct body *body, bool clean)
+{
+	return save_meta(body, "clean", clean);
+}

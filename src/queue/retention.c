@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What leaves the disk unsent: the oldest when there is no room, and what is too old. */
+#include "base/clock.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+
+#define HEADS 500
+
+/* Drop rows heads[0] to heads[n - 1] in a transaction of their own, and count them. */
+static int drop(struct queue *queue, enum drop_cause cause, const struct body_head *heads, size_t n)
+{
+	struct body *body = &queue->store.body;
+	int r = body_begin(body);
+
+	if (r < 0)
+		return r;
+	r = body_remove(body, heads[0].id, heads[n - 1].id);
+	if (r < 0) {
+		body_rollback(body);
+		return r;
+	}
+	r = body_commit(body);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	for (size_t i = 0; i < n; i++)
+		queue_charge(queue, cause, heads[i].id, heads[i].device);
+	queue_body_dropped(queue, heads[n - 1].id);
+	store_count(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return body->wal_bytes > body->wal_limit ? body_checkpoint(body, false) : 0;
+}
+
+int retention_make_room(struct queue *queue, uint64_t bytes)
+{
+	_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+
+	if (!heads)
+		return -ENOMEM;
+	for (;;) {
+		uint64_t freed = 0;
+		size_t found, n = 0;
+		bool room;
+		int r = body_has_room(&queue->store.body, bytes, &room);
+
+		if (r < 0 || room)
+			return r;
+		r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
+		if (r < 0)
+			return r;
+		if (found == 0)
+			return -EFBIG;
+		/* A little more than what is needed now, so that not every commit has to do it. */
+		while (n < found && freed < 2 * bytes + 64 * 1024)
+			freed += heads[n++].size + BODY_ROW_BYTES;
+		r = drop(queue, DROP_QUEUE_FULL, heads, n);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Called with the lock held. */
+static bool is_too_old(const struct queue *queue, const struct body_head *head, int64_t limit)
+{
+	bool certain;
+	int64_t wall = boot_wall(queue, head->boot, head->time_us, &certain);
+
+	return certain && wall < limit;
+}
+
+int retention_expire(struct queue *queue)
+{
+	_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+	size_t found, n;
+
+	if (!heads)
+		return -ENOMEM;
+	do {
+		int64_t limit;
+		int r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
+
+		if (r < 0)
+			return r;
+		n = 0;
+		pthread_mutex_lock(&queue->lock);
+		limit = clock_wall() - (int64_t)MIN(queue->conf.max_age_us, (uint64_t)INT64_MAX);
+		if (clock_trusted())
+			while (n < found && is_too_old(queue, &heads[n], limit))
+				n++;
+		pthread_mutex_unlock(&queue->lock);
+		if (n > 0) {
+			r = drop(queue, DROP_TOO_OLD, heads, n);
+			if (r < 0)
+				return r;
+		}
+	} while (n == HEADS);
+	return retention_look_at_oldest(queue);
+}
+
+int retention_look_at_oldest(struct queue *queue)
+{
+	struct body_head head;
+	uint64_t min_acked;
+	size_t n;
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	min_acked = queue->min_acked;
+	pthread_mutex_unlock(&queue->lock);
+	r = body_heads(&queue->store.body, min_acked, &head, 1, &n);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	queue->oldest_boot = n > 0 ? head.boot : 0;
+	queue->oldest_time_us = n > 0 ? head.time_us : 0;
+	pthread_mutex_unlock(&queue->lock);
+	return 0;
+}

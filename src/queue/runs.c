@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/runs.h"
+#include <errno.h>
+#include <string.h>
+
+void runs_done(struct runs *runs)
+{
+	free(runs->at);
+	*runs = (struct runs){0};
+}
+
+static int reserve(struct runs *runs)
+{
+	size_t capacity = MAX(runs->capacity * 2, (size_t)8);
+	struct run *at;
+
+	if (runs->n < runs->capacity)
+		return 0;
+	at = realloc(runs->at, capacity * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	runs->at = at;
+	runs->capacity = capacity;
+	return 0;
+}
+
+int runs_add(struct runs *runs, const struct run *run)
+{
+	if (runs->n > 0 && run->first_id <= runs->at[runs->n - 1].first_id)
+		return -EINVAL;
+	if (reserve(runs) < 0)
+		return -ENOMEM;
+	runs->at[runs->n++] = *run;
+	return 0;
+}
+
+/* The index of the last run that begins at or before id; 0 for ids before the first. */
+static size_t find(const struct runs *runs, uint64_t id)
+{
+	size_t low = 0, high = runs->n;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (runs->at[middle].first_id <= id)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct run *runs_of(const struct runs *runs, uint64_t id)
+{
+	return runs->n > 0 ? &runs->at[find(runs, id)] : NULL;
+}
+
+uint64_t runs_count_to(const struct runs *runs, uint64_t id)
+{
+	uint64_t count;
+	size_t i;
+
+	if (runs->n == 0)
+		return id;
+	i = find(runs, id);
+	count = id - runs->at[i].skipped;
+	/* An id in the skip that ends a run counts as the run's last one. */
+	if (i + 1 < runs->n)
+		count = MIN(count, runs->at[i + 1].first_id - runs->at[i + 1].skipped - 1);
+	return count;
+}
+
+int runs_skip(struct runs *runs, uint64_t id)
+{
+	size_t i;
+
+	if (runs->n == 0)
+		return 0;
+	i = find(runs, id);
+	if (runs->at[i].first_id == id && (i + 1 == runs->n || runs->at[i + 1].first_id > id + 1)) {
+		/* One more at the place where the last skip was: its run begins later. */
+		runs->at[i].first_id++;
+		runs->at[i].skipped++;
+	} else {
+		if (reserve(runs) < 0)
+			return -ENOMEM;
+		memmove(&runs->at[i + 2], &runs->at[i + 1], (runs->n - i - 1) * sizeof(*runs->at));
+		runs->at[i + 1] = runs->at[i];
+		runs->at[i + 1].first_id = id + 1;
+		runs->at[i + 1].skipped++;
+		runs->n++;
+		i++;
+	}
+	for (i++; i < runs->n; i++)
+		runs->at[i].skipped++;
+	return 0;
+}
+
+bool runs_prune(struct runs *runs, uint64_t id)
+{
+	size_t n = 0;
+
+	while (n + 1 < runs->n && runs->at[n + 1].first_id <= id)
+		n++;
+	if (n == 0)
+		return false;
+	runs->n -= n;
+	memmove(runs->at, runs->at + n, runs->n * sizeof(*runs->at));
+	return true;
+}

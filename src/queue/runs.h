@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What lies between ids. An id is a place in the log; its sequence number is id + base, and base changes only where
+ * the count was lost and began anew. Ids skip at every start and where samples were dropped; counting without these
+ * skips tells how many samples lie between two ids. Pure; the queue's lock guards it.
+ */
+#ifndef HAYWAIN_QUEUE_RUNS_H
+#define HAYWAIN_QUEUE_RUNS_H
+
+#include "base/util.h"
+#include <stdbool.h>
+
+struct run {
+	uint64_t first_id;
+	int64_t base;	  /* seq - id */
+	bool known;	  /* base is */
+	uint64_t skipped; /* ids below first_id that never held a sample which anybody still waits for */
+};
+
+struct runs {
+	struct run *at; /* by first_id */
+	size_t n, capacity;
+};
+
+void runs_done(struct runs *runs);
+/* -ENOMEM; -EINVAL: not after the last one. */
+int runs_add(struct runs *runs, const struct run *run);
+
+/* The run an id lies in; ids before the first belong to it. NULL: there is none. */
+struct run *runs_of(const struct runs *runs, uint64_t id);
+
+/* How many samples there are up to and including id, counted from anywhere: only differences mean something. */
+uint64_t runs_count_to(const struct runs *runs, uint64_t id);
+
+/* The sample of that id, none of whose successors was read by anybody else, is gone: count on without it. -ENOMEM. */
+int runs_skip(struct runs *runs, uint64_t id);
+
+/* Forget what only concerns ids below. Returns true where something was forgotten. */
+bool runs_prune(struct runs *runs, uint64_t id);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store thread: it looks at what is due, does one thing, and looks again. */
+#include "base/clock.h"
+#include "base/units.h"
+#include "queue/queue_files.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <time.h>
+
+#define SIDE_PERIOD_US USEC_PER_SEC
+#define DROP_NOTICE_PERIOD_US (10 * USEC_PER_MINUTE)
+#define SLEEP_MAX_US USEC_PER_HOUR
+#define RESERVE_BYTES ((size_t)256 * 1024)
+
+static bool can_write(const struct queue *queue)
+{
+	return queue->store.body.db && !queue->store.body.read_only && queue->store.retry_at == 0;
+}
+
+static bool body_is_empty(const struct queue *queue)
+{
+	return queue->body_first > queue->written;
+}
+
+/* ---- what is due when ---- */
+
+static uint64_t samples_due_at(struct queue *queue)
+{
+	uint64_t id = queue_first_unwritten(queue);
+
+	while (id < queue->tail.next && !tail_at(&queue->tail, id)->sample)
+		id++;
+	if (id >= queue->tail.next)
+		return USEC_NEVER;
+	if (queue->conf.write == QUEUE_WRITE_THROUGH || queue->unwritten_bytes > queue->conf.memory / 2)
+		return 0;
+	return tail_at(&queue->tail, id)->appended_us + queue->conf.commit_us;
+}
+
+static uint64_t commit_due_at(struct queue *queue, uint64_t now)
+{
+	struct store *store = &queue->store;
+	bool removable = !body_is_empty(queue) && queue->min_acked >= queue->written;
+
+	if (store->removing)
+		return 0;
+	if (store->side_at == 0 && (state_is_dirty(queue) || removable))
+		store->side_at = now + SIDE_PERIOD_US;
+	return MIN(samples_due_at(queue), store->side_at > 0 ? store->side_at : USEC_NEVER);
+}
+
+static uint64_t drop_notice_due_at(const struct queue *queue)
+{
+	uint64_t at = USEC_NEVER;
+
+	for (size_t i = 0; i < DROP_N_CAUSES; i++)
+		if (i != DROP_REFUSED && queue->dropped[i] > queue->dropped_told[i])
+			at = MIN(at, queue->drop_notice_at[i]);
+	return at;
+}
+
+static uint64_t wake_at(struct queue *queue, uint64_t now)
+{
+	uint64_t at = drop_notice_due_at(queue);
+
+	if (!can_write(queue))
+		return MIN(at, queue->store.retry_at);
+	at = MIN(at, commit_due_at(queue, now));
+	if (!body_is_empty(queue))
+		at = MIN(at, queue->store.minute_at);
+	return at;
+}
+
+/* ---- what is done ---- */
+
+static void notice_drops(struct queue *queue, uint64_t now)
+{
+	char text[MAX(SIZE_TEXT_MAX, DURATION_TEXT_MAX)];
+
+	for (size_t i = 0; i < DROP_N_CAUSES; i++) {
+		unsigned long long n = queue->dropped[i] - queue->dropped_told[i];
+
+		/* What a broker refused is told by its uplink. */
+		if (i == DROP_REFUSED || n == 0 || now < queue->drop_notice_at[i])
+			continue;
+		if (i == DROP_QUEUE_FULL)
+			queue_notify(queue, HAY_LOG_WARNING,
+				     "the queue has reached max_size (%s): %llu samples dropped, the %s first; it goes "
+				     "on like this until an uplink takes some",
+				     format_size(queue->conf.max_size, text), n,
+				     queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest");
+		else if (i == DROP_MEMORY_FULL)
+			queue_notify(queue, HAY_LOG_WARNING,
+				     "%llu samples dropped, the %s first: the disk does not take them and the memory "
+				     "for them (%s) is full",
+				     n, queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest",
+				     format_size(queue->conf.memory, text));
+		else if (i == DROP_TOO_OLD)
+			queue_notify(queue, HAY_LOG_WARNING, "%llu samples older than max_age (%s) dropped unsent", n,
+				     format_duration(queue->conf.max_age_us, text));
+		else
+			queue_notify(queue, HAY_LOG_ERROR,
+				     "%llu samples could not be read back from %s and are lost; the others go on", n,
+				     queue->path);
+		queue->dropped_told[i] = queue->dropped[i];
+		queue->drop_notice_at[i] = now + DROP_NOTICE_PERIOD_US;
+	}
+}
+
+/* The lock held, as in all below. */
+static bool retry(struct queue *queue, uint64_t now)
+{
+	struct store *store = &queue->store;
+	bool full = queue->body_state == QUEUE_BODY_FULL && store->body.db && !store->body.read_only;
+	int r;
+
+	if (store->retry_at == 0 || now < store->retry_at)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	/* On a full disk the file stays open, and what would fit is the question. */
+	r = full ? queue_reserve_make(queue->path, RESERVE_BYTES) : store_reopen(queue);
+	pthread_mutex_lock(&queue->lock);
+	if (r == -ENOSPC && full && samples_due_at(queue) <= now) {
+		store->retry_at = 0;
+		store_commit(queue);
+	} else if (r < 0) {
+		store_failed(queue, r);
+	} else {
+		store_healed(queue);
+		for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+			reader->wants_ahead = reader->fd >= 0;
+	}
+	return true;
+}
+
+static bool flush(struct queue *queue)
+{
+	uint64_t wanted = queue->flush_wanted;
+	int r = -EIO;
+
+	if (queue->flush_done == wanted)
+		return false;
+	/* Somebody waits: a failure's pause is cut short. */
+	if (queue->store.retry_at > 0) {
+		queue->store.retry_at = 1;
+		retry(queue, 1);
+	}
+	while (can_write(queue) && (r = store_commit(queue)) == -EAGAIN)
+		continue;
+	queue->flush_result = r;
+	queue->flush_done = wanted;
+	pthread_cond_broadcast(&queue->done);
+	return true;
+}
+
+static bool read_ahead(struct queue *queue)
+{
+	if (!queue->store.body.db || queue->salvaging)
+		return false;
+	if (queue->store.retry_at > 0 && queue->body_state == QUEUE_BODY_FAILED)
+		return false;
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		if (reader->wants_ahead) {
+			store_read_ahead(queue, reader);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool reserve(struct queue *queue)
+{
+	int r;
+
+	if (!queue->reserve_wanted)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	r = store_reserve(queue);
+	pthread_mutex_lock(&queue->lock);
+	if (r < 0)
+		store_failed(queue, r);
+	return true;
+}
+
+static bool salvage(struct queue *queue)
+{
+	int r;
+
+	if (!queue->store.salvage)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	r = salvage_step(queue);
+	pthread_mutex_lock(&queue->lock);
+	if (r < 0)
+		store_failed(queue, r);
+	return true;
+}
+
+static bool minute(struct queue *queue, uint64_t now)
+{
+	struct store *store = &queue->store;
+	bool reserve_again = queue->body_state == QUEUE_BODY_OK;
+	int r;
+
+	if (now < store->minute_at || body_is_empty(queue))
+		return false;
+	store->minute_at = now + USEC_PER_MINUTE;
+	pthread_mutex_unlock(&queue->lock);
+	r = retention_expire(queue);
+	if (r == -EBADMSG)
+		r = store_damaged(queue);
+	if (r == 0 && reserve_again)
+		queue_reserve_make(queue->path, RESERVE_BYTES); /* it may be there; without space it comes later */
+	pthread_mutex_lock(&queue->lock);
+	if (r < 0)
+		store_failed(queue, r);
+	return true;
+}
+
+/* The backlog is gone: its pages go back to the file system, a megabyte at once. */
+static bool shrink(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	int r;
+
+	if (!store->shrinking)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	r = body_shrink(&store->body);
+	if (r == 0)
+		r = body_checkpoint(&store->body, true);
+	pthread_mutex_lock(&queue->lock);
+	if (r <= 0)
+		store->shrinking = false;
+	store_count(queue);
+	return true;
+}
+
+static bool configure(struct queue *queue)
+{
+	uint64_t max_size = queue->conf.max_size;
+
+	if (!queue->conf_changed)
+		return false;
+	queue->conf_changed = false;
+	pthread_mutex_unlock(&queue->lock);
+	body_set_max_size(&queue->store.body, max_size);
+	pthread_mutex_lock(&queue->lock);
+	return true;
+}
+
+/* Do the most urgent thing. False: there is nothing to do. */
+static bool work(struct queue *queue)
+{
+	uint64_t now = clock_now();
+
+	notice_drops(queue, now);
+	if (flush(queue) || retry(queue, now))
+		return true;
+	if (can_write(queue)) {
+		if (commit_due_at(queue, now) <= now) {
+			store_commit(queue);
+			return true;
+		}
+		if (reserve(queue) || configure(queue))
+			return true;
+	}
+	if (read_ahead(queue))
+		return true;
+	return can_write(queue) && (salvage(queue) || minute(queue, now) || shrink(queue));
+}
+
+static void finish(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	struct body *body = &store->body;
+
+	if (store->retry_at > 0) {
+		store->retry_at = 1;
+		retry(queue, 1);
+	}
+	while (can_write(queue) && store_commit(queue) == -EAGAIN)
+		continue;
+	if (!can_write(queue))
+		return;
+	pthread_mutex_unlock(&queue->lock);
+	/* A salvage that is not done begins again from the file that was set aside: the next start sees it was not clean. */
+	if (!store->salvage && body_begin(body) == 0) {
+		if (state_save_clean(body, true) == 0)
+			body_commit(body);
+		else
+			body_rollback(body);
+	}
+	body_checkpoint(body, true);
+	body_close(body);
+	pthread_mutex_lock(&queue->lock);
+}
+
+static void sleep_until(struct queue *queue, uint64_t at)
+{
+	uint64_t now = clock_now(), pause = at > now ? MIN(at - now, SLEEP_MAX_US) : 0;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(pause / USEC_PER_SEC);
+	until.tv_nsec += (long)(pause % USEC_PER_SEC) * 1000;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	queue->sleeps_until = at;
+	atomic_store(&queue->busy_since, 0);
+	while (queue->sleeps_until != 0)
+		if (pthread_cond_timedwait(&queue->wake, &queue->lock, &until) != 0)
+			break;
+	queue->sleeps_until = 0;
+}
+
+void *store_thread(void *userdata)
+{
+	struct queue *queue = userdata;
+	bool abandoned;
+
+	pthread_mutex_lock(&queue->lock);
+	while (!queue->stop) {
+		atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
+		if (!work(queue))
+			sleep_until(queue, wake_at(queue, clock_now()));
+	}
+	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
+	finish(queue);
+	atomic_store(&queue->busy_since, 0);
+	queue->thread_ended = true;
+	abandoned = queue->abandoned;
+	pthread_cond_broadcast(&queue->done);
+	pthread_mutex_unlock(&queue->lock);
+	if (abandoned)
+		queue_free(queue);
+	return NULL;
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store thread does with an open file: writes in groups, reads ahead for readers, and what follows a failure. */
+#include "base/clock.h"
+#include "base/units.h"
+#include "queue/queue_files.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <string.h>
+
+#define REMOVAL_IDS 5000		/* removed in one transaction */
+#define REMOVAL_PERIOD 10		/* commits */
+#define AHEAD_ROWS 1000			/* read at once */
+#define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
+#define BACKOFF_MIN_US USEC_PER_SEC
+#define BACKOFF_MAX_US (30 * USEC_PER_SEC)
+
+/* ---- failing and healing ---- */
+
+static const char *failure_words(enum queue_body state)
+{
+	switch (state) {
+	case QUEUE_BODY_FULL:
+		return "the disk of the queue is full";
+	case QUEUE_BODY_READ_ONLY:
+		return "the disk of the queue cannot be written";
+	default:
+		return "the file of the queue cannot be used";
+	}
+}
+
+void store_failed(struct queue *queue, int error)
+{
+	struct store *store = &queue->store;
+	enum queue_body state = error == -ENOSPC  ? QUEUE_BODY_FULL
+				: error == -EROFS ? QUEUE_BODY_READ_ONLY
+						  : QUEUE_BODY_FAILED;
+	char pause[DURATION_TEXT_MAX], memory[SIZE_TEXT_MAX];
+	uint64_t now = clock_now();
+
+	store->backoff_us = MIN(MAX(store->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
+	store->retry_at = now + store->backoff_us;
+	if (queue->body_state == QUEUE_BODY_OK) {
+		queue->failed_since = now;
+		queue->dropped_before = queue->dropped[DROP_MEMORY_FULL];
+	}
+	if (queue->body_state != state)
+		queue_notify(queue, HAY_LOG_WARNING,
+			     "%s (%s: %s): samples stay in memory, up to %s; trying again in %s", failure_words(state),
+			     queue->path, store->body.message[0] ? store->body.message : strerror(-error),
+			     format_size(queue->conf.memory, memory), format_duration(store->backoff_us, pause));
+	queue->body_state = state;
+}
+
+void store_healed(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	char lasted[DURATION_TEXT_MAX];
+
+	store->retry_at = store->backoff_us = 0;
+	if (queue->body_state == QUEUE_BODY_OK)
+		return;
+	queue->body_state = QUEUE_BODY_OK;
+	queue_notify(queue, HAY_LOG_NOTICE,
+		     "the queue is written to disk again after %s; %llu samples were dropped meanwhile",
+		     format_duration(clock_now() - queue->failed_since, lasted),
+		     (unsigned long long)(queue->dropped[DROP_MEMORY_FULL] - queue->dropped_before));
+}
+
+void store_count(struct queue *queue)
+{
+	queue->bytes_written = queue->store.body.bytes_written + queue->mark_bytes;
+	queue->body_bytes = body_bytes(&queue->store.body);
+}
+
+/* ---- committing ---- */
+
+struct batch {
+	struct sample **samples;
+	size_t n;
+	uint64_t bytes, to;
+	struct state *state;
+	uint64_t remove_from, remove_to; /* acknowledged rows; remove_to 0: none */
+	bool remove;
+	uint64_t remains; /* after the removal the first row on disk; 0: none */
+	bool removed;
+	uint64_t fsync_us;
+};
+
+static void batch_done(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		sample_unref(batch->samples[i]);
+	free(batch->samples);
+	state_free(batch->state);
+}
+
+static int batch_take(struct queue *queue, struct batch *batch)
+{
+	uint64_t from = queue_first_unwritten(queue), next = queue->tail.next;
+
+	batch->state = state_take(queue);
+	if (!batch->state)
+		return -ENOMEM;
+	if (from < next) {
+		batch->samples = malloc((next - from) * sizeof(struct sample *));
+		if (!batch->samples)
+			return -ENOMEM;
+	}
+	for (uint64_t id = from; id < next; id++) {
+		struct sample *sample = tail_at(&queue->tail, id)->sample;
+
+		if (!sample)
+			continue;
+		batch->samples[batch->n++] = sample_ref(sample);
+		batch->bytes += sample->size + BODY_ROW_BYTES;
+	}
+	batch->to = next - 1;
+	queue->writing_to = batch->to;
+	if (queue->body_first <= queue->written && queue->min_acked >= queue->body_first) {
+		batch->remove_from = queue->body_first;
+		batch->remove_to = MIN(queue->min_acked, queue->written);
+		batch->remove = queue->store.removing || queue->min_acked >= queue->written ||
+				queue->store.commits_since_removal + 1 >= REMOVAL_PERIOD;
+	}
+	return 0;
+}
+
+/* Remove acknowledged rows, some thousand at most, and see where the rest begins. */
+static int remove_acked(struct body *body, struct batch *batch)
+{
+	struct body_head head;
+	size_t n;
+	int r = body_heads(body, batch->remove_from - 1, &head, 1, &n);
+
+	if (r == 0 && n > 0 && head.id <= batch->remove_to)
+		r = body_remove(body, head.id, MIN(batch->remove_to, head.id + REMOVAL_IDS - 1));
+	if (r == 0)
+		r = body_heads(body, batch->remove_from - 1, &head, 1, &n);
+	if (r < 0)
+		return r;
+	batch->remains = n > 0 ? head.id : 0;
+	batch->removed = true;
+	return 0;
+}
+
+static int batch_transaction(struct queue *queue, struct batch *batch, bool with_samples)
+{
+	struct body *body = &queue->store.body;
+	uint64_t before;
+	int r = body_begin(body);
+
+	if (r < 0)
+		return r;
+	/* First, so that the pages serve the new rows. */
+	if (batch->remove)
+		r = remove_acked(body, batch);
+	for (size_t i = 0; r == 0 && with_samples && i < batch->n; i++)
+		r = body_insert(body, batch->samples[i]);
+	if (r == 0)
+		r = state_save(queue, batch->state);
+	if (r < 0) {
+		body_rollback(body);
+		return r;
+	}
+	before = clock_now();
+	r = body_commit(body);
+	batch->fsync_us = clock_now() - before;
+	return r;
+}
+
+/* -EFBIG: max_size is reached and what is new shall go. */
+static int batch_write(struct queue *queue, struct batch *batch, bool drop_newest)
+{
+	struct body *body = &queue->store.body;
+	bool room = true;
+	int r = 0;
+
+	if (batch->n > 0)
+		r = body_has_room(body, batch->bytes, &room);
+	if (r < 0)
+		return r;
+	if (!room && drop_newest) {
+		/* What was sent makes room first. */
+		batch->remove = batch->remove_to > 0;
+		r = batch_transaction(queue, batch, false);
+		if (r == 0)
+			r = body_has_room(body, batch->bytes, &room);
+		if (r == 0 && !room)
+			r = -EFBIG;
+		batch->remove = false;
+	} else if (!room) {
+		r = retention_make_room(queue, batch->bytes);
+	}
+	if (r < 0)
+		return r;
+	r = batch_transaction(queue, batch, true);
+	/* The disk is full: that is what the reserve is for. */
+	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0)
+		r = batch_transaction(queue, batch, true);
+	if (r == 0 && body->wal_bytes > body->wal_limit)
+		body_checkpoint(body, false); /* a failure shows at the next commit, and loses nothing */
+	return r;
+}
+
+/* With the lock held: the new ones are dropped. */
+static void drop_batch(struct queue *queue, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++) {
+		const struct sample *sample = batch->samples[i];
+
+		queue_charge(queue, DROP_QUEUE_FULL, sample->id, sample->device);
+		if (sample->id < queue->tail.first)
+			continue;
+		if (sample->id >= queue_first_unwritten(queue))
+			queue->unwritten_bytes -= sample_cost(sample);
+		tail_drop(&queue->tail, sample->id);
+		runs_skip(&queue->runs, sample->id);
+	}
+	queue->runs_version++;
+	while (queue->tail.first < queue->tail.next && !tail_at(&queue->tail, queue->tail.first)->sample)
+		tail_pop(&queue->tail);
+}
+
+static void batch_removed(struct queue *queue, const struct batch *batch)
+{
+	struct store *store = &queue->store;
+	/* With nothing left the new ones, if any, are the first. */
+	uint64_t first = batch->remains > 0 ? batch->remains : batch->remove_to + 1;
+
+	store->commits_since_removal = 0;
+	store->removing = batch->remains > 0 && batch->remains <= batch->remove_to;
+	queue->body_first = MAX(queue->body_first, first);
+	if (batch->remains == 0 && batch->n == 0) {
+		queue->body_first = queue->written + 1;
+		store->shrinking = true;
+	}
+}
+
+static void batch_written(struct queue *queue, const struct batch *batch)
+{
+	struct store *store = &queue->store;
+	bool was_empty = queue->body_first > queue->written;
+
+	queue_settle(queue, batch->to);
+	if (batch->n > 0 && was_empty) {
+		queue->body_first = batch->samples[0]->id;
+		queue->oldest_boot = batch->samples[0]->boot;
+		queue->oldest_time_us = batch->samples[0]->time_us;
+	}
+	queue->written = MAX(queue->written, batch->to);
+	/* Nothing is on disk: the first id that could be. */
+	if (batch->n == 0 && was_empty)
+		queue->body_first = queue->written + 1;
+	store->commits_since_removal++;
+	if (batch->removed)
+		batch_removed(queue, batch);
+	state_saved(queue, batch->state);
+	if (runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->body_first)))
+		queue->runs_version++;
+	store->side_at = 0;
+	queue->n_written += batch->n;
+	queue->commits++;
+	queue->fsync_last_us = batch->fsync_us;
+	queue->fsync_max_us = MAX(queue->fsync_max_us, batch->fsync_us);
+	store_count(queue);
+	if (queue->conf.write == QUEUE_WRITE_THROUGH)
+		readers_signal(queue);
+}
+
+int store_commit(struct queue *queue)
+{
+	_cleanup_(batch_done) struct batch batch = {0};
+	bool drop_newest = queue->conf.when_full == QUEUE_DROP_NEWEST;
+	int r = batch_take(queue, &batch);
+
+	if (r == 0) {
+		pthread_mutex_unlock(&queue->lock);
+		r = batch_write(queue, &batch, drop_newest);
+		if (r == -EBADMSG)
+			r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
+		pthread_mutex_lock(&queue->lock);
+	}
+	queue->writing_to = 0;
+	if (r == -EFBIG) {
+		if (batch.removed)
+			batch_removed(queue, &batch);
+		drop_batch(queue, &batch);
+		store_healed(queue);
+		r = 0;
+	} else if (r == 0) {
+		batch_written(queue, &batch);
+		store_healed(queue);
+	} else if (r != -EAGAIN) {
+		store_failed(queue, r);
+	}
+	return r;
+}
+
+/* ---- reading ahead ---- */
+
+static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t n, uint64_t to)
+{
+	struct sample **ahead = NULL;
+	size_t left = reader->ahead_n - reader->ahead_at, at = 0;
+
+	if (left + n > 0) {
+		ahead = malloc((left + n) * sizeof(struct sample *));
+		if (!ahead)
+			return false;
+	}
+	for (size_t i = reader->ahead_at; i < reader->ahead_n; i++)
+		ahead[at++] = reader->ahead[i];
+	for (size_t i = 0; i < n; i++) {
+		if (!rows[i].sample)
+			continue;
+		reader->ahead_bytes += sample_cost(rows[i].sample);
+		ahead[at++] = rows[i].sample;
+		rows[i].sample = NULL;
+	}
+	free(reader->ahead);
+	reader->ahead = ahead;
+	reader->ahead_at = 0;
+	reader->ahead_n = at;
+	reader->ahead_to = to;
+	return true;
+}
+
+/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. */
+static void drop_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].sample || body_remove(&queue->store.body, rows[i].id, rows[i].id) < 0)
+			continue;
+		pthread_mutex_lock(&queue->lock);
+		queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
+		pthread_mutex_unlock(&queue->lock);
+	}
+}
+
+void store_read_ahead(struct queue *queue, struct queue_reader *reader)
+{
+	struct body_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
+	unsigned generation = reader->generation;
+	uint64_t after, to = queue->written;
+	size_t n = 0;
+	int r = 0;
+
+	reader->wants_ahead = false;
+	if (!rows || !reader_needs_body(reader, &after)) {
+		free(rows);
+		reader_signal(reader);
+		return;
+	}
+	to = MIN(to, queue->tail.first - 1);
+	/* The reader cannot be freed meanwhile only if it is looked up again by name: queue_keep_readers may run. */
+	_cleanup_free_ char *name = strdup(reader->name);
+	pthread_mutex_unlock(&queue->lock);
+	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
+	if (n > 0)
+		drop_damaged_rows(queue, rows, n);
+	if (n > 0 && r != 0)
+		to = rows[n - 1].id;
+	if (n == 0 && r == -EBADMSG)
+		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
+	pthread_mutex_lock(&queue->lock);
+	reader = name ? reader_find(queue, name) : NULL;
+	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {
+		if (hand_over(reader, rows, n, to))
+			reader_signal(reader);
+	} else if (reader && r < 0 && r != -EAGAIN) {
+		/* It asks again when the disk can be read. */
+		reader->wants_ahead = true;
+		store_failed(queue, r);
+	} else if (reader) {
+		reader_signal(reader);
+	}
+	for (size_t i = 0; i < n; i++)
+		sample_unref(rows[i].sample);
+	free(rows);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the queue's file is opened, replaced, and where ids and sequence numbers go on. */
+#include "base/clock.h"
+#include "queue/queue_files.h"
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RESERVE_BYTES ((size_t)256 * 1024)
+
+static int lock_file(struct queue *queue, pid_t *ret_pid)
+{
+	struct store *store = &queue->store;
+	int r;
+
+	if (store->lock_fd >= 0)
+		return 0;
+	r = queue_lock(queue->path, &store->lock_fd, ret_pid);
+	if (r < 0 && r != -EWOULDBLOCK && r != -ENOMEM) {
+		snprintf(store->body.message, sizeof(store->body.message), "%s", strerror(-r));
+		r = r == -ENOSPC || r == -EDQUOT ? -ENOSPC : r == -EROFS || r == -EACCES || r == -EPERM ? -EROFS : -EIO;
+	}
+	return r;
+}
+
+/* Open for writing, with its tables. */
+static int open_file(struct queue *queue)
+{
+	struct body *body = &queue->store.body;
+	uint64_t written = body->bytes_written;
+	int r = body_open(body, queue->path, queue->conf.max_size, false);
+
+	body->bytes_written = written;
+	if (r < 0)
+		return r;
+	r = body_migrate(body);
+	if (r < 0)
+		body_close(body);
+	return r;
+}
+
+/* Set the file aside and begin a new one. *ret_path: where it is now. */
+static int replace_file(struct queue *queue, const char *kind, char **ret_path)
+{
+	struct store *store = &queue->store;
+	int r;
+
+	if (store->body.db)
+		body_close(&store->body);
+	r = queue_set_aside(queue->path, kind, ret_path);
+	if (r < 0) {
+		snprintf(store->body.message, sizeof(store->body.message), "setting it aside: %s", strerror(-r));
+		return r == -EROFS || r == -EACCES ? -EROFS : r == -ENOSPC ? -ENOSPC : -EIO;
+	}
+	return 0;
+}
+
+static int begin_new(struct queue *queue)
+{
+	int r = open_file(queue);
+
+	pthread_mutex_lock(&queue->lock);
+	state_forget_saved(queue);
+	queue->reserve_wanted = true;
+	pthread_mutex_unlock(&queue->lock);
+	return r;
+}
+
+/* ---- damaged files ---- */
+
+/* The tables of a file that was set aside, as far as they can be read. */
+static void load_aside(struct queue *queue, const char *path, uint64_t *mark)
+{
+	struct body old;
+	bool clean;
+
+	if (body_open(&old, path, queue->conf.max_size, true) < 0)
+		return;
+	state_load(queue, &old, true, mark, &clean);
+	body_close(&old);
+}
+
+static int set_damaged_aside(struct queue *queue, uint64_t *mark)
+{
+	struct store *store = &queue->store;
+	char reason[sizeof(store->body.message)], *aside;
+	int r;
+
+	memcpy(reason, store->body.message, sizeof(reason));
+	r = replace_file(queue, "damaged", &aside);
+	if (r < 0)
+		return r;
+	if (!store->loaded)
+		load_aside(queue, aside, mark);
+	store->loaded = true;
+	pthread_mutex_lock(&queue->lock);
+	queue_notify(queue, HAY_LOG_ERROR,
+		     "the queue's file is damaged (%s): it is kept as %s, what can be read of it is moved to a new one",
+		     reason, aside);
+	/* Copies still in memory are written again. */
+	if (queue->written >= queue->tail.first) {
+		queue->written = queue->tail.first - 1;
+		queue->unwritten_bytes = 0;
+		for (uint64_t id = queue_first_unwritten(queue); id < queue->tail.next; id++) {
+			const struct sample *sample = tail_at(&queue->tail, id)->sample;
+
+			queue->unwritten_bytes += sample ? sample_cost(sample) : 0;
+		}
+	}
+	pthread_mutex_unlock(&queue->lock);
+	r = begin_new(queue);
+	/* Also where the new one cannot be opened yet: it will be tried again. */
+	if (store->salvage)
+		free(aside);
+	else if (salvage_new(queue, aside, &store->salvage) < 0)
+		store->salvage = NULL;
+	return r;
+}
+
+int store_damaged(struct queue *queue)
+{
+	uint64_t mark = 0;
+
+	return set_damaged_aside(queue, &mark);
+}
+
+/* ---- numbers ---- */
+
+static int write_marks(struct queue *queue, uint64_t mark)
+{
+	struct body *body = &queue->store.body;
+	uint64_t bytes = 0;
+	int in_file = queue_mark_write(queue->path, mark, &bytes), r;
+
+	queue->mark_bytes += bytes;
+	if (!body->db || body->read_only)
+		return in_file;
+	r = body_begin(body);
+	if (r == 0)
+		r = state_save_mark(body, mark);
+	if (r == 0)
+		r = state_save_clean(body, false);
+	if (r == 0)
+		r = body_commit(body);
+	else
+		body_rollback(body);
+	/* The greater of both counts: one is enough. */
+	return r < 0 && in_file < 0 ? r : 0;
+}
+
+int store_reserve(struct queue *queue)
+{
+	const struct run *run;
+	uint64_t mark, next;
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	run = &queue->runs.at[queue->runs.n - 1];
+	next = (uint64_t)((int64_t)queue->tail.next + run->base);
+	/* A new file gets the mark as it is. */
+	mark = run->known ? MAX(queue->reserved, next + SEQ_BLOCK) : 0;
+	queue->reserve_wanted = false;
+	pthread_mutex_unlock(&queue->lock);
+	if (mark == 0)
+		return 0;
+	r = write_marks(queue, mark);
+	pthread_mutex_lock(&queue->lock);
+	if (r == 0)
+		queue->reserved = mark;
+	else
+		queue->reserve_wanted = true;
+	store_count(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return r;
+}
+
+/* Where the log of this process begins. mark: the next number nobody used, or 0; only where it could be moved on. */
+static int place(struct queue *queue, uint64_t mark, uint64_t first_row, uint64_t last_row)
+{
+	const struct run *last = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
+	uint64_t used = last_row, first;
+	int r = 0;
+
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		used = MAX(used, reader->acked);
+	if (last && last->first_id > 0)
+		used = MAX(used, last->first_id - 1);
+	first = MAX(used + 1, mark);
+	if (mark > 0 || !last || last->known) {
+		struct run run = {
+			.first_id = first,
+			.base = mark > 0 ? (int64_t)mark - (int64_t)first : 0,
+			.known = mark > 0,
+			.skipped = first - 1 - runs_count_to(&queue->runs, used),
+		};
+
+		/* A run in which nothing was kept gives way. */
+		if (last && last->first_id == first)
+			queue->runs.n--;
+		r = runs_add(&queue->runs, &run);
+		queue->runs_version++;
+	}
+	tail_init(&queue->tail, first);
+	queue->first_id = queue->drop_at = first;
+	queue->written = first - 1;
+	queue->body_first = last_row > 0 ? first_row : first;
+	queue->min_acked = 0;
+	return r;
+}
+
+/* Salvage knows the rows; without it the table does. */
+static int find_rows(struct queue *queue, uint64_t *ret_first, uint64_t *ret_last)
+{
+	struct body *body = &queue->store.body;
+	int r = 0;
+
+	*ret_first = *ret_last = 0;
+	if (!body->db)
+		return 0;
+	r = body_number(body, "SELECT min(id) FROM samples", ret_first);
+	if (r == 0)
+		r = body_number(body, "SELECT max(id) FROM samples", ret_last);
+	return r;
+}
+
+/* ---- the first open ---- */
+
+static int first_open(struct queue *queue, uint64_t *mark, bool *clean)
+{
+	struct store *store = &queue->store;
+	char *aside;
+	int r = open_file(queue);
+
+	if (r == 0)
+		r = state_load(queue, &store->body, false, mark, clean);
+	if (r == 0) {
+		store->loaded = true;
+		return 0;
+	}
+	if (r == -EBADMSG)
+		return set_damaged_aside(queue, mark);
+	if (r == -ENOTSUP) {
+		r = replace_file(queue, "newer", &aside);
+		if (r < 0)
+			return r;
+		pthread_mutex_lock(&queue->lock);
+		queue_notify(queue, HAY_LOG_WARNING,
+			     "the queue's file is of a newer version: it is kept as %s, and a new one is begun", aside);
+		pthread_mutex_unlock(&queue->lock);
+		free(aside);
+		store->loaded = true;
+		return begin_new(queue);
+	}
+	if (r == -EROFS) {
+		char reason[sizeof(store->body.message)];
+
+		/* What is on it can still be sent. */
+		memcpy(reason, store->body.message, sizeof(reason));
+		if (body_open(&store->body, queue->path, queue->conf.max_size, true) == 0) {
+			if (state_load(queue, &store->body, true, mark, clean) == 0)
+				store->loaded = true;
+			else
+				body_close(&store->body);
+		}
+		memcpy(store->body.message, reason, sizeof(reason));
+	}
+	return r;
+}
+
+int store_open(struct queue *queue, pid_t *ret_pid)
+{
+	struct store *store = &queue->store;
+	uint64_t mark = 0, file_mark = 0, first_row = 0, last_row = 0;
+	bool clean = true;
+	int r;
+
+	r = lock_file(queue, ret_pid);
+	if (r == -EWOULDBLOCK || r == -ENOMEM)
+		return r;
+	if (r == 0 || r == -EROFS)
+		r = first_open(queue, &mark, &clean);
+	if (r == -ENOMEM)
+		return r;
+	if (find_rows(queue, &first_row, &last_row) == -EBADMSG && r == 0) {
+		r = set_damaged_aside(queue, &mark);
+		first_row = last_row = 0;
+	}
+	if (store->salvage)
+		salvage_range(store->salvage, &first_row, &last_row);
+	if (queue_mark_read(queue->path, &file_mark) == 0)
+		mark = MAX(mark, file_mark);
+	queue->seq_floor = mark;
+	/* A mark that cannot be moved on is worth nothing: the next start would give the same numbers again. */
+	if (mark > SEQ_MAX || (mark > 0 && write_marks(queue, mark + SEQ_BLOCK) < 0))
+		mark = 0;
+	if (mark > 0)
+		queue->reserved = mark + SEQ_BLOCK;
+	if (place(queue, mark, first_row, last_row) < 0 || boot_begin(queue) < 0)
+		return -ENOMEM;
+	queue->reserve_wanted = false;
+	if (store->salvage)
+		salvage_set_end(store->salvage, queue->first_id - 1);
+	store->check_wanted = !clean;
+	pthread_mutex_lock(&queue->lock);
+	queue_forget_acked(queue);
+	queue_find_base(queue);
+	if (r < 0)
+		store_failed(queue, r);
+	pthread_mutex_unlock(&queue->lock);
+	if (r == 0) {
+		queue_reserve_make(queue->path, RESERVE_BYTES);
+		retention_look_at_oldest(queue);
+	}
+	pthread_mutex_lock(&queue->lock);
+	store_count(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return 0;
+}
+
+/* ---- later opens ---- */
+
+/* A file that was not there, or not readable, when ids and series were given out: it cannot be joined to them. */
+static int adopt(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	uint64_t rows = 0, mark = 0;
+	char *aside;
+	int r = body_number(&store->body, "SELECT count(*) FROM samples", &rows);
+
+	if (r == 0)
+		r = body_number(&store->body, "SELECT value FROM meta WHERE key = 'seq_reserved'", &mark);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	queue->seq_floor = MAX(queue->seq_floor, mark);
+	pthread_mutex_unlock(&queue->lock);
+	store->loaded = true;
+	r = replace_file(queue, "left", &aside);
+	if (r < 0)
+		return r;
+	if (rows > 0) {
+		pthread_mutex_lock(&queue->lock);
+		queue_notify(queue, HAY_LOG_WARNING,
+			     "the queue's file could not be read at the start and is joined too late: its %llu samples "
+			     "are kept as %s, and a new file is begun",
+			     (unsigned long long)rows, aside);
+		pthread_mutex_unlock(&queue->lock);
+	} else {
+		unlink(aside);
+	}
+	free(aside);
+	return begin_new(queue);
+}
+
+int store_reopen(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	uint64_t mark = 0;
+	int r;
+
+	if (store->body.db)
+		body_close(&store->body);
+	r = lock_file(queue, NULL);
+	if (r == -EWOULDBLOCK) {
+		snprintf(store->body.message, sizeof(store->body.message), "another process has it");
+		return -EIO;
+	}
+	if (r == 0)
+		r = open_file(queue);
+	if (r == -EBADMSG)
+		return set_damaged_aside(queue, &mark);
+	if (r == -ENOTSUP)
+		return -EIO;
+	if (r == 0 && !store->loaded)
+		r = adopt(queue);
+	if (r < 0)
+		return r;
+	/* A new file in the old one's place knows no series. */
+	r = body_number(&store->body, "SELECT count(*) FROM meta", &mark);
+	if (r == 0 && mark == 0) {
+		pthread_mutex_lock(&queue->lock);
+		state_forget_saved(queue);
+		queue->reserve_wanted = true;
+		pthread_mutex_unlock(&queue->lock);
+	}
+	return r;
+}
