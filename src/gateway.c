@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway.h"
 #include "admin/notify.h"
+#include "admin/self.h"
 #include "admin/timesync.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -47,6 +48,7 @@ struct gateway {
 	struct uplink_conf **pending; /* wait for one of the same name to end */
 	size_t n_pending;
 	sd_event_source *notices, *status_timer, *summary_timer, *leave_timer;
+	struct self_sources self;
 	struct queue_status last_summary;
 	uint64_t last_delivered;
 	bool stopping;
@@ -349,6 +351,31 @@ static int load_config(struct gateway *gateway, struct config **ret)
 	return r;
 }
 
+/* Pointers and the duty to free them. */
+static void move(void *to, void *from, size_t n)
+{
+	if (n > 0) {
+		memcpy(to, from, n * sizeof(void *));
+		memset(from, 0, n * sizeof(void *));
+	}
+}
+
+static bool self_uplink(size_t i, const char **ret_name, uint64_t *ret_rtt_us, void *userdata)
+{
+	struct gateway *gateway = userdata;
+	struct running *at = gateway->uplinks;
+	struct uplink_status status;
+
+	while (at && i-- > 0)
+		at = at->next;
+	if (!at)
+		return false;
+	uplink_get_status(at->uplink, &status);
+	*ret_name = uplink_get_conf(at->uplink)->name;
+	*ret_rtt_us = status.rtt_us;
+	return true;
+}
+
 static int apply_field(struct gateway *gateway, struct config *config, struct field_changes *ret)
 {
 	size_t n = config->n_bad + 1;
@@ -365,15 +392,33 @@ static int apply_field(struct gateway *gateway, struct config *config, struct fi
 
 		lists[kind][at[kind]++] = config->bad[i].name;
 	}
-	struct field_wanted wanted = {.links = config->links,
-				      .n_links = config->n_links,
-				      .devices = config->devices,
-				      .n_devices = config->n_devices,
+	/* The gateway's own device comes last. */
+	_cleanup_free_ struct link_conf **all_links = calloc(config->n_links + 1, sizeof(*all_links));
+	_cleanup_free_ struct device_conf **all_devices = calloc(config->n_devices + 1, sizeof(*all_devices));
+	size_t n_self = config->self_every_us > 0;
+
+	if (!all_links || !all_devices)
+		return -ENOMEM;
+	gateway->self.queue_path = config->queue.path;
+	if (n_self && self_conf(gateway->plugins, &gateway->self, config->self_every_us, &all_links[config->n_links],
+				&all_devices[config->n_devices]) < 0)
+		return -ENOMEM;
+	move(all_links, config->links, config->n_links);
+	move(all_devices, config->devices, config->n_devices);
+
+	struct field_wanted wanted = {.links = all_links,
+				      .n_links = config->n_links + n_self,
+				      .devices = all_devices,
+				      .n_devices = config->n_devices + n_self,
 				      .keep_links = links,
 				      .keep_devices = devices,
 				      .keep_files = files};
 
 	field_apply(gateway->field, &wanted, ret);
+	for (size_t i = 0; i < wanted.n_links; i++)
+		link_conf_free(all_links[i]);
+	for (size_t i = 0; i < wanted.n_devices; i++)
+		device_conf_free(all_devices[i]);
 	return 0;
 }
 
@@ -435,6 +480,7 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 	struct field_hooks hooks = {.card = tell_card, .removed = tell_removed, .userdata = gateway};
 	int r;
 
+	gateway->self = (struct self_sources){.queue = gateway->queue, .uplink = self_uplink, .userdata = gateway};
 	gateway->normalize = normalize_new(gateway->event, gateway->series);
 	if (!gateway->normalize)
 		return -ENOMEM;
