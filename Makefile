@@ -65,8 +65,9 @@ $(foreach plugin,$(PLUGINS),$(eval $(call plugin_rule,$(plugin))))
 $B/tests/unit/%: $B/tests/unit/%.o $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) -o $@ $^ $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
 
+fake_host := $(patsubst %.c,$B/%.o,$(wildcard tests/plugin/*.c))
 define plugin_test_rule
-$B/tests/plugin/$1/%: $B/tests/plugin/$1/%.o $B/tests/plugin/fake_host.o $(call plugin_objects,$1) $B/libhaywain.a
+$B/tests/plugin/$1/%: $B/tests/plugin/$1/%.o $(fake_host) $(call plugin_objects,$1) $B/libhaywain.a
 	$$Q$$(CC) $$(all_ldflags) -o $$@ $$^ $$(call plugin_libs,$1) $$(pkg_libs) $$(shell $$(PKG_CONFIG) --libs cmocka)
 endef
 $(foreach plugin,$(PLUGINS),$(eval $(call plugin_test_rule,$(plugin))))
@@ -136,6 +137,7 @@ install: all
 	install -m 644 include/haywain/*.h $(DESTDIR)$(INCLUDEDIR)/haywain/
 	$(call install_files,$(wildcard models/*.conf),$(DATADIR)/haywain/models)
 	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
+	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
 	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),$(DATADIR)/doc/haywain)
 	$(call install_files,$(wildcard etc/haywain.conf),$(DATADIR)/doc/haywain/examples)

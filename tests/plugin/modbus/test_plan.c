@@ -138,7 +138,7 @@ static void test_any_points(void **state)
 		for (size_t i = 0; i < n; i++) {
 			places[i].table = (enum modbus_table)(rand() % N_TABLES);
 			places[i].address = (uint16_t)(rand() % 300);
-			places[i].count = places[i].table < TABLE_HOLDING ? 1 : (uint16_t)(1 << rand() % 3);
+			places[i].count = (uint16_t)(places[i].table < TABLE_HOLDING ? 1 : 1 << rand() % 3);
 			if (rand() % 3)
 				due[n_due++] = (uint32_t)i;
 		}
