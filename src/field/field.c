@@ -368,6 +368,8 @@ void field_get_status(const struct field *field, struct field_status *ret)
 {
 	*ret = (struct field_status){.rounds = field->rounds, .failures = field->failures, .late = field->late};
 	for (const struct link *link = field->links; link; link = link->next) {
+		if (!link->conf->file[0])
+			continue; /* the gateway's own, from no file */
 		ret->links++;
 		ret->links_down += link->down;
 		for (const struct device *device = link->devices; device; device = device->next) {
