@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The window of an uplink and the token bucket of its backlog: pure, so no broker here. */
+#include "upstream/replay.h"
+#include "upstream/window.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct window *make(size_t messages, size_t batch, uint64_t wait_us)
+{
+	struct window *window;
+	const struct window_limits limits = {.messages = messages, .batch = batch, .batch_wait_us = wait_us};
+	assert_int_equal(window_new(&limits, &window), 0);
+	return window;
+}
+
+static int push(struct window *window, uint64_t id, uint32_t group, uint64_t now)
+{
+	struct sample *sample = sample_new(1, 0, NULL, 0);
+	assert_non_null(sample);
+	sample->id = id;
+	return window_push(window, sample, group, now);
+}
+
+/* Picks the next message and sends it as mid; gives the ids in it as text, "" for none. */
+static const char *send_next(struct window *window, int mid, uint64_t now)
+{
+	static char text[256];
+	struct sample *const *samples;
+	size_t n = window_pick(window, now, &samples), used = 0;
+	text[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%llu", i ? " " : "",
+					 (unsigned long long)samples[i]->id);
+	if (n)
+		window_sent(window, mid, now);
+	return text;
+}
+
+static uint64_t cursor(struct window *window)
+{
+	uint64_t id = 0;
+	return window_cursor(window, &id) ? id : 0;
+}
+
+static size_t ack(struct window *window, int mid)
+{
+	uint64_t sent;
+	return window_acked(window, mid, &sent);
+}
+
+static void test_cursor_is_the_acknowledged_prefix(void **state)
+{
+	(void)state;
+	struct window *window = make(4, 1, 0);
+	for (uint64_t id = 11; id <= 14; id++)
+		push(window, id, 0, 0);
+	for (int mid = 1; mid <= 4; mid++)
+		send_next(window, mid, 0);
+	assert_int_equal(ack(window, 2), 1);
+	assert_int_equal(ack(window, 4), 1);
+	assert_int_equal(cursor(window), 0);
+	ack(window, 1);
+	assert_int_equal(cursor(window), 12);
+	assert_int_equal(cursor(window), 0);
+	ack(window, 3);
+	assert_int_equal(cursor(window), 14);
+	assert_int_equal(ack(window, 3), 0);
+	window_free(window);
+}
+
+static void test_no_more_in_flight_than_allowed(void **state)
+{
+	(void)state;
+	struct window *window = make(3, 1, 0);
+	assert_int_equal(window_room(window), 3);
+	for (uint64_t id = 1; id <= 3; id++)
+		push(window, id, 0, 0);
+	assert_int_equal(window_room(window), 0);
+	window_set_messages(window, 2);
+	assert_string_equal(send_next(window, 1, 0), "1");
+	assert_string_equal(send_next(window, 2, 0), "2");
+	assert_string_equal(send_next(window, 3, 0), "");
+	assert_int_equal(window_inflight(window), 2);
+	ack(window, 2);
+	assert_string_equal(send_next(window, 3, 0), "3");
+	/* The first is still open: what it holds up bounds what is read ahead. */
+	assert_int_equal(window_room(window), 0);
+	ack(window, 1);
+	assert_int_equal(window_room(window), 2);
+	window_free(window);
+}
+
+static void test_batches_hold_one_group_oldest_first(void **state)
+{
+	(void)state;
+	struct window *window = make(10, 3, 0);
+	for (uint64_t id = 1; id <= 8; id++)
+		push(window, id, id % 2, 0);
+	assert_string_equal(send_next(window, 1, 0), "1 3 5");
+	assert_string_equal(send_next(window, 2, 0), "2 4 6");
+	assert_string_equal(send_next(window, 3, 0), "7");
+	assert_string_equal(send_next(window, 4, 0), "8");
+	assert_int_equal(ack(window, 1), 3);
+	assert_int_equal(cursor(window), 1);
+	ack(window, 2);
+	assert_int_equal(cursor(window), 6);
+	window_free(window);
+}
+
+static void test_batch_wait(void **state)
+{
+	(void)state;
+	struct window *window = make(10, 2, 1000);
+	push(window, 1, 7, 100);
+	push(window, 2, 8, 200);
+	assert_string_equal(send_next(window, 1, 300), "");
+	assert_int_equal(window_due_us(window), 1100);
+	push(window, 3, 8, 400);
+	assert_string_equal(send_next(window, 1, 500), "2 3");
+	assert_string_equal(send_next(window, 2, 1099), "");
+	assert_string_equal(send_next(window, 2, 1100), "1");
+	assert_true(window_due_us(window) == UINT64_MAX);
+	window_free(window);
+}
+
+/* More groups than the table begins with, and full ones among them while it grows. */
+static void test_many_groups_keep_their_order(void **state)
+{
+	(void)state;
+	struct window *window = make(500, 2, 1000000);
+	uint64_t id = 1;
+	for (uint32_t group = 0; group < 200; group++) {
+		push(window, id++, group * 7919, 0);
+		push(window, id++, group * 7919, 0);
+	}
+	for (int mid = 1; mid <= 200; mid++) {
+		char expected[32];
+		snprintf(expected, sizeof(expected), "%d %d", 2 * mid - 1, 2 * mid);
+		assert_string_equal(send_next(window, mid, 1), expected);
+	}
+	window_free(window);
+}
+
+static void test_refused_goes_before_later_ones(void **state)
+{
+	(void)state;
+	struct window *window = make(10, 2, 0);
+	for (uint64_t id = 1; id <= 6; id++)
+		push(window, id, 0, 0);
+	send_next(window, 1, 0);
+	send_next(window, 2, 0);
+	window_returned(window, 1);
+	window_returned(window, 2);
+	assert_int_equal(window_inflight(window), 0);
+	assert_string_equal(send_next(window, 3, 0), "1 2");
+	assert_string_equal(send_next(window, 4, 0), "3 4");
+	assert_string_equal(send_next(window, 5, 0), "5 6");
+	/* And whatever the order of the answers is. */
+	window_returned(window, 5);
+	window_returned(window, 3);
+	ack(window, 4);
+	assert_string_equal(send_next(window, 6, 0), "1 2");
+	assert_string_equal(send_next(window, 7, 0), "5 6");
+	ack(window, 6);
+	assert_int_equal(cursor(window), 4);
+	window_free(window);
+}
+
+static void test_what_was_acknowledged_is_not_sent_again(void **state)
+{
+	(void)state;
+	struct window *window = make(5, 1, 0);
+	for (uint64_t id = 1; id <= 5; id++)
+		push(window, id, 0, 0);
+	for (int mid = 1; mid <= 5; mid++)
+		send_next(window, mid, 0);
+	ack(window, 1);
+	ack(window, 3);
+	ack(window, 5);
+	assert_int_equal(cursor(window), 1);
+	window_break(window, WINDOW_BLAME_NOBODY);
+	assert_int_equal(push(window, 2, 0, 0), 0);
+	assert_int_equal(push(window, 3, 0, 0), 1);
+	/* A second break before all came again: 5 is still remembered. */
+	window_break(window, WINDOW_BLAME_NOBODY);
+	assert_int_equal(push(window, 2, 0, 0), 0);
+	assert_int_equal(push(window, 3, 0, 0), 1);
+	assert_int_equal(push(window, 4, 0, 0), 0);
+	assert_int_equal(push(window, 5, 0, 0), 1);
+	assert_int_equal(push(window, 6, 0, 0), 0);
+	assert_string_equal(send_next(window, 1, 0), "2");
+	assert_string_equal(send_next(window, 2, 0), "4");
+	ack(window, 1);
+	ack(window, 2);
+	assert_int_equal(cursor(window), 5);
+	window_free(window);
+}
+
+static bool next_is_culprit(struct window *window, uint64_t first, uint64_t last)
+{
+	for (uint64_t id = first; id <= last; id++)
+		push(window, id, 0, 0);
+	struct sample *const *samples;
+	assert_int_equal(window_pick(window, 0, &samples), 1);
+	return window_picked_is_culprit(window);
+}
+
+static void test_a_message_that_breaks_three_connections(void **state)
+{
+	(void)state;
+	struct window *window = make(5, 1, 0);
+	for (uint64_t id = 1; id <= 3; id++)
+		push(window, id, 0, 0);
+	for (int mid = 1; mid <= 3; mid++)
+		send_next(window, mid, 0);
+	window_break(window, WINDOW_BLAME_MESSAGE);
+	assert_true(window_alone(window));
+	/* The first is innocent: it passes alone. */
+	assert_false(next_is_culprit(window, 1, 3));
+	window_sent(window, 1, 0);
+	assert_string_equal(send_next(window, 2, 0), "");
+	ack(window, 1);
+	for (int i = 0; i < 3; i++) {
+		struct sample *const *samples;
+		if (i > 0)
+			assert_false(next_is_culprit(window, 2, 3));
+		else
+			assert_int_equal(window_pick(window, 0, &samples), 1);
+		window_sent(window, 2, 0);
+		window_break(window, WINDOW_BLAME_MESSAGE);
+	}
+	assert_true(next_is_culprit(window, 2, 3));
+	window_drop_picked(window);
+	assert_string_equal(send_next(window, 3, 0), "3");
+	ack(window, 3);
+	assert_int_equal(cursor(window), 3);
+	assert_false(window_alone(window));
+	window_free(window);
+}
+
+static void test_network_breaks_blame_nobody(void **state)
+{
+	(void)state;
+	struct window *window = make(5, 1, 0);
+	for (int i = 0; i < 10; i++) {
+		assert_false(next_is_culprit(window, 1, 1));
+		window_sent(window, 1, 0);
+		/* Every second time the status was under way too: that proves nothing against the sample. */
+		window_break(window, i % 2 ? WINDOW_BLAME_NOBODY : WINDOW_BLAME_SOMEBODY);
+	}
+	window_free(window);
+}
+
+static void test_unsendable_samples_are_taken_out_one_by_one(void **state)
+{
+	(void)state;
+	struct window *window = make(5, 3, 0);
+	for (uint64_t id = 1; id <= 3; id++)
+		push(window, id, 0, 0);
+	struct sample *const *samples;
+	assert_int_equal(window_pick(window, 0, &samples), 3);
+	assert_int_equal(window_pick_one(window, &samples), 1);
+	assert_int_equal(samples[0]->id, 1);
+	window_drop_picked(window);
+	assert_int_equal(cursor(window), 1);
+	assert_string_equal(send_next(window, 1, 0), "2 3");
+	window_free(window);
+}
+
+static void test_a_long_run_wraps_the_rings(void **state)
+{
+	(void)state;
+	struct window *window = make(7, 3, 0);
+	uint64_t id = 0, seen = 0;
+	int mid = 0, oldest = 1;
+	for (int turn = 0; turn < 5000; turn++) {
+		while (window_room(window) > 0) {
+			id++;
+			push(window, id, (uint32_t)(id % 5), 0);
+		}
+		struct sample *const *samples;
+		while (window_pick(window, 0, &samples) > 0)
+			window_sent(window, ++mid, 0);
+		/* Out of order, the older one later. */
+		if (oldest < mid)
+			ack(window, oldest + 1);
+		ack(window, oldest);
+		oldest += 2;
+		uint64_t now = cursor(window);
+		assert_true(now == 0 || now > seen);
+		seen = now ? now : seen;
+	}
+	assert_true(seen > 10000);
+	window_free(window);
+}
+
+static void test_replay_without_a_limit(void **state)
+{
+	(void)state;
+	struct replay replay;
+	replay_start(&replay, 0, 0, 0);
+	assert_true(replay_allowance(&replay, 1, 0, 5) == SIZE_MAX);
+	replay_take(&replay, 1000);
+	assert_int_equal(replay_wait_us(&replay), 0);
+}
+
+/* 100 a second of backlog, and 10 a second taken meanwhile: after 10 s the backlog is 1000 less, not 900. */
+static void test_replay_drains_on_top_of_live_traffic(void **state)
+{
+	(void)state;
+	struct replay replay;
+	uint64_t appended = 5000, sent = 0;
+	replay_start(&replay, 100, 0, appended);
+	for (uint64_t now = 0; now <= 10 * USEC_PER_SEC; now += 10000) {
+		appended += now % 100000 == 0 && now > 0;
+		size_t n = replay_allowance(&replay, now, appended, appended - sent);
+		replay_take(&replay, n);
+		sent += n;
+	}
+	assert_in_range(sent, 1098, 1101);
+	assert_in_range(replay_wait_us(&replay), 1, 10001);
+}
+
+/* Tokens are not saved up over an idle night, and live samples never wait for them. */
+static void test_replay_saves_one_second(void **state)
+{
+	(void)state;
+	struct replay replay;
+	replay_start(&replay, 10, 0, 0);
+	assert_int_equal(replay_allowance(&replay, USEC_PER_HOUR, 0, 100), 10);
+	replay_take(&replay, 10);
+	assert_int_equal(replay_allowance(&replay, USEC_PER_HOUR, 300, 300), 300);
+	replay_take(&replay, 300);
+	assert_int_equal(replay_allowance(&replay, USEC_PER_HOUR, 300, 300), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cursor_is_the_acknowledged_prefix),
+		cmocka_unit_test(test_no_more_in_flight_than_allowed),
+		cmocka_unit_test(test_batches_hold_one_group_oldest_first),
+		cmocka_unit_test(test_batch_wait),
+		cmocka_unit_test(test_many_groups_keep_their_order),
+		cmocka_unit_test(test_refused_goes_before_later_ones),
+		cmocka_unit_test(test_what_was_acknowledged_is_not_sent_again),
+		cmocka_unit_test(test_a_message_that_breaks_three_connections),
+		cmocka_unit_test(test_network_breaks_blame_nobody),
+		cmocka_unit_test(test_unsendable_samples_are_taken_out_one_by_one),
+		cmocka_unit_test(test_a_long_run_wraps_the_rings),
+		cmocka_unit_test(test_replay_without_a_limit),
+		cmocka_unit_test(test_replay_drains_on_top_of_live_traffic),
+		cmocka_unit_test(test_replay_saves_one_second),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
