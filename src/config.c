@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole configuration: which files, which sections, and what the gateway itself is told. */
+#include "config.h"
+#include "base/pool.h"
+#include "base/units.h"
+#include "config_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define API_SOCKET "/run/haywain/api.sock"
+#define SELF_EVERY_US (60 * USEC_PER_SEC)
+
+static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
+static const char *const clocks[] = {"ntp", "trust", NULL};
+
+static const struct hay_option gateway_options[] = {
+	{.key = "id",
+	 .type = HAY_OPT_NAME,
+	 .offset = offsetof(struct gateway_conf, id),
+	 .help = "what the gateway is called; default: the host name"},
+	{.key = "log_level",
+	 .type = HAY_OPT_CHOICE,
+	 .offset = offsetof(struct gateway_conf, log_level),
+	 .fallback = "info",
+	 .choices = log_levels,
+	 .help = "lines above it are not logged"},
+	{.key = "clock",
+	 .type = HAY_OPT_CHOICE,
+	 .offset = offsetof(struct gateway_conf, clock),
+	 .fallback = "ntp",
+	 .choices = clocks,
+	 .help = "ntp: trusted once synchronised; trust: always"},
+	{.key = NULL},
+};
+
+struct api_keys {
+	const char *socket;
+};
+
+static const struct hay_option api_options[] = {
+	{.key = "socket",
+	 .type = HAY_OPT_STRING,
+	 .offset = offsetof(struct api_keys, socket),
+	 .fallback = API_SOCKET,
+	 .help = "the local API; \"\" switches it off"},
+	{.key = NULL},
+};
+
+#define setting_error(loader, setting, ...)                                                                            \
+	conf_error((loader)->messages, conf_setting_file(setting), conf_setting_line(setting), __VA_ARGS__)
+
+int list_add(struct list *list, void *item)
+{
+	if (list->n == list->n_allocated) {
+		size_t n = list->n_allocated ? list->n_allocated * 2 : 16;
+		void **items = reallocarray(list->items, n, sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		list->items = items;
+		list->n_allocated = n;
+	}
+	list->items[list->n++] = item;
+	return 0;
+}
+
+const char *config_name(const config_setting_t *setting)
+{
+	struct conf_group group = conf_group_of(setting);
+	const config_setting_t *name = conf_group_get(&group, "name");
+
+	return name && config_setting_type(name) == CONFIG_TYPE_STRING ? config_setting_get_string(name) : NULL;
+}
+
+const config_setting_t *config_find_earlier(const struct list *settings, size_t at)
+{
+	const char *name = config_name(settings->items[at]);
+
+	for (size_t i = 0; name && i < at; i++) {
+		const char *other = config_name(settings->items[i]);
+
+		if (other && strcmp(other, name) == 0)
+			return settings->items[i];
+	}
+	return NULL;
+}
+
+int config_add_bad(struct config_loader *loader, int kind, const char *name)
+{
+	struct config_bad *bad = pool_alloc(loader->config->pool, sizeof(*bad));
+
+	if (!bad)
+		return -ENOMEM;
+	bad->kind = kind;
+	bad->name = pool_strdup(loader->config->pool, name);
+	if (!bad->name)
+		return -ENOMEM;
+	return list_add(&loader->bad, bad);
+}
+
+/* ---- files ---- */
+
+/* Add a file's list of groups. The number of mistakes. */
+static int add_groups(struct config_loader *loader, config_setting_t *setting, struct list *list, unsigned *n_errors)
+{
+	const char *key = config_setting_name(setting);
+
+	if (!config_setting_is_list(setting) &&
+	    !(config_setting_is_array(setting) && config_setting_length(setting) == 0)) {
+		setting_error(loader, setting, "`%s` must be a list of groups: %s: ( { … }, { … } );", key, key);
+		(*n_errors)++;
+		return 0;
+	}
+	for (int i = 0; i < config_setting_length(setting); i++) {
+		config_setting_t *group = config_setting_get_elem(setting, (unsigned)i);
+		int r;
+
+		if (!config_setting_is_group(group)) {
+			setting_error(loader, group, "`%s` must hold groups: { name = \"…\"; … }", key);
+			(*n_errors)++;
+			continue;
+		}
+		r = list_add(list, group);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Known sections of a file; those that are no list are for the main file alone. */
+static int add_sections(struct config_loader *loader, struct conf_file *file, bool is_main)
+{
+	static const char *const lists[] = {"uplinks", "links", "devices"};
+	static const char *const others[] = {"gateway", "queue", "api", "self"};
+	config_setting_t *root = conf_file_root(file);
+	unsigned n_errors = 0;
+
+	for (int i = 0; i < config_setting_length(root); i++) {
+		config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
+		struct conf_nearest nearest = {.word = config_setting_name(setting)};
+		struct list *const into[] = {&loader->uplinks, &loader->links, &loader->devices};
+		bool known = false;
+
+		for (size_t j = 0; j < ELEMENTS(lists) && !known; j++) {
+			unsigned n_here = 0;
+			int r;
+
+			conf_nearest_try(&nearest, lists[j]);
+			if (strcmp(lists[j], nearest.word) != 0)
+				continue;
+			known = true;
+			r = add_groups(loader, setting, into[j], &n_here);
+			if (r < 0)
+				return r;
+			/* Which uplink a broken list meant nobody can say; a link or device is one of many. */
+			n_errors += n_here;
+			if (into[j] == &loader->uplinks)
+				loader->n_fatal += n_here;
+		}
+		for (size_t j = 0; j < ELEMENTS(others) && !known; j++) {
+			if (is_main)
+				conf_nearest_try(&nearest, others[j]);
+			if (strcmp(others[j], nearest.word) != 0)
+				continue;
+			known = true;
+			if (!is_main)
+				setting_error(loader, setting,
+					      "`%s` belongs into the main file: here only `uplinks`, `links` and "
+					      "`devices` may stand",
+					      nearest.word);
+		}
+		if (!known) {
+			setting_error(loader, setting, "unknown key `%s`%s", nearest.word,
+				      conf_nearest_text(&nearest, loader->config->pool));
+			/* It may have been meant as any of them. */
+			loader->n_fatal += is_main ? 1 : 0;
+		}
+	}
+	return 0;
+}
+
+static int is_conf(const struct dirent *entry)
+{
+	size_t size = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && size > 5 && strcmp(entry->d_name + size - 5, ".conf") == 0;
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort: the order must not hang on the locale */
+}
+
+static int read_extra(struct config_loader *loader, const char *path)
+{
+	_cleanup_(conf_file_freep) struct conf_file *file = NULL;
+	struct conf_file *added;
+	int r;
+
+	r = conf_file_read(path, loader->messages, &file);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return config_add_bad(loader, CONFIG_BAD_FILE, path);
+	r = list_add(&loader->files, file);
+	if (r < 0)
+		return r;
+	added = file;
+	file = NULL;
+	return add_sections(loader, added, false);
+}
+
+static int read_extras(struct config_loader *loader, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *dir = pool_printf(loader->config->pool, "%.*sconf.d", slash ? (int)(slash - path) + 1 : 0, path);
+	struct dirent **entries = NULL;
+	int n, r = 0;
+
+	if (!dir)
+		return -ENOMEM;
+	n = scandir(dir, &entries, is_conf, compare_names);
+	if (n < 0) {
+		if (errno == ENOMEM)
+			return -ENOMEM;
+		if (errno != ENOENT) {
+			conf_error(loader->messages, dir, 0, "this directory cannot be read: %s", strerror(errno));
+			return config_add_bad(loader, CONFIG_BAD_FILE, dir);
+		}
+		return 0;
+	}
+	for (int i = 0; i < n; i++) {
+		const char *extra = r == 0 ? pool_printf(loader->config->pool, "%s/%s", dir, entries[i]->d_name) : NULL;
+
+		if (extra)
+			r = read_extra(loader, extra);
+		else if (r == 0)
+			r = -ENOMEM;
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+/* ---- what the main file alone holds ---- */
+
+static unsigned read_section(struct config_loader *loader, config_setting_t *root, const char *key,
+			     const struct hay_option *table, void *into)
+{
+	config_setting_t *setting = config_setting_get_member(root, key);
+	struct conf_part part = {.table = table, .into = into};
+	struct conf_group group;
+	char what[32];
+
+	conf_read_defaults(table, into, loader->config->pool);
+	if (!setting)
+		return 0;
+	group = conf_group_of(setting);
+	snprintf(what, sizeof(what), "`%s`", key);
+	return conf_read_group(&group, what, &part, 1, NULL, loader->config->pool, loader->messages);
+}
+
+static int read_gateway(struct config_loader *loader, config_setting_t *root)
+{
+	static const char *const common[] = {"raspberrypi", "debian", "localhost"};
+	struct gateway_conf *gateway = &loader->config->gateway;
+	config_setting_t *setting = config_setting_get_member(root, "gateway");
+	const char *file = conf_setting_file(root);
+	unsigned line = setting ? conf_setting_line(setting) : 0;
+	char host[HOST_NAME_MAX + 1] = "";
+	unsigned n_errors;
+
+	n_errors = read_section(loader, root, "gateway", gateway_options, gateway);
+	loader->n_fatal += n_errors;
+	if (gateway->id)
+		return 0;
+	gethostname(host, sizeof(host) - 1);
+	gateway->id = pool_strdup(loader->config->pool, host);
+	if (!gateway->id)
+		return -ENOMEM;
+	if (n_errors > 0)
+		return 0; /* perhaps of the id */
+	if (!conf_is_name(host)) {
+		conf_error(loader->messages, file, line,
+			   "the host name \"%s\" is no name for a gateway: set gateway.id", host);
+		loader->n_fatal++;
+	}
+	for (size_t i = 0; i < ELEMENTS(common); i++)
+		if (strcmp(common[i], host) == 0)
+			conf_warning(loader->messages, file, line,
+				     "the gateway is called `%s` after its host: two such gateways would take each "
+				     "other's place at "
+				     "the broker; set gateway.id",
+				     host);
+	return 0;
+}
+
+static void read_self(struct config_loader *loader, config_setting_t *root)
+{
+	config_setting_t *setting = config_setting_get_member(root, "self");
+	uint64_t every_us = SELF_EVERY_US;
+	int r = 0;
+
+	if (setting && config_setting_type(setting) == CONFIG_TYPE_BOOL)
+		every_us = config_setting_get_bool(setting) ? SELF_EVERY_US : 0;
+	else if (setting && config_setting_type(setting) == CONFIG_TYPE_STRING)
+		r = parse_duration(config_setting_get_string(setting), &every_us);
+	else if (setting)
+		r = -EINVAL;
+	loader->config->self_every_us = every_us;
+	if (r < 0) {
+		setting_error(loader, setting, "`self` must be true, false or a period like \"10s\"");
+		loader->n_fatal++;
+	} else if (setting && config_setting_type(setting) == CONFIG_TYPE_STRING &&
+		   (every_us < USEC_PER_SEC || every_us > 366 * USEC_PER_DAY)) {
+		setting_error(loader, setting, "`self` must be from \"1s\" to \"366d\", not \"%s\"",
+			      config_setting_get_string(setting));
+		loader->n_fatal++;
+	}
+}
+
+/* ---- uplinks ---- */
+
+static bool same_broker(const struct uplink_conf *a, const struct uplink_conf *b)
+{
+	return a->host && b->host && strcasecmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* A prefix may name the gateway or spell it out. */
+static bool same_prefix(const struct config *config, const char *a, const char *b)
+{
+	static const char word[] = "{gateway}";
+	const char *texts[2] = {a, b};
+
+	for (size_t i = 0; i < ELEMENTS(texts); i++)
+		for (const char *at; texts[i] && (at = strstr(texts[i], word));)
+			texts[i] = pool_printf(config->pool, "%.*s%s%s", (int)(at - texts[i]), texts[i],
+					       config->gateway.id, at + strlen(word));
+	return same_text(texts[0], texts[1]);
+}
+
+static int read_uplinks(struct config_loader *loader)
+{
+	struct config *config = loader->config;
+
+	config->uplinks = pool_alloc(config->pool, (loader->uplinks.n + 1) * sizeof(*config->uplinks));
+	if (!config->uplinks)
+		return -ENOMEM;
+	for (size_t i = 0; i < loader->uplinks.n; i++) {
+		const config_setting_t *setting = loader->uplinks.items[i],
+				       *first = config_find_earlier(&loader->uplinks, i);
+		struct uplink_conf *uplink;
+
+		if (first) {
+			setting_error(loader, setting, "uplink `%s` stands twice, first at %s:%u", config_name(setting),
+				      conf_setting_file(first), conf_setting_line(first));
+			loader->n_fatal++;
+		}
+		uplink = uplink_conf_read(setting, config->gateway.id, loader->messages);
+		if (!uplink) {
+			loader->n_fatal++;
+			continue;
+		}
+		for (size_t j = 0; !first && j < config->n_uplinks; j++) {
+			const struct uplink_conf *other = config->uplinks[j];
+
+			if (!same_broker(uplink, other))
+				continue;
+			if (same_text(uplink->client_id, other->client_id)) {
+				setting_error(loader, setting,
+					      "uplinks `%s` and `%s` have the same broker and the same client_id "
+					      "\"%s\": each would "
+					      "throw the other out",
+					      other->name, uplink->name, uplink->client_id);
+				loader->n_fatal++;
+			}
+			if (same_prefix(config, uplink->prefix, other->prefix)) {
+				setting_error(loader, setting,
+					      "uplinks `%s` and `%s` have the same broker and the same prefix \"%s\": "
+					      "every reading would "
+					      "come twice",
+					      other->name, uplink->name, uplink->prefix);
+				loader->n_fatal++;
+			}
+		}
+		config->uplinks[config->n_uplinks++] = uplink;
+	}
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static int load(struct config_loader *loader, const char *path)
+{
+	struct config *config = loader->config;
+	struct conf_file *file;
+	config_setting_t *root;
+	struct api_keys api = {0};
+	int r;
+
+	r = conf_file_read(path, loader->messages, &file);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBADMSG;
+	r = list_add(&loader->files, file);
+	if (r < 0) {
+		conf_file_free(file);
+		return r;
+	}
+	root = conf_file_root(file);
+	r = add_sections(loader, file, true);
+	if (r == 0)
+		r = read_extras(loader, path);
+	if (r == 0)
+		r = read_gateway(loader, root);
+	if (r < 0)
+		return r;
+	loader->n_fatal += read_section(loader, root, "queue", queue_options, &config->queue);
+	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
+	config->api_socket = api.socket ? api.socket : "";
+	read_self(loader, root);
+	r = read_uplinks(loader);
+	if (r == 0)
+		r = config_read_field(loader);
+	if (r < 0)
+		return r;
+
+	config->bad = pool_alloc(config->pool, (loader->bad.n + 1) * sizeof(*config->bad));
+	if (!config->bad)
+		return -ENOMEM;
+	for (size_t i = 0; i < loader->bad.n; i++)
+		config->bad[config->n_bad++] = *(struct config_bad *)loader->bad.items[i];
+	return loader->n_fatal > 0 ? -EBADMSG : 0;
+}
+
+int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret)
+{
+	struct config_loader loader = {.messages = messages, .plugins = plugins};
+	struct list *const lists[] = {&loader.files,	  &loader.uplinks,	&loader.links, &loader.devices,
+				      &loader.good_links, &loader.good_devices, &loader.bad};
+	struct config *config = calloc(1, sizeof(*config));
+	int r;
+
+	if (config)
+		config->pool = pool_new();
+	if (!config || !config->pool) {
+		config_free(config);
+		return -ENOMEM;
+	}
+	loader.config = config;
+	r = load(&loader, path);
+	if (r == -ENOMEM)
+		conf_error(messages, path, 0, "out of memory");
+
+	for (size_t i = 0; i < loader.files.n; i++)
+		conf_file_free(loader.files.items[i]);
+	for (size_t i = 0; i < ELEMENTS(lists); i++)
+		free(lists[i]->items);
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	*ret = config;
+	return 0;
+}
+
+struct config *config_free(struct config *config)
+{
+	if (!config)
+		return NULL;
+	for (size_t i = 0; i < config->n_uplinks; i++)
+		if (config->uplinks[i])
+			uplink_conf_free(config->uplinks[i]);
+	for (size_t i = 0; i < config->n_links; i++)
+		link_conf_free(config->links[i]);
+	for (size_t i = 0; i < config->n_devices; i++)
+		device_conf_free(config->devices[i]);
+	pool_free(config->pool);
+	free(config);
+	return NULL;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models: what a kind of device is like, written once. */
+#include "base/pool.h"
+#include "field/field_conf_private.h"
+#include "field/plugin_load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const installed_dirs[] = {HAYWAIN_SYSCONF_DIR "/models", HAYWAIN_DATA_DIR "/models", NULL};
+static const char *const *model_dirs = installed_dirs;
+
+void device_conf_set_model_dirs(const char *const *dirs)
+{
+	model_dirs = dirs ? dirs : installed_dirs;
+}
+
+/* The nearest of the models there are. */
+static unsigned tell_missing(const char *name, const config_setting_t *setting, struct conf_messages *messages)
+{
+	_cleanup_(pool_freep) struct pool *pool = pool_new();
+	struct conf_nearest nearest = {.word = name};
+	const char *places = "";
+
+	for (size_t i = 0; pool && places && model_dirs[i]; i++) {
+		DIR *dir = opendir(model_dirs[i]);
+		struct dirent *entry;
+
+		places = pool_printf(pool, "%s%s%s", places,
+				     i == 0		 ? ""
+				     : model_dirs[i + 1] ? ", "
+							 : " or ",
+				     model_dirs[i]);
+		while (dir && (entry = readdir(dir))) {
+			size_t size = strlen(entry->d_name);
+			char *candidate;
+
+			if (size <= 5 || strcmp(entry->d_name + size - 5, ".conf") != 0)
+				continue;
+			candidate = pool_strndup(pool, entry->d_name, size - 5);
+			if (candidate)
+				conf_nearest_try(&nearest, candidate);
+		}
+		if (dir)
+			closedir(dir);
+	}
+	return setting_error(messages, setting, "there is no model `%s` in %s%s", name,
+			     places ? places : "the model directories", pool ? conf_nearest_text(&nearest, pool) : "");
+}
+
+static unsigned check_model(const config_setting_t *root, const config_setting_t *model, const struct link_conf *link,
+			    struct conf_messages *messages)
+{
+	static const char *const not_here[] = {"name", "link", "model", "enabled"};
+	const char *plugin;
+	unsigned n_errors = 0;
+
+	for (int i = 0; i < config_setting_length(root); i++) {
+		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
+
+		if (strcmp(config_setting_name(setting), "model") != 0)
+			n_errors += setting_error(messages, setting,
+						  "unknown key `%s`: a model file holds one group `model`",
+						  config_setting_name(setting));
+	}
+	for (size_t i = 0; i < ELEMENTS(not_here); i++) {
+		const config_setting_t *setting = config_setting_get_member(model, not_here[i]);
+
+		if (setting)
+			n_errors += setting_error(messages, setting, "`%s` belongs to a device, not to a model",
+						  not_here[i]);
+	}
+	if (config_setting_get_member(model, "manual") && !member_text(model, "manual"))
+		n_errors += setting_error(messages, config_setting_get_member(model, "manual"),
+					  "`manual` must be a text in quotes");
+	plugin = member_text(model, "plugin");
+	if (!plugin)
+		n_errors += setting_error(messages, model, "the model must name its plugin: plugin = \"%s\";",
+					  link->plugin->descriptor.name);
+	return n_errors;
+}
+
+const config_setting_t *model_read(const char *name, const config_setting_t *setting, const struct link_conf *link,
+				   struct conf_messages *messages, struct conf_file **ret_file)
+{
+	_cleanup_(conf_file_freep) struct conf_file *file = NULL;
+	_cleanup_free_ char *path = NULL;
+	const config_setting_t *model;
+	const char *plugin;
+	unsigned n_errors = 0;
+
+	for (size_t i = 0; model_dirs[i]; i++) {
+		free(path);
+		if (asprintf(&path, "%s/%s.conf", model_dirs[i], name) < 0) {
+			path = NULL;
+			setting_error(messages, setting, "out of memory");
+			return NULL;
+		}
+		if (access(path, F_OK) == 0)
+			break;
+		free(path);
+		path = NULL;
+	}
+	if (!path) {
+		tell_missing(name, setting, messages);
+		return NULL;
+	}
+	if (conf_file_read(path, messages, &file) < 0) {
+		setting_error(messages, setting, "the model `%s` cannot be used: see %s", name, path);
+		return NULL;
+	}
+	model = config_setting_get_member(conf_file_root(file), "model");
+	if (!model || !config_setting_is_group(model)) {
+		conf_error(messages, path, 0, "a model file holds one group: model: { … };");
+		n_errors++;
+	} else {
+		n_errors += check_model(conf_file_root(file), model, link, messages);
+	}
+	if (n_errors > 0) {
+		setting_error(messages, setting, "the model `%s` cannot be used: see %s", name, path);
+		return NULL;
+	}
+	plugin = member_text(model, "plugin");
+	if (strcmp(plugin, link->plugin->descriptor.name) != 0) {
+		setting_error(messages, setting, "the model `%s` is for plugin `%s`, but link `%s` speaks `%s`", name,
+			      plugin, link->name, link->plugin->descriptor.name);
+		return NULL;
+	}
+	*ret_file = file;
+	file = NULL;
+	return model;
+}
