@@ -89,21 +89,31 @@ void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint3
 		queue->dropped[cause]++;
 }
 
+static uint64_t charge_range(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
+{
+	const struct runs *runs = &reader->queue->runs;
+	uint64_t before = MAX(reader->acked, from - 1), n;
+
+	if (before >= to)
+		return 0;
+	n = runs_count_to(runs, to) - runs_count_to(runs, before);
+	if (n > 0)
+		drops_add(&reader->drops, cause, 0, n);
+	return n;
+}
+
 void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to)
 {
 	uint64_t most = 0;
 
-	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
-		uint64_t before = MAX(reader->acked, from - 1), n;
-
-		if (before >= to)
-			continue;
-		n = runs_count_to(&queue->runs, to) - runs_count_to(&queue->runs, before);
-		if (n > 0)
-			drops_add(&reader->drops, cause, 0, n);
-		most = MAX(most, n);
-	}
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		most = MAX(most, charge_range(reader, cause, from, to));
 	queue->dropped[cause] += most;
+}
+
+void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
+{
+	reader->queue->dropped[cause] += charge_range(reader, cause, from, to);
 }
 
 void queue_body_dropped(struct queue *queue, uint64_t id)
@@ -116,28 +126,15 @@ void queue_body_dropped(struct queue *queue, uint64_t id)
 
 void queue_find_base(struct queue *queue)
 {
-	struct run *run = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
-	int64_t seconds, base = 0;
-	bool found = false;
+	const struct run *run = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
+	int64_t seconds;
 
 	if (!run || run->known || !clock_trusted())
 		return;
 	seconds = MAX(clock_wall() / (int64_t)USEC_PER_SEC, (int64_t)1);
-	/* Runs that were split by drops have one base: that of the first. */
-	for (size_t i = 0; i < queue->runs.n; i++) {
-		struct run *at = &queue->runs.at[i];
-
-		if (at->known)
-			continue;
-		if (!found)
-			base = (int64_t)MAX((uint64_t)seconds * USEC_PER_SEC, queue->seq_floor) - (int64_t)at->first_id;
-		found = true;
-		at->base = base;
-		at->known = true;
-	}
+	runs_know(&queue->runs, MAX((uint64_t)seconds * USEC_PER_SEC, queue->seq_floor));
 	queue->runs_version++;
-	queue->reserve_wanted = true;
-	readers_signal(queue);
+	queue->reserve_wanted = queue->base_is_new = true;
 	queue_wake_store(queue, 0);
 }
 
@@ -420,7 +417,7 @@ uint64_t queue_first_seq(const struct queue *queue)
 	uint64_t seq;
 
 	pthread_mutex_lock(&unlocked->lock);
-	seq = seq_of(queue, queue->first_id);
+	seq = queue->base_is_new ? 0 : seq_of(queue, queue->first_id);
 	pthread_mutex_unlock(&unlocked->lock);
 	return seq;
 }
@@ -431,7 +428,7 @@ bool queue_waits_for_clock(const struct queue *queue)
 	bool waits;
 
 	pthread_mutex_lock(&unlocked->lock);
-	waits = !queue->runs.at[queue->runs.n - 1].known;
+	waits = queue->base_is_new || !queue->runs.at[queue->runs.n - 1].known;
 	pthread_mutex_unlock(&unlocked->lock);
 	return waits;
 }

@@ -71,6 +71,7 @@ struct store {
 	bool shrinking;
 	struct salvage *salvage;
 	bool check_wanted; /* after an unclean stop */
+	unsigned read_failures;
 };
 
 struct queue {
@@ -99,6 +100,7 @@ struct queue {
 	uint64_t seq_floor;		   /* no sequence number below it may be given out */
 	uint64_t reserved;		   /* nor from here on without reserving more; 0: the count is not known */
 	bool reserve_wanted;
+	bool base_is_new; /* a base found just now: no number of it goes out before the mark stands, or cannot be written */
 
 	/* Times. */
 	struct boot *boots; /* the last one is this boot */
@@ -147,6 +149,7 @@ void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint3
 void queue_find_base(struct queue *queue);
 /* The same of all samples from `from` to `to`, of unknown devices. */
 void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
+void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to);
 /* The ids up to `to` are on disk now, or need not go there. */
 void queue_settle(struct queue *queue, uint64_t to);
 /* Samples on disk were dropped up to id. */
@@ -171,9 +174,16 @@ bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after);
 
 struct state; /* a snapshot on its way to the disk */
 
+struct state_marks {
+	uint64_t seq;	      /* the reserved number, or 0 */
+	bool clean;	      /* it was closed in order */
+	char salvage[256];    /* a damaged file that was not read to its end, or "" */
+	uint64_t salvage_end; /* the last id that can be in it */
+};
+
 /* Fill series, runs, boots, cursors, drops from a file. tolerant: keep what can be read of a damaged one. No lock is
-   needed before the thread runs. *ret_mark: the reserved number, or 0; *ret_clean: it was closed in order. */
-int state_load(struct queue *queue, struct body *body, bool tolerant, uint64_t *ret_mark, bool *ret_clean);
+   needed before the thread runs. */
+int state_load(struct queue *queue, struct body *body, bool tolerant, struct state_marks *ret_marks);
 /* With the lock held: what differs from the disk. NULL: out of memory. */
 struct state *state_take(struct queue *queue);
 struct state *state_free(struct state *state);
@@ -187,6 +197,7 @@ void state_saved(struct queue *queue, const struct state *state);
 void state_forget_saved(struct queue *queue);
 int state_save_mark(struct body *body, uint64_t mark);
 int state_save_clean(struct body *body, bool clean);
+int state_save_salvage(struct body *body, const char *path, uint64_t end); /* NULL: done */
 
 /* ---- store.c: the thread ---- */
 
@@ -217,13 +228,16 @@ int retention_make_room(struct queue *queue, uint64_t bytes); /* -EFBIG: there i
 int retention_expire(struct queue *queue);
 int retention_look_at_oldest(struct queue *queue);
 
-/* ---- salvage.c ---- */
+/* ---- salvage.c: without the lock ---- */
 
-/* Without the lock. The file was set aside; its rows shall come into the new one. */
-int salvage_new(struct queue *queue, char *path, struct salvage **ret);
-int salvage_step(struct queue *queue);						      /* 1: more to do */
-void salvage_range(struct salvage *salvage, uint64_t *ret_first, uint64_t *ret_last); /* of ids, as far as known */
-void salvage_set_end(struct salvage *salvage, uint64_t end);			      /* the last id it can hold */
+/* The rows of a file that was set aside shall come into the new one: those after min_acked up to `end`. Takes path. */
+int salvage_begin(struct queue *queue, char *path, uint64_t end);
+/* The greatest id in it, as far as known. */
+uint64_t salvage_last(struct salvage *salvage);
+/* Where it ends, if that was not known when it began. */
+void salvage_set_end(struct salvage *salvage, uint64_t end);
+int salvage_save(struct queue *queue); /* into the new file: that it is to be done */
+int salvage_step(struct queue *queue); /* 1: more to do */
 struct salvage *salvage_free(struct salvage *salvage);
 
 /* ---- boots.c: with the lock held ---- */

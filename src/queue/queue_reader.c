@@ -74,7 +74,7 @@ void readers_signal(struct queue *queue)
 
 uint64_t readers_limit(const struct queue *queue)
 {
-	if (queue->salvaging || queue->runs.n == 0 || !queue->runs.at[queue->runs.n - 1].known)
+	if (queue->salvaging || queue->base_is_new || queue->runs.n == 0 || !queue->runs.at[queue->runs.n - 1].known)
 		return 0;
 	/* Readers in `through` get only what is on disk; what lies before the tail is. */
 	if (queue->conf.write == QUEUE_WRITE_THROUGH)

@@ -8,8 +8,8 @@
 
 /* Step n brings a file of version n to n + 1. Steps are never changed once released, only added. */
 static const char *const steps[] = {
-	/* seq_reserved, clean */
-	"CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+	/* seq_reserved, clean, salvage (the name of a file that is not read to its end), salvage_end (the last id in it) */
+	"CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 	/* base NULL: not known yet */
 	"CREATE TABLE runs (first_id INTEGER PRIMARY KEY, base INTEGER, skipped INTEGER NOT NULL);"
 	/* offset_us: wall clock less monotonic clock */

@@ -161,6 +161,7 @@ int body_open(struct body *body, const char *path, uint64_t max_size, bool read_
 		return r;
 	}
 	sqlite3_wal_hook(body->db, count_wal, body);
+	body_number(body, "PRAGMA page_count", &body->pages);
 	return 0;
 }
 
@@ -198,6 +199,7 @@ static void count_pages(struct body *body)
 {
 	int pages = 0, high;
 
+	body_number(body, "PRAGMA page_count", &body->pages);
 	if (sqlite3_db_status(body->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &high, 1) == SQLITE_OK)
 		body->bytes_written += (uint64_t)pages * WAL_FRAME_BYTES;
 }
@@ -363,13 +365,20 @@ int body_has_room(struct body *body, uint64_t bytes, bool *ret)
 	return 0;
 }
 
-uint64_t body_bytes(struct body *body)
+int body_check(struct body *body)
 {
-	uint64_t pages = 0;
+	sqlite3_stmt *statement;
+	int r = body_prepare(body, "PRAGMA quick_check(1)", &statement);
 
-	if (!body->db || body_number(body, "PRAGMA page_count", &pages) < 0)
-		return 0;
-	return pages * BODY_PAGE_BYTES + body->wal_bytes;
+	if (r < 0)
+		return r;
+	r = body_step(body, statement);
+	if (r == 1 && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
+		snprintf(body->message, sizeof(body->message), "%s", (const char *)sqlite3_column_text(statement, 0));
+		r = -EBADMSG;
+	}
+	sqlite3_finalize(statement);
+	return r < 0 ? r : 0;
 }
 
 int body_shrink(struct body *body)

@@ -24,6 +24,7 @@ struct body {
 	uint64_t max_size;
 	uint64_t wal_limit; /* bytes: past it a checkpoint is due */
 	uint64_t wal_bytes; /* now in the log */
+	uint64_t pages;	    /* of the file, as of the last commit */
 	uint64_t bytes_written;
 	sqlite3_stmt *insert, *read, *oldest, *remove;
 	int reason; /* errno of the system call that failed, or 0 */
@@ -68,7 +69,12 @@ int body_remove(struct body *body, uint64_t from, uint64_t to);
 
 /* Whether so many bytes of samples fit below max_size. */
 int body_has_room(struct body *body, uint64_t bytes, bool *ret);
-uint64_t body_bytes(struct body *body); /* file and log */
+static inline uint64_t body_bytes(const struct body *body)
+{
+	return body->pages * BODY_PAGE_BYTES + body->wal_bytes; /* file and log */
+}
+/* Read the whole file and see whether its structure holds. */
+int body_check(struct body *body);
 
 int body_checkpoint(struct body *body, bool truncate);
 /* Give some free pages back to the file system. 1: there may be more; 0: enough. */

@@ -3,14 +3,14 @@
 #include "base/clock.h"
 #include "queue/queue_private.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- reading ---- */
 
 struct loader {
 	struct queue *queue;
-	uint64_t mark;
-	bool clean;
+	struct state_marks marks;
 };
 
 static const char *text_at(sqlite3_stmt *row, int column)
@@ -23,9 +23,13 @@ static int load_meta(struct loader *loader, sqlite3_stmt *row)
 	const char *key = text_at(row, 0);
 
 	if (key && strcmp(key, "seq_reserved") == 0)
-		loader->mark = (uint64_t)sqlite3_column_int64(row, 1);
+		loader->marks.seq = (uint64_t)sqlite3_column_int64(row, 1);
 	else if (key && strcmp(key, "clean") == 0)
-		loader->clean = sqlite3_column_int64(row, 1) != 0;
+		loader->marks.clean = sqlite3_column_int64(row, 1) != 0;
+	else if (key && strcmp(key, "salvage_end") == 0)
+		loader->marks.salvage_end = (uint64_t)sqlite3_column_int64(row, 1);
+	else if (key && strcmp(key, "salvage") == 0 && text_at(row, 1))
+		snprintf(loader->marks.salvage, sizeof(loader->marks.salvage), "%s", text_at(row, 1));
 	return 0;
 }
 
@@ -143,7 +147,7 @@ static int load_table(struct loader *loader, struct body *body, size_t i)
 	return r;
 }
 
-int state_load(struct queue *queue, struct body *body, bool tolerant, uint64_t *ret_mark, bool *ret_clean)
+int state_load(struct queue *queue, struct body *body, bool tolerant, struct state_marks *ret_marks)
 {
 	struct loader loader = {.queue = queue};
 
@@ -155,8 +159,7 @@ int state_load(struct queue *queue, struct body *body, bool tolerant, uint64_t *
 	}
 	queue->store.saved_devices = series_device_count(queue->series);
 	queue->store.saved_series = series_count(queue->series);
-	*ret_mark = loader.mark;
-	*ret_clean = loader.clean;
+	*ret_marks = loader.marks;
 	return 0;
 }
 
@@ -317,7 +320,8 @@ bool state_is_dirty(const struct queue *queue)
 		    reader->saved < queue->written)
 			return true;
 	}
-	return queue->n_removed > 0;
+	/* A row on disk is worth nothing without the time of its boot. */
+	return queue->n_removed > 0 || (queue->body_first <= queue->written && boot_is_dirty(queue));
 }
 
 /* ---- writing ---- */
@@ -586,4 +590,22 @@ int state_save_mark(struct body *body, uint64_t mark)
 int state_save_clean(struct body *body, bool clean)
 {
 	return save_meta(body, "clean", clean);
+}
+
+int state_save_salvage(struct body *body, const char *name, uint64_t end)
+{
+	sqlite3_stmt *statement;
+	int r;
+
+	if (!name)
+		return body_exec(body, "DELETE FROM meta WHERE key IN ('salvage', 'salvage_end')");
+	r = save_meta(body, "salvage_end", end);
+	if (r == 0)
+		r = body_prepare(body, "INSERT OR REPLACE INTO meta VALUES ('salvage', ?)", &statement);
+	if (r < 0)
+		return r;
+	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+	r = run_once(body, statement);
+	sqlite3_finalize(statement);
+	return r;
 }

@@ -63,6 +63,9 @@ uint64_t runs_count_to(const struct runs *runs, uint64_t id)
 	if (runs->n == 0)
 		return id;
 	i = find(runs, id);
+	/* Before the first run nothing was skipped, as far as anybody remembers. */
+	if (id < runs->at[i].first_id)
+		return MIN(id, runs->at[i].first_id - 1 - runs->at[i].skipped);
 	count = id - runs->at[i].skipped;
 	/* An id in the skip that ends a run counts as the run's last one. */
 	if (i + 1 < runs->n)
@@ -94,6 +97,25 @@ int runs_skip(struct runs *runs, uint64_t id)
 	for (i++; i < runs->n; i++)
 		runs->at[i].skipped++;
 	return 0;
+}
+
+void runs_know(struct runs *runs, uint64_t seq)
+{
+	int64_t base = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < runs->n; i++) {
+		struct run *run = &runs->at[i];
+
+		if (run->known)
+			continue;
+		/* Runs that were split by drops have one base: that of the first. */
+		if (!found)
+			base = (int64_t)seq - (int64_t)run->first_id;
+		found = true;
+		run->base = base;
+		run->known = true;
+	}
 }
 
 bool runs_prune(struct runs *runs, uint64_t id)

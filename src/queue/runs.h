@@ -35,6 +35,9 @@ uint64_t runs_count_to(const struct runs *runs, uint64_t id);
 /* The sample of that id, none of whose successors was read by anybody else, is gone: count on without it. -ENOMEM. */
 int runs_skip(struct runs *runs, uint64_t id);
 
+/* The base of the runs that have none: the first of them begins at seq. */
+void runs_know(struct runs *runs, uint64_t seq);
+
 /* Forget what only concerns ids below. Returns true where something was forgotten. */
 bool runs_prune(struct runs *runs, uint64_t id);
 

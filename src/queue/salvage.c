@@ -10,6 +10,7 @@
 
 #define STEP_ROWS 500
 #define STEP_BYTES ((size_t)256 * 1024)
+#define SALVAGE_MAX_SIZE ((uint64_t)1 << 30) /* only counts for writing */
 
 struct salvage {
 	char *path;
@@ -30,7 +31,7 @@ struct salvage *salvage_free(struct salvage *salvage)
 	return NULL;
 }
 
-int salvage_new(struct queue *queue, char *path, struct salvage **ret)
+int salvage_begin(struct queue *queue, char *path, uint64_t end)
 {
 	struct salvage *salvage = calloc(1, sizeof(*salvage));
 
@@ -39,15 +40,17 @@ int salvage_new(struct queue *queue, char *path, struct salvage **ret)
 		return -ENOMEM;
 	}
 	salvage->path = path;
+	salvage->end = end;
+	/* A header nobody understands: there is nothing to read. */
+	if (body_open(&salvage->old, path, SALVAGE_MAX_SIZE, true) < 0)
+		salvage->old.db = NULL;
 	pthread_mutex_lock(&queue->lock);
 	salvage->at = queue->min_acked;
-	salvage->end = queue->tail.first > 0 ? queue->tail.first - 1 : INT64_MAX;
+	if (queue->body_first > 0)
+		salvage->at = MAX(salvage->at, queue->body_first - 1);
 	queue->salvaging = true;
 	pthread_mutex_unlock(&queue->lock);
-	/* A header nobody understands: there is nothing to read. */
-	if (body_open(&salvage->old, path, 1 << 30, true) < 0)
-		salvage->old.db = NULL;
-	*ret = salvage;
+	queue->store.salvage = salvage;
 	return 0;
 }
 
@@ -101,34 +104,57 @@ static bool jump(struct salvage *salvage, uint64_t *ret)
 	return more;
 }
 
-void salvage_range(struct salvage *salvage, uint64_t *ret_first, uint64_t *ret_last)
+uint64_t salvage_last(struct salvage *salvage)
 {
-	struct body *old = &salvage->old;
 	uint64_t last;
 
-	if (!old->db)
-		return;
 	/* The right edge of the tree may be what is damaged: then nobody knows, and the mark has to tell. */
-	if (body_number(old, "SELECT max(id) FROM samples", &last) == 0)
-		*ret_last = last;
-	*ret_first = 1;
+	if (!salvage->old.db || body_number(&salvage->old, "SELECT max(id) FROM samples", &last) < 0)
+		return 0;
+	return last;
 }
 
 void salvage_set_end(struct salvage *salvage, uint64_t end)
 {
-	salvage->end = end;
+	if (salvage->end == INT64_MAX)
+		salvage->end = end;
+}
+
+int salvage_save(struct queue *queue)
+{
+	struct body *body = &queue->store.body;
+	const struct salvage *salvage = queue->store.salvage;
+	const char *slash = salvage ? strrchr(salvage->path, '/') : NULL;
+	const char *name = !salvage ? NULL : slash ? slash + 1 : salvage->path;
+	int r = body_begin(body);
+
+	if (r < 0)
+		return r;
+	r = state_save_salvage(body, name, salvage ? salvage->end : 0);
+	if (r == 0)
+		return body_commit(body);
+	body_rollback(body);
+	return r;
 }
 
 static int done(struct queue *queue, uint64_t lost_to)
 {
 	struct salvage *salvage = queue->store.salvage;
 
+	int r;
+
 	queue->store.salvage = NULL;
+	r = salvage_save(queue);
+	if (r < 0) {
+		queue->store.salvage = salvage;
+		return r;
+	}
 	pthread_mutex_lock(&queue->lock);
 	if (lost_to > salvage->at)
 		queue_charge_range(queue, DROP_DAMAGED, salvage->at + 1, lost_to);
 	queue->salvaging = false;
-	queue->body_first = queue->min_acked + 1;
+	if (salvage->found > 0)
+		queue->body_first = queue->min_acked + 1;
 	queue->store.minute_at = 0;
 	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
 		     (unsigned long long)salvage->found, salvage->path);

@@ -11,6 +11,8 @@
 #define DROP_NOTICE_PERIOD_US (10 * USEC_PER_MINUTE)
 #define SLEEP_MAX_US USEC_PER_HOUR
 #define RESERVE_BYTES ((size_t)256 * 1024)
+#define CHECK_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
+#define UNREADABLE_US USEC_PER_MINUTE
 
 static bool can_write(const struct queue *queue)
 {
@@ -133,21 +135,34 @@ static bool retry(struct queue *queue, uint64_t now)
 	return true;
 }
 
+/* Write what waits now, whatever the pause after a failure. */
+static int write_all(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	int r;
+
+	if (!store->body.db || store->body.read_only) {
+		pthread_mutex_unlock(&queue->lock);
+		r = store_reopen(queue);
+		pthread_mutex_lock(&queue->lock);
+		if (r < 0) {
+			store_failed(queue, r);
+			return r;
+		}
+	}
+	do
+		r = store_commit(queue);
+	while (r == -EAGAIN);
+	return r;
+}
+
 static bool flush(struct queue *queue)
 {
 	uint64_t wanted = queue->flush_wanted;
-	int r = -EIO;
 
 	if (queue->flush_done == wanted)
 		return false;
-	/* Somebody waits: a failure's pause is cut short. */
-	if (queue->store.retry_at > 0) {
-		queue->store.retry_at = 1;
-		retry(queue, 1);
-	}
-	while (can_write(queue) && (r = store_commit(queue)) == -EAGAIN)
-		continue;
-	queue->flush_result = r;
+	queue->flush_result = write_all(queue);
 	queue->flush_done = wanted;
 	pthread_cond_broadcast(&queue->done);
 	return true;
@@ -249,43 +264,80 @@ static bool configure(struct queue *queue)
 	return true;
 }
 
+/* Small enough to be read in a moment: after an unclean stop it is looked at once. Every row has its checksum anyway. */
+static bool check(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	bool wanted = store->check_wanted;
+	int r = 0;
+
+	store->check_wanted = false;
+	if (!wanted || body_bytes(&store->body) > CHECK_MAX_BYTES)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	r = body_check(&store->body);
+	if (r == -EBADMSG)
+		r = store_damaged(queue);
+	pthread_mutex_lock(&queue->lock);
+	if (r < 0)
+		store_failed(queue, r);
+	return true;
+}
+
+/* The file could not be read for long: its samples cannot hold up the fresh ones for ever. */
+static bool skip_unreadable(struct queue *queue, uint64_t now)
+{
+	bool skipped = false;
+
+	if (queue->body_state != QUEUE_BODY_FAILED || now < queue->failed_since + UNREADABLE_US)
+		return false;
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		uint64_t after, to = MIN(queue->written, queue->tail.first - 1);
+
+		if (reader->fd < 0 || !reader_needs_body(reader, &after))
+			continue;
+		queue_charge_reader(reader, DROP_DAMAGED, after + 1, to);
+		reader->acked = reader->taken = MAX(reader->taken, to);
+		reader_signal(reader);
+		skipped = true;
+	}
+	if (skipped) {
+		queue_notify(queue, HAY_LOG_ERROR,
+			     "the file of the queue cannot be read: the uplinks go on without the samples in it");
+		queue_forget_acked(queue);
+	}
+	return skipped;
+}
+
 /* Do the most urgent thing. False: there is nothing to do. */
 static bool work(struct queue *queue)
 {
 	uint64_t now = clock_now();
 
 	notice_drops(queue, now);
-	if (flush(queue) || retry(queue, now))
+	if (flush(queue) || retry(queue, now) || (queue->base_is_new && reserve(queue)))
 		return true;
 	if (can_write(queue)) {
 		if (commit_due_at(queue, now) <= now) {
 			store_commit(queue);
 			return true;
 		}
-		if (reserve(queue) || configure(queue))
+		if (reserve(queue) || configure(queue) || check(queue))
 			return true;
 	}
-	if (read_ahead(queue))
+	if (read_ahead(queue) || skip_unreadable(queue, now))
 		return true;
 	return can_write(queue) && (salvage(queue) || minute(queue, now) || shrink(queue));
 }
 
 static void finish(struct queue *queue)
 {
-	struct store *store = &queue->store;
-	struct body *body = &store->body;
+	struct body *body = &queue->store.body;
 
-	if (store->retry_at > 0) {
-		store->retry_at = 1;
-		retry(queue, 1);
-	}
-	while (can_write(queue) && store_commit(queue) == -EAGAIN)
-		continue;
-	if (!can_write(queue))
+	if (write_all(queue) < 0)
 		return;
 	pthread_mutex_unlock(&queue->lock);
-	/* A salvage that is not done begins again from the file that was set aside: the next start sees it was not clean. */
-	if (!store->salvage && body_begin(body) == 0) {
+	if (body_begin(body) == 0) {
 		if (state_save_clean(body, true) == 0)
 			body_commit(body);
 		else

@@ -11,6 +11,7 @@
 #define REMOVAL_PERIOD 10		/* commits */
 #define AHEAD_ROWS 1000			/* read at once */
 #define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
+#define READ_TRIES 3
 #define BACKOFF_MIN_US USEC_PER_SEC
 #define BACKOFF_MAX_US (30 * USEC_PER_SEC)
 
@@ -360,8 +361,12 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		drop_damaged_rows(queue, rows, n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
-	if (n == 0 && r == -EBADMSG)
+	/* A place the disk cannot read, however often it is asked, is damage like any other. */
+	queue->store.read_failures = r < 0 && n == 0 ? queue->store.read_failures + 1 : 0;
+	if (n == 0 && (r == -EBADMSG || (r == -EIO && queue->store.read_failures >= READ_TRIES))) {
+		queue->store.read_failures = 0;
 		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
+	}
 	pthread_mutex_lock(&queue->lock);
 	reader = name ? reader_find(queue, name) : NULL;
 	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {

@@ -70,34 +70,36 @@ static int begin_new(struct queue *queue)
 /* ---- damaged files ---- */
 
 /* The tables of a file that was set aside, as far as they can be read. */
-static void load_aside(struct queue *queue, const char *path, uint64_t *mark)
+static void load_aside(struct queue *queue, const char *path, struct state_marks *marks)
 {
 	struct body old;
-	bool clean;
 
 	if (body_open(&old, path, queue->conf.max_size, true) < 0)
 		return;
-	state_load(queue, &old, true, mark, &clean);
+	state_load(queue, &old, true, marks);
 	body_close(&old);
 }
 
-static int set_damaged_aside(struct queue *queue, uint64_t *mark)
+/* marks: NULL after the first open. */
+static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 {
 	struct store *store = &queue->store;
 	char reason[sizeof(store->body.message)], *aside;
+	uint64_t end;
 	int r;
 
 	memcpy(reason, store->body.message, sizeof(reason));
 	r = replace_file(queue, "damaged", &aside);
 	if (r < 0)
 		return r;
-	if (!store->loaded)
-		load_aside(queue, aside, mark);
+	if (marks && !store->loaded)
+		load_aside(queue, aside, marks);
 	store->loaded = true;
 	pthread_mutex_lock(&queue->lock);
 	queue_notify(queue, HAY_LOG_ERROR,
 		     "the queue's file is damaged (%s): it is kept as %s, what can be read of it is moved to a new one",
 		     reason, aside);
+	end = queue->tail.first - 1;
 	/* Copies still in memory are written again. */
 	if (queue->written >= queue->tail.first) {
 		queue->written = queue->tail.first - 1;
@@ -110,19 +112,17 @@ static int set_damaged_aside(struct queue *queue, uint64_t *mark)
 	}
 	pthread_mutex_unlock(&queue->lock);
 	r = begin_new(queue);
-	/* Also where the new one cannot be opened yet: it will be tried again. */
+	/* Damaged again while its forerunner is being read: that one goes first, this one is only kept. */
 	if (store->salvage)
 		free(aside);
-	else if (salvage_new(queue, aside, &store->salvage) < 0)
-		store->salvage = NULL;
-	return r;
+	else if (salvage_begin(queue, aside, queue->first_id > 0 ? end : INT64_MAX) < 0)
+		return -ENOMEM;
+	return r == 0 ? salvage_save(queue) : r;
 }
 
 int store_damaged(struct queue *queue)
 {
-	uint64_t mark = 0;
-
-	return set_damaged_aside(queue, &mark);
+	return set_damaged_aside(queue, NULL);
 }
 
 /* ---- numbers ---- */
@@ -170,6 +170,10 @@ int store_reserve(struct queue *queue)
 		queue->reserved = mark;
 	else
 		queue->reserve_wanted = true;
+	if (queue->base_is_new) {
+		queue->base_is_new = false;
+		readers_signal(queue);
+	}
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return r;
@@ -187,7 +191,13 @@ static int place(struct queue *queue, uint64_t mark, uint64_t first_row, uint64_
 	if (last && last->first_id > 0)
 		used = MAX(used, last->first_id - 1);
 	first = MAX(used + 1, mark);
-	if (mark > 0 || !last || last->known) {
+	if (mark > 0 && last && !last->known) {
+		/* What was kept before the count was found again goes first, with the numbers that follow the mark. */
+		queue->seq_floor = mark;
+		runs_know(&queue->runs, mark);
+		queue->runs_version++;
+		first = used + 1;
+	} else if (mark > 0 || !last || last->known) {
 		struct run run = {
 			.first_id = first,
 			.base = mark > 0 ? (int64_t)mark - (int64_t)first : 0,
@@ -226,20 +236,20 @@ static int find_rows(struct queue *queue, uint64_t *ret_first, uint64_t *ret_las
 
 /* ---- the first open ---- */
 
-static int first_open(struct queue *queue, uint64_t *mark, bool *clean)
+static int first_open(struct queue *queue, struct state_marks *marks)
 {
 	struct store *store = &queue->store;
 	char *aside;
 	int r = open_file(queue);
 
 	if (r == 0)
-		r = state_load(queue, &store->body, false, mark, clean);
+		r = state_load(queue, &store->body, false, marks);
 	if (r == 0) {
 		store->loaded = true;
 		return 0;
 	}
 	if (r == -EBADMSG)
-		return set_damaged_aside(queue, mark);
+		return set_damaged_aside(queue, marks);
 	if (r == -ENOTSUP) {
 		r = replace_file(queue, "newer", &aside);
 		if (r < 0)
@@ -258,7 +268,7 @@ static int first_open(struct queue *queue, uint64_t *mark, bool *clean)
 		/* What is on it can still be sent. */
 		memcpy(reason, store->body.message, sizeof(reason));
 		if (body_open(&store->body, queue->path, queue->conf.max_size, true) == 0) {
-			if (state_load(queue, &store->body, true, mark, clean) == 0)
+			if (state_load(queue, &store->body, true, marks) == 0)
 				store->loaded = true;
 			else
 				body_close(&store->body);
@@ -268,26 +278,34 @@ static int first_open(struct queue *queue, uint64_t *mark, bool *clean)
 	return r;
 }
 
-int store_open(struct queue *queue, pid_t *ret_pid)
+/* A salvage the last process did not end. */
+static int resume_salvage(struct queue *queue, const struct state_marks *marks)
+{
+	const char *slash = strrchr(queue->path, '/');
+	char *path;
+
+	if (!marks->salvage[0] || queue->store.salvage)
+		return 0;
+	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - queue->path) : 0, queue->path, marks->salvage) < 0)
+		return -ENOMEM;
+	return salvage_begin(queue, path, marks->salvage_end);
+}
+
+static int place_all(struct queue *queue, struct state_marks *marks)
 {
 	struct store *store = &queue->store;
-	uint64_t mark = 0, file_mark = 0, first_row = 0, last_row = 0;
-	bool clean = true;
+	uint64_t mark = marks->seq, file_mark = 0, first_row = 0, last_row = 0;
 	int r;
 
-	r = lock_file(queue, ret_pid);
-	if (r == -EWOULDBLOCK || r == -ENOMEM)
-		return r;
-	if (r == 0 || r == -EROFS)
-		r = first_open(queue, &mark, &clean);
-	if (r == -ENOMEM)
-		return r;
-	if (find_rows(queue, &first_row, &last_row) == -EBADMSG && r == 0) {
-		r = set_damaged_aside(queue, &mark);
+	if (find_rows(queue, &first_row, &last_row) == -EBADMSG) {
+		r = set_damaged_aside(queue, marks);
+		if (r < 0)
+			return r;
+		mark = MAX(mark, marks->seq);
 		first_row = last_row = 0;
 	}
 	if (store->salvage)
-		salvage_range(store->salvage, &first_row, &last_row);
+		last_row = MAX(last_row, salvage_last(store->salvage));
 	if (queue_mark_read(queue->path, &file_mark) == 0)
 		mark = MAX(mark, file_mark);
 	queue->seq_floor = mark;
@@ -298,23 +316,50 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 		queue->reserved = mark + SEQ_BLOCK;
 	if (place(queue, mark, first_row, last_row) < 0 || boot_begin(queue) < 0)
 		return -ENOMEM;
-	queue->reserve_wanted = false;
+	queue->reserve_wanted = mark == 0 && queue->runs.at[queue->runs.n - 1].known;
+	return 0;
+}
+
+int store_open(struct queue *queue, pid_t *ret_pid)
+{
+	struct store *store = &queue->store;
+	struct state_marks marks = {.clean = true};
+	int r, placed;
+	bool found;
+
+	tail_init(&queue->tail, 1);
+	r = lock_file(queue, ret_pid);
+	if (r == -EWOULDBLOCK || r == -ENOMEM)
+		return r;
+	if (r == 0 || r == -EROFS)
+		r = first_open(queue, &marks);
+	if (r == 0)
+		r = resume_salvage(queue, &marks);
+	if (r == -ENOMEM)
+		return r;
+	placed = place_all(queue, &marks);
+	if (placed == -ENOMEM || queue->runs.n == 0)
+		return -ENOMEM;
 	if (store->salvage)
 		salvage_set_end(store->salvage, queue->first_id - 1);
-	store->check_wanted = !clean;
-	pthread_mutex_lock(&queue->lock);
-	queue_forget_acked(queue);
-	queue_find_base(queue);
-	if (r < 0)
-		store_failed(queue, r);
-	pthread_mutex_unlock(&queue->lock);
+	if (r == 0 && store->salvage)
+		r = salvage_save(queue);
+	store->check_wanted = !marks.clean;
 	if (r == 0) {
 		queue_reserve_make(queue->path, RESERVE_BYTES);
 		retention_look_at_oldest(queue);
 	}
 	pthread_mutex_lock(&queue->lock);
+	queue_forget_acked(queue);
+	queue_find_base(queue);
+	found = queue->base_is_new;
+	if (r < 0)
+		store_failed(queue, r);
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
+	/* Where it fails the store thread tries again. */
+	if (found)
+		store_reserve(queue);
 	return 0;
 }
 
@@ -356,7 +401,7 @@ static int adopt(struct queue *queue)
 int store_reopen(struct queue *queue)
 {
 	struct store *store = &queue->store;
-	uint64_t mark = 0;
+	uint64_t rows = 0;
 	int r;
 
 	if (store->body.db)
@@ -369,16 +414,25 @@ int store_reopen(struct queue *queue)
 	if (r == 0)
 		r = open_file(queue);
 	if (r == -EBADMSG)
-		return set_damaged_aside(queue, &mark);
+		return store_damaged(queue);
 	if (r == -ENOTSUP)
 		return -EIO;
 	if (r == 0 && !store->loaded)
 		r = adopt(queue);
+	if (r == -EROFS && store->loaded) {
+		char reason[sizeof(store->body.message)];
+
+		/* Reading goes on. */
+		memcpy(reason, store->body.message, sizeof(reason));
+		if (body_open(&store->body, queue->path, queue->conf.max_size, true) < 0)
+			store->body.db = NULL;
+		memcpy(store->body.message, reason, sizeof(reason));
+	}
 	if (r < 0)
 		return r;
 	/* A new file in the old one's place knows no series. */
-	r = body_number(&store->body, "SELECT count(*) FROM meta", &mark);
-	if (r == 0 && mark == 0) {
+	r = body_number(&store->body, "SELECT count(*) FROM meta", &rows);
+	if (r == 0 && rows == 0) {
 		pthread_mutex_lock(&queue->lock);
 		state_forget_saved(queue);
 		queue->reserve_wanted = true;
