@@ -77,13 +77,14 @@ tests: $(unit_tests) $(plugin_tests)
 # A fuzz target is tests/fuzz/fuzz_NAME.c, or tests/fuzz/PLUGIN/fuzz_NAME.c for a plugin's decoders. FLAVOUR=fuzz
 # (with clang) makes fuzzers of them; any other flavour makes programs that replay the inputs they are given.
 fuzz_targets := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*/fuzz_*.c))
-fuzz_main    := $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer,$B/tests/fuzz/replay.o)
+fuzz_flag    := $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer)
+fuzz_replay  := $(if $(filter fuzz,$(FLAVOUR)),,$B/tests/fuzz/replay.o)
 fuzz-targets: $(fuzz_targets)
 
 .SECONDEXPANSION:
-$B/tests/fuzz/%: $B/tests/fuzz/%.o $$(filter-out -%,$$(fuzz_main)) \
+$B/tests/fuzz/%: $B/tests/fuzz/%.o $(fuzz_replay) \
 		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
-	$Q$(CC) $(all_ldflags) $(filter -%,$(fuzz_main)) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
+	$Q$(CC) $(all_ldflags) $(fuzz_flag) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
 
 # ---- the programs of the bench: tests/bench/run.py ----
 bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
