@@ -168,10 +168,23 @@ static const char *unit_text(const struct hay_option *option, int64_t value, str
 	return text ? text : "?";
 }
 
+/* A default may stand outside the limits, to tell that nothing was written: then it is no example. */
+static bool is_good_example(const struct hay_option *option)
+{
+	double value;
+
+	if (!option->fallback || option->fallback[0] == '\0' || strcmp(option->fallback, "nan") == 0)
+		return false;
+	if (option->type != HAY_OPT_INT && option->type != HAY_OPT_FLOAT)
+		return true;
+	value = strtod(option->fallback, NULL);
+	return !is_limited(option) || (value >= (double)option->min && value <= (double)option->max);
+}
+
 /* A good value, for "like …". */
 static const char *example_of(const struct hay_option *option)
 {
-	if (option->fallback && option->fallback[0] != '\0' && strcmp(option->fallback, "nan") != 0)
+	if (is_good_example(option))
 		return option->fallback;
 	switch (option->type) {
 	case HAY_OPT_INT:

@@ -361,7 +361,7 @@ static void bad_points(void **state)
 	expect_device(place,
 		      "unit = 300;\npoints: ( { name = \"p\"; holding = \"1\"; },\n{ name = \"q\"; scael = 2; } );",
 		      "haywain.conf:3: `unit` must be from 1 to 247, not 300\n"
-		      "haywain.conf:4: `holding` must be a whole number, like -1\n"
+		      "haywain.conf:4: `holding` must be a whole number, like 1\n"
 		      "haywain.conf:5: unknown key `scael`, did you mean `scale`?\n");
 	expect(place,
 	       GATEWAY "links: ( { name = \"m\"; plugin = \"mute\"; } ); devices: ( { name = \"d\"; link = \"m\";\n"
