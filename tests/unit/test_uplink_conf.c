@@ -149,8 +149,8 @@ static void test_mistakes(void **state)
 	assert_wrong(URL "client_id = \"{device}\";", "{gateway}");
 	assert_wrong(URL "password_file = \"/dev/null\";", "username");
 	assert_wrong(URL "batch_wait = \"1s\";", "batch is 1");
-	assert_wrong(URL "tls: { ca_file = \"/ca\"; };", "mqtts://");
-	assert_wrong(URLS "tls: { cert_file = \"/c\"; };", "key_file is missing");
+	assert_wrong(URL "tls: { ca_file = \"/dev/null\"; };", "mqtts://");
+	assert_wrong(URLS "tls: { cert_file = \"/dev/null\"; };", "key_file is missing");
 	assert_wrong(URLS "tls: { insecure = true; };", "insecure");
 }
 
