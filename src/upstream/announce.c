@@ -473,7 +473,7 @@ int announce_send(struct announce *announce, const struct announce_voice *voice,
 			continue;
 		int mid = 0;
 		r = mqtt_publish(mqtt, &note->message, &mid);
-		if (r == 1 || r == -EMSGSIZE || r == -EINVAL) {
+		if (r == -EMSGSIZE || r == -EINVAL) {
 			settle(announce, voice, note);
 			continue;
 		}
@@ -482,8 +482,6 @@ int announce_send(struct announce *announce, const struct announce_voice *voice,
 		note->mid = mid;
 		note->sent_us = now_us;
 		announce->n_inflight++;
-		if (mqtt_phase(mqtt) == MQTT_ENDED)
-			break;
 	}
 	return 0;
 }

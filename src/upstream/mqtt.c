@@ -20,8 +20,7 @@ struct mqtt {
 	unsigned keepalive_s;
 	unsigned receive_maximum;
 
-	int publishing; /* mid of the message that mqtt_publish() is about to send; 0: none */
-	bool published; /* it was acknowledged before mqtt_publish() returned */
+	unsigned n_unwritten; /* messages published since the last flush */
 
 	enum mqtt_end end;
 	struct reason reason;
@@ -181,10 +180,7 @@ static void on_publish(struct mosquitto *client, void *userdata, int mid, int re
 {
 	(void)client, (void)props;
 	struct mqtt *mqtt = userdata;
-	if (mid == mqtt->publishing)
-		mqtt->published = true;
-	else
-		mqtt->events->published(mqtt->userdata, mid, (unsigned)reason);
+	mqtt->events->published(mqtt->userdata, mid, (unsigned)reason);
 	errno = 0;
 }
 
@@ -271,6 +267,9 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 		mqtt_free(mqtt);
 		return r;
 	}
+	/* Publishing then only queues, and all writing is done by mqtt_flush(): a write that fails inside
+	   mosquitto_publish() is not handled well by the library (2.0.11 leaks the packet). */
+	mosquitto_threaded_set(mqtt->client, true);
 	mosquitto_connect_v5_callback_set(mqtt->client, on_connect);
 	mosquitto_disconnect_v5_callback_set(mqtt->client, on_disconnect);
 	mosquitto_publish_v5_callback_set(mqtt->client, on_publish);
@@ -326,14 +325,33 @@ static void read_all(struct mqtt *mqtt)
 		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
+static void cork(const struct mqtt *mqtt, int on)
+{
+	int fd = mosquitto_socket(mqtt->client);
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+void mqtt_flush(struct mqtt *mqtt)
+{
+	if (mqtt->phase == MQTT_ENDED || !mosquitto_want_write(mqtt->client))
+		return;
+	/* The library writes each message by itself: several shall share a packet of the network. */
+	bool several = mqtt->n_unwritten > 1;
+	mqtt->n_unwritten = 0;
+	if (several)
+		cork(mqtt, 1);
+	errno = 0;
+	check(mqtt, mosquitto_loop_write(mqtt->client, 1));
+	if (several)
+		cork(mqtt, 0);
+}
+
 enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents)
 {
 	if (mqtt->phase != MQTT_ENDED && (revents & (POLLIN | POLLERR | POLLHUP)))
 		read_all(mqtt);
-	if (mqtt->phase != MQTT_ENDED && ((revents & POLLOUT) || mosquitto_want_write(mqtt->client))) {
-		errno = 0;
-		check(mqtt, mosquitto_loop_write(mqtt->client, 1));
-	}
+	mqtt_flush(mqtt);
 	if (mqtt->phase != MQTT_ENDED) {
 		errno = 0;
 		check(mqtt, mosquitto_loop_misc(mqtt->client));
@@ -361,15 +379,12 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 		if (!topic)
 			return -ENOMEM;
 	}
-	mqtt->published = false;
-	errno = 0;
-	int rc = mosquitto_publish(mqtt->client, &mqtt->publishing, topic, (int)message->payload.size,
-				   message->payload.data, message->qos, message->retain);
-	int mid = mqtt->publishing, error = errno;
-	mqtt->publishing = 0;
+	int rc = mosquitto_publish(mqtt->client, ret_mid, topic, (int)message->payload.size, message->payload.data,
+				   message->qos, message->retain);
 	switch (rc) {
 	case MOSQ_ERR_SUCCESS:
-		break;
+		mqtt->n_unwritten++;
+		return 0;
 	case MOSQ_ERR_OVERSIZE_PACKET:
 	case MOSQ_ERR_PAYLOAD_SIZE:
 		return -EMSGSIZE;
@@ -381,26 +396,17 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 	case MOSQ_ERR_NOMEM:
 		return -ENOMEM;
 	default:
-		/* The connection broke. The broker may have said why: that is still to be read. */
-		mosquitto_loop_read(mqtt->client, 1);
-		if (mqtt->phase != MQTT_ENDED)
-			broke(mqtt, rc, error);
+		check(mqtt, rc);
+		return -ENOTCONN;
 	}
-	*ret_mid = mid;
-	return mqtt->published ? 1 : 0;
-}
-
-void mqtt_cork(struct mqtt *mqtt, bool on)
-{
-	int fd = mosquitto_socket(mqtt->client), value = on;
-	if (fd >= 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
 }
 
 void mqtt_disconnect(struct mqtt *mqtt)
 {
-	if (mqtt->phase == MQTT_READY)
+	if (mqtt->phase == MQTT_READY) {
 		mosquitto_disconnect_v5(mqtt->client, MQTT_RC_NORMAL_DISCONNECTION, NULL);
+		mqtt_flush(mqtt);
+	}
 	end_with(mqtt, MQTT_END_OTHER);
 }
 

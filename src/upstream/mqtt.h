@@ -20,7 +20,7 @@ struct mqtt_settings {
 	const struct message *will; /* or NULL */
 };
 
-/* Called from mqtt_turn(), and from mqtt_publish() for earlier messages of QoS 0. */
+/* Called from mqtt_turn() and mqtt_flush(). */
 struct mqtt_events {
 	/* Message mid was acknowledged (QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
 	void (*published)(void *userdata, int mid, unsigned reason);
@@ -54,11 +54,11 @@ void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret);
 enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);
 enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 
-/* Only in MQTT_READY. 0: on its way as *ret_mid; 1: QoS 0, and written already; -EMSGSIZE: larger than the broker
-   takes; -EINVAL: no topic that MQTT can carry; -EOPNOTSUPP: the broker has no QoS 1; -ENOMEM. */
+/* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
+   -EINVAL: no topic that MQTT can carry; -EOPNOTSUPP: the broker has no QoS 1; -ENOTCONN; -ENOMEM. */
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
-/* Several messages follow at once: hold back half-filled packets until uncorked. */
-void mqtt_cork(struct mqtt *mqtt, bool on);
+/* Write what was published, as far as the network takes it; mqtt_turn() writes the rest. */
+void mqtt_flush(struct mqtt *mqtt);
 
 void mqtt_disconnect(struct mqtt *mqtt); /* in good order: the broker does not send our will */
 void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */

@@ -12,8 +12,6 @@
 #define TAKE_AT_ONCE ((size_t)64)
 #define ANNOUNCE_INFLIGHT ((size_t)16)
 #define ACK_TIMEOUT_MIN_US (20 * USEC_PER_SEC)
-/* In QoS 0 nothing in the window says stop: now and then the rest of the loop must have its turn. */
-#define SEND_AT_ONCE 256
 #define GOODBYE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
 #define DROP_LOG_PERIOD_US USEC_PER_MINUTE
@@ -30,7 +28,7 @@ struct session {
 	bool quiet;
 	bool ended; /* by us; result.reason says why */
 	bool stop;
-	bool more;   /* there was more to send than one turn may take */
+	bool more;   /* what was written made room at once (QoS 0) */
 	int goodbye; /* the last message; 0: not sent, or answered */
 
 	/* The broker turns our samples down by its own state. */
@@ -317,14 +315,11 @@ static bool send_one(struct session *session)
 	}
 	switch (r) {
 	case 0:
-	case 1:
 		window_sent(uplink->window, mid, session->now_us);
 		uplink->messages++;
 		if (session->refused.on)
 			session->refused.probe = mid;
-		if (r == 1)
-			published(session, mid, 0);
-		return mqtt_phase(session->mqtt) == MQTT_READY;
+		return true;
 	case -EBADMSG:
 		drop_picked(session, samples[0], "it cannot be read, or its topic lacks a tag");
 		return true;
@@ -371,23 +366,13 @@ static bool may_send(struct session *session)
 static void send_samples(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	session->more = false;
 	take_samples(session);
 	if (session->ended || window_waiting(uplink->window) == 0 || !may_send(session))
 		return;
-	bool several = window_waiting(uplink->window) > 1;
-	if (several)
-		mqtt_cork(session->mqtt, true);
-	for (unsigned n = 0; send_one(session) && !session->refused.on && !session->ended; n++) {
-		if (n == SEND_AT_ONCE) {
-			session->more = true;
-			break;
-		}
+	while (send_one(session) && !session->refused.on && !session->ended) {
 		if (window_waiting(uplink->window) < (size_t)uplink->conf->batch)
 			take_samples(session);
 	}
-	if (several)
-		mqtt_cork(session->mqtt, false);
 }
 
 static void flush_cursor(struct session *session)
@@ -496,10 +481,13 @@ static void speak(struct session *session)
 	int r = announce_send(uplink->announce, &session->voice, session->mqtt, limit, session->now_us);
 	if (r == -EOPNOTSUPP)
 		end_session(session, "the broker offers only QoS 0, which may lose samples (qos = 0 accepts that)");
-	else if (r < 0)
+	else if (r == -ENOMEM)
 		end_session(session, "out of memory");
 	if (!session->ended && mqtt_phase(session->mqtt) == MQTT_READY)
 		send_samples(session);
+	mqtt_flush(session->mqtt);
+	session->more = uplink->conf->qos == 0 && uplink->conf->batch_wait_us == 0 &&
+			window_inflight(uplink->window) == 0 && window_waiting(uplink->window) > 0 && may_send(session);
 	flush_cursor(session);
 	uplink->inflight = window_inflight(uplink->window);
 }
@@ -525,6 +513,7 @@ static void say_goodbye(struct session *session)
 	_cleanup_(message_done) struct message message = {0};
 	if (uplink->dialect->death(session->voice.state, &message) == 0 &&
 	    mqtt_publish(session->mqtt, &message, &session->goodbye) == 0) {
+		mqtt_flush(session->mqtt);
 		uint64_t until = session->now_us + GOODBYE_US;
 		while (session->goodbye && session->now_us < until && mqtt_phase(session->mqtt) == MQTT_READY)
 			wait_and_turn(session, until);
