@@ -341,6 +341,16 @@ static void log_messages(const struct conf_messages *messages)
 	}
 }
 
+/* The messages said what is wrong; this says what follows. */
+static void log_bad(const struct config *config, const char *what_follows)
+{
+	static const char *const kinds[] = {
+		[CONFIG_BAD_LINK] = "link ", [CONFIG_BAD_DEVICE] = "device ", [CONFIG_BAD_FILE] = ""};
+
+	for (size_t i = 0; i < config->n_bad; i++)
+		log_warning("%s%s %s; the rest goes on", kinds[config->bad[i].kind], config->bad[i].name, what_follows);
+}
+
 static int load_config(struct gateway *gateway, struct config **ret)
 {
 	struct conf_messages messages = {0};
@@ -440,6 +450,7 @@ void gateway_reload(struct gateway *gateway)
 		notify_ready(gateway->notify);
 		return;
 	}
+	log_bad(config, "keeps its last good form, if it has one");
 	if (!same_text(config->queue.path, before->queue.path))
 		log_warning("queue.path has changed: this takes a restart, the queue stays where it is");
 	bool id_changed = strcmp(config->gateway.id, before->gateway.id) != 0;
@@ -526,6 +537,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 	log_set_level((enum hay_log_level)gateway->config->gateway.log_level);
+	log_bad(gateway->config, "is left out until it is mended");
 	log_info("haywaind " HAYWAIN_VERSION " starts as gateway %s with %s", gateway->config->gateway.id, config_path);
 	r = timesync_new(event, gateway->config->gateway.clock == CONFIG_CLOCK_TRUST, clock_changed, gateway,
 			 &gateway->timesync);
