@@ -413,7 +413,7 @@ static void test_waiting_for_the_clock_ends(void **state)
 }
 
 /* libmosquitto 2.0.11 unlocks a mutex twice when the broker says DISCONNECT; it has one thread here. */
-const char *__tsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
 	return "mutex:libmosquitto.so";
