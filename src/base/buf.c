@@ -37,9 +37,9 @@ char *buf_reserve(struct buf *buf, size_t size)
 
 void buf_add(struct buf *buf, const void *data, size_t size)
 {
-	char *room = buf_reserve(buf, size);
+	char *room = size > 0 ? buf_reserve(buf, size) : NULL;
 
-	if (!room || size == 0)
+	if (!room)
 		return;
 	memcpy(room, data, size);
 	buf->size += size;
