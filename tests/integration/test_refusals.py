@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brokers that refuse, and certificates that are not right: said in words, tried again, nothing lost."""
+import socket
+import threading
+
+import pytest
+from broker import Broker
+from conftest import configuration, device, link, uplink, wait_complete
+from processes import wait_until
+
+
+def tls_uplink(broker, ca, host="localhost"):
+    return uplink(broker.tls_port, host=host, scheme="mqtts", more=f'tls: {{ ca_file = "{ca}"; }};')
+
+
+@pytest.mark.parametrize("what, hosts, period, words", [
+    ("expired", ("localhost", "127.0.0.1"), ("20200101000000Z", "20200202000000Z"), ("expired",)),
+    ("not yet valid", ("localhost", "127.0.0.1"), ("20600101000000Z", "20610101000000Z"), ("not yet valid",)),
+    ("another host's", ("elsewhere.example",), (None, None), ("host",)),
+])
+def test_a_wrong_certificate_is_refused_with_the_reason_and_healed_without_a_restart(plant, what, hosts, period, words):
+    wrong = plant.ca.issue("wrong", hosts, *period)
+    broker = plant.broker(tls=True, start=False)
+    right, broker.certificate = broker.certificate, wrong
+    broker.start()
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([tls_uplink(broker, plant.ca.file)], [link(modbus.port)], [device()]))
+    daemon.wait_line("cloud", *words, "again")
+    wait_until(lambda: modbus.counts()[1] > 20, what="polling to go on")
+    assert "CONNECT" not in broker.log().replace("CONNECTION", "")
+    account = plant.account(broker)
+    broker.stop()
+    broker.certificate = right
+    broker.start()
+    wait_complete(account, "d1", 20)
+
+
+def test_a_ca_that_nobody_trusts_is_refused(plant):
+    broker = plant.broker(tls=True)
+    stranger = plant.authority("Stranger")
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([tls_uplink(broker, stranger.file)], [link(modbus.port)], [device()]))
+    daemon.wait_line("cloud", "certificate", "again")
+
+
+def test_a_refused_login_is_said_and_mended(plant):
+    broker = plant.broker(users={"plant": "right", "reader": "reader"})
+    account = plant.account(broker, username="reader", password="reader")
+    modbus = plant.device()
+    daemon = plant.haywain(configuration(
+        [uplink(broker.port, more='username = "plant"; password_file = "password";')], [link(modbus.port)], [device()]),
+        start=False)
+    secret = daemon.dir + "/password"
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("wrong\n")
+    daemon.start()
+    daemon.wait_line("cloud", "authori", "again")
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("right\n")
+    wait_complete(account, "d1", 20)
+
+
+def test_an_unreadable_secret_is_said_and_mended(plant):
+    broker = plant.broker(users={"plant": "right", "reader": "reader"})
+    account = plant.account(broker, username="reader", password="reader")
+    modbus = plant.device()
+    daemon = plant.haywain(configuration(
+        [uplink(broker.port, more='username = "plant"; password_file = "password";')], [link(modbus.port)], [device()]))
+    daemon.wait_line("cloud", "password", "No such file", "again")
+    status, output = daemon.check()
+    assert status == 0 and "password" in output
+    with open(daemon.dir + "/password", "w", encoding="ascii") as f:
+        f.write("right\n")
+    wait_complete(account, "d1", 20)
+
+
+@pytest.mark.parametrize("version", [5])
+def test_a_denied_topic_loses_nothing(plant, version):
+    own = "topic readwrite haywain/plant/status\ntopic readwrite haywain/plant/device/#\ntopic readwrite haywain/plant/event\n"
+    reader = "user reader\ntopic read #\n"
+    broker = plant.broker(acl=own + reader, users={"reader": "reader", "plant": "plant"})
+    broker.users_file, users = None, broker.users_file
+    broker.extra = f"password_file {users}"
+    broker.stop()
+    broker.start()
+    account = plant.account(broker, username="reader", password="reader")
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([uplink(broker.port, more=f"version = {version};")], [link(modbus.port)], [device()]))
+    daemon.wait_line("cloud", "authori")
+    wait_until(lambda: modbus.counts()[1] > 40, what="polling to go on")
+    assert account.distinct() == 0
+    broker.set_acl(own + "topic readwrite haywain/plant/data/#\n" + reader)
+    broker.reload()
+    wait_complete(account, "d1", modbus.counts()[1])
+    assert account.out_of_order("d1") == []
+
+
+def test_a_session_that_is_taken_over_is_said(plant):
+    broker = plant.broker()
+    account = plant.account(broker)
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(modbus.port)], [device()]))
+    wait_complete(account, "d1", 5)
+    thief = plant.subscriber(broker, ("nothing",), client_id="plant")
+    daemon.wait_line("cloud", "taken over")
+    thief.close()
+    wait_complete(account, "d1", modbus.counts()[1])
+
+
+class Hangup:
+    """Passes an MQTT connection through and cuts it after each message of the client to a data topic."""
+
+    def __init__(self, port):
+        self.target = port
+        self.cuts = 0
+        self.mended = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        server = socket.create_connection(("127.0.0.1", self.target))
+        threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+        try:
+            while True:
+                data = client.recv(65536)
+                if not data:
+                    break
+                server.sendall(data)
+                if b"/data/" in data and not self.mended:
+                    self.cuts += 1
+                    break
+        except OSError:
+            pass
+        for s in (client, server):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+    @staticmethod
+    def _back(server, client):
+        try:
+            while True:
+                data = server.recv(65536)
+                if not data:
+                    return
+                client.sendall(data)
+        except OSError:
+            pass
+
+    def close(self):
+        self._listener.close()
+
+
+def test_a_broker_that_closes_after_each_message(plant):
+    """It is no fault of a message that many went down with: nothing may be dropped while several are in flight."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    hangup = Hangup(broker.port)
+    plant.defer(hangup.close)
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([uplink(hangup.port)], [link(modbus.port)], [device()]))
+    wait_until(lambda: hangup.cuts >= 2, 60, "two cuts")
+    hangup.mended = True
+    count = modbus.counts()[1]
+    wait_until(lambda: account.counts("d1") and max(account.counts("d1")) >= count, 60, "the newest")
+    missing = set(range(1, count + 1)) - set(account.counts("d1"))
+    assert len(missing) <= daemon.log.text().count("drop"), daemon.log.text()

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The queue's disk: full, damaged, and the clock that is wrong."""
+import glob
+import os
+import subprocess
+import time
+
+import pytest
+from conftest import ASAN, configuration, device, link, uplink, wait_complete
+from processes import wait_until
+
+FAKETIME = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or [""])[0]
+
+
+def outage(plant, polls=200, **more):
+    """A daemon with that many samples on disk and its broker away. Gives broker, account, slave, daemon."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(every="10ms")], **more))
+    wait_complete(account, "d1", 5)
+    broker.stop()
+    begin = slave.counters[1]
+    wait_until(lambda: slave.counters[1] > begin + polls, what="polls during the outage")
+    return broker, account, slave, daemon
+
+
+def damaged_names(daemon):
+    return [n for n in os.listdir(daemon.dir) if ".damaged-" in n]
+
+
+def numbers_stay_unique(account):
+    meaning = {}
+    for sample in account.samples["d1"]:
+        assert meaning.setdefault(sample["seq"], sample["values"].get("polls")) == sample["values"].get("polls")
+
+
+def drops_told(plant, broker):
+    return plant.subscriber(broker, ("haywain/plant/event",), client_id="events")
+
+
+@pytest.mark.parametrize("damage", ["cut header", "zeroed page", "flipped bits", "garbage", "empty"])
+def test_a_damaged_file_never_stops_the_gateway(plant, damage):
+    broker, account, slave, daemon = outage(plant, 1500 if damage in ("zeroed page", "flipped bits") else 200)
+    daemon.stop()
+    end = slave.counters[1]
+    size = os.path.getsize(daemon.queue)
+    with open(daemon.queue, "r+b") as f:
+        if damage == "cut header":
+            f.write(b"\0" * 100)
+        elif damage == "zeroed page":
+            f.seek(size // 2 // 4096 * 4096)
+            f.write(b"\0" * 4096)
+        elif damage == "flipped bits":
+            for part in (5, 6, 7):
+                at = size * part // 8 + 1234
+                f.seek(at)
+                byte = f.read(1)
+                f.seek(at)
+                f.write(bytes([byte[0] ^ 0x10]))
+        elif damage == "garbage":
+            f.write(os.urandom(size))
+        else:
+            f.truncate(0)
+    daemon.start()
+    broker.start()
+    wait_until(lambda: slave.counters[1] > end + 50, what="polling to go on")
+    after = slave.counters[1]
+    wait_until(lambda: set(range(end + 2, after + 1)) <= set(account.counts("d1")), 60, "all that was taken since", 0.05)
+    numbers_stay_unique(account)
+    assert account.out_of_order("d1") == []
+    got = set(account.counts("d1"))
+    lost = set(range(1, end)) - got
+    if damage in ("cut header", "garbage"):
+        assert damaged_names(daemon), "the damaged file is kept"
+        assert daemon.said("damaged")
+    elif damage in ("zeroed page", "flipped bits"):
+        assert len(lost) < 400, f"{len(lost)} of {end} lost by a small wound"
+        if lost:
+            assert daemon.said("damaged") or daemon.said("dropped"), daemon.text()
+
+
+def test_disk_full_on_a_small_tmpfs(plant):
+    if os.geteuid() != 0:
+        pytest.fail("this test mounts a tmpfs: run it as root")
+    mount = os.path.join(plant.dir, "small")
+    os.mkdir(mount)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount], check=True)
+    plant.defer(lambda: subprocess.run(["umount", "-l", mount], check=True))
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(every="10ms")]).replace(
+        '"queue.db"', f'"{mount}/queue.db"'))
+    wait_complete(account, "d1", 5)
+    filler = os.path.join(mount, "filler")
+    with open(filler, "wb") as f:
+        try:
+            while True:
+                f.write(b"x" * 4096)
+                f.flush()
+        except OSError:
+            pass
+    broker.stop()
+    begin = slave.counters[1]
+    daemon.wait_line("full", timeout=60)
+    wait_until(lambda: slave.counters[1] > begin + 300, what="polling to go on")
+    broker.start()
+    # it stays in the memory tail and is delivered from there
+    wait_complete(account, "d1", slave.counters[1])
+    broker.stop()
+    os.unlink(filler)
+    begin = len(daemon.log.lines)
+    count = slave.counters[1]
+    wait_until(lambda: slave.counters[1] > count + 300, what="polls")
+    count = slave.counters[1] - 100  # at 10 ms well outside the loss window
+    daemon.kill()
+    broker.start()
+    daemon.start()
+    wait_complete(account, "d1", count)
+    assert account.out_of_order("d1") == []
+    numbers_stay_unique(account)
+
+
+def test_a_directory_nobody_may_write_keeps_the_gateway_going(plant):
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device()]).replace(
+        '"queue.db"', '"/proc/haywain/queue.db"'))
+    wait_complete(account, "d1", 5)
+    assert daemon.said("queue"), daemon.text()
+
+
+def test_the_oldest_is_dropped_when_the_queue_is_full_and_every_drop_is_told(plant):
+    broker = plant.broker()
+    events = drops_told(plant, broker)
+    account = plant.account(broker)
+    slave = plant.slave()
+    points = ", ".join(f'{{ name = "p{i}"; holding = {i}; }}' for i in range(2, 80))
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)],
+                                         [device(every="5ms", points='{ name = "polls"; holding = 0; type = "uint32"; }, ' + points)],
+                                         queue='max_size = "1MB"; memory = "256KB";'))
+    wait_complete(account, "d1", 5)
+    broker.stop()
+    daemon.wait_line("queue full", timeout=120)
+    count = slave.counters[1]
+    wait_until(lambda: slave.counters[1] > count + 200, what="more polls")
+    broker.start()
+    now = slave.counters[1]
+    wait_until(lambda: now in account.counts("d1"), 60, "the newest")
+    wait_until(lambda: any(m.json()["event"] == "dropped" for m in events.messages), 30, "the event")
+    told = sum(m.json()["samples"] for m in events.messages if m.json()["event"] == "dropped")
+    end = max(account.counts("d1"))
+    missing = set(range(1, end + 1)) - set(account.counts("d1"))
+    # polls that took longer than their period were never samples, so count against what the device answered
+    assert len(missing) == told, f"{len(missing)} missing, {told} told"
+    assert account.out_of_order("d1") == []
+    assert all(m.json()["reason"] == "queue full" for m in events.messages if m.json()["event"] == "dropped")
+
+
+def test_the_clock_steps_by_hours_both_ways(plant):
+    if not FAKETIME:
+        pytest.fail("libfaketime is missing (package faketime)")
+    if ASAN:
+        pytest.skip("libfaketime and AddressSanitizer cannot be preloaded together; the plain daemon is tested")
+    stamp = os.path.join(plant.dir, "stamp")
+
+    def step(seconds):
+        with open(stamp + ".new", "w", encoding="ascii") as f:
+            f.write(f"{seconds:+d}\n")
+        os.rename(stamp + ".new", stamp)
+
+    step(0)
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(every="20ms")],
+                                         queue='max_age = "30m";'), start=False,)
+    daemon.environment = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": stamp, "FAKETIME_NO_CACHE": "1",
+                          "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    daemon.start()
+    wait_complete(account, "d1", 20)
+    for hours in (5, -3, 0):
+        broker.stop()
+        count = slave.counters[1]
+        wait_until(lambda: slave.counters[1] > count + 50, what="polls")
+        step(hours * 3600)
+        count = slave.counters[1]
+        wait_until(lambda: slave.counters[1] > count + 50, what="polls after the step")
+        broker.start()
+        wait_complete(account, "d1", slave.counters[1])
+        assert account.out_of_order("d1") == []
+        last = account.samples["d1"][-1]
+        wait_until(lambda: account.samples["d1"][-1] is not last, what="another sample")
+        assert abs(account.samples["d1"][-1]["ts"] / 1000 - (time.time() + hours * 3600)) < 60
+    daemon.stop()
+
+
+def test_an_untrusted_clock_marks_the_time_and_waits_for_it(plant):
+    """With clock = "ntp" on a machine that says nothing of synchronisation, readings wait up to clock_wait."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    text = configuration([uplink(broker.port, more='clock_wait = "2s";')], [link(slave.port)], [device()]).replace(
+        'clock = "trust"', 'clock = "ntp"')
+    plant.haywain(text, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+    wait_complete(account, "d1", 20)
+    assert account.samples["d1"][0].get("time") == "uncertain"
