@@ -89,6 +89,7 @@ $B/tests/fuzz/%: $B/tests/fuzz/%.o $(fuzz_replay) \
 # ---- the programs of the bench: tests/bench/run.py ----
 bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
 bench-programs: $(bench_programs)
+$(bench_programs:%=%.o): pkg_cflags += $(shell $(PKG_CONFIG) --cflags libmodbus 2>/dev/null)
 $B/tests/bench/%: $B/tests/bench/%.o
 	$Q$(CC) $(all_ldflags) -o $@ $^ $(shell $(PKG_CONFIG) --libs libmodbus libmosquitto) -pthread
 

@@ -1,0 +1,503 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The bench: how fast, how small, and what an outage costs; each beside a floor made of the same libraries.
+
+    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory
+"""
+import argparse
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, "tests", "peers"))
+from broker import Broker  # noqa: E402
+from certificates import Authority  # noqa: E402
+from processes import NotifySocket, answers, spawn, stop, wait_until  # noqa: E402
+
+BUILD = os.path.abspath(os.path.join(TOP, os.environ.get("HAYWAIN_BUILD", "build/plain")))
+TICK = os.sysconf("SC_CLK_TCK")
+POINTS = 20
+DEVICES = 50
+KEPT = []  # verdicts, told again at the end
+
+
+def program(name):
+    return os.path.join(BUILD, "tests", "bench", name)
+
+
+# ---- measuring a process ----
+
+def cpu_seconds(pid):
+    """Of all its threads, in ns where the kernel tells them."""
+    total = 0
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                total += int(f.read().split()[0])
+        return total / 1e9
+    except OSError:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def status_kb(pid, key):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(key + ":"))
+
+
+def written_bytes(pid):
+    with open(f"/proc/{pid}/io", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("write_bytes"))
+
+
+# ---- the parts ----
+
+class Talker:
+    """A program of the bench that answers lines with lines."""
+
+    def __init__(self, name, *arguments):
+        self.process = spawn([program(name), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline().strip()
+        if line != "ready":
+            raise RuntimeError(f"{name}: {line or 'does not start'}")
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def table(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        rows = []
+        while (row := self.process.stdout.readline().strip()) != ".":
+            rows.append([int(n) for n in row.split()])
+        return rows
+
+    def close(self):
+        stop(self.process, signal.SIGKILL)
+
+
+class Counter(Talker):
+    def __init__(self, broker):
+        super().__init__("counter", broker.port)
+
+    def report(self):
+        words = self.ask("report").split()
+        return {k: float(v) for k, v in zip(words[::2], words[1::2])}
+
+    def mark(self):
+        self.ask("mark")
+
+
+class Rig:
+    """One measurement's parts, taken down together."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="haywain-bench-", dir="/var/tmp")
+        self.ends = []
+        self.n = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for end in reversed(self.ends):
+            end()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def keep(self, part):
+        self.ends.append(part.close)
+        return part
+
+    def path(self, name):
+        self.n += 1
+        return os.path.join(self.dir, f"{name}{self.n}")
+
+    def broker(self, tls=False, extra=""):
+        authority = Authority(self.path("ca")) if tls else None
+        broker = self.keep(Broker(self.path("broker"), authority, extra="max_packet_size 1000000\n" + extra))
+        # what the bench measures is not the broker's log
+        broker._configuration_was = broker._configuration
+        broker._configuration = lambda: broker._configuration_was().replace("log_type all", "log_type error")
+        return broker.start()
+
+    def devices(self, devices=DEVICES, units=1):
+        for first in range(20000 + os.getpid() % 8000, 60000, 997):
+            if not any(answers(p) for p in range(first, first + devices)):
+                try:
+                    sim = self.keep(Talker("sim", first, devices, units))
+                except RuntimeError:
+                    continue
+                sim.first = first
+                return sim
+        raise RuntimeError("no range of free ports")
+
+    def counter(self, broker):
+        return self.keep(Counter(broker))
+
+    def floor(self, broker, sim, period_us, devices=DEVICES):
+        process = spawn([program("floor"), broker.port, sim.first, devices, period_us], stdin=subprocess.DEVNULL)
+        self.ends.append(lambda: stop(process, signal.SIGKILL))
+        return process
+
+    def haywain(self, broker, sim, every, devices=DEVICES, units=1, tls=False, points=POINTS, uplink="", queue="", timeout="1s"):
+        return self.keep(Haywain(self.path("haywain"), broker, sim, every, devices, units, tls, points, uplink, queue, timeout))
+
+
+class Haywain:
+    def __init__(self, directory, broker, sim, every, devices, units, tls, points, uplink, queue, timeout):
+        os.makedirs(directory)
+        self.dir = directory
+        self.process = None
+        address = f"mqtts://localhost:{broker.tls_port}" if tls else f"mqtt://127.0.0.1:{broker.port}"
+        ca = f'tls: {{ ca_file = "{broker.authority.file}"; }};' if tls else ""
+        links = ",\n".join(f'  {{ name = "l{i}"; plugin = "modbus"; url = "tcp://127.0.0.1:{sim.first + i}"; timeout = "{timeout}"; }}'
+                           for i in range(devices))
+        values = "".join(f', {{ name = "p{a}"; holding = {a}; }}' for a in range(6, 6 + max(points - 2, 0)))
+        table = f'( {{ name = "polls"; holding = 0; type = "uint32"; }}, {{ name = "answered"; holding = 2; type = "uint64"; }}{values} )'
+        names = [(i, u, f"d{i}" if units == 1 else f"d{i}-{u}") for i in range(devices) for u in range(1, units + 1)]
+        listed = ",\n".join(f'  {{ name = "{name}"; link = "l{i}"; unit = {u}; every = "{every}"; points: {table}; }}' for i, u, name in names)
+        with open(directory + "/haywain.conf", "w", encoding="ascii") as f:
+            f.write(f'gateway: {{ id = "bench"; clock = "trust"; log_level = "warning"; }};\nqueue: {{ path = "{directory}/queue.db"; {queue} }};\n'
+                    f'uplinks: ( {{ name = "cloud"; url = "{address}"; {ca} {uplink} }} );\n'
+                    f"links: (\n{links}\n);\ndevices: (\n{listed}\n);\n")
+        self.start()
+
+    def start(self):
+        self.notify = NotifySocket(os.path.join(self.dir, "notify"))
+        env = {**os.environ, "HAYWAIN_PLUGIN_DIR": os.path.join(BUILD, "plugins"), "NOTIFY_SOCKET": self.notify.path}
+        with open(self.dir + "/log", "a", encoding="utf-8") as log:
+            self.process = spawn([os.path.join(BUILD, "haywaind"), "-c", self.dir + "/haywain.conf"], env=env,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        wait_until(lambda: self.notify.count("READY=1") or self.process.poll() is not None, 30, "haywaind to be ready")
+        if self.process.poll() is not None:
+            with open(self.dir + "/log", encoding="utf-8") as log:
+                raise RuntimeError("haywaind does not start: " + log.read()[-2000:])
+
+    def reload(self):
+        before = self.notify.count("READY=1")
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.notify.count("READY=1") > before, 20, "the reload")
+
+    def close(self):
+        stop(self.process)
+        self.notify.close()
+
+
+# ---- printing ----
+
+def headline(text):
+    print(f"\n== {text}", flush=True)
+
+
+def table(head, rows):
+    rows = [[str(c) for c in row] for row in rows]
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
+    for row in [head, ["-" * w for w in widths], *rows]:
+        print("  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))))
+    sys.stdout.flush()
+
+
+def verdict(what, good, measured):
+    line = f"  {'met   ' if good else 'MISSED'}  {what}: {measured}"
+    print(line, flush=True)
+    KEPT.append((good, line))
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        model = next((l.split(":")[1].strip() for l in f if l.startswith(("model name", "Model"))), platform.machine())
+    with open("/proc/meminfo", encoding="ascii") as f:
+        memory = int(f.readline().split()[1]) // 1024
+    version = subprocess.run([os.path.join(BUILD, "haywaind"), "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    load = os.getloadavg()[0]
+    print(f"{version} on {model}, {os.cpu_count()} cores, {memory} MB, Linux {platform.release()}, load {load:.1f}")
+
+
+# ---- measuring a steady flow ----
+
+def measure(counter, pid, seconds, settle=3):
+    time.sleep(settle)  # what is measured is the steady state: caches warm, connections made
+    counter.mark()
+    begin, wrote = cpu_seconds(pid), written_bytes(pid)
+    time.sleep(seconds)
+    result = counter.report()
+    result["cpu"] = cpu_seconds(pid) - begin
+    result["wrote"] = written_bytes(pid) - wrote
+    result["rss"] = status_kb(pid, "VmRSS")
+    result["rate"] = result["readings"] / seconds
+    result["cpu_million"] = result["cpu"] / max(result["readings"], 1) * 1e6
+    return result
+
+
+def flow_row(name, r):
+    return [name, f"{r['rate']:.0f}", f"{r['cpu_million']:.2f}", f"{r['rss'] / 1024:.1f}", f"{r['p50']:.2f}", f"{r['p99']:.2f}",
+            f"{r['wrote']:.0f}", f"{r['twice']:.0f}", f"{r['missing']:.0f}"]
+
+
+FLOW_HEAD = ["", "readings/s", "CPU s/10^6", "RSS MB", "p50 ms", "p99 ms", "disk B", "twice", "missing"]
+
+
+def steady(quick):
+    for period_us in (1_000_000, 100_000):
+        rate = DEVICES * POINTS * 1_000_000 // period_us
+        seconds = (8 if quick else 20) if period_us == 1_000_000 else (5 if quick else 12)
+        headline(f"steady, {rate} readings/s: {DEVICES} devices of {POINTS} points every {period_us // 1000} ms")
+        results = {}
+        with Rig() as rig:
+            broker, sim = rig.broker(), rig.devices()
+            counter = rig.counter(broker)
+            results["floor"] = measure(counter, rig.floor(broker, sim, period_us).pid, seconds)
+        with Rig() as rig:
+            broker, sim = rig.broker(), rig.devices()
+            bridge = rig.broker(extra=f"connection relay\naddress 127.0.0.1:{broker.port}\ntopic # out 1\n"
+                                      "bridge_protocol_version mqttv50\nnotifications false\n")
+            counter = rig.counter(broker)
+            rig.floor(bridge, sim, period_us)
+            results["mosquitto bridge (relaying only)"] = measure(counter, bridge.process.pid, seconds)
+        for name, tls in (("haywaind", False), ("haywaind, TLS", True)):
+            with Rig() as rig:
+                broker, sim = rig.broker(tls), rig.devices()
+                counter = rig.counter(broker)
+                daemon = rig.haywain(broker, sim, f"{period_us // 1000}ms", tls=tls)
+                results[name] = measure(counter, daemon.process.pid, seconds)
+        table(FLOW_HEAD, [flow_row(n, r) for n, r in results.items()])
+        ours, floor = results["haywaind"], results["floor"]
+        ratio = ours["cpu_million"] / floor["cpu_million"]
+        relay = results["mosquitto bridge (relaying only)"]["cpu_million"]
+        verdict(f"{rate}/s: CPU at most 1.5 of the floor's", ratio <= 1.5, f"{ratio:.2f}")
+        verdict(f"{rate}/s: CPU below the bridge's", ours["cpu_million"] < relay, f"{ours['cpu_million']:.1f} against {relay:.1f}")
+        verdict(f"{rate}/s: RSS under 8 MB", ours["rss"] < 8 * 1024, f"{ours['rss'] / 1024:.1f} MB")
+        verdict(f"{rate}/s: RSS under 12 MB with TLS", results["haywaind, TLS"]["rss"] < 12 * 1024,
+                f"{results['haywaind, TLS']['rss'] / 1024:.1f} MB")
+        verdict(f"{rate}/s: p99 under 10 ms", ours["p99"] < 10, f"{ours['p99']:.2f} ms")
+        verdict(f"{rate}/s: nothing written to disk", ours["wrote"] == 0, f"{ours['wrote']:.0f} bytes")
+        verdict(f"{rate}/s: none missing, none twice", ours["missing"] == ours["twice"] == 0,
+                f"{ours['missing']:.0f} missing, {ours['twice']:.0f} twice")
+
+
+def saturation(quick):
+    headline(f"saturation: {DEVICES} devices of {POINTS} points every 1 ms")
+    seconds = 4 if quick else 10
+    results = {}
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        results["floor"] = measure(rig.counter(broker), rig.floor(broker, sim, 1000).pid, seconds, 2)
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        daemon = rig.haywain(broker, sim, "1ms", uplink="inflight = 2000;", queue='memory = "64MB";')
+        results["haywaind"] = measure(rig.counter(broker), daemon.process.pid, seconds, 2)
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        daemon = rig.haywain(broker, sim, "1ms", uplink="inflight = 100; batch = 50;", queue='memory = "64MB";')
+        results["haywaind, batch = 50"] = measure(rig.counter(broker), daemon.process.pid, seconds, 2)
+    table(FLOW_HEAD, [flow_row(n, r) for n, r in results.items()])
+    share = results["haywaind"]["rate"] / results["floor"]["rate"]
+    verdict("saturation: at least 80 % of the floor", share >= 0.8, f"{share * 100:.0f} %")
+
+
+# ---- faults ----
+
+def still_missing(answered, counter):
+    """How many of the polls answered so far have not come: highest - came are the gaps, n - highest the end."""
+    rows = {d: (highest, came) for d, _, highest, came, _ in counter.table("came")}
+    return sum(max(n, rows.get(d, (0, 0))[0]) - rows.get(d, (0, 0))[1] for d, n in answered.items())
+
+
+def account(sim, counter, timeout):
+    """Wait until all that was answered by now has come: (polls, lost, seconds it took)."""
+    answered = {d: n for d, _, n in sim.table("counts")}
+    begin = time.monotonic()
+    while True:
+        lost = still_missing(answered, counter)
+        if lost <= 0 or time.monotonic() - begin > timeout:
+            return sum(answered.values()), lost, time.monotonic() - begin
+        time.sleep(0.02)
+
+
+def outage(quick, silent=False):
+    away = 10 if quick else 60
+    word = "reachable but silent" if silent else "away"
+    headline(f"the broker is {word} for {away} s at 1000 readings/s")
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        counter = rig.counter(broker)
+        daemon = rig.haywain(broker, sim, "1s", uplink='inflight = 100; keepalive = "10s";')
+        time.sleep(4)
+        pid = daemon.process.pid
+        counter.mark()
+        wrote, before, begin = written_bytes(pid), sum(n for _, _, n in sim.table("counts")), time.monotonic()
+        if silent:
+            broker.freeze()
+        else:
+            broker.stop()
+        time.sleep(away)
+        wrote = written_bytes(pid) - wrote
+        polls = sum(n for _, _, n in sim.table("counts")) - before
+        expected = (time.monotonic() - begin) * DEVICES
+        if silent:
+            broker.thaw()
+        else:
+            broker.start()
+        # From here on it counts when the gateway has found its way back.
+        back = time.monotonic()
+        first = counter.report()["samples"]
+        wait_until(lambda: counter.report()["samples"] > first, 60, "the first sample after the outage")
+        found = time.monotonic() - back
+        total, lost, drain = account(sim, counter, 60)
+        result = counter.report()
+        rss = status_kb(pid, "VmRSS")
+        table(["", "polls", "skipped", "lost", "twice", "back after s", "drained in s", "disk B/reading", "RSS MB"],
+              [["haywaind", polls, f"{max(0, expected - polls):.0f}", lost, f"{result['twice']:.0f}", f"{found:.1f}", f"{drain:.2f}",
+                f"{wrote / max(polls * POINTS, 1):.1f}", f"{rss / 1024:.1f}"]])
+        verdict(f"broker {word}: none lost", lost == 0 and total > 0, lost)
+        verdict(f"broker {word}: twice at most the window of 100", result["twice"] <= 100, f"{result['twice']:.0f}")
+        verdict(f"broker {word}: no poll skipped", expected - polls <= DEVICES, f"{polls} of {expected:.0f}")
+        verdict(f"broker {word}: drained in under 2 s", drain < 2, f"{drain:.2f} s")
+        verdict(f"broker {word}: in order", result["disordered"] == 0, f"{result['disordered']:.0f} out of order")
+        verdict(f"broker {word}: RSS under 8 MB afterwards", rss < 8192, f"{rss / 1024:.1f} MB")
+
+
+def silent_broker(quick):
+    outage(quick, silent=True)
+
+
+def killed(quick):
+    headline("SIGKILL in the middle of an outage at 1000 readings/s")
+    away = 6 if quick else 30
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        counter = rig.counter(broker)
+        daemon = rig.haywain(broker, sim, "1s")
+        time.sleep(3)
+        counter.mark()
+        broker.stop()
+        time.sleep(away)
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon.start()
+        time.sleep(3)
+        broker.start()
+        total, lost, drain = account(sim, counter, 15)
+        result = counter.report()
+        # 200 ms and two fsyncs of 50 polls a second
+        allowed = DEVICES
+        table(["", "polls", "lost", "twice", "out of order"],
+              [["haywaind", total, lost, f"{result['twice']:.0f}", f"{result['disordered']:.0f}"]])
+        verdict("killed: lost at most the loss window", lost <= allowed // 2, f"{lost} of 50 polls a second")
+        del drain
+
+
+def silent_device(quick):
+    seconds = 10 if quick else 30
+    headline(f"one device of {DEVICES} silent")
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        counter = rig.counter(broker)
+        rig.haywain(broker, sim, "1s", timeout="1s")
+        time.sleep(4)
+        sim.ask("silent 7 1")
+        time.sleep(1)
+        counter.mark()
+        before, begin = {d: n for d, _, n in sim.table("counts")}, time.monotonic()
+        time.sleep(seconds)
+        after, took = {d: n for d, _, n in sim.table("counts")}, time.monotonic() - begin
+        result = counter.report()
+        share = min((after[d] - before[d]) / int(took) for d in after if d != 7)
+        table(["", "least polls of a neighbour", "interval p50 ms", "p99 ms", "max ms"],
+              [["the other 49", f"{share * 100:.0f} %", f"{result['interval_p50']:.0f}", f"{result['interval_p99']:.0f}",
+                f"{result['interval_max']:.0f}"]])
+        verdict("silent device: the others keep every poll", share >= 1, f"{share * 100:.0f} %")
+        verdict("silent device: p99 of the interval under 1050 ms", result["interval_p99"] < 1050, f"{result['interval_p99']:.0f} ms")
+
+
+def gateway(quick):
+    seconds = 12 if quick else 40
+    headline("ten units behind one TCP gateway, one of them silent; period 1 s, time-out 500 ms")
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices(1, 10)
+        counter = rig.counter(broker)
+        rig.haywain(broker, sim, "1s", devices=1, units=10, timeout="500ms")
+        time.sleep(4)
+        sim.ask("silent 0 5")
+        time.sleep(1)
+        counter.mark()
+        before, begin = {u: n for _, u, n in sim.table("counts")}, time.monotonic()
+        time.sleep(seconds)
+        after, took = {u: n for _, u, n in sim.table("counts")}, time.monotonic() - begin
+        result = counter.report()
+        least = min(after[u] - before[u] for u in after if u != 5)
+        table(["", "polls of the slowest neighbour", "of", "interval p99 ms", "max ms"],
+              [["nine neighbours", least, f"{took:.0f}", f"{result['interval_p99']:.0f}", f"{result['interval_max']:.0f}"]])
+        verdict("gateway: a neighbour waits at most one time-out for a probe", result["interval_max"] < 1000 + 500 + 250,
+                f"longest interval {result['interval_max']:.0f} ms")
+
+
+def curve(quick):
+    headline("what points cost: every 1 s")
+    rows = []
+    for devices, points in ((1, 10), (5, 20), (50, 20), (500, 20)):
+        with Rig() as rig:
+            broker, sim = rig.broker(), rig.devices(devices)
+            counter = rig.counter(broker)
+            daemon = rig.haywain(broker, sim, "1s", devices=devices, points=points)
+            seconds = 5 if quick else 12
+            r = measure(counter, daemon.process.pid, seconds)
+            rows.append([f"{devices * points} points", devices, f"{r['cpu'] / seconds * 100:.2f} %", f"{r['rss'] / 1024:.1f}",
+                         f"{r['p50']:.2f}", f"{r['p99']:.2f}", f"{r['missing']:.0f}"])
+    table(["", "devices", "of one core", "RSS MB", "p50 ms", "p99 ms", "missing"], rows)
+
+
+def memory(quick):
+    headline("memory after an outage and ten reloads")
+    for name, tls, limit in (("plain", False, 8), ("TLS", True, 12)):
+        with Rig() as rig:
+            broker, sim = rig.broker(tls), rig.devices()
+            counter = rig.counter(broker)
+            daemon = rig.haywain(broker, sim, "100ms", tls=tls)
+            time.sleep(3)
+            broker.stop()
+            time.sleep(5 if quick else 15)
+            broker.start()
+            account(sim, counter, 60)
+            for _ in range(10):
+                daemon.reload()
+            time.sleep(2)
+            rss, peak = status_kb(daemon.process.pid, "VmRSS"), status_kb(daemon.process.pid, "VmHWM")
+            verdict(f"memory, {name}: under {limit} MB", rss < limit * 1024, f"{rss / 1024:.1f} MB now, {peak / 1024:.1f} MB at most")
+
+
+SCENARIOS = {"steady": steady, "saturation": saturation, "outage": outage, "silent-broker": silent_broker, "killed": killed,
+             "silent-device": silent_device, "gateway": gateway, "curve": curve, "memory": memory}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="shorter measurements")
+    parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS])
+    arguments = parser.parse_args()
+    machine()
+    for name in arguments.scenarios or SCENARIOS:
+        try:
+            SCENARIOS[name](arguments.quick)
+        except (RuntimeError, TimeoutError) as fault:
+            verdict(name, False, fault)
+    headline("in short")
+    for _, line in KEPT:
+        print(line)
+    missed = sum(not good for good, _ in KEPT)
+    print(f"\n{len(KEPT) - missed} met, {missed} missed")
+
+
+if __name__ == "__main__":
+    main()
