@@ -151,5 +151,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers install clean
+.PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
+        install clean
 .SECONDARY:
