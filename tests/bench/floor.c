@@ -75,6 +75,7 @@ static void *poll_device(void *argument)
 int main(int argc, char **argv)
 {
 	pthread_attr_t attributes;
+	pthread_t thread;
 
 	if (argc < 5)
 		return 2;
@@ -93,10 +94,9 @@ int main(int argc, char **argv)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, 128 * 1024);
 	for (unsigned i = 0; i < n_devices; i++) {
-		pthread_t thread;
-
 		if (pthread_create(&thread, &attributes, poll_device, (void *)(uintptr_t)i) != 0)
 			bench_die("thread");
 	}
-	pthread_exit(NULL);
+	pthread_join(thread, NULL);
+	return 0;
 }

@@ -261,7 +261,7 @@ def steady(quick):
         with Rig() as rig:
             broker, sim = rig.broker(), rig.devices()
             bridge = rig.broker(extra=f"connection relay\naddress 127.0.0.1:{broker.port}\ntopic # out 1\n"
-                                      "bridge_protocol_version mqttv50\nnotifications false\n")
+                                      "notifications false\nrestart_timeout 1\n")
             counter = rig.counter(broker)
             rig.floor(bridge, sim, period_us)
             results["mosquitto bridge (relaying only)"] = measure(counter, bridge.process.pid, seconds)
