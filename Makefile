@@ -120,7 +120,7 @@ fuzz:
 tidy:
 	@tests/deps static
 	@printf '%s\n' $(filter src/%.c plugins/%.c,$(sources)) | xargs -P "$$(nproc)" -n 4 sh -c \
-		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(tidy_defines) 2>/dev/null' tidy
+		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(foreach p,$(PLUGINS),$(if $(PKGS_$p),$(shell $(PKG_CONFIG) --cflags $(PKGS_$p) 2>/dev/null))) $(tidy_defines) 2>/dev/null' tidy
 tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIR=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
                -DHAYWAIN_SYSCONF_DIR=\"/\"
 
