@@ -57,10 +57,11 @@ screen = Screen()
 class Demo:
     def __init__(self, directory):
         self.dir = directory
-        self.units = {}  # device -> {point: unit}
+        self.points = {}  # device -> point -> its type and unit, as the gateway tells
         self.account = Account()
         self.daemon = None
         self.broker_is_away = False
+        self.ended = False
         self.plant_lock = threading.Lock()
 
     # ---- the parts ----
@@ -112,6 +113,7 @@ class Demo:
             raise RuntimeError(f"haywaind has ended with status {self.daemon.returncode}")
 
     def stop(self):
+        self.ended = True
         if self.daemon:
             stop(self.daemon)
         for attribute, end in (("subscriber", lambda s: s.close()), ("plant", stop), ("broker", lambda b: b.close())):
@@ -122,6 +124,8 @@ class Demo:
 
     def write(self, line):
         """A line of the daemon's log."""
+        if self.ended:
+            return
         screen.line(ink("dim", "  haywaind │ " + line.rstrip()))
 
     def flush(self):
@@ -132,7 +136,7 @@ class Demo:
         if parts[2] == "device" and message.payload:
             card = message.json()
             if card.get("points"):
-                self.units[parts[3]] = {name: point.get("unit", "") for name, point in card["points"].items()}
+                self.points[parts[3]] = card["points"]
         elif parts[2] == "data":
             for sample in self.account.take(message, parts[3]):
                 self.show(sample, parts[3], message.at)
@@ -142,17 +146,20 @@ class Demo:
         for point, value in {**sample.get("values", {}), **sample.get("quality", {})}.items():
             if point == "polls":
                 continue
-            unit = self.units.get(device, {}).get(point, "")
+            card = self.points.get(device, {}).get(point, {})
+            unit = card.get("unit", "")
             if isinstance(value, bool):
                 value = {"pump": ("off", "on"), "door": ("closed", "open")}.get(point, ("false", "true"))[value]
-            elif isinstance(value, float):
+            elif card.get("type", "").startswith("float") and not isinstance(value, str):
                 value = f"{value:.2f}" if unit == "kW" else f"{value:.1f}"
-            cells.append(f"{point} {ink('bold', f'{value:>7}')} {unit:<4}")
+            width = 16 - len(point)
+            cells.append(f"{point} {ink('bold', f'{value:>{width}}')} {unit:<4}")
         seconds = sample["ts"] / 1000
         clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{sample['ts'] % 1000:03d}"
         late = at - seconds
         mark = ink("warn", f"  ↺ {late:.1f} s late, from the queue") if late > 1 else ""
-        screen.line(f"  {ink('dim', clock)}  {ink(device, f'{device:<10}')} " + " ".join(cells) + mark)
+        room = " " * (22 * (4 - len(cells))) if mark else ""
+        screen.line(f"  {ink('dim', clock)}  {ink(device, f'{device:<10}')} " + " ".join(cells) + room + mark)
 
     # ---- the account ----
 
@@ -178,7 +185,7 @@ class Demo:
         except TimeoutError:
             pass
         missing = self.missing(answered)
-        points = {device: max(len(self.units.get(device, {})), 1) for device in DEVICES}
+        points = {device: max(len(self.points.get(device, {})), 1) for device in DEVICES}
         taken = sum(n * points[device] for device, n in answered.items())
         lost = sum(len(polls) * points[device] for device, polls in missing.items())
         twice = 0
