@@ -119,25 +119,25 @@ def test_a_device_that_vanishes_is_reported_bad_once_and_comes_back(plant):
 
 
 def late(slave):
-    """Answers every fourth request after the time-out, when the next one may be under way."""
+    """Answers every seventh request after the time-out, when the next one may be under way."""
     state = {"n": 0}
 
     def answer(transaction, unit, pdu):
         state["n"] += 1
         reply = slave.good(transaction, unit, pdu)
-        if state["n"] % 4 == 0:
+        if state["n"] % 7 == 0:
             threading.Event().wait(0.35)
         return reply
     return answer
 
 
-def every_third(slave, wrong):
+def every_seventh(slave, wrong):
     state = {"n": 0}
 
     def answer(transaction, unit, pdu):
         state["n"] += 1
         reply = slave.good(transaction, unit, pdu)
-        return wrong(reply) if state["n"] % 3 == 0 else reply
+        return wrong(reply) if state["n"] % 7 == 0 else reply
     return answer
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_answer_is_never_taken_for_a_value(plant, fault):
     broker = plant.broker()
     account = plant.account(broker)
     slave = plant.slave()
-    slave.answer = late(slave) if fault == "late" else every_third(slave, WRONG[fault])
+    slave.answer = late(slave) if fault == "late" else every_seventh(slave, WRONG[fault])
     points = COUNTER + ', { name = "a"; holding = 1000; }, { name = "b"; holding = 2000; }'
     plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="250ms")], [device(points=points)]))
     wait_until(lambda: len([s for s in account.samples.get("d1", []) if "b" in s["values"]]) >= 5, 60, "good samples")

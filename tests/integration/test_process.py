@@ -112,7 +112,7 @@ def build_plugin(plant, folder, name, source):
 PLUGINS = {
     "newer": ('#include <haywain/plugin.h>\n#define ABI (HAY_ABI + 1)\n'
               'const struct hay_plugin hay_plugin = {.magic = HAY_MAGIC, .abi = ABI, .size = sizeof(struct hay_plugin), .name = "newer"};\n',
-              ["newer", "ABI"]),
+              ["newer", "plugin interface"]),
     "foreign": ("const unsigned hay_plugin[64] = {0x12345678};\n", ["foreign"]),
     "empty": ("int nothing_of_interest;\n", ["empty", "hay_plugin"]),
     "undefined": ('extern int nobody_has_this(void);\nint (*const hay_plugin[64])(void) = {nobody_has_this};\n', ["undefined"]),

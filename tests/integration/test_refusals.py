@@ -15,7 +15,7 @@ def tls_uplink(broker, ca, host="localhost"):
 
 @pytest.mark.parametrize("what, hosts, period, words", [
     ("expired", ("localhost", "127.0.0.1"), ("20200101000000Z", "20200202000000Z"), ("expired",)),
-    ("not yet valid", ("localhost", "127.0.0.1"), ("20600101000000Z", "20610101000000Z"), ("not yet valid",)),
+    ("not yet valid", ("localhost", "127.0.0.1"), ("20600101000000Z", "20610101000000Z"), ("valid from",)),
     ("another host's", ("elsewhere.example",), (None, None), ("host",)),
 ])
 def test_a_wrong_certificate_is_refused_with_the_reason_and_healed_without_a_restart(plant, what, hosts, period, words):
