@@ -12,7 +12,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BENCH_REGISTERS = 24, BENCH_POINTS = 20, BENCH_COUNTER_AT = 0, BENCH_TIME_AT = 2, BENCH_VALUES_AT = 6, BENCH_MAX_DEVICES = 4096 };
+enum {
+	BENCH_REGISTERS = 24,
+	BENCH_POINTS = 20,
+	BENCH_COUNTER_AT = 0,
+	BENCH_TIME_AT = 2,
+	BENCH_VALUES_AT = 6,
+	BENCH_MAX_DEVICES = 4096
+};
 
 static inline uint64_t bench_now_ns(void)
 {

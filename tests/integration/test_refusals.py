@@ -95,14 +95,15 @@ def test_a_denied_topic_loses_nothing(plant, version):
     assert account.out_of_order("d1") == []
 
 
-def test_a_session_that_is_taken_over_is_said(plant):
+def test_a_session_that_is_taken_over_loses_nothing(plant):
+    """mosquitto of Debian 12 only hangs up; a broker that gives the reason (0x8e) is played in the units."""
     broker = plant.broker()
     account = plant.account(broker)
     modbus = plant.device()
     daemon = plant.haywain(configuration([uplink(broker.port)], [link(modbus.port)], [device()]))
     wait_complete(account, "d1", 5)
     thief = plant.subscriber(broker, ("nothing",), client_id="plant")
-    daemon.wait_line("cloud", "taken over")
+    daemon.wait_line("cloud", "connection lost", "again")
     thief.close()
     wait_complete(account, "d1", modbus.counts()[1])
 
