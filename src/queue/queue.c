@@ -106,8 +106,11 @@ void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t fro
 {
 	uint64_t most = 0;
 
-	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
-		most = MAX(most, charge_range(reader, cause, from, to));
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		uint64_t n = charge_range(reader, cause, from, to);
+
+		most = MAX(most, n);
+	}
 	queue->dropped[cause] += most;
 }
 
@@ -473,14 +476,14 @@ static uint64_t oldest_age(struct queue *queue, uint64_t now)
 	if (queue->body_first <= queue->written && queue->min_acked < queue->written &&
 	    queue->tail.first > queue->min_acked + 1) {
 		bool certain;
-		int64_t wall = boot_wall(queue, queue->oldest_boot, queue->oldest_time_us, &certain);
+		int64_t age = clock_wall() - boot_wall(queue, queue->oldest_boot, queue->oldest_time_us, &certain);
 
 		if (queue->oldest_boot == 0)
 			return 0;
 		/* Nobody knows how long the gateway was off: since this boot at least. */
 		if (queue->oldest_boot != queue->boot && (!certain || !clock_trusted()))
 			return now;
-		return (uint64_t)MAX(clock_wall() - wall, (int64_t)0);
+		return (uint64_t)MAX(age, (int64_t)0);
 	}
 	if (first < queue->tail.next)
 		time_us = tail_at(&queue->tail, first)->appended_us;

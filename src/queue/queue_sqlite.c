@@ -146,6 +146,31 @@ static int count_wal(void *userdata, sqlite3 *db _unused_, const char *name _unu
 	return SQLITE_OK;
 }
 
+/* A file system that is read-only refuses locks, and to make a log where there is none. "unix-none" takes no locks;
+   without a log the file is `immutable`. */
+static int open_read_only(struct body *body, const char *path, int flags)
+{
+	_cleanup_buf_ struct buf uri = {0};
+	bool has_log;
+
+	buf_printf(&uri, "%s-wal", path);
+	has_log = !buf_failed(&uri) && access(buf_text(&uri), F_OK) == 0;
+	if (has_log)
+		return sqlite3_open_v2(path, &body->db, flags, "unix-none");
+	buf_clear(&uri);
+	buf_add_text(&uri, "file:");
+	for (const char *c = path; *c; c++) {
+		if (strchr("%?#", *c))
+			buf_printf(&uri, "%%%02X", (unsigned char)*c);
+		else
+			buf_add_char(&uri, *c);
+	}
+	buf_add_text(&uri, "?immutable=1");
+	if (buf_failed(&uri))
+		return SQLITE_NOMEM;
+	return sqlite3_open_v2(buf_text(&uri), &body->db, flags | SQLITE_OPEN_URI, NULL);
+}
+
 int body_open(struct body *body, const char *path, uint64_t max_size, bool read_only)
 {
 	int flags =
@@ -153,9 +178,16 @@ int body_open(struct body *body, const char *path, uint64_t max_size, bool read_
 	int rc, r;
 
 	*body = (struct body){.read_only = read_only, .max_size = max_size};
-	/* "unix-none" takes no locks, which a read-only file system would refuse. */
-	rc = sqlite3_open_v2(path, &body->db, flags, read_only ? "unix-none" : NULL);
-	r = rc == SQLITE_OK ? configure(body) : body_fail(body, rc);
+	rc = read_only ? open_read_only(body, path, flags) : sqlite3_open_v2(path, &body->db, flags, NULL);
+	r = rc == SQLITE_OK ? 0 : body_fail(body, rc);
+	/* SQLite opens for reading what it may not write, and says so only later, in other words. */
+	if (r == 0 && !read_only && sqlite3_db_readonly(body->db, "main") == 1) {
+		snprintf(body->message, sizeof(body->message), "%s",
+			 access(path, W_OK) < 0 ? strerror(errno) : "read-only");
+		r = -EROFS;
+	}
+	if (r == 0)
+		r = configure(body);
 	if (r < 0) {
 		body_close(body);
 		return r;

@@ -9,6 +9,7 @@
 #ifndef HAYWAIN_QUEUE_SQLITE_H
 #define HAYWAIN_QUEUE_SQLITE_H
 
+#include "base/buf.h"
 #include "queue/sample.h"
 #include <sqlite3.h>
 #include <stdbool.h>

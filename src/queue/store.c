@@ -43,12 +43,14 @@ static uint64_t commit_due_at(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
 	bool removable = !body_is_empty(queue) && queue->min_acked >= queue->written;
+	uint64_t due;
 
 	if (store->removing)
 		return 0;
 	if (store->side_at == 0 && (state_is_dirty(queue) || removable))
 		store->side_at = now + SIDE_PERIOD_US;
-	return MIN(samples_due_at(queue), store->side_at > 0 ? store->side_at : USEC_NEVER);
+	due = samples_due_at(queue);
+	return store->side_at > 0 ? MIN(due, store->side_at) : due;
 }
 
 static uint64_t drop_notice_due_at(const struct queue *queue)
@@ -63,11 +65,12 @@ static uint64_t drop_notice_due_at(const struct queue *queue)
 
 static uint64_t wake_at(struct queue *queue, uint64_t now)
 {
-	uint64_t at = drop_notice_due_at(queue);
+	uint64_t at = drop_notice_due_at(queue), commit_at;
 
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
-	at = MIN(at, commit_due_at(queue, now));
+	commit_at = commit_due_at(queue, now);
+	at = MIN(at, commit_at);
 	if (!body_is_empty(queue))
 		at = MIN(at, queue->store.minute_at);
 	return at;

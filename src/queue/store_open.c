@@ -304,8 +304,11 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 		mark = MAX(mark, marks->seq);
 		first_row = last_row = 0;
 	}
-	if (store->salvage)
-		last_row = MAX(last_row, salvage_last(store->salvage));
+	if (store->salvage) {
+		uint64_t last = salvage_last(store->salvage);
+
+		last_row = MAX(last_row, last);
+	}
 	if (queue_mark_read(queue->path, &file_mark) == 0)
 		mark = MAX(mark, file_mark);
 	queue->seq_floor = mark;
