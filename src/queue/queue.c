@@ -48,6 +48,12 @@ uint64_t queue_first_unwritten(const struct queue *queue)
 	return MAX(MAX(queue->written, queue->min_acked) + 1, queue->tail.first);
 }
 
+bool queue_body_is_done(const struct queue *queue)
+{
+	return queue->body_first <= queue->written &&
+	       runs_count_to(&queue->runs, queue->min_acked) >= runs_count_to(&queue->runs, queue->written);
+}
+
 void queue_settle(struct queue *queue, uint64_t to)
 {
 	for (uint64_t id = queue_first_unwritten(queue); id <= to && id < queue->tail.next; id++) {
@@ -392,160 +398,4 @@ void queue_configure(struct queue *queue, const struct queue_conf *conf)
 	readers_signal(queue);
 	queue_wake_store(queue, 0);
 	pthread_mutex_unlock(&queue->lock);
-}
-
-/* ---- numbers and times ---- */
-
-static uint64_t seq_of(const struct queue *queue, uint64_t id)
-{
-	const struct run *run = runs_of(&queue->runs, id);
-
-	return run && run->known ? (uint64_t)((int64_t)id + run->base) : 0;
-}
-
-uint64_t queue_seq(const struct queue *queue, const struct sample *sample)
-{
-	struct queue *unlocked = (struct queue *)queue;
-	uint64_t seq;
-
-	pthread_mutex_lock(&unlocked->lock);
-	seq = seq_of(queue, sample->id);
-	pthread_mutex_unlock(&unlocked->lock);
-	return seq;
-}
-
-uint64_t queue_first_seq(const struct queue *queue)
-{
-	struct queue *unlocked = (struct queue *)queue;
-	uint64_t seq;
-
-	pthread_mutex_lock(&unlocked->lock);
-	seq = queue->base_is_new ? 0 : seq_of(queue, queue->first_id);
-	pthread_mutex_unlock(&unlocked->lock);
-	return seq;
-}
-
-bool queue_waits_for_clock(const struct queue *queue)
-{
-	struct queue *unlocked = (struct queue *)queue;
-	bool waits;
-
-	pthread_mutex_lock(&unlocked->lock);
-	waits = queue->base_is_new || !queue->runs.at[queue->runs.n - 1].known;
-	pthread_mutex_unlock(&unlocked->lock);
-	return waits;
-}
-
-int64_t queue_wall(struct queue *queue, const struct sample *sample, bool *ret_certain)
-{
-	int64_t wall;
-
-	pthread_mutex_lock(&queue->lock);
-	wall = boot_wall(queue, sample->boot, sample->time_us, ret_certain);
-	pthread_mutex_unlock(&queue->lock);
-	return wall;
-}
-
-uint64_t queue_appended(const struct queue *queue)
-{
-	struct queue *unlocked = (struct queue *)queue;
-	uint64_t appended;
-
-	pthread_mutex_lock(&unlocked->lock);
-	appended = queue->appended;
-	pthread_mutex_unlock(&unlocked->lock);
-	return appended;
-}
-
-/* ---- status and notices ---- */
-
-const char *drop_cause_word(enum drop_cause cause)
-{
-	static const char *const words[DROP_N_CAUSES] = {
-		[DROP_QUEUE_FULL] = "queue full", [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",
-		[DROP_REFUSED] = "refused",	  [DROP_DAMAGED] = "damaged",
-	};
-
-	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";
-}
-
-static uint64_t oldest_age(struct queue *queue, uint64_t now)
-{
-	uint64_t first = MAX(queue->min_acked + 1, queue->tail.first), time_us = now;
-
-	if (queue->body_first <= queue->written && queue->min_acked < queue->written &&
-	    queue->tail.first > queue->min_acked + 1) {
-		bool certain;
-		int64_t age = clock_wall() - boot_wall(queue, queue->oldest_boot, queue->oldest_time_us, &certain);
-
-		if (queue->oldest_boot == 0)
-			return 0;
-		/* Nobody knows how long the gateway was off: since this boot at least. */
-		if (queue->oldest_boot != queue->boot && (!certain || !clock_trusted()))
-			return now;
-		return (uint64_t)MAX(age, (int64_t)0);
-	}
-	if (first < queue->tail.next)
-		time_us = tail_at(&queue->tail, first)->appended_us;
-	return now > time_us ? now - time_us : 0;
-}
-
-void queue_get_status(struct queue *queue, struct queue_status *ret)
-{
-	uint64_t last, from;
-
-	pthread_mutex_lock(&queue->lock);
-	last = queue->tail.next - 1;
-	from = queue_first_unwritten(queue) - 1;
-	*ret = (struct queue_status){
-		.body = queue->body_state,
-		.tail_samples = from < last ? runs_count_to(&queue->runs, last) - runs_count_to(&queue->runs, from) : 0,
-		.tail_bytes = queue->unwritten_bytes,
-		.body_bytes = queue->body_bytes,
-		.oldest_age_us = oldest_age(queue, clock_now()),
-		.appended = queue->appended,
-		.written = queue->n_written,
-		.bytes_written = queue->bytes_written,
-		.commits = queue->commits,
-		.fsync_last_us = queue->fsync_last_us,
-		.fsync_max_us = queue->fsync_max_us,
-	};
-	if (queue->body_first <= queue->written) {
-		from = MAX(queue->min_acked, queue->body_first - 1);
-		if (from < queue->written)
-			ret->body_samples =
-				runs_count_to(&queue->runs, queue->written) - runs_count_to(&queue->runs, from);
-	}
-	memcpy(ret->dropped, queue->dropped, sizeof(ret->dropped));
-	pthread_mutex_unlock(&queue->lock);
-}
-
-uint64_t queue_stuck_us(const struct queue *queue)
-{
-	uint64_t since = atomic_load(&queue->busy_since), now = clock_now();
-
-	return since > 0 && now > since ? now - since : 0;
-}
-
-int queue_notice_fd(const struct queue *queue)
-{
-	return queue->notice_fd;
-}
-
-bool queue_next_notice(struct queue *queue, struct queue_notice *ret)
-{
-	uint64_t count;
-	bool more;
-
-	pthread_mutex_lock(&queue->lock);
-	more = queue->n_notices > 0;
-	if (more) {
-		*ret = queue->notices[queue->notice_at];
-		queue->notice_at = (queue->notice_at + 1) % NOTICES_MAX;
-		queue->n_notices--;
-	} else if (read(queue->notice_fd, &count, sizeof(count)) < 0) {
-		errno = 0; /* it was drained already */
-	}
-	pthread_mutex_unlock(&queue->lock);
-	return more;
 }

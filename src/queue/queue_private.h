@@ -150,6 +150,8 @@ void queue_find_base(struct queue *queue);
 /* The same of all samples from `from` to `to`, of unknown devices. */
 void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to);
+/* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not `written`. */
+bool queue_body_is_done(const struct queue *queue);
 /* The ids up to `to` are on disk now, or need not go there. */
 void queue_settle(struct queue *queue, uint64_t to);
 /* Samples on disk were dropped up to id. */
@@ -170,9 +172,7 @@ uint64_t readers_limit(const struct queue *queue);
 /* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
 bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after);
 
-/* ---- queue_state.c: the tables beside the samples ---- */
-
-struct state; /* a snapshot on its way to the disk */
+/* ---- queue_load.c ---- */
 
 struct state_marks {
 	uint64_t seq;	      /* the reserved number, or 0 */
@@ -184,6 +184,10 @@ struct state_marks {
 /* Fill series, runs, boots, cursors, drops from a file. tolerant: keep what can be read of a damaged one. No lock is
    needed before the thread runs. */
 int state_load(struct queue *queue, struct body *body, bool tolerant, struct state_marks *ret_marks);
+/* ---- queue_state.c: the tables beside the samples ---- */
+
+struct state; /* a snapshot on its way to the disk */
+
 /* With the lock held: what differs from the disk. NULL: out of memory. */
 struct state *state_take(struct queue *queue);
 struct state *state_free(struct state *state);

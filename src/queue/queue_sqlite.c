@@ -96,28 +96,21 @@ static int prepared(struct body *body, sqlite3_stmt **statement, const char *sql
 
 /* ---- opening ---- */
 
-int body_set_max_size(struct body *body, uint64_t max_size)
-{
-	char sql[64];
-
-	body->max_size = max_size;
-	/* The log has its share of max_size: it reaches twice the limit before the checkpoint that empties it. */
-	body->wal_limit = MIN(MAX(max_size / 16, 128 * KB), 2048 * KB);
-	snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit=%llu", (unsigned long long)body->wal_limit);
-	return body_exec(body, sql);
-}
-
 static uint64_t max_pages(const struct body *body)
 {
 	return (body->max_size - 2 * body->wal_limit) / BODY_PAGE_BYTES;
 }
 
-/* The cap of SQLite itself is a second fence: deleting needs a few pages for itself. */
-static int set_cap(struct body *body)
+int body_set_max_size(struct body *body, uint64_t max_size)
 {
-	char sql[64];
+	char sql[128];
 
-	snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%llu", (unsigned long long)(max_pages(body) + 64));
+	body->max_size = max_size;
+	/* The log has its share of max_size: it reaches twice the limit before the checkpoint that empties it. */
+	body->wal_limit = MIN(MAX(max_size / 16, 128 * KB), 2048 * KB);
+	/* The cap of SQLite itself is a second fence: deleting needs a few pages for itself. */
+	snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit=%llu; PRAGMA max_page_count=%llu",
+		 (unsigned long long)body->wal_limit, (unsigned long long)(max_pages(body) + 64));
 	return body_exec(body, sql);
 }
 
@@ -131,11 +124,7 @@ static int configure(struct body *body)
 	/* auto_vacuum counts only before the first table is made. */
 	r = body_exec(body, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
 			    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;");
-	if (r == 0)
-		r = body_set_max_size(body, body->max_size);
-	if (r == 0)
-		r = set_cap(body);
-	return r;
+	return r == 0 ? body_set_max_size(body, body->max_size) : r;
 }
 
 static int count_wal(void *userdata, sqlite3 *db _unused_, const char *name _unused_, int pages)

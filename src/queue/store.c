@@ -42,12 +42,11 @@ static uint64_t samples_due_at(struct queue *queue)
 static uint64_t commit_due_at(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
-	bool removable = !body_is_empty(queue) && queue->min_acked >= queue->written;
 	uint64_t due;
 
 	if (store->removing)
 		return 0;
-	if (store->side_at == 0 && (state_is_dirty(queue) || removable))
+	if (store->side_at == 0 && (state_is_dirty(queue) || queue_body_is_done(queue)))
 		store->side_at = now + SIDE_PERIOD_US;
 	due = samples_due_at(queue);
 	return store->side_at > 0 ? MIN(due, store->side_at) : due;

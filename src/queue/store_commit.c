@@ -120,7 +120,7 @@ static int batch_take(struct queue *queue, struct batch *batch)
 	if (queue->body_first <= queue->written && queue->min_acked >= queue->body_first) {
 		batch->remove_from = queue->body_first;
 		batch->remove_to = MIN(queue->min_acked, queue->written);
-		batch->remove = queue->store.removing || queue->min_acked >= queue->written ||
+		batch->remove = queue->store.removing || queue_body_is_done(queue) ||
 				queue->store.commits_since_removal + 1 >= REMOVAL_PERIOD;
 	}
 	return 0;

@@ -400,6 +400,29 @@ static void test_backlog(void **state)
 	queue_reader_close(reader);
 }
 
+/* The same over a restart, after which nothing new comes: the rows go all the same. */
+static void test_backlog_of_the_last_process(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t full;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	backlog(f, 60000);
+	full = status_of(f).body_bytes;
+	queue_reader_close(reader);
+	fixture_close(f);
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 60000));
+	for (unsigned i = 0; i < WAIT_MS / 10 && status_of(f).body_bytes > full / 2; i++)
+		poll(NULL, 0, 10);
+	assert_true(status_of(f).body_bytes < full / 2);
+	queue_reader_close(reader);
+}
+
 static uint64_t drops_of(struct queue_reader *reader, enum drop_cause cause, const char *device)
 {
 	_cleanup_free_ struct queue_drop *drops = NULL;
@@ -552,6 +575,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_reader_no_sample, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backlog, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_backlog_of_the_last_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_drops_oldest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_drops_newest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_max_age, setup, teardown),
