@@ -97,6 +97,12 @@ struct hay_point {
 	const void *conf;     /* the struct of point_options */
 };
 
+/* How the host shall treat a device; start() sets it in hay_device.flags. Only plugins with poll() need it. */
+enum {
+	HAY_DEVICE_UNPOLLED = 1 << 0,	  /* it speaks unasked: poll() is never called for it */
+	HAY_DEVICE_POLLED_WHOLE = 1 << 1, /* polled every every_us though no points are configured: n_due may be 0 */
+};
+
 struct hay_device {
 	struct hay_link *link;
 	const char *name;
@@ -105,6 +111,7 @@ struct hay_device {
 	uint64_t every_us;
 	const struct hay_point *const *points;
 	uint32_t n_points;
+	unsigned flags; /* HAY_DEVICE_…: the plugin's, set by start() */
 };
 
 enum hay_log_level { HAY_LOG_ERROR, HAY_LOG_WARNING, HAY_LOG_NOTICE, HAY_LOG_INFO, HAY_LOG_DEBUG };
@@ -259,7 +266,7 @@ struct hay_plugin {
 	 * Begin a round: read the points that are due (indices, ascending), then call round_done(), once, now or later.
 	 * While it is under way no other device of the link is polled. A time-out ends a round: what it cut off is bad,
 	 * so that an absent device costs its neighbours one time-out. -errno: nothing was begun.
-	 * NULL for a protocol whose devices speak unasked.
+	 * NULL for a protocol whose devices all speak unasked; where only some do, start() says so in hay_device.flags.
 	 */
 	int (*poll)(struct hay_device *device, const uint32_t *due, size_t n_due);
 

@@ -31,24 +31,26 @@ static int by_period(const void *a, const void *b)
 	return (left->every_us > right->every_us) - (left->every_us < right->every_us);
 }
 
+/* The points with that period, at first none. NULL: out of memory. */
+static struct device_period *get_period(struct device *device, uint64_t every_us)
+{
+	struct device_period *periods;
+
+	for (size_t i = 0; i < device->n_periods; i++)
+		if (device->periods[i].every_us == every_us)
+			return &device->periods[i];
+	periods = reallocarray(device->periods, device->n_periods + 1, sizeof(*device->periods));
+	if (!periods)
+		return NULL;
+	device->periods = periods;
+	periods[device->n_periods] = (struct device_period){.every_us = every_us};
+	return &periods[device->n_periods++];
+}
+
 static int add_to_period(struct device *device, uint64_t every_us, uint32_t point)
 {
-	struct device_period *period = NULL;
-
-	for (size_t i = 0; i < device->n_periods && !period; i++)
-		if (device->periods[i].every_us == every_us)
-			period = &device->periods[i];
-	if (!period) {
-		struct device_period *periods =
-			reallocarray(device->periods, device->n_periods + 1, sizeof(*device->periods));
-
-		if (!periods)
-			return -ENOMEM;
-		device->periods = periods;
-		period = &periods[device->n_periods++];
-		*period = (struct device_period){.every_us = every_us};
-	}
-	uint32_t *points = reallocarray(period->points, period->n_points + 1, sizeof(*points));
+	struct device_period *period = get_period(device, every_us);
+	uint32_t *points = period ? reallocarray(period->points, period->n_points + 1, sizeof(*points)) : NULL;
 
 	if (!points)
 		return -ENOMEM;
@@ -82,7 +84,8 @@ static int add_configured_points(struct device *device)
 			return r;
 		device->points[i] = &point->point;
 	}
-	qsort(device->periods, device->n_periods, sizeof(*device->periods), by_period);
+	if (device->n_periods > 1)
+		qsort(device->periods, device->n_periods, sizeof(*device->periods), by_period);
 	device->hay.points = device->points;
 	device->hay.n_points = (uint32_t)conf->n_points;
 	return 0;
@@ -116,6 +119,13 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 		return r;
 	}
 	device->started = true;
+	if (device->n_periods == 0 && device->hay.flags & HAY_DEVICE_POLLED_WHOLE &&
+	    !get_period(device, conf->every_us)) {
+		if (link->plugin->stop)
+			link->plugin->stop(&device->hay);
+		device_free(device);
+		return -ENOMEM;
+	}
 	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us;
 
 	device->origin_us = clock_now() + schedule_stagger(fastest, n);
@@ -219,13 +229,19 @@ static size_t take_due(struct device *device, uint64_t now, const uint32_t **ret
 		period->next_us = next;
 		only = period;
 		n_periods++;
-		memcpy(device->round + n, period->points, period->n_points * sizeof(*period->points));
+		if (period->n_points > 0)
+			memcpy(device->round + n, period->points, period->n_points * sizeof(*period->points));
 		n += period->n_points;
 	}
 	if (n_periods > 1)
 		qsort(device->round, n, sizeof(*device->round), ascending);
 	*ret_due = n_periods == 1 ? only->points : device->round;
 	return n;
+}
+
+bool device_is_polled(const struct device *device)
+{
+	return device->link->plugin->poll && !(device->hay.flags & HAY_DEVICE_UNPOLLED);
 }
 
 void device_begin_round(struct device *device)
@@ -300,7 +316,7 @@ void device_reschedule(struct device *device)
 {
 	uint64_t due = USEC_NEVER;
 
-	if (!device->link->plugin->poll || device->stopping || device->link->polling == device)
+	if (!device_is_polled(device) || device->stopping || device->link->polling == device)
 		return;
 	if (device->state == DEVICE_OFFLINE)
 		due = clock_now() + (device->pause_us > 0 ? MAX(device->pause_us, device->conf->every_us) : 0);
@@ -374,9 +390,9 @@ void device_went_online(struct device *device)
 		return;
 	device->state = DEVICE_ONLINE;
 	device->pause_us = 0;
-	if (before == DEVICE_NEW && device->link->plugin->poll)
-		about(device, HAY_LOG_INFO, "online: %zu point%s every %s", device->conf->n_points,
-		      device->conf->n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
+	if (before == DEVICE_NEW && device_is_polled(device))
+		about(device, HAY_LOG_INFO, "online: %u point%s every %s", device->hay.n_points,
+		      device->hay.n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
 	else if (before == DEVICE_NEW)
 		about(device, HAY_LOG_INFO, "online");
 	else if (device->lost_with_link)
@@ -401,10 +417,10 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	device->lost_with_link = because_of_link;
 	free(device->reason);
 	device->reason = strdup(detail ? detail : reason_word(reason));
-	device->pause_us = because_of_link || !device->link->plugin->poll ? 0 : backoff_next(0);
+	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : backoff_next(0);
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
-	else if (device->link->plugin->poll)
+	else if (device_is_polled(device))
 		about_state(device, HAY_LOG_WARNING, "offline: %s; trying again in %s",
 			    device->reason ? device->reason : "?",
 			    format_duration(MAX(device->pause_us, device->conf->every_us), pause));

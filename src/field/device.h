@@ -68,6 +68,9 @@ struct device *device_free(struct device *device);
 int device_add_point(struct device *device, const char *name, enum hay_type type, const char *unit,
 		     uint32_t *ret_point);
 
+/* Whether the host asks it, by its plugin and by what the plugin's start() said of it. */
+bool device_is_polled(const struct device *device);
+
 void device_begin_round(struct device *device);
 void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
 		      enum hay_reason reason, const char *detail, uint64_t rtt_us);

@@ -132,11 +132,29 @@ static unsigned count_devices(const struct link *link)
 	return n;
 }
 
+/* The polled device after the last one that tried; NULL: none is polled, the plugin itself finds out. */
+static struct device *next_prober(const struct link *link)
+{
+	struct device *first = NULL;
+	bool passed = false;
+
+	for (struct device *device = link->devices; device; device = device->next) {
+		if (passed && device_is_polled(device))
+			return device;
+		if (!first && device_is_polled(device))
+			first = device;
+		passed = passed || device == link->prober;
+	}
+	return first;
+}
+
 static void schedule_try(struct link *link)
 {
-	if (!link->plugin->poll || !link->devices || link->stopping)
+	struct device *prober = next_prober(link);
+
+	if (!prober || link->stopping)
 		return;
-	link->prober = link->prober && link->prober->next ? link->prober->next : link->devices;
+	link->prober = prober;
 	if (!link->prober->stopping)
 		schedule_put(link->field->schedule, &link->prober->due, clock_now() + link->pause_us);
 }
@@ -161,7 +179,7 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 	link->reason = strdup(text);
 	link->pause_us = backoff_next(0);
 	link->prober = NULL;
-	if (link->plugin->poll)
+	if (next_prober(link))
 		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, trying again in %s", text, n,
 		      n == 1 ? " is" : "s are", format_duration(link->pause_us, pause));
 	else

@@ -69,6 +69,10 @@ static void close_link(struct hay_link *link)
 static int start_device(struct hay_device *device)
 {
 	note("start", device->name);
+	if (device->name[0] == 'u') /* speaks unasked */
+		device->flags |= HAY_DEVICE_UNPOLLED;
+	if (device->name[0] == 'w') /* is asked as a whole */
+		device->flags |= HAY_DEVICE_POLLED_WHOLE;
 	return 0;
 }
 
@@ -81,7 +85,7 @@ static void stop_device(struct hay_device *device)
 
 static int poll_device(struct hay_device *device, const uint32_t *due _unused_, size_t n_due)
 {
-	assert_true(n_due > 0);
+	assert_true(n_due > 0 || device->name[0] == 'w');
 	assert_null(script.held); /* one round at a time */
 	script.polls++;
 	note("poll", device->name);
@@ -223,7 +227,7 @@ static struct device_conf *make_device(const char *name, const char *link, uint6
 	conf->link = pool_strdup(pool, link);
 	conf->every_us = every_us;
 	conf->report.deadband = NAN;
-	conf->n_points = 1;
+	conf->n_points = name[0] == 'w' ? 0 : 1;
 	conf->points = pool_alloc(pool, sizeof(*conf->points));
 	conf->points[0] = (struct point_conf){.point = {.name = "p",
 							.type = HAY_INT64,
@@ -356,6 +360,48 @@ static void a_link_speaks_for_its_devices(void **state _unused_)
 	assert_null(strstr(bench->lines, "device a:"));
 	script.link_fails = false;
 	run_until(bench, link_is_up);
+	bench_free(bench);
+}
+
+static bool whole_polled_often(const struct bench *bench _unused_)
+{
+	return script.polls >= 10;
+}
+
+static bool unasked_is_known(const struct bench *bench)
+{
+	return strstr(bench->cards, "u+") && strstr(bench->samples, "u=7");
+}
+
+static void some_devices_are_not_polled_and_some_without_points(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	struct hay_reading reading = {.value = {.type = HAY_INT64, .i = 7}};
+	struct hay_sample sample = {.time_us = clock_now(), .readings = &reading, .n_readings = 1};
+
+	apply(bench, "u1 w1", 1, 10 * USEC_PER_MSEC, NULL);
+	run_until(bench, whole_polled_often);
+	assert_null(strstr(script.calls, "poll:u"));
+	assert_null(strstr(bench->cards, "u+")); /* not heard yet */
+	plugin_host.emit(&field_find_device(bench->field, "u")->hay, &sample);
+	run_until(bench, unasked_is_known);
+
+	/* A link that is down is tried by those that are polled. */
+	script.link_fails = true;
+	run_until(bench, link_is_down);
+	assert_non_null(strstr(bench->lines, "its 2 devices are offline, trying again in 1 s"));
+	assert_non_null(strstr(bench->samples, "u=offline"));
+	bench_free(bench);
+
+	/* Where none is polled nobody tries: the plugin says when it is up. */
+	bench = bench_new();
+	apply(bench, "u1", 1, 10 * USEC_PER_MSEC, NULL);
+	plugin_host.link_down(&field_find_device(bench->field, "u")->link->hay, HAY_OFFLINE, "unplugged");
+	assert_non_null(strstr(bench->lines, "link l: down: unplugged; its 1 device is offline until it is back"));
+	plugin_host.link_up(&field_find_device(bench->field, "u")->link->hay);
+	plugin_host.emit(&field_find_device(bench->field, "u")->hay, &sample);
+	run_until(bench, unasked_is_known);
+	assert_null(strstr(script.calls, "poll:"));
 	bench_free(bench);
 }
 
@@ -534,6 +580,7 @@ int main(void)
 		cmocka_unit_test(devices_take_turns),
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
+		cmocka_unit_test(some_devices_are_not_polled_and_some_without_points),
 		cmocka_unit_test(reload_restarts_only_what_changed),
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
 		cmocka_unit_test(commands_are_checked_and_answered_once),
