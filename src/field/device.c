@@ -147,6 +147,7 @@ struct device *device_free(struct device *device)
 	free(device->points);
 	free(device->round);
 	free(device->reason);
+	points_told_done(&device->told);
 	pool_free(device->added);
 	device_conf_free(device->conf);
 	free(device);
@@ -265,8 +266,10 @@ static void end_good(struct device *device, const struct hay_sample *sample, uin
 	if (device->link->down)
 		link_went_up(device->link);
 	device_went_online(device);
-	if (sample)
-		normal_device_sample(device->normal, sample);
+	if (!sample)
+		return;
+	points_tell(&device->told, &device->hay, sample);
+	normal_device_sample(device->normal, sample);
 }
 
 static void end_bad(struct device *device, const struct hay_sample *sample, enum hay_reason reason, const char *detail)

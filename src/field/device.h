@@ -6,6 +6,7 @@
 #include "base/fold.h"
 #include "field/field_conf.h"
 #include "field/link.h"
+#include "field/points_told.h"
 #include "field/schedule.h"
 #include "normalize/normalize.h"
 
@@ -52,6 +53,7 @@ struct device {
 	char *reason;	     /* offline: why */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */
 	uint64_t since_us;
+	struct points_told told;
 	struct fold fold;  /* of its lines in the log about coming and going */
 	unsigned failures; /* in a row */
 	uint64_t pause_us; /* offline: the present back-off */

@@ -291,7 +291,7 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 				stop_device(device);
 			if (device->stopping)
 				changes->stopped++;
-			else
+			else if (link->conf->file[0]) /* the gateway's own is nobody's business */
 				changes->kept++;
 		}
 	}

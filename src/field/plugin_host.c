@@ -51,6 +51,7 @@ static void host_emit(struct hay_device *hay, const struct hay_sample *sample)
 		return;
 	device->failures = 0;
 	device_went_online(device);
+	points_tell(&device->told, &device->hay, sample);
 	normal_device_sample(device->normal, sample);
 }
 

@@ -24,7 +24,8 @@ static struct {
 	char calls[4096]; /* "poll:a " … */
 	struct hay_device *held;
 	bool hold;
-	char silent[32]; /* a device of this name does not answer */
+	char refused[32]; /* a device of this name answers with an exception */
+	char silent[32];  /* a device of this name does not answer */
 	bool link_fails;
 	unsigned polls;
 	struct hay_command *command;
@@ -51,6 +52,9 @@ static void answer(struct hay_device *device)
 		reading.reason = HAY_TIMEOUT;
 		host->round_done(device, &sample, HAY_FAILED, HAY_TIMEOUT, NULL, 0);
 	} else {
+		if (strcmp(device->name, script.refused) == 0)
+			reading = (struct hay_reading){
+				.quality = HAY_BAD, .reason = HAY_EXCEPTION, .exception = "illegal data address"};
 		host->round_done(device, &sample, HAY_OK, HAY_NO_REASON, NULL, 1000);
 	}
 }
@@ -337,6 +341,31 @@ static void two_failures_make_offline_and_one_answer_brings_back(void **state _u
 	bench_free(bench);
 }
 
+static bool refused_a(const struct bench *bench)
+{
+	return strstr(bench->lines, "device a: point p: bad: illegal data address; the device goes on") &&
+	       script.polls > 20;
+}
+
+static bool accepted_a(const struct bench *bench)
+{
+	return strstr(bench->lines, "device a: point p: good again") != NULL;
+}
+
+static void a_refused_point_is_told_once_and_the_device_stays(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.refused, sizeof(script.refused), "a");
+	apply(bench, "a1 b1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, refused_a);
+	assert_null(strstr(strstr(bench->lines, "illegal data") + 1, "illegal data"));
+	assert_null(strstr(bench->cards, "a+ a-"));
+	script.refused[0] = 0;
+	run_until(bench, accepted_a);
+	bench_free(bench);
+}
+
 static bool link_is_down(const struct bench *bench)
 {
 	return strstr(bench->lines, "link l: down") != NULL;
@@ -579,6 +608,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(devices_take_turns),
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
+		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
 		cmocka_unit_test(some_devices_are_not_polled_and_some_without_points),
 		cmocka_unit_test(reload_restarts_only_what_changed),
