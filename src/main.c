@@ -4,6 +4,7 @@
 #include "config.h"
 #include "field/plugin_load.h"
 #include "gateway.h"
+#include "probe.h"
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
@@ -17,9 +18,11 @@
 static void print_help(void)
 {
 	printf("Usage: haywaind [OPTION]...\n"
+	       "       haywaind --probe PLUGIN [ARGUMENT]...\n"
 	       "Read field devices, keep what they say, and relay it over MQTT.\n\n"
 	       "  -c, --config=FILE  configuration file (" HAYWAIN_SYSCONF_DIR "/haywain.conf)\n"
 	       "      --check        check the configuration, say what is wrong, and exit with 0 or 1\n"
+	       "      --probe=PLUGIN look for devices by hand; what follows goes to the plugin (haywain-PLUGIN(7))\n"
 	       "      --syslog       log to syslog instead of standard error\n"
 	       "      --version      print the version\n"
 	       "  -h, --help         print this\n\n"
@@ -54,6 +57,15 @@ static int check(const char *path)
 	config_free(config);
 	plugin_set_free(plugins);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int probe(const char *name, int argc, char *argv[])
+{
+	struct plugin_set *plugins = plugin_set_new(NULL);
+	int r = plugins ? probe_run(plugins, name, argc, argv) : -ENOMEM;
+
+	plugin_set_free(plugins);
+	return r == 0 ? EXIT_SUCCESS : r == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 static int on_signal(sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
@@ -103,17 +115,21 @@ static int run(const char *path)
 
 int main(int argc, char *argv[])
 {
-	enum { CHECK = 256, SYSLOG, VERSION };
+	enum { CHECK = 256, PROBE, SYSLOG, VERSION };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, CHECK},
-		{"syslog", no_argument, NULL, SYSLOG},	  {"version", no_argument, NULL, VERSION},
-		{"help", no_argument, NULL, 'h'},	  {0},
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, CHECK},
+		{"probe", required_argument, NULL, PROBE},
+		{"syslog", no_argument, NULL, SYSLOG},
+		{"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *path = HAYWAIN_SYSCONF_DIR "/haywain.conf";
 	enum log_target target = LOG_TARGET_AUTO;
 	bool only_check = false;
 
-	for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1;) {
 		switch (c) {
 		case 'c':
 			path = optarg;
@@ -121,6 +137,8 @@ int main(int argc, char *argv[])
 		case CHECK:
 			only_check = true;
 			break;
+		case PROBE: /* the rest of the line is the plugin's */
+			return probe(optarg, argc - optind, argv + optind);
 		case SYSLOG:
 			target = LOG_TARGET_SYSLOG;
 			break;

@@ -222,7 +222,9 @@ struct hay_probe {
 	size_t size;
 	int argc;
 	char **argv; /* what follows the plugin's name */
+	/* A line of the result, without its newline. */
 	void (*print)(const struct hay_probe *probe, const char *format, ...) __attribute__((format(printf, 2, 3)));
+	/* How far it is, for a person who waits; total 0: unknown. what: a few words that stand until the next call. */
 	void (*progress)(const struct hay_probe *probe, unsigned done, unsigned total, const char *what);
 	bool (*cancelled)(const struct hay_probe *probe);
 	struct hay_link
