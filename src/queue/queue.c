@@ -216,6 +216,8 @@ static void append(struct queue *queue, struct sample *sample)
 		queue_wake_store(queue, 0);
 	}
 	if (queue->conf.write == QUEUE_WRITE_THROUGH) {
+		if (queue->body_state != QUEUE_BODY_OK)
+			readers_signal(queue);
 		queue_wake_store(queue, now);
 		return;
 	}

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define STEP_ROWS 500
+#define STEP_ROWS 4000
 #define STEP_BYTES ((size_t)256 * 1024)
 #define SALVAGE_MAX_SIZE ((uint64_t)1 << 30) /* only counts for writing */
 

@@ -185,6 +185,12 @@ static bool read_ahead(struct queue *queue)
 	return false;
 }
 
+/* Without the lock. On a full disk the reserve is given up: then it is worth another try at once. */
+static int use_reserve(struct queue *queue, int r)
+{
+	return r == -ENOSPC && queue_reserve_remove(queue->path) == 0 ? 0 : r;
+}
+
 static bool reserve(struct queue *queue)
 {
 	int r;
@@ -192,7 +198,7 @@ static bool reserve(struct queue *queue)
 	if (!queue->reserve_wanted)
 		return false;
 	pthread_mutex_unlock(&queue->lock);
-	r = store_reserve(queue);
+	r = use_reserve(queue, store_reserve(queue));
 	pthread_mutex_lock(&queue->lock);
 	if (r < 0)
 		store_failed(queue, r);
@@ -206,7 +212,7 @@ static bool salvage(struct queue *queue)
 	if (!queue->store.salvage)
 		return false;
 	pthread_mutex_unlock(&queue->lock);
-	r = salvage_step(queue);
+	r = use_reserve(queue, salvage_step(queue));
 	pthread_mutex_lock(&queue->lock);
 	if (r < 0)
 		store_failed(queue, r);
@@ -226,6 +232,7 @@ static bool minute(struct queue *queue, uint64_t now)
 	r = retention_expire(queue);
 	if (r == -EBADMSG)
 		r = store_damaged(queue);
+	r = use_reserve(queue, r);
 	if (r == 0 && reserve_again)
 		queue_reserve_make(queue->path, RESERVE_BYTES); /* it may be there; without space it comes later */
 	pthread_mutex_lock(&queue->lock);

@@ -50,6 +50,7 @@ void store_failed(struct queue *queue, int error)
 			     queue->path, store->body.message[0] ? store->body.message : strerror(-error),
 			     format_size(queue->conf.memory, memory), format_duration(store->backoff_us, pause));
 	queue->body_state = state;
+	readers_signal(queue);
 }
 
 void store_healed(struct queue *queue)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static int setup(void **state)
@@ -397,6 +398,38 @@ static void test_read_only_from_the_start(void **state)
 	queue_reader_close(reader);
 }
 
+/* `through` promises the disk first, but not to fall silent with it; the disk may also fail while the gateway runs. */
+static void test_writing_fails_while_running(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	f->conf.write = QUEUE_WRITE_THROUGH;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 10);
+	expect_numbers(reader, 1, 10);
+	/* A file that is open for writing keeps its file system from it: give the limit of the process instead. */
+	struct rlimit before, none = {0, 0};
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	append_numbers(f, 11, 20);
+	wait_notice(f, "samples stay in memory");
+	expect_numbers(reader, 11, 20);
+	assert_true(status_of(f).body != QUEUE_BODY_OK);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	wait_notice(f, "written to disk again");
+	queue_reader_close(reader);
+	fixture_close(f);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	expect_numbers(reader, 1, 20);
+	queue_reader_close(reader);
+}
+
 /* The folder does not exist: all lives in memory. */
 static void test_no_folder(void **state)
 {
@@ -518,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_full_and_healed, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_full_disk_drains, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_read_only_from_the_start, setup_mount, teardown_mount),
+		cmocka_unit_test_setup_teardown(test_writing_fails_while_running, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_random_moments, setup, teardown),
 	};
