@@ -86,33 +86,49 @@ uint64_t uplink_stuck_us(const struct uplink *uplink)
 
 /* ---- telling the log ---- */
 
-/* What was said last about failing, so that it is not said again and again. */
+/* One kind of trouble, and what was said of it last, so that it is not said again and again. */
 struct trouble {
+	const char *what;
 	struct reason last;
-	uint64_t told_us;
+	uint64_t told_us; /* 0: not yet */
 	unsigned untold;
-	bool quiet; /* the last trouble was not told: nor is its end */
 };
 
-static void tell(struct uplink *uplink, struct trouble *trouble, const char *what, const char *reason, uint64_t pause)
+/* False: it was told lately. */
+static bool tell(struct uplink *uplink, struct trouble *trouble, const char *reason, uint64_t pause)
 {
-	char text[DURATION_TEXT_MAX];
 	uint64_t now = clock_now();
-	trouble->quiet =
-		trouble->told_us && now - trouble->told_us < TELL_AGAIN_US && strcmp(trouble->last.text, reason) == 0;
-	if (trouble->quiet) {
+	if (trouble->told_us && now - trouble->told_us < TELL_AGAIN_US && strcmp(trouble->last.text, reason) == 0) {
 		trouble->untold++;
-		return;
+		return false;
 	}
-	format_duration(pause, text);
+	char text[DURATION_TEXT_MAX], more[64] = "";
 	if (trouble->untold)
-		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s (%u more tries failed since last told)",
-			   what, reason, text, trouble->untold);
-	else
-		uplink_log(uplink, HAY_LOG_WARNING, "%s%s; trying again in %s", what, reason, text);
+		snprintf(more, sizeof(more), " (and %u times more since this was last told)", trouble->untold);
+	uplink_log(uplink, HAY_LOG_WARNING, "%s: %s%s; trying again in %s", trouble->what, reason, more,
+		   format_duration(pause, text));
 	reason_set(&trouble->last, "%s", reason);
 	trouble->told_us = now;
 	trouble->untold = 0;
+	return true;
+}
+
+/* An uplink's troubles. A connection that comes and goes every few seconds is told like one that does not come. */
+struct troubles {
+	struct trouble none, lost;
+	bool quiet; /* the loss was not told: neither is the connection that follows */
+};
+
+static void tell_result(struct uplink *uplink, struct troubles *troubles, const struct session_result *result,
+			uint64_t lasted, uint64_t pause)
+{
+	if (!result->was_ready) {
+		tell(uplink, &troubles->none, result->reason.text, pause);
+		return;
+	}
+	if (lasted >= USEC_PER_MINUTE)
+		troubles->none.told_us = troubles->lost.told_us = 0;
+	troubles->quiet = !tell(uplink, &troubles->lost, result->reason.text, pause);
 }
 
 /* ---- connecting ---- */
@@ -249,7 +265,7 @@ static bool wait_for_clock(struct uplink *uplink)
 	return false;
 }
 
-static void rest(struct uplink *uplink, struct trouble *trouble, const struct session_result *result)
+static void rest(struct uplink *uplink, struct troubles *troubles, const struct session_result *result)
 {
 	uint64_t lasted = result->was_ready ? clock_now() - result->ready_us : 0;
 	/* Two clients with one client_id throw each other out for ever: that must not go on at full speed. */
@@ -257,7 +273,7 @@ static void rest(struct uplink *uplink, struct trouble *trouble, const struct se
 	if (taken_over ? lasted >= TAKEN_OVER_LASTING_US : result->delivered || lasted >= LASTING_US)
 		uplink->backoff.step = 0;
 	uint64_t pause = backoff_next_us(&uplink->backoff);
-	tell(uplink, trouble, result->was_ready ? "connection lost: " : "no connection: ", result->reason.text, pause);
+	tell_result(uplink, troubles, result, lasted, pause);
 	char text[DURATION_TEXT_MAX];
 	struct reason reason;
 	reason_set(&reason, "%.140s; trying again in %s", result->reason.text, format_duration(pause, text));
@@ -274,14 +290,14 @@ static bool stop_asked(const struct uplink *uplink)
 static void *run(void *userdata)
 {
 	struct uplink *uplink = userdata;
-	struct trouble trouble = {0};
+	struct troubles troubles = {.none.what = "no connection", .lost.what = "connection lost"};
 	bool stop = wait_for_clock(uplink);
 	while (!stop) {
 		struct session_result result;
-		try_once(uplink, trouble.quiet, &result);
+		try_once(uplink, troubles.quiet, &result);
 		stop = stop_asked(uplink);
 		if (!stop)
-			rest(uplink, &trouble, &result);
+			rest(uplink, &troubles, &result);
 		stop = stop || stop_asked(uplink);
 	}
 	uplink->turn_us = 0;
