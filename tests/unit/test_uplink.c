@@ -205,7 +205,9 @@ static void test_started_is_told_once(void **state)
 {
 	struct rig *rig = *state;
 	struct broker broker = {0};
-	set_up_broker(&broker, rig, "allow_anonymous true\npersistence true");
+	/* Its session waits for the watcher over the restart. */
+	set_up_broker(&broker, rig, "allow_anonymous true\npersistence true\npersistence_location ./");
+	shell(&broker, "sed -i \"s#persistence_location .*#persistence_location $PWD/#\" mosquitto.conf");
 	start(&broker);
 	go(rig, &broker, "mqtt://127.0.0.1", "version = 311;");
 	watch(&broker);
