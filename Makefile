@@ -138,19 +138,40 @@ install: all
 	install -m 644 $(plugin_files) $(DESTDIR)$(LIBDIR)/haywain/plugins/
 	install -m 644 include/haywain/*.h $(DESTDIR)$(INCLUDEDIR)/haywain/
 	$(call install_files,$(wildcard models/*.conf),$(DATADIR)/haywain/models)
+	$(call install_files,$(wildcard man/*.1),$(MANDIR)/man1)
 	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
 	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),$(DATADIR)/doc/haywain)
 	$(call install_files,$(wildcard etc/haywain.conf),$(DATADIR)/doc/haywain/examples)
-	$(call install_files,$(wildcard systemd/*.service),$(UNITDIR))
+	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
+	install -d $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d $(DESTDIR)$(UNITDIR)
+	install -m 644 etc/conf.d/README $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d/
+	test -e $(DESTDIR)$(SYSCONFDIR)/haywain/haywain.conf || \
+		install -m 640 etc/haywain.conf $(DESTDIR)$(SYSCONFDIR)/haywain/
+	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/haywain.service.in >$(DESTDIR)$(UNITDIR)/haywain.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/haywain.service
+	$(call install_as,systemd/sysusers.conf,$(LIBDIR)/sysusers.d/haywain.conf)
+	$(call install_as,systemd/tmpfiles.conf,$(LIBDIR)/tmpfiles.d/haywain.conf)
+	$(call install_as,systemd/modules-load.conf,$(LIBDIR)/modules-load.d/haywain.conf)
+	$(call install_as,systemd/udev.rules,$(LIBDIR)/udev/rules.d/90-haywain.rules)
 # files, folder
 install_files = $(if $1,install -d $(DESTDIR)$2 && install -m 644 $1 $(DESTDIR)$2/)
+# file, where to and under which name
+install_as = install -D -m 644 $1 $(DESTDIR)$2
+
+# ---- the package: packaging/README.md ----
+deb:
+	@tests/deps deb
+	@packaging/deb
+deb-cross:
+	@tests/deps cross
+	@packaging/deb-cross $(RELEASES)
 
 clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 .PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
-        install clean
+        install deb deb-cross clean
 .SECONDARY:
