@@ -444,8 +444,8 @@ static int load(struct config_loader *loader, const char *path)
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret)
 {
 	struct config_loader loader = {.messages = messages, .plugins = plugins};
-	struct list *const lists[] = {&loader.files,	  &loader.uplinks,	&loader.links, &loader.devices,
-				      &loader.good_links, &loader.good_devices, &loader.bad};
+	struct list *const lists[] = {&loader.files,   &loader.uplinks,	  &loader.links,
+				      &loader.devices, &loader.bad_links, &loader.bad};
 	struct config *config = calloc(1, sizeof(*config));
 	int r;
 
@@ -462,6 +462,8 @@ int config_load(const char *path, struct plugin_set *plugins, struct conf_messag
 
 	for (size_t i = 0; i < loader.files.n; i++)
 		conf_file_free(loader.files.items[i]);
+	for (size_t i = 0; i < loader.bad_links.n; i++)
+		link_conf_free(loader.bad_links.items[i]);
 	for (size_t i = 0; i < ELEMENTS(lists); i++)
 		free(lists[i]->items);
 	if (r < 0) {

@@ -28,10 +28,15 @@ static int read_links(struct config_loader *loader)
 			setting_error(loader, setting, "link `%s` stands twice, first at %s:%u", name,
 				      conf_setting_file(first), conf_setting_line(first));
 			link_conf_free(link);
-		} else if (link) {
+		} else if (link && !link->bad) {
 			config->links[config->n_links++] = link;
-		} else if (name) {
-			r = config_add_bad(loader, CONFIG_BAD_LINK, name);
+		} else {
+			if (link)
+				r = list_add(&loader->bad_links, link);
+			if (r < 0)
+				link_conf_free(link);
+			else if (name)
+				r = config_add_bad(loader, CONFIG_BAD_LINK, name);
 		}
 		if (r < 0)
 			return r;
@@ -55,7 +60,19 @@ static bool is_enabled(const config_setting_t *setting)
 	return !enabled || config_setting_type(enabled) != CONFIG_TYPE_BOOL || config_setting_get_bool(enabled);
 }
 
-/* The link a device names; NULL: told. */
+/* The bad one of that name, where its plugin is known: what else is wrong with its devices can be told. */
+static const struct link_conf *bad_link(const struct config_loader *loader, const char *name)
+{
+	for (size_t i = 0; i < loader->bad_links.n; i++) {
+		const struct link_conf *link = loader->bad_links.items[i];
+
+		if (link->name && strcmp(link->name, name) == 0)
+			return link;
+	}
+	return NULL;
+}
+
+/* The link a device names; NULL or a bad one: told. */
 static const struct link_conf *find_link(struct config_loader *loader, const config_setting_t *setting)
 {
 	struct conf_group group = conf_group_of(setting);
@@ -84,7 +101,7 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 		if (is_enabled(setting))
 			setting_error(loader, at, "device `%s` is left out, because its link `%s` has mistakes",
 				      name ? name : "?", link_name);
-		return NULL;
+		return bad_link(loader, link_name);
 	}
 	nearest = (struct conf_nearest){.word = link_name};
 	for (size_t i = 0; i < loader->links.n; i++)

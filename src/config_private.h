@@ -18,7 +18,7 @@ struct config_loader {
 	struct plugin_set *plugins;
 	struct list files;			   /* struct conf_file *: the main one, then those of conf.d */
 	struct list uplinks, links, devices;	   /* const config_setting_t *: in the order of the files */
-	struct list good_links, good_devices, bad; /* struct link_conf *, struct device_conf *, struct config_bad * */
+	struct list bad_links, bad;		   /* struct link_conf *, struct config_bad * */
 	unsigned n_fatal;			   /* mistakes that leave nothing to run */
 };
 

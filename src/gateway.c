@@ -258,6 +258,26 @@ static void start_pending_uplinks(struct gateway *gateway)
 	gateway->n_pending = left;
 }
 
+/* An uplink that is no longer wanted gives up its place in the queue, once it has ended. */
+static int keep_readers(struct gateway *gateway)
+{
+	size_t n = gateway->n_pending, i = 0;
+
+	for (struct running *at = gateway->uplinks; at; at = at->next)
+		n++;
+
+	_cleanup_free_ const char **names = calloc(MAX(n, (size_t)1), sizeof(*names));
+
+	if (!names)
+		return -ENOMEM;
+	for (struct running *at = gateway->uplinks; at; at = at->next)
+		names[i++] = uplink_get_conf(at->uplink)->name;
+	for (size_t j = 0; j < gateway->n_pending; j++)
+		names[i++] = gateway->pending[j]->name;
+	queue_keep_readers(gateway->queue, names, n);
+	return 0;
+}
+
 static int uplink_ended(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
 {
 	struct running *running = userdata;
@@ -273,10 +293,13 @@ static int uplink_ended(sd_event_source *source _unused_, int fd _unused_, uint3
 	sd_event_source_disable_unref(running->ended);
 	uplink_free(running->uplink);
 	free(running);
-	if (gateway->stopping)
+	if (gateway->stopping) {
 		leave_if_done(gateway);
-	else
-		start_pending_uplinks(gateway);
+		return 0;
+	}
+	if (keep_readers(gateway) < 0)
+		log_error("out of memory: the place of a removed uplink in the queue is kept");
+	start_pending_uplinks(gateway);
 	return 0;
 }
 
@@ -314,7 +337,6 @@ static int apply_uplinks(struct gateway *gateway, struct config *config, bool id
 			uplink_stop(at->uplink);
 		}
 	}
-	queue_keep_readers(gateway->queue, names, n);
 	for (size_t i = 0; i < n; i++) {
 		struct running *there = find_uplink(gateway, names[i]);
 
@@ -323,6 +345,8 @@ static int apply_uplinks(struct gateway *gateway, struct config *config, bool id
 		pending[gateway->n_pending++] = config->uplinks[i];
 		config->uplinks[i] = NULL;
 	}
+	if (keep_readers(gateway) < 0)
+		return -ENOMEM;
 	start_pending_uplinks(gateway);
 	return 0;
 }

@@ -168,7 +168,7 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 	/* All addresses together get one time-out, so that a silent one leaves the next its share. */
 	end = t->now() + t->timeout_us;
 	r = -EHOSTUNREACH;
-	for (const struct addrinfo *a = addresses; a && t->fd < 0; a = a->ai_next, n--) {
+	for (const struct addrinfo *a = addresses; a && t->fd < 0 && n > 0; a = a->ai_next, n--) {
 		now = t->now();
 		r = connect_to(t, a, now < end ? (end - now) / n : 0);
 		if (r >= 0)

@@ -411,6 +411,7 @@ void device_went_online(struct device *device)
 
 void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link)
 {
+	const char *text = detail ? detail : reason_word(reason);
 	char pause[DURATION_TEXT_MAX];
 
 	if (device->state == DEVICE_OFFLINE)
@@ -419,16 +420,16 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	device->since_us = clock_now();
 	device->lost_with_link = because_of_link;
 	free(device->reason);
-	device->reason = strdup(detail ? detail : reason_word(reason));
+	/* Consumers compare the word of the closed list; the log says more. */
+	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_word(reason));
 	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : backoff_next(0);
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
 	else if (device_is_polled(device))
-		about_state(device, HAY_LOG_WARNING, "offline: %s; trying again in %s",
-			    device->reason ? device->reason : "?",
+		about_state(device, HAY_LOG_WARNING, "offline: %s; trying again in %s", text,
 			    format_duration(MAX(device->pause_us, device->conf->every_us), pause));
 	else
-		about_state(device, HAY_LOG_WARNING, "offline: %s", device->reason ? device->reason : "?");
+		about_state(device, HAY_LOG_WARNING, "offline: %s", text);
 	normal_device_lost(device->normal, device->since_us, HAY_OFFLINE);
 	device_tell_card(device);
 }

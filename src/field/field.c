@@ -197,7 +197,7 @@ static void start_device(struct field *field, struct link *link, struct device_c
 		end = &(*end)->next;
 	*end = device;
 	if (link->down)
-		device_went_offline(device, HAY_OFFLINE, link->reason, true);
+		device_went_offline(device, link->reason_code, link->reason, true);
 	else
 		device_tell_card(device);
 	if (!link->down)

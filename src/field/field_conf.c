@@ -131,13 +131,11 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 		return NULL;
 	}
 	parts[1] = (struct conf_part){.table = link->plugin->descriptor.link_options.table, .into = link->conf};
-	if (conf_read_group(&group, what, parts, 2, NULL, pool, messages) > 0)
-		return NULL;
-	if (link->plugin->descriptor.check_link) {
+	link->bad = conf_read_group(&group, what, parts, 2, NULL, pool, messages) > 0;
+	if (!link->bad && link->plugin->descriptor.check_link) {
 		conf_report_init(&report, &group, what, messages);
 		link->plugin->descriptor.check_link(link->conf, &report.report);
-		if (report.n_errors > 0)
-			return NULL;
+		link->bad = report.n_errors > 0;
 	}
 	link->line = conf_setting_line(setting);
 	link->name = keys.name;
@@ -247,12 +245,12 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 		{.table = plugin->device_options.table, .into = device->conf},
 	};
 	struct conf_report report;
-	unsigned n_errors;
+	unsigned n_errors = link->bad; /* then the plugin is not asked: it would look at the link */
 
 	what = name ? pool_printf(device->pool, "device `%s`", name) : "this device";
 	if (!what)
 		return setting_error(messages, setting, "out of memory");
-	n_errors = check_own_keys(setting, link, messages);
+	n_errors += check_own_keys(setting, link, messages);
 	if (model && conf_is_name(model)) {
 		model_setting = model_read(model, conf_group_get(&own, "model"), link, messages, &model_file);
 		if (!model_setting) {

@@ -18,6 +18,7 @@ struct link_conf {
 	unsigned line;
 
 	const char *name;
+	bool bad; /* mistakes were told: only good for looking at its devices, which are bad too */
 	const struct plugin *plugin;
 	void *conf; /* of plugin's link_options */
 };
@@ -49,7 +50,7 @@ struct device_conf {
 struct link_conf *link_conf_free(struct link_conf *conf);
 struct device_conf *device_conf_free(struct device_conf *conf);
 
-/* Read one group of `links`. NULL: mistakes, which messages hold. Loads the plugin it names. */
+/* Read one group of `links`. Loads the plugin it names. NULL or marked bad: mistakes, which messages hold. */
 struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_set *plugins,
 				 struct conf_messages *messages);
 

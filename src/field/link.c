@@ -177,6 +177,7 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 	link->since_us = clock_now();
 	free(link->reason);
 	link->reason = strdup(text);
+	link->reason_code = reason;
 	link->pause_us = backoff_next(0);
 	link->prober = NULL;
 	if (next_prober(link))

@@ -36,6 +36,7 @@ struct link {
 	bool stopping;
 	bool down;
 	char *reason; /* down: why */
+	enum hay_reason reason_code;
 	uint64_t since_us;
 	uint64_t pause_us; /* down: the present back-off */
 

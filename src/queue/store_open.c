@@ -319,6 +319,11 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 		queue->reserved = mark + SEQ_BLOCK;
 	if (place(queue, mark, first_row, last_row) < 0 || boot_begin(queue) < 0)
 		return -ENOMEM;
+	if (!queue->runs.at[queue->runs.n - 1].known && !clock_trusted())
+		queue_notify(
+			queue, HAY_LOG_WARNING,
+			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up "
+			"once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
 	queue->reserve_wanted = mark == 0 && queue->runs.at[queue->runs.n - 1].known;
 	return 0;
 }

@@ -109,6 +109,7 @@ def test_disk_full_on_a_small_tmpfs(plant):
     broker.stop()
     os.unlink(filler)
     begin = len(daemon.log.lines)
+    daemon.wait_line("written to disk again", start=begin, timeout=60)
     count = slave.counters[1]
     wait_until(lambda: slave.counters[1] > count + 300, what="polls")
     count = slave.counters[1] - 100  # at 10 ms well outside the loss window
