@@ -3,6 +3,7 @@
 #include "admin/notify.h"
 #include "admin/self.h"
 #include "admin/timesync.h"
+#include "admin/trim.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -15,11 +16,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <malloc.h>
 #include <string.h>
 
 #define STATUS_EVERY_US USEC_PER_SEC
 #define SUMMARY_EVERY_US USEC_PER_HOUR
+#define TRIM_AFTER_US (3 * USEC_PER_SEC)
 #define STUCK_US (20 * USEC_PER_SEC)	/* a stage that has had something to do for so long hangs */
 #define LEAVE_US (1500 * USEC_PER_MSEC) /* for the uplinks to say good-bye */
 #define FLUSH_US (2500 * USEC_PER_MSEC) /* and then for the disk: 5 s together, with a margin */
@@ -51,6 +52,8 @@ struct gateway {
 	struct self_sources self;
 	struct queue_status last_summary;
 	uint64_t last_delivered;
+	uint64_t connects;   /* of all uplinks, as last seen */
+	uint64_t trim_at_us; /* when what start, reload or a handshake left behind is given back; 0: it was */
 	bool stopping;
 };
 
@@ -122,7 +125,7 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 	struct gateway *gateway = userdata;
 	struct field_status field;
 	struct buf text = {0};
-	uint64_t backlog = 0;
+	uint64_t backlog = 0, connects = 0, now = clock_now();
 
 	field_get_status(gateway->field, &field);
 	if (field.devices_online == field.devices)
@@ -135,10 +138,18 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 		uplink_get_status(at->uplink, &uplink);
 		buf_printf(&text, ", %s %s", uplink_get_conf(at->uplink)->name, uplink_state_word(uplink.state));
 		backlog = MAX(backlog, uplink.backlog);
+		connects += uplink.connects;
 	}
 	buf_printf(&text, ", queue %" PRIu64, backlog);
 	notify_status(gateway->notify, buf_text(&text));
 	buf_done(&text);
+	if (connects != gateway->connects)
+		gateway->trim_at_us = now + TRIM_AFTER_US;
+	gateway->connects = connects;
+	if (gateway->trim_at_us > 0 && now >= gateway->trim_at_us) {
+		trim_memory();
+		gateway->trim_at_us = 0;
+	}
 	sd_event_source_set_time_relative(source, STATUS_EVERY_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -486,7 +497,7 @@ void gateway_reload(struct gateway *gateway)
 	if (apply_uplinks(gateway, config, id_changed) < 0 || apply_field(gateway, config, &changes) < 0)
 		log_error("out of memory: %s is applied only in part", gateway->config_path);
 	config_free(before);
-	malloc_trim(0);
+	gateway->trim_at_us = clock_now() + TRIM_AFTER_US;
 	log_info("reloaded: %u device%s started, %u stopped, %u as before", changes.started,
 		 changes.started == 1 ? "" : "s", changes.stopped, changes.kept);
 	notify_ready(gateway->notify);
@@ -578,7 +589,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 		r = apply_field(gateway, gateway->config, &changes);
 	if (r < 0)
 		goto fail;
-	malloc_trim(0); /* what reading the configuration left behind */
+	gateway->trim_at_us = clock_now() + TRIM_AFTER_US;
 	notify_ready(gateway->notify);
 	*ret = gateway;
 	return 0;
