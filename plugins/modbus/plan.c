@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +34,10 @@ static bool request_join(struct plan_request *request, const struct plan_place *
 		new_end = end;
 	if (new_end - request->place.address > limits->max_registers * weight)
 		return false;
+	for (size_t i = 0; i < limits->n_cuts; i++)
+		if (limits->cuts[i].table == place->table && limits->cuts[i].address > request->place.address &&
+		    limits->cuts[i].address <= place->address)
+			return false;
 	request->place.count = (uint16_t)(new_end - request->place.address);
 	request->n++;
 	return true;
@@ -81,6 +84,30 @@ struct plan *plan_free(struct plan *plan)
 		free(plan);
 	}
 	return NULL;
+}
+
+bool plan_find_cut(const struct plan *plan, const struct plan_request *request, const struct plan_place *places,
+		   struct plan_cut *ret)
+{
+	uint32_t end = 0, widest = 0, middle = request->place.address + request->place.count / 2u,
+		 best_off = UINT32_MAX;
+	bool found = false;
+
+	for (size_t i = request->first; i < request->first + request->n; i++) {
+		const struct plan_place *place = &places[plan->points[i]];
+		uint32_t off = place->address > middle ? place->address - middle : middle - place->address;
+
+		if (i > request->first && place->address >= end &&
+		    (place->address - end > widest || (place->address - end == widest && off < best_off))) {
+			widest = place->address - end;
+			best_off = off;
+			*ret = (struct plan_cut){place->table, place->address};
+			found = true;
+		}
+		if (place->address + (uint32_t)place->count > end)
+			end = place->address + (uint32_t)place->count;
+	}
+	return found;
 }
 
 int plan_cache_get(struct plan_cache *cache, const struct plan_place *places, const uint32_t *due, size_t n_due,

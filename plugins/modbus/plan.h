@@ -8,6 +8,7 @@
 #ifndef MODBUS_PLAN_H
 #define MODBUS_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,10 +23,18 @@ struct plan_place {
 	uint16_t count; /* registers or bits, at least 1 */
 };
 
+/* No request runs across the beginning of that register: the device was seen to refuse it. */
+struct plan_cut {
+	enum modbus_table table;
+	uint16_t address;
+};
+
 /* In registers; where a table holds bits, 16 of them weigh as much as one register. */
 struct plan_limits {
 	unsigned max_registers; /* in one request, 1 to 125 */
 	unsigned max_hole;	/* that nobody asked for, between two points of one request */
+	const struct plan_cut *cuts;
+	size_t n_cuts;
 };
 
 struct plan_request {
@@ -49,6 +58,13 @@ struct plan {
 int plan_new(const struct plan_place *places, const uint32_t *due, size_t n_due, const struct plan_limits *limits,
 	     struct plan **ret);
 struct plan *plan_free(struct plan *plan);
+
+/*
+ * Where to cut a request that the device refused as a whole (illegal data address): in front of the largest hole, or
+ * half-way where there is none. False: it reads one place only, which nothing but the device can help.
+ */
+bool plan_find_cut(const struct plan *plan, const struct plan_request *request, const struct plan_place *places,
+		   struct plan_cut *ret);
 
 /* The periods of points make few different sets: the plans of the last ones. Zeroed is empty. */
 struct plan_cache {

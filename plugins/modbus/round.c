@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *const table_names[N_TABLES] = {"coil", "discrete", "holding", "input"};
 
@@ -44,51 +45,94 @@ static void take_answer(struct modbus_device *md, const struct plan_request *req
 		uint32_t point = md->plan->points[i];
 		unsigned at = md->places[point].address - (unsigned)request->place.address;
 		struct hay_value value = {.type = HAY_BOOL};
+		int r = 0;
 
 		if (x->answer.exception) {
-			add_bad(md, point, HAY_EXCEPTION, types_exception(x->answer.exception));
+			add_bad(md, point, HAY_EXCEPTION, exception_name(x->answer.exception));
 			continue;
 		}
 		if (request->place.table < TABLE_HOLDING)
 			value.b = types_bit(x->answer.data, at);
 		else
-			types_decode(&md->forms[point], x->answer.data + (size_t)at * 2, &value);
-		add_value(md, point, &value);
+			r = types_decode(&md->forms[point], x->answer.data + (size_t)at * 2,
+					 md->text + md->texts[point], &value);
+		if (r < 0)
+			add_bad(md, point, HAY_DECODE, NULL);
+		else
+			add_value(md, point, &value);
 	}
 }
 
 /* End the round. What it did not come to is bad, for that reason. */
-static void end_round(struct modbus_device *md, enum hay_result result, enum hay_reason reason, const char *detail)
+static void end_round(struct modbus_device *md, enum hay_result result, enum hay_reason reason, const char *exception,
+		      const char *detail)
 {
 	const struct hay_host *host = md->device->link->host;
 	struct hay_sample sample = {.time_us = md->first_us ? md->first_us : host->now(), .readings = md->readings};
 
 	if (result == HAY_FAILED)
 		for (size_t i = md->plan->requests[md->next].first; i < md->plan->n_points; i++)
-			add_bad(md, md->plan->points[i], reason, NULL);
+			add_bad(md, md->plan->points[i], reason, exception);
 	sample.n_readings = md->n_readings;
 	md->plan = NULL;
 	host->round_done(md->device, &sample, result, reason, detail, md->slowest_us);
 }
 
-/* The host hears of the link when it learns something new: it is down when no connection can be made to it. */
-static void tell_link(struct modbus_link *ml, const struct exchange *x)
-{
-	enum link_known now = x->end == EXCHANGE_DOWN ? LINK_DOWN : LINK_UP;
-
-	if (now == ml->known)
-		return;
-	ml->known = now;
-	if (now == LINK_UP)
-		ml->link->host->link_up(ml->link);
-	else
-		ml->link->host->link_down(ml->link, x->reason, x->detail);
-}
-
 static int ask_next(struct modbus_device *md)
 {
-	md->request.exchange.place = md->plan->requests[md->next].place;
+	pdu_read(&md->plan->requests[md->next].place, &md->request.exchange.pdu);
 	return md->device->link->host->submit(md->device->link, &md->request.work, HAY_LANE_POLL);
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Something was learnt: what is left of the round is asked in other pieces. */
+static int plan_rest(struct modbus_device *md)
+{
+	size_t first = md->plan->requests[md->next].first, n = md->plan->n_points - first;
+
+	for (size_t i = 0; i < n; i++)
+		md->rest[i] = md->plan->points[first + i];
+	qsort(md->rest, n, sizeof(*md->rest), ascending);
+	plan_cache_done(&md->plans);
+	md->next = 0;
+	md->tries = 0;
+	return plan_cache_get(&md->plans, md->places, md->rest, n, &md->limits, &md->plan);
+}
+
+/* The next step after an answer. False: the round is over. */
+static bool go_on_after_answer(struct modbus_device *md, const struct plan_request *request)
+{
+	const struct exchange *x = &md->request.exchange;
+
+	if (!md->first_us)
+		md->first_us = x->answered_us;
+	if (x->rtt_us > md->slowest_us)
+		md->slowest_us = x->rtt_us;
+	if (x->answer.exception == EXCEPTION_ILLEGAL_ADDRESS && learn_refusal(md, request)) {
+		if (plan_rest(md) == 0)
+			return true;
+		/* Out of memory: the device answered, but nobody knows what was left to ask. */
+		md->device->link->host->round_done(md->device, NULL, HAY_OK, HAY_NO_REASON, NULL, md->slowest_us);
+		md->plan = NULL;
+		return false;
+	}
+	take_answer(md, request);
+	md->tries = 0;
+	if (++md->next < md->plan->n_requests)
+		return true;
+	end_round(md, HAY_OK, HAY_NO_REASON, NULL, NULL);
+	return false;
+}
+
+static bool is_absence(uint8_t exception)
+{
+	return exception == EXCEPTION_NO_PATH || exception == EXCEPTION_NO_TARGET;
 }
 
 static void request_done(struct hay_work *work)
@@ -97,31 +141,32 @@ static void request_done(struct hay_work *work)
 	struct modbus_device *md = work->device->state;
 	const struct plan_request *request = &md->plan->requests[md->next];
 	const struct exchange *x = &done->exchange;
-	char detail[160];
+	const char *exception = NULL, *why = x->detail;
+	enum hay_reason reason = x->reason;
+	char detail[200];
 
-	tell_link(md->link, x);
-	if (x->end == EXCHANGE_ANSWERED) {
-		take_answer(md, request);
-		if (!md->first_us)
-			md->first_us = x->answered_us;
-		if (x->rtt_us > md->slowest_us)
-			md->slowest_us = x->rtt_us;
-		md->tries = 0;
-		if (++md->next == md->plan->n_requests) {
-			end_round(md, HAY_OK, HAY_NO_REASON, NULL);
-			return;
-		}
-	} else if (x->end == EXCHANGE_DOWN) {
-		end_round(md, HAY_FAILED, x->reason, x->detail);
+	line_heard(md->link, x);
+	if (x->end == EXCHANGE_DOWN) {
+		end_round(md, HAY_FAILED, x->reason, NULL, x->detail);
 		return;
-	} else if (md->tries++ >= md->link->retries) {
-		snprintf(detail, sizeof(detail), "%s to %s %u (%u)", x->detail, table_names[request->place.table],
+	}
+	if (x->end == EXCHANGE_ANSWERED && is_absence(x->answer.exception)) {
+		/* The gateway is there, but the unit behind it is not. */
+		reason = HAY_EXCEPTION;
+		why = exception = exception_name(x->answer.exception);
+	} else if (x->end == EXCHANGE_ANSWERED) {
+		if (!go_on_after_answer(md, request))
+			return;
+		why = NULL;
+	}
+	if (why && md->tries++ >= md->link->retries) {
+		snprintf(detail, sizeof(detail), "%s to %s %u (%u)", why, table_names[request->place.table],
 			 request->place.address, request->place.count);
-		end_round(md, HAY_FAILED, x->reason, detail);
+		end_round(md, HAY_FAILED, reason, exception, detail);
 		return;
 	}
 	if (ask_next(md) < 0)
-		end_round(md, HAY_FAILED, HAY_OFFLINE, "stopped");
+		end_round(md, HAY_FAILED, HAY_OFFLINE, NULL, "stopped");
 }
 
 int round_begin(struct modbus_device *md, const uint32_t *due, size_t n_due)

@@ -1,74 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport.h"
+#include "connect.h"
 #include <errno.h>
-#include <modbus.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define USEC_PER_SEC 1000000u
-
 struct transport {
-	modbus_t *modbus;
-	char *host;
+	enum framing framing;
+	char *host; /* NULL: a serial port */
 	char port[8];
-	uint64_t timeout_us;
+	struct tty_conf tty_conf;
+	char *path; /* tty_conf.path */
+	uint64_t timeout_us, gap_us, unit_gap_us, char_us;
 	uint64_t (*now)(void);
+
 	int fd; /* -1: not connected */
+	struct tty *tty;
+	bool broken; /* the port has failed, and is open only because somebody watches it */
 
 	/* Runs on over new connections: an answer that a gateway delivers late on the next one still does not fit. */
 	uint16_t transaction;
+
+	/* RTU: the silence that is owed. */
+	struct frame_line line;
+	uint64_t last_us;  /* when the line was last busy */
+	uint8_t last_unit; /* that was asked */
+	bool asked;	   /* any at all */
+	uint64_t quiet_us; /* until then a late answer may come; 0: none is expected */
+	uint8_t quiet_unit;
+	bool heard;	  /* something came since */
+	bool absent[256]; /* units that stayed silent through the last such time */
 };
 
-int transport_new_tcp(const struct url *url, uint64_t timeout_us, uint64_t (*now)(void), struct transport **ret)
+int transport_new(const struct transport_conf *conf, struct transport **ret)
 {
 	struct transport *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
 	t->fd = -1;
-	t->timeout_us = timeout_us;
-	t->now = now;
-	snprintf(t->port, sizeof(t->port), "%u", url->port);
-	t->host = strndup(url->host, url->host_size);
-	/* The address is never used: the socket is our own, which also carries IPv6. */
-	t->modbus = modbus_new_tcp("127.0.0.1", url->port);
-	if (!t->host || !t->modbus) {
-		transport_free(t);
+	t->framing = conf->framing;
+	t->timeout_us = conf->timeout_us;
+	t->gap_us = conf->gap_us;
+	t->unit_gap_us = conf->unit_gap_us;
+	t->now = conf->now;
+	if (conf->url) {
+		snprintf(t->port, sizeof(t->port), "%u", conf->url->port);
+		t->host = strndup(conf->url->host, conf->url->host_size);
+	} else {
+		t->tty_conf = *conf->tty;
+		t->tty_conf.path = t->path = strdup(conf->tty->path);
+		t->char_us = tty_char_us(conf->tty);
+	}
+	if (!t->host && !t->path) {
+		free(t);
 		return -ENOMEM;
 	}
-	modbus_set_error_recovery(t->modbus, MODBUS_ERROR_RECOVERY_NONE);
-	modbus_set_response_timeout(t->modbus, (uint32_t)(timeout_us / USEC_PER_SEC),
-				    (uint32_t)(timeout_us % USEC_PER_SEC));
-	/* Without a time-out between bytes the one above is for the answer as a whole, which a slow dripper cannot stretch. */
-	modbus_set_byte_timeout(t->modbus, 0, 0);
 	*ret = t;
 	return 0;
 }
 
-static void disconnect(struct transport *t)
+void transport_close(struct transport *t)
 {
-	if (t->fd >= 0)
+	if (t->tty)
+		t->tty = tty_close(t->tty);
+	else if (t->fd >= 0)
 		close(t->fd);
 	t->fd = -1;
-	modbus_set_socket(t->modbus, -1);
+	t->broken = false;
 }
 
 struct transport *transport_free(struct transport *t)
 {
 	if (t) {
-		if (t->modbus) {
-			disconnect(t);
-			modbus_free(t->modbus);
-		}
+		transport_close(t);
 		free(t->host);
+		free(t->path);
 		free(t);
 	}
 	return NULL;
@@ -81,177 +92,286 @@ static void fail(struct exchange *x, enum exchange_end end, enum hay_reason reas
 	x->detail = detail;
 }
 
-static void fail_connect(struct exchange *x, int error)
+/* ---- the way there ---- */
+
+static const char *explain_port(int error)
 {
-	const char *detail = strerrordesc_np(error);
+	const char *words = strerrordesc_np(error);
 
 	switch (error) {
-	case ECONNREFUSED:
-		fail(x, EXCHANGE_DOWN, HAY_REFUSED, "connection refused");
-		break;
-	case ECONNRESET:
-		fail(x, EXCHANGE_DOWN, HAY_REFUSED, "connection reset");
-		break;
-	case ETIMEDOUT:
-		fail(x, EXCHANGE_DOWN, HAY_TIMEOUT, "no answer to the connect");
-		break;
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-		fail(x, EXCHANGE_DOWN, HAY_OFFLINE, "no route to the host");
-		break;
-	case EMFILE:
-		fail(x, EXCHANGE_DOWN, HAY_OFFLINE, "too many open descriptors (libmodbus takes none above 1023)");
-		break;
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return "the port is not there";
+	case EBUSY:
+		return "another program has the port";
+	case EACCES:
+		return "no permission to open the port (is the daemon's user in the group dialout?)";
+	case ENOTTY:
+		return "the port is no serial port";
+	case EINVAL:
+		return "the port does not take this baud or mode";
 	default:
-		fail(x, EXCHANGE_DOWN, HAY_OFFLINE, detail ? detail : "cannot connect");
-		break;
+		return words ? words : "the port cannot be opened";
 	}
-}
-
-/* Connect to one address, at most that long. The descriptor, or -errno. */
-static int connect_to(struct transport *t, const struct addrinfo *address, uint64_t wait_us)
-{
-	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int error = 0, one = 1, n;
-	socklen_t size = sizeof(error);
-	uint64_t end = t->now() + wait_us, now;
-
-	if (fd < 0)
-		return -errno;
-	if (fd >= FD_SETSIZE) {
-		/* libmodbus waits with select(): a larger one would write past its set. */
-		close(fd);
-		return -EMFILE;
-	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
-		struct pollfd wait = {.fd = fd, .events = POLLOUT};
-
-		error = errno;
-		if (error == EINPROGRESS) {
-			do {
-				now = t->now();
-				n = poll(&wait, 1, now < end ? (int)((end - now + 999) / 1000) : 0);
-			} while (n < 0 && errno == EINTR);
-			error = ETIMEDOUT;
-			if (n > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-				error = errno;
-		}
-	}
-	if (error) {
-		close(fd);
-		return -error;
-	}
-	return fd;
 }
 
 static bool connect_anew(struct transport *t, struct exchange *x)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-	struct addrinfo *addresses = NULL;
-	uint64_t end, now;
-	unsigned n = 0;
 	int r;
 
-	r = getaddrinfo(t->host, t->port, &hints, &addresses);
-	if (r == EAI_ADDRFAMILY || r == EAI_NONAME) {
-		/* An address of this machine itself needs no configured interface. */
-		hints.ai_flags &= ~AI_ADDRCONFIG;
-		r = getaddrinfo(t->host, t->port, &hints, &addresses);
+	if (t->host) {
+		t->fd = connect_host(t->host, t->port, t->timeout_us, t->now, &x->reason, &x->detail);
+		if (t->fd < 0)
+			x->end = EXCHANGE_DOWN;
+	} else {
+		r = tty_open(&t->tty_conf, &t->tty, &x->notice);
+		if (r < 0)
+			fail(x, EXCHANGE_DOWN, HAY_OFFLINE, explain_port(-r));
+		else
+			t->fd = tty_fd(t->tty);
+		t->last_us = t->now();
 	}
-	if (r != 0) {
-		fail(x, EXCHANGE_DOWN, HAY_OFFLINE, gai_strerror(r));
-		return false;
-	}
-	for (const struct addrinfo *a = addresses; a; a = a->ai_next)
-		n++;
-	/* All addresses together get one time-out, so that a silent one leaves the next its share. */
-	end = t->now() + t->timeout_us;
-	r = -EHOSTUNREACH;
-	for (const struct addrinfo *a = addresses; a && t->fd < 0 && n > 0; a = a->ai_next, n--) {
-		now = t->now();
-		r = connect_to(t, a, now < end ? (end - now) / n : 0);
-		if (r >= 0)
-			t->fd = r;
-	}
-	freeaddrinfo(addresses);
-	if (t->fd < 0) {
-		fail_connect(x, -r);
-		return false;
-	}
-	modbus_set_socket(t->modbus, t->fd);
-	return true;
+	return t->fd >= 0;
 }
 
-/* Throw away what came unasked; modbus_flush() would not tell of an end. False: closed, or it does not stop. */
-static bool drain(struct transport *t, uint8_t *scratch)
+/* It cannot be used any more. A serial port stays open until its watcher has let go of it. */
+static void disconnect(struct transport *t)
+{
+	if (t->tty)
+		t->broken = true;
+	else
+		transport_close(t);
+}
+
+enum { NOTHING = 0, GONE = -1 };
+
+/* What comes, waiting at most that long for it: bytes, NOTHING or GONE. */
+static ssize_t take(struct transport *t, uint8_t *into, size_t room, uint64_t wait_us)
+{
+	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
+	struct timespec time = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
+	ssize_t n;
+
+	if (ppoll(&wait, 1, &time, NULL) < 0)
+		return errno == EINTR ? NOTHING : GONE;
+	if (!wait.revents)
+		return NOTHING;
+	if (!(wait.revents & POLLIN))
+		return GONE;
+	n = read(t->fd, into, room);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? NOTHING : GONE;
+	/* Readable and nothing there: the other side has closed, or the adapter was pulled. */
+	return n > 0 ? n : GONE;
+}
+
+/* ---- silence ---- */
+
+enum settled { SETTLED, LOST, RESTLESS };
+
+/* A connection of TCP frames: throw away what came unasked. */
+static enum settled drain(struct transport *t, uint8_t *scratch, size_t room)
 {
 	for (unsigned i = 0; i < 64; i++) {
-		ssize_t n = recv(t->fd, scratch, TRANSPORT_FRAME_BYTES, MSG_DONTWAIT);
+		ssize_t n = take(t, scratch, room, 0);
 
-		if (n < 0 && errno != EINTR)
-			return errno == EAGAIN || errno == EWOULDBLOCK;
-		if (n == 0)
-			return false;
+		if (n <= 0)
+			return n == NOTHING ? SETTLED : LOST;
 	}
-	return false;
+	return LOST;
+}
+
+static void quiet_is_over(struct transport *t)
+{
+	t->absent[t->quiet_unit] = !t->heard;
+	t->quiet_us = 0;
+}
+
+/* RTU: the silence that stands before each request. What comes meanwhile is too late, and makes it begin anew. */
+static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t *scratch, size_t room)
+{
+	uint64_t gap = t->asked && t->last_unit != unit ? t->unit_gap_us : t->gap_us;
+	uint64_t now = t->now(), quiet = t->quiet_us, end;
+
+	/* An absent unit makes only itself wait. */
+	if (quiet && t->absent[t->quiet_unit] && t->quiet_unit != unit)
+		quiet = 0;
+	end = (now > quiet ? now : quiet) + gap + t->timeout_us;
+	for (;;) {
+		uint64_t until = t->last_us + gap > quiet ? t->last_us + gap : quiet;
+		ssize_t n = take(t, scratch, room, until > now ? until - now : 0);
+
+		now = t->now();
+		if (n == GONE)
+			return LOST;
+		if (n > 0) {
+			t->heard = true;
+			t->last_us = now;
+		} else if (now >= until) {
+			break;
+		}
+		if (now > end)
+			return RESTLESS;
+	}
+	if (t->quiet_us && now >= t->quiet_us)
+		quiet_is_over(t);
+	return SETTLED;
+}
+
+/* No answer came in time: it may come late. */
+static void expect_late_answer(struct transport *t, uint8_t unit, bool heard)
+{
+	t->quiet_us = t->now() + t->timeout_us;
+	t->quiet_unit = unit;
+	t->heard = heard;
+	if (heard)
+		t->absent[unit] = false;
+}
+
+/* ---- question and answer ---- */
+
+static bool send_frame(struct transport *t, const struct frame *frame)
+{
+	ssize_t n =
+		t->tty ? write(t->fd, frame->bytes, frame->size) : send(t->fd, frame->bytes, frame->size, MSG_NOSIGNAL);
+
+	return n == (ssize_t)frame->size;
+}
+
+/* No answer. */
+static void give_up(struct transport *t, struct exchange *x, size_t n, const char *error)
+{
+	bool other = error && !strncmp(error, "the answer", 10);
+
+	if (other)
+		fail(x, EXCHANGE_FAILED, HAY_DECODE, error);
+	else
+		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, error ? error : n ? "an answer cut short" : "no answer");
+	if (t->framing == FRAMING_RTU)
+		expect_late_answer(t, x->unit, n > 0 && !(error && !other));
 }
 
 /* Ask over the connection there is. False: it is closed, and not a byte of an answer came. */
 static bool ask(struct transport *t, struct exchange *x)
 {
-	uint8_t request[FRAME_REQUEST_BYTES], unlike;
-	uint64_t sent;
-	ssize_t n;
-	int size;
+	uint64_t sent, deadline, now;
+	const char *error = NULL;
+	enum frame_search found;
+	struct frame request;
+	size_t size = 0;
 
-	frame_build(++t->transaction, x->unit, &x->place, request);
-	/* The request is sent from here because libmodbus would number raw requests 0, compare no unit, and know no
-	   units from 248 to 254. */
+	frame_build(t->framing, ++t->transaction, x->unit, &x->pdu, &request);
 	sent = t->now();
-	n = send(t->fd, request, sizeof(request), MSG_NOSIGNAL);
-	if (n != (ssize_t)sizeof(request)) {
+	if (!send_frame(t, &request)) {
 		fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed");
 		return false;
 	}
-	/* The first byte that comes replaces this one: where it is still there, none came. */
-	x->frame[0] = unlike = (uint8_t)~request[0];
-	size = modbus_receive_confirmation(t->modbus, x->frame);
-	if (size < 0) {
-		bool silent = x->frame[0] == unlike;
+	t->last_us = sent + request.size * t->char_us;
+	t->last_unit = x->unit;
+	t->asked = true;
+	/* A slow line takes its time for both frames; the time-out is the device's. */
+	deadline = t->last_us + t->timeout_us + frame_expected(&request) * t->char_us;
+	for (;;) {
+		ssize_t n;
 
-		if (errno == ETIMEDOUT)
-			fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, silent ? "no answer" : "an answer cut short");
-		else if (errno == EMBBADDATA)
-			fail(x, EXCHANGE_FAILED, HAY_DECODE, "not a Modbus frame");
-		else if (silent) {
-			fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed without an answer");
-			return false;
-		} else
-			fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed within an answer");
-		return true;
+		now = t->now();
+		n = now < deadline ? take(t, x->bytes + size, sizeof(x->bytes) - size, deadline - now) : NOTHING;
+		now = t->now();
+		if (n == GONE) {
+			fail(x, EXCHANGE_FAILED, HAY_REFUSED,
+			     size ? "connection closed within an answer" : "connection closed without an answer");
+			return size > 0;
+		}
+		if (n == NOTHING) {
+			if (now < deadline)
+				continue;
+			give_up(t, x, size, error);
+			return true;
+		}
+		size += (size_t)n;
+		t->last_us = now;
+		found = frame_find(&request, &t->line, x->bytes, size, &x->answer, &error);
+		if (found == FRAME_FOUND)
+			break;
+		if (found == FRAME_WRONG || size == sizeof(x->bytes)) {
+			fail(x, EXCHANGE_FAILED, HAY_DECODE, error ? error : "not a Modbus frame");
+			return true;
+		}
 	}
-	x->answered_us = t->now();
-	x->rtt_us = x->answered_us - sent;
-	if (frame_check(request, x->frame, (size_t)size, &x->answer, &x->detail) < 0)
-		fail(x, EXCHANGE_FAILED, HAY_DECODE, x->detail);
-	else
-		x->end = EXCHANGE_ANSWERED;
+	t->absent[x->unit] = false;
+	x->answered_us = now;
+	x->rtt_us = now - sent;
+	x->end = EXCHANGE_ANSWERED;
 	return true;
+}
+
+static enum settled settle(struct transport *t, struct exchange *x)
+{
+	return t->framing == FRAMING_TCP ? drain(t, x->bytes, sizeof(x->bytes))
+					 : wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
+}
+
+static void port_has_gone(struct transport *t, struct exchange *x)
+{
+	t->broken = true;
+	fail(x, EXCHANGE_DOWN, HAY_OFFLINE, "the port has gone");
 }
 
 void transport_exchange(struct transport *t, struct exchange *x)
 {
-	if (t->fd >= 0 && !drain(t, x->frame))
+	enum settled settled;
+
+	x->port_fd = -1;
+	x->notice = NULL;
+	if (t->broken) {
+		port_has_gone(t, x);
+		return;
+	}
+	settled = t->fd >= 0 ? settle(t, x) : LOST;
+	if (settled == LOST && !t->tty)
 		disconnect(t);
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
-		if (t->fd < 0 && !connect_anew(t, x))
+		bool asked = false;
+
+		if (t->fd < 0) {
+			if (!connect_anew(t, x))
+				return;
+			settled = settle(t, x);
+		}
+		if (settled == RESTLESS) {
+			fail(x, EXCHANGE_FAILED, HAY_DECODE, "the line is never silent");
+			break;
+		}
+		if (settled == LOST)
+			fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed without an answer");
+		else
+			asked = ask(t, x);
+		if (t->tty && (!asked || (x->end == EXCHANGE_FAILED && x->reason == HAY_REFUSED))) {
+			port_has_gone(t, x);
 			return;
-		if (ask(t, x))
+		}
+		if (asked)
 			break;
 		disconnect(t);
 	}
 	/* After a time-out or nonsense nobody knows what comes next on this connection: the next question has a new one. */
-	if (x->end != EXCHANGE_ANSWERED)
+	if (t->tty)
+		x->port_fd = t->fd;
+	else if (x->end != EXCHANGE_ANSWERED)
 		disconnect(t);
+}
+
+void transport_reopen(struct transport *t, struct exchange *x)
+{
+	x->port_fd = -1;
+	x->notice = NULL;
+	if (t->broken) {
+		port_has_gone(t, x);
+		return;
+	}
+	if (t->fd < 0 && !connect_anew(t, x))
+		return;
+	x->end = EXCHANGE_ANSWERED;
+	x->port_fd = t->fd;
 }

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "types.h"
 #include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-unsigned types_registers(enum hay_type type)
+const char *const types_own[] = {"float16", "bcd16", "bcd32", NULL};
+
+/* ---- forms ---- */
+
+static unsigned number_bytes(enum hay_type type)
 {
 	switch (type) {
 	case HAY_BOOL:
 	case HAY_INT16:
 	case HAY_UINT16:
-		return 1;
+		return 2;
 	case HAY_INT32:
 	case HAY_UINT32:
 	case HAY_FLOAT32:
-		return 2;
+		return 4;
 	case HAY_INT64:
 	case HAY_UINT64:
 	case HAY_FLOAT64:
-		return 4;
+		return 8;
 	case HAY_TYPE_NONE:
 	case HAY_STRING:
 	case HAY_BYTES:
@@ -27,95 +33,381 @@ unsigned types_registers(enum hay_type type)
 	return 0;
 }
 
-int types_form(enum hay_type type, const char *order, struct value_form *ret)
+static bool set_order(struct value_form *form, const char *order)
 {
-	struct value_form form = {.type = type};
-	unsigned n = types_registers(type) * 2, seen = 0;
+	unsigned seen = 0;
 
-	if (!n)
-		return -ENOTSUP;
-	if (order && strlen(order) != n)
-		return -EINVAL;
-	form.n_bytes = (uint8_t)n;
-	for (unsigned i = 0; i < n; i++) {
+	if (order && strlen(order) != form->n_bytes)
+		return false;
+	for (unsigned i = 0; i < form->n_bytes; i++) {
 		unsigned letter = order ? (unsigned char)order[i] - (unsigned)'A' : i;
 
-		if (letter >= n || seen & 1u << letter)
-			return -EINVAL;
+		if (letter >= form->n_bytes || seen & 1u << letter)
+			return false;
 		seen |= 1u << letter;
-		form.order[letter] = (uint8_t)i;
+		form->order[letter] = (uint8_t)i;
+	}
+	return true;
+}
+
+/* "3" or "4-7" */
+static bool set_bits(struct value_form *form, const char *bits)
+{
+	unsigned ends[2] = {0, 0};
+	const char *at = bits;
+
+	for (unsigned i = 0; i < 2; i++) {
+		size_t digits = strspn(at, "0123456789");
+
+		if (digits < 1 || digits > 2)
+			return false;
+		ends[i] = (unsigned)strtoul(at, NULL, 10);
+		at += digits;
+		if (i == 0 && !*at) {
+			ends[1] = ends[0];
+			break;
+		}
+		if (*at++ != (i == 0 ? '-' : '\0'))
+			return false;
+	}
+	if (ends[0] > ends[1] || ends[1] >= form->n_bytes * 8u)
+		return false;
+	form->low = (uint8_t)ends[0];
+	form->width = (uint8_t)(ends[1] - ends[0] + 1);
+	return true;
+}
+
+static int wrong(const char *key, const char *error, const char **ret_key, const char **ret_error)
+{
+	*ret_key = key;
+	*ret_error = error;
+	return -EINVAL;
+}
+
+static int string_form(const struct value_words *words, struct value_form *ret, const char **ret_key,
+		       const char **ret_error)
+{
+	if (words->order)
+		return wrong("order", "is for numbers; a string has string_order = \"AB\" or \"BA\"", ret_key,
+			     ret_error);
+	if (words->bits)
+		return wrong("bits", "are taken from a whole number, not from a string", ret_key, ret_error);
+	if (!words->length)
+		return wrong("length", "a string needs its length, in registers: 1 to 125", ret_key, ret_error);
+	if (words->string_order && strcmp(words->string_order, "AB") && strcmp(words->string_order, "BA"))
+		return wrong("string_order", "is \"AB\" (the first character of a register is its high byte) or \"BA\"",
+			     ret_key, ret_error);
+	*ret = (struct value_form){.type = HAY_STRING,
+				   .kind = KIND_STRING,
+				   .n_bytes = (uint16_t)(words->length * 2),
+				   .swapped = words->string_order && words->string_order[0] == 'B'};
+	return 0;
+}
+
+/* A bit is a bool, several are a uint16, unless the type says more. */
+static int bits_form(enum hay_type type, const char *bits, struct value_form *form, const char **ret_key,
+		     const char **ret_error)
+{
+	if (form->kind != KIND_PLAIN || (type != HAY_TYPE_NONE && type != HAY_BOOL && type != HAY_UINT16 &&
+					 type != HAY_UINT32 && type != HAY_UINT64))
+		return wrong("type", "bits of a register are bool, uint16, uint32 or uint64", ret_key, ret_error);
+	if (!set_bits(form, bits))
+		return wrong("bits",
+			     "is one bit, \"3\", or a range from the lower to the higher one, \"4-7\", and the lowest "
+			     "bit of a register is 0",
+			     ret_key, ret_error);
+	form->kind = KIND_BITS;
+	form->type = type != HAY_TYPE_NONE ? type : form->width == 1 ? HAY_BOOL : HAY_UINT16;
+	if (form->type == HAY_BOOL && form->width > 1)
+		return wrong("type", "several bits are no bool; leave the type out, or uint16", ret_key, ret_error);
+	return 0;
+}
+
+int types_form(enum hay_type type, const struct value_words *words, struct value_form *ret, const char **ret_key,
+	       const char **ret_error)
+{
+	static const char *const examples[TYPES_BYTES_MAX + 1] = {
+		[2] = "does not fit the type; right would be \"AB\" or \"BA\"",
+		[4] = "does not fit the type; right would be \"ABCD\", \"CDAB\", \"BADC\" or \"DCBA\"",
+		[8] = "does not fit the type; right would be \"ABCDEFGH\", \"GHEFCDAB\", \"BADCFEHG\", \"HGFEDCBA\" or "
+		      "the like",
+	};
+	struct value_form form = {.type = type};
+
+	if (type == HAY_STRING)
+		return string_form(words, ret, ret_key, ret_error);
+	if (words->length)
+		return wrong("length", "is for strings; a number has the length of its type", ret_key, ret_error);
+	if (words->string_order)
+		return wrong("string_order", "is for strings; a number has an order", ret_key, ret_error);
+	if (type == HAY_TYPE_NONE && words->type) {
+		form.kind = !strcmp(words->type, "float16") ? KIND_FLOAT16 : KIND_BCD;
+		form.type = form.kind == KIND_FLOAT16	    ? HAY_FLOAT32
+			    : !strcmp(words->type, "bcd16") ? HAY_UINT16
+							    : HAY_UINT32;
+		form.n_bytes = form.type == HAY_UINT32 ? 4 : 2;
+	} else {
+		if (type == HAY_TYPE_NONE)
+			form.type = HAY_UINT16;
+		form.n_bytes = (uint16_t)number_bytes(form.type);
+	}
+	if (!form.n_bytes)
+		return wrong("type", "is not read from registers; right would be a number, bool or string", ret_key,
+			     ret_error);
+	if (!set_order(&form, words->order))
+		return wrong("order", examples[form.n_bytes], ret_key, ret_error);
+	if (words->bits) {
+		int r = bits_form(words->type ? type : HAY_TYPE_NONE, words->bits, &form, ret_key, ret_error);
+
+		if (r < 0)
+			return r;
 	}
 	*ret = form;
 	return 0;
 }
 
-void types_decode(const struct value_form *form, const uint8_t *wire, struct hay_value *ret)
+/* ---- bytes of numbers ---- */
+
+static uint64_t get_raw(const struct value_form *form, const uint8_t *wire)
 {
 	uint64_t raw = 0;
-	uint32_t raw32;
 
 	for (unsigned i = 0; i < form->n_bytes; i++)
 		raw = raw << 8 | wire[form->order[i]];
-	*ret = (struct hay_value){.type = form->type};
+	return raw;
+}
+
+static void put_raw(const struct value_form *form, uint64_t raw, uint8_t *wire)
+{
+	for (unsigned i = form->n_bytes; i-- > 0; raw >>= 8)
+		wire[form->order[i]] = (uint8_t)raw;
+}
+
+static uint64_t bits_mask(const struct value_form *form)
+{
+	return (form->width >= 64 ? UINT64_MAX : (UINT64_C(1) << form->width) - 1) << form->low;
+}
+
+void types_mask(const struct value_form *form, uint8_t *ret_wire)
+{
+	put_raw(form, bits_mask(form), ret_wire);
+}
+
+/* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. */
+static float half_to_float(uint16_t half)
+{
+	unsigned exponent = half >> 10 & 31, fraction = half & 1023;
+	float value = exponent == 31 ? (fraction ? NAN : INFINITY)
+		      : exponent     ? ldexpf((float)(fraction | 1024), (int)exponent - 25)
+				     : ldexpf((float)fraction, -24);
+
+	return half & 0x8000 ? -value : value;
+}
+
+/* To the nearest, ties to even, as rint() does it. */
+static int float_to_half(float value, uint64_t *ret)
+{
+	unsigned sign = signbit(value) ? 0x8000 : 0;
+	float size = fabsf(value), fraction;
+	int exponent;
+
+	if (!isfinite(value))
+		return -ERANGE;
+	(void)frexpf(size, &exponent);
+	/* size = f × 2^exponent with f from 0.5 to 1: eleven bits of it are kept, fewer below the normal numbers. */
+	exponent = size == 0 || exponent < -13 ? -13 : exponent;
+	fraction = rintf(ldexpf(size, 11 - exponent));
+	if (fraction >= 2048) {
+		fraction /= 2;
+		exponent++;
+	}
+	if (exponent > 16)
+		return -ERANGE;
+	*ret = sign |
+	       (fraction < 1024 ? (unsigned)fraction : ((unsigned)(exponent + 14) << 10 | ((unsigned)fraction & 1023)));
+	return 0;
+}
+
+static int bcd_decode(uint64_t raw, unsigned digits, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = digits; i-- > 0;) {
+		unsigned digit = raw >> (i * 4) & 15;
+
+		if (digit > 9)
+			return -EBADMSG;
+		value = value * 10 + digit;
+	}
+	*ret = value;
+	return 0;
+}
+
+static int bcd_encode(uint64_t value, unsigned digits, uint64_t *ret)
+{
+	uint64_t raw = 0;
+
+	for (unsigned i = 0; i < digits; i++, value /= 10)
+		raw |= value % 10 << (i * 4);
+	*ret = raw;
+	return value ? -ERANGE : 0;
+}
+
+/* ---- strings ---- */
+
+static bool is_utf8(const uint8_t *s, size_t size)
+{
+	for (size_t i = 0; i < size;) {
+		unsigned more = s[i] < 0x80 ? 0 : s[i] >= 0xc2 && s[i] < 0xe0 ? 1 : (s[i] & 0xf0) == 0xe0 ? 2 : 3;
+
+		if ((more == 3 && (s[i] < 0xf0 || s[i] > 0xf4)) || more >= size - i)
+			return false;
+		/* Too long a form, half of a pair, or past the last character. */
+		if ((s[i] == 0xe0 && s[i + 1] < 0xa0) || (s[i] == 0xed && s[i + 1] > 0x9f) ||
+		    (s[i] == 0xf0 && s[i + 1] < 0x90) || (s[i] == 0xf4 && s[i + 1] > 0x8f))
+			return false;
+		for (i++; more > 0; more--, i++)
+			if ((s[i] & 0xc0) != 0x80)
+				return false;
+	}
+	return true;
+}
+
+static void decode_string(const struct value_form *form, const uint8_t *wire, char *text, struct hay_value *ret)
+{
+	uint8_t bytes[TYPES_STRING_REGISTERS_MAX * 2];
+	size_t n = 0, size = 0;
+
+	while (n < form->n_bytes && wire[form->swapped ? n ^ 1 : n]) {
+		bytes[n] = wire[form->swapped ? n ^ 1 : n];
+		n++;
+	}
+	while (n > 0 && bytes[n - 1] == ' ')
+		n--;
+	if (is_utf8(bytes, n)) {
+		memcpy(text, bytes, n);
+		size = n;
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			if (bytes[i] >= 0x80)
+				text[size++] = (char)(0xc0 | bytes[i] >> 6);
+			text[size++] = (char)(bytes[i] >= 0x80 ? 0x80 | (bytes[i] & 0x3f) : bytes[i]);
+		}
+	}
+	ret->s.data = text;
+	ret->s.size = size;
+}
+
+static int encode_string(const struct value_form *form, const struct hay_value *value, uint8_t *wire)
+{
+	if (value->s.size > form->n_bytes)
+		return -ERANGE;
+	for (size_t i = 0; i < form->n_bytes; i++)
+		wire[form->swapped ? i ^ 1 : i] = i < value->s.size ? (uint8_t)value->s.data[i] : 0;
+	return 0;
+}
+
+/* ---- values ---- */
+
+int types_decode(const struct value_form *form, const uint8_t *wire, char *text, struct hay_value *ret)
+{
+	struct hay_value value = {.type = form->type};
+	uint64_t raw;
+	uint32_t raw32;
+	int r;
+
+	if (form->kind == KIND_STRING) {
+		decode_string(form, wire, text, &value);
+		*ret = value;
+		return 0;
+	}
+	raw = get_raw(form, wire);
+	if (form->kind == KIND_BCD) {
+		r = bcd_decode(raw, form->n_bytes * 2u, &raw);
+		if (r < 0)
+			return r;
+	} else if (form->kind == KIND_BITS) {
+		raw = (raw & bits_mask(form)) >> form->low;
+	}
 	switch (form->type) {
 	case HAY_BOOL:
-		ret->b = raw != 0;
+		value.b = raw != 0;
 		break;
 	case HAY_INT16:
-		ret->i = (int16_t)(uint16_t)raw;
+		value.i = (int16_t)(uint16_t)raw;
 		break;
 	case HAY_INT32:
-		ret->i = (int32_t)(uint32_t)raw;
+		value.i = (int32_t)(uint32_t)raw;
 		break;
 	case HAY_INT64:
-		ret->i = (int64_t)raw;
+		value.i = (int64_t)raw;
 		break;
 	case HAY_FLOAT32:
 		raw32 = (uint32_t)raw;
-		memcpy(&ret->f, &raw32, sizeof(ret->f));
+		if (form->kind == KIND_FLOAT16)
+			value.f = half_to_float((uint16_t)raw);
+		else
+			memcpy(&value.f, &raw32, sizeof(value.f));
 		break;
 	case HAY_FLOAT64:
-		memcpy(&ret->d, &raw, sizeof(ret->d));
+		memcpy(&value.d, &raw, sizeof(value.d));
 		break;
 	default:
-		ret->u = raw;
+		value.u = raw;
 		break;
 	}
+	*ret = value;
+	return 0;
 }
 
-int types_encode(const struct value_form *form, const struct hay_value *value, uint8_t *ret_wire)
+static int encode_signed(int64_t value, unsigned bits, uint64_t *ret)
+{
+	if (bits < 64 && (value < -((int64_t)1 << (bits - 1)) || value >= (int64_t)1 << (bits - 1)))
+		return -ERANGE;
+	*ret = (uint64_t)value;
+	return 0;
+}
+
+static int encode_unsigned(uint64_t value, unsigned bits, uint64_t *ret)
+{
+	if (bits < 64 && value >> bits)
+		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+int types_encode(const struct value_form *form, const struct hay_value *value, uint8_t *wire)
 {
 	unsigned bits = form->n_bytes * 8u;
 	uint64_t raw = 0;
 	uint32_t raw32;
+	int r = 0;
 
 	if (value->type != form->type)
 		return -EINVAL;
+	if (form->kind == KIND_STRING)
+		return encode_string(form, value, wire);
 	switch (form->type) {
 	case HAY_BOOL:
 		raw = value->b;
 		break;
 	case HAY_INT16:
 	case HAY_INT32:
-		if (value->i < -((int64_t)1 << (bits - 1)) || value->i >= (int64_t)1 << (bits - 1))
-			return -ERANGE;
-		raw = (uint64_t)value->i;
-		break;
 	case HAY_INT64:
-		raw = (uint64_t)value->i;
+		r = encode_signed(value->i, bits, &raw);
 		break;
 	case HAY_UINT16:
 	case HAY_UINT32:
-		if (value->u >> bits)
-			return -ERANGE;
-		raw = value->u;
-		break;
 	case HAY_UINT64:
-		raw = value->u;
+		r = form->kind == KIND_BCD
+			    ? bcd_encode(value->u, form->n_bytes * 2u, &raw)
+			    : encode_unsigned(value->u, form->kind == KIND_BITS ? form->width : bits, &raw);
 		break;
 	case HAY_FLOAT32:
 		memcpy(&raw32, &value->f, sizeof(raw32));
 		raw = raw32;
+		if (form->kind == KIND_FLOAT16)
+			r = float_to_half(value->f, &raw);
 		break;
 	case HAY_FLOAT64:
 		memcpy(&raw, &value->d, sizeof(raw));
@@ -123,43 +415,15 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 	default:
 		return -EINVAL;
 	}
-	for (unsigned i = form->n_bytes; i-- > 0; raw >>= 8)
-		ret_wire[form->order[i]] = (uint8_t)raw;
+	if (r < 0)
+		return r;
+	if (form->kind == KIND_BITS)
+		raw = (get_raw(form, wire) & ~bits_mask(form)) | raw << form->low;
+	put_raw(form, raw, wire);
 	return 0;
 }
 
 bool types_bit(const uint8_t *wire, unsigned index)
 {
 	return wire[index / 8] >> (index % 8) & 1;
-}
-
-/* Codes that the standard does not name are told apart by their number. */
-#define NAME(high, low) "exception 0x" #high #low
-#define NAMES(high)                                                                                                    \
-	NAME(high, 0), NAME(high, 1), NAME(high, 2), NAME(high, 3), NAME(high, 4), NAME(high, 5), NAME(high, 6),       \
-		NAME(high, 7), NAME(high, 8), NAME(high, 9), NAME(high, a), NAME(high, b), NAME(high, c),              \
-		NAME(high, d), NAME(high, e), NAME(high, f)
-
-const char *types_exception(uint8_t code)
-{
-	static const char *const known[] = {
-		[0x01] = "illegal function",
-		[0x02] = "illegal data address",
-		[0x03] = "illegal data value",
-		[0x04] = "server device failure",
-		[0x05] = "acknowledge",
-		[0x06] = "server device busy",
-		[0x07] = "negative acknowledge",
-		[0x08] = "memory parity error",
-		[0x0a] = "gateway path unavailable",
-		[0x0b] = "gateway target device failed to respond",
-	};
-	static const char *const others[256] = {
-		NAMES(0), NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5), NAMES(6), NAMES(7),
-		NAMES(8), NAMES(9), NAMES(a), NAMES(b), NAMES(c), NAMES(d), NAMES(e), NAMES(f),
-	};
-
-	if (code < sizeof(known) / sizeof(known[0]) && known[code])
-		return known[code];
-	return others[code];
 }

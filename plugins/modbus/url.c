@@ -11,13 +11,16 @@ static int bad(const char **ret_error, const char *error)
 
 int url_parse(const char *text, struct url *ret, const char **ret_error)
 {
-	static const char scheme[] = "tcp://";
+	static const char scheme[] = "tcp://", rtu[] = "rtu+";
 	struct url url = {.port = URL_DEFAULT_PORT};
 	const char *rest;
 	unsigned long port = 0;
 
+	url.rtu = !strncmp(text, rtu, sizeof(rtu) - 1);
+	if (url.rtu)
+		text += sizeof(rtu) - 1;
 	if (strncmp(text, scheme, sizeof(scheme) - 1))
-		return bad(ret_error, "begins with \"tcp://\", as in \"tcp://192.0.2.20:502\"");
+		return bad(ret_error, "begins with \"tcp://\" or \"rtu+tcp://\", as in \"tcp://192.0.2.20:502\"");
 	url.host = text + sizeof(scheme) - 1;
 	if (*url.host == '[') {
 		url.host++;
@@ -33,6 +36,8 @@ int url_parse(const char *text, struct url *ret, const char **ret_error)
 		return bad(ret_error, "lacks the host, as in \"tcp://192.0.2.20:502\"");
 	if (*rest == ':' && strchr(rest + 1, ':'))
 		return bad(ret_error, "an IPv6 address stands in brackets, as in \"tcp://[2001:db8::20]:502\"");
+	if (url.rtu && *rest != ':')
+		return bad(ret_error, "names the port of the converter, as in \"rtu+tcp://192.0.2.20:4001\"");
 	if (*rest == ':') {
 		size_t digits = strspn(++rest, "0123456789");
 

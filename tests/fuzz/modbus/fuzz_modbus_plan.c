@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Input: max_registers, max_hole, then 4 bytes for each point: table and size, address (2), whether it is due.
- * Every due point stands in one request, whole, and no request is larger than it may be.
+ * Input: max_registers, max_hole, then 4 bytes for each point: table and size, address (2), whether it is due and
+ * whether a cut is known there. Every due point stands in one request, whole, no request is larger than it may be, and
+ * cutting at what plan_find_cut() says splits it.
  */
 #include "../../../plugins/modbus/plan.h"
 #include <stdbool.h>
@@ -21,13 +22,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct plan_place places[MAX_POINTS];
 	uint32_t due[MAX_POINTS];
 	size_t n_due = 0, seen = 0;
+	struct plan_cut cuts[MAX_POINTS + 1];
 	struct plan_limits limits;
-	struct plan *plan;
+	struct plan *plan, *split;
 
 	if (size < 2)
 		return 0;
 	limits = (struct plan_limits){.max_registers = 1 + data[0] % PLAN_MAX_REGISTERS,
-				      .max_hole = data[1] % (PLAN_MAX_REGISTERS + 1)};
+				      .max_hole = data[1] % (PLAN_MAX_REGISTERS + 1),
+				      .cuts = cuts};
 	for (size_t i = 0; i < MAX_POINTS && 2 + i * 4 + 4 <= size; i++) {
 		const uint8_t *at = data + 2 + i * 4;
 		unsigned address = at[1] * 256u + at[2];
@@ -36,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (address + count > 65536)
 			address = 65536 - count;
 		places[i] = (struct plan_place){at[0] % N_TABLES, (uint16_t)address, (uint16_t)count};
+		if (at[3] & 2)
+			cuts[limits.n_cuts++] = (struct plan_cut){at[0] % N_TABLES, (uint16_t)address};
 		if (at[3] & 1)
 			due[n_due++] = (uint32_t)i;
 	}
@@ -57,6 +62,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	expect(seen == n_due);
+	for (size_t i = 0; i < plan->n_requests; i++) {
+		if (!plan_find_cut(plan, &plan->requests[i], places, &cuts[limits.n_cuts]))
+			continue;
+		limits.n_cuts++;
+		expect(plan_new(places, due, n_due, &limits, &split) == 0);
+		expect(split->n_requests > plan->n_requests);
+		plan_free(split);
+		limits.n_cuts--;
+	}
 	plan_free(plan);
 	return 0;
 }

@@ -466,24 +466,19 @@ static void test_retries(void **state)
 
 static void test_exceptions(void **state)
 {
-	static const char *const names[] = {NULL,
-					    "illegal function",
-					    "illegal data address",
-					    "illegal data value",
-					    "server device failure",
-					    "acknowledge",
-					    "server device busy",
-					    "negative acknowledge",
-					    "memory parity error",
-					    "exception 0x09",
-					    "gateway path unavailable",
-					    "gateway target device failed to respond"};
+	static const struct {
+		unsigned code;
+		const char *name;
+	} answers[] = {
+		{1, "illegal function"},    {3, "illegal data value"}, {4, "server device failure"},
+		{5, "acknowledge"},	    {6, "server device busy"}, {7, "negative acknowledge"},
+		{8, "memory parity error"}, {9, "exception 0x09"},
+	};
 
 	(void)state;
-	RIG(rig, "10s", "0", EXCEPTION + 1, ANSWER, EXCEPTION + 2, ANSWER, EXCEPTION + 3, ANSWER, EXCEPTION + 4, ANSWER,
-	    EXCEPTION + 5, ANSWER, EXCEPTION + 6, ANSWER, EXCEPTION + 7, ANSWER, EXCEPTION + 8, ANSWER, EXCEPTION + 9,
-	    ANSWER, EXCEPTION + 10, ANSWER, EXCEPTION + 11, ANSWER);
-	for (unsigned code = 1; code <= 11; code++) {
+	RIG(rig, "10s", "0", EXCEPTION + 1, ANSWER, EXCEPTION + 3, ANSWER, EXCEPTION + 4, ANSWER, EXCEPTION + 5, ANSWER,
+	    EXCEPTION + 6, ANSWER, EXCEPTION + 7, ANSWER, EXCEPTION + 8, ANSWER, EXCEPTION + 9, ANSWER);
+	for (unsigned n = 0; n < sizeof(answers) / sizeof(answers[0]); n++) {
 		const struct fake_event *done = poll_all(&rig);
 
 		/* The device is there, and the round goes on with the next request. */
@@ -492,11 +487,31 @@ static void test_exceptions(void **state)
 		for (uint32_t i = 0; i < 2; i++) {
 			assert_int_equal(fake_reading(done, i)->quality, HAY_BAD);
 			assert_int_equal(fake_reading(done, i)->reason, HAY_EXCEPTION);
-			assert_string_equal(fake_reading(done, i)->exception, names[code]);
+			assert_string_equal(fake_reading(done, i)->exception, answers[n].name);
 		}
-		assert_int_equal(fake_reading(done, 2)->value.i, (int16_t)(2000 * code + 300));
+		assert_int_equal(fake_reading(done, 2)->value.i, (int16_t)(2000 * (n + 1) + 300));
 	}
 	assert_int_equal(rig.slave.n_connections, 1);
+	rig_done(&rig);
+}
+
+/* A gateway that does not reach the unit: the unit is absent, and the round is over. */
+static void test_gateway_without_the_unit(void **state)
+{
+	static const char *const names[] = {"gateway path unavailable", "gateway target device failed to respond"};
+
+	(void)state;
+	RIG(rig, "10s", "0", EXCEPTION + 10, EXCEPTION + 11, ANSWER);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct fake_event *done = poll_all(&rig);
+
+		expect_bad(done, 0, HAY_EXCEPTION);
+		assert_non_null(strstr(done->text, names[i]));
+		assert_string_equal(fake_reading(done, 2)->exception, names[i]);
+		assert_int_equal(rig.slave.n_requests, i + 1);
+	}
+	expect_good(poll_all(&rig), 3);
+	assert_int_equal(fake_count(rig.host, FAKE_LINK_DOWN), 0);
 	rig_done(&rig);
 }
 
@@ -600,7 +615,20 @@ static void test_configuration(void **state)
 	} bad[] = {
 		{NULL, NULL, NULL, NULL, NULL, "not none"},
 		{NULL, "coil", "1", "input", "2", "not several"},
-		{"string", "holding", "1", NULL, NULL, "not read from registers"},
+		{"bytes", "holding", "1", NULL, NULL, "not read from registers"},
+		{"string", "holding", "1", NULL, NULL, "needs its length"},
+		{"string", "holding", "1", "length", "4", "max_registers"},
+		{NULL, "reference", "40001", "input", "2", "not several"},
+		{NULL, "reference", "4001", NULL, NULL, "5 or 6 digits"},
+		{NULL, "reference", "4000001", NULL, NULL, "5 or 6 digits"},
+		{NULL, "reference", "4000x", NULL, NULL, "5 or 6 digits"},
+		{NULL, "reference", "50001", NULL, NULL, "begins with"},
+		{NULL, "reference", "40000", NULL, NULL, "counts from 1"},
+		{NULL, "reference", "465537", NULL, NULL, "counts from 1"},
+		{"uint32", "reference", "465536", NULL, NULL, "past the last one"},
+		{NULL, "holding", "1", "bits", "8-3", "from the lower"},
+		{"float32", "holding", "1", "bits", "3", "bool, uint16"},
+		{NULL, "coil", "1", "bits", "3", "has no bits"},
 		{"uint16", "coil", "1", NULL, NULL, "is a bit"},
 		{NULL, "coil", "1", "order", "AB", "no order"},
 		{"uint32", "input", "65535", NULL, NULL, "past the last one"},
@@ -608,9 +636,17 @@ static void test_configuration(void **state)
 		{"uint16", "input", "1", "order", "ABCD", "\"BA\""},
 		{"float64", "input", "1", NULL, NULL, "max_registers"},
 	};
-	static const char *const bad_urls[] = {"192.0.2.1",	"udp://192.0.2.1", "tcp://",	"tcp://a:0",
-					       "tcp://a:65536", "tcp://a:",	   "tcp://::1", "tcp://[::1",
-					       "tcp://a/b",	"tcp://a:1x"};
+	static const struct {
+		const char *port, *key, *value, *error;
+	} bad_ports[] = {
+		{"ttyUSB0", NULL, NULL, "is a path"},	    {"/dev/a", "url", "tcp://a", "both"},
+		{"/dev/a", "baud", "9601", "not a speed"},  {"/dev/a", "mode", "9N1", "\"8E1\""},
+		{"/dev/a", "mode", "7E1", "8 data bits"},   {"/dev/a", "gap", "11s", "gap"},
+		{"/dev/a", "rts_delay", "2s", "rts_delay"},
+	};
+	static const char *const bad_urls[] = {"192.0.2.1",	"udp://192.0.2.1", "tcp://",	  "tcp://a:0",
+					       "tcp://a:65536", "tcp://a:",	   "tcp://::1",	  "tcp://[::1",
+					       "tcp://a/b",	"tcp://a:1x",	   "rtu+tcp://a", "rtu+udp://a:1"};
 	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
 	struct hay_link *link;
 	struct hay_device *device;
@@ -620,6 +656,18 @@ static void test_configuration(void **state)
 		assert_null(fake_link(host, "x", "url", bad_urls[i], NULL));
 		expect_error(host, bad_urls[i]);
 	}
+	for (size_t i = 0; i < sizeof(bad_ports) / sizeof(bad_ports[0]); i++) {
+		assert_null(
+			fake_link(host, "x", "port", bad_ports[i].port, bad_ports[i].key, bad_ports[i].value, NULL));
+		expect_error(host, bad_ports[i].error);
+	}
+	assert_null(fake_link(host, "x", NULL));
+	expect_error(host, "either a url or a port");
+	link = fake_link(host, "x", "port", "/dev/null", NULL);
+	assert_non_null(link);
+	assert_null(fake_device(link, "d", "unit", "0", NULL));
+	expect_error(host, "1 to 247");
+	assert_null(fake_device(link, "d", "unit", "248", NULL));
 	link = fake_link(host, "x", "url", "tcp://[2001:db8::20]", NULL);
 	assert_non_null(link);
 	assert_null(fake_device(link, "d", NULL));
@@ -649,6 +697,7 @@ int main(void)
 		cmocka_unit_test(test_cut_answers),
 		cmocka_unit_test(test_retries),
 		cmocka_unit_test(test_exceptions),
+		cmocka_unit_test(test_gateway_without_the_unit),
 		cmocka_unit_test(test_closes_after_each_answer),
 		cmocka_unit_test(test_closed_before_an_answer),
 		cmocka_unit_test(test_refused_and_back),
