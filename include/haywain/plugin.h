@@ -178,7 +178,8 @@ struct hay_host {
 	void (*device_offline)(struct hay_device *device, enum hay_reason reason, const char *detail);
 
 	/* The line or connection is up, or down with the reason. While it is down its devices are offline and,
-	   where the plugin has poll(), one of them is polled now and then to find out. */
+	   where the plugin has poll(), one of them is polled now and then to find out. A link_down() that a round
+	   found out comes before its round_done(). */
 	void (*link_up)(struct hay_link *link);
 	void (*link_down)(struct hay_link *link, enum hay_reason reason, const char *detail);
 
