@@ -137,7 +137,6 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 	static const char *const lists[] = {"uplinks", "links", "devices"};
 	static const char *const others[] = {"gateway", "queue", "api", "self"};
 	config_setting_t *root = conf_file_root(file);
-	unsigned n_errors = 0;
 
 	for (int i = 0; i < config_setting_length(root); i++) {
 		config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
@@ -157,7 +156,6 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 			if (r < 0)
 				return r;
 			/* Which uplink a broken list meant nobody can say; a link or device is one of many. */
-			n_errors += n_here;
 			if (into[j] == &loader->uplinks)
 				loader->n_fatal += n_here;
 		}

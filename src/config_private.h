@@ -16,10 +16,10 @@ struct config_loader {
 	struct config *config;
 	struct conf_messages *messages;
 	struct plugin_set *plugins;
-	struct list files;			   /* struct conf_file *: the main one, then those of conf.d */
-	struct list uplinks, links, devices;	   /* const config_setting_t *: in the order of the files */
-	struct list bad_links, bad;		   /* struct link_conf *, struct config_bad * */
-	unsigned n_fatal;			   /* mistakes that leave nothing to run */
+	struct list files;		     /* struct conf_file *: the main one, then those of conf.d */
+	struct list uplinks, links, devices; /* const config_setting_t *: in the order of the files */
+	struct list bad_links, bad;	     /* struct link_conf *, struct config_bad * */
+	unsigned n_fatal;		     /* mistakes that leave nothing to run */
 };
 
 /* Text of a setting's key; NULL. */

@@ -97,7 +97,7 @@ void buf_add_varint(struct buf *buf, uint64_t value)
 
 void buf_add_svarint(struct buf *buf, int64_t value)
 {
-	buf_add_varint(buf, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+	buf_add_varint(buf, ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0));
 }
 
 int read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret)

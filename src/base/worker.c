@@ -91,10 +91,13 @@ static void *work_on(void *userdata)
 		work->run(work);
 		pthread_mutex_lock(&worker->mutex);
 		push(&worker->finished, work);
-		if (!worker->handing_back) {
-			worker->handing_back = true;
-			eventfd_write(worker->fd, 1);
-		}
+		if (worker->handing_back)
+			continue;
+		worker->handing_back = true;
+		/* Not under the lock: the loop would wake up only to wait for it. */
+		pthread_mutex_unlock(&worker->mutex);
+		eventfd_write(worker->fd, 1);
+		pthread_mutex_lock(&worker->mutex);
 	}
 	pthread_mutex_unlock(&worker->mutex);
 	return NULL;
@@ -172,8 +175,8 @@ void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane l
 	worker->outstanding++;
 	pthread_mutex_lock(&worker->mutex);
 	push(&worker->lanes[lane], work);
-	pthread_cond_signal(&worker->wake);
 	pthread_mutex_unlock(&worker->mutex);
+	pthread_cond_signal(&worker->wake);
 }
 
 bool worker_busy(const struct worker *worker)

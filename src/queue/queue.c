@@ -12,6 +12,7 @@
 
 #define CLOSE_TIMEOUT_US (3 * USEC_PER_SEC)
 #define CURSOR_PERIOD_US USEC_PER_SEC
+#define SIGNALS_AT_ONCE 8
 
 /* ---- with the lock held ---- */
 
@@ -187,7 +188,8 @@ static void drop_new(struct queue *queue, struct sample *sample)
 	sample_unref(sample);
 }
 
-static void append(struct queue *queue, struct sample *sample)
+/* *ret_news: the readers are to be told. */
+static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 {
 	const struct run *run = &queue->runs.at[queue->runs.n - 1];
 	size_t cost = sample_cost(sample);
@@ -221,15 +223,29 @@ static void append(struct queue *queue, struct sample *sample)
 		queue_wake_store(queue, now);
 		return;
 	}
-	readers_signal(queue);
+	*ret_news = true;
 	queue_wake_store(queue, queue->unwritten_bytes > queue->conf.memory / 2 ? now : now + queue->conf.commit_us);
 }
 
+/* The descriptors are written without the lock: the uplinks would wake up only to wait for it. Readers come and go on
+   this thread alone, so the descriptors stay. */
 void queue_append(struct queue *queue, struct sample *sample)
 {
+	int fds[SIGNALS_AT_ONCE];
+	size_t n = 0;
+	bool news = false;
+
 	pthread_mutex_lock(&queue->lock);
-	append(queue, sample);
+	append(queue, sample, &news);
+	for (struct queue_reader *reader = news ? queue->readers : NULL; reader; reader = reader->next) {
+		if (n == ELEMENTS(fds))
+			reader_signal(reader);
+		else if (reader_will_be_signalled(reader))
+			fds[n++] = reader->fd;
+	}
 	pthread_mutex_unlock(&queue->lock);
+	for (size_t i = 0; i < n; i++)
+		eventfd_write(fds[i], 1);
 }
 
 void queue_clock_changed(struct queue *queue)

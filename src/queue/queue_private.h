@@ -164,6 +164,8 @@ struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t 
 struct queue_reader *reader_find(struct queue *queue, const char *name);
 void reader_free(struct queue_reader *reader);
 void reader_signal(struct queue_reader *reader);
+/* True: its descriptor is to be written, without the lock, and counts as written from now on. */
+bool reader_will_be_signalled(struct queue_reader *reader);
 void readers_signal(struct queue *queue);
 void reader_forget_ahead(struct queue_reader *reader);
 uint64_t reader_depth(const struct queue_reader *reader);

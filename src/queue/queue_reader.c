@@ -66,6 +66,14 @@ void reader_signal(struct queue_reader *reader)
 	reader->signalled = write(reader->fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
 }
 
+bool reader_will_be_signalled(struct queue_reader *reader)
+{
+	if (reader->fd < 0 || reader->signalled)
+		return false;
+	reader->signalled = true;
+	return true;
+}
+
 void readers_signal(struct queue *queue)
 {
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
@@ -174,6 +182,7 @@ int queue_reader_fd(const struct queue_reader *reader)
 	return reader->fd;
 }
 
+/* Where the descriptor is about to be written it stays marked, and is drained the next time. */
 static void drain(struct queue_reader *reader)
 {
 	uint64_t count;
