@@ -21,4 +21,5 @@ FLAVOUR     ?= plain
 
 PKGS        := libsystemd libmosquitto openssl sqlite3 libconfig jansson zlib
 PKGS_modbus := libmodbus
+PKGS_serial := libpcre2-8 jansson
 PKGS_sim    :=

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames become records. Pure: each decoder in a file of its own, decode_NAME.c. */
+#ifndef SERIAL_DECODE_H
+#define SERIAL_DECODE_H
+
+#include "record.h"
+
+enum decode_kind { DECODE_JSON, DECODE_CSV, DECODE_KEYVALUE, DECODE_REGEX, DECODE_NMEA, DECODE_BINARY };
+
+struct decode_rules {
+	enum decode_kind kind;
+	struct text separator; /* csv: "" is a comma; keyvalue: "" is any of ; , and blanks */
+	struct text assign;    /* keyvalue */
+	bool header;	       /* csv: lines without a number name the columns */
+	const char *columns;   /* csv: their names, "a,b,c"; NULL: none */
+	const char *pattern;   /* regex */
+	const char *sentence;  /* nmea: "GGA" or "GPGGA"; NULL: all */
+};
+
+struct decoder;
+
+#define DECODE_ERROR_MAX 256
+
+/* rules are copied, what they point to is not. -EINVAL: error says why; -ENOMEM. */
+int decoder_new(const struct decode_rules *rules, struct decoder **ret, char error[DECODE_ERROR_MAX]);
+struct decoder *decoder_free(struct decoder *decoder);
+
+enum decoded {
+	DECODED,       /* the record holds what the frame says */
+	DECODED_OTHER, /* a right frame that is not asked for: a header, another sentence, no match */
+	DECODED_WRONG, /* nonsense; *ret_error says why */
+};
+
+/* The record's items live until the next frame, or record_clear of decoder_clear(), and while the frame does. */
+enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size, struct record *record,
+			 const char **ret_error);
+void decoder_clear(struct decoder *decoder, struct record *record);
+/* Names that came over the line are forgotten: it was cut. */
+void decoder_restart(struct decoder *decoder);
+
+/* regex: whether the pattern has that group. */
+bool decoder_has_group(const struct decoder *decoder, const char *name);
+
+/* ---- the decoders ---- */
+
+enum decoded decode_json(struct text frame, struct record *record, const char **ret_error);
+void decode_json_clear(struct record *record);
+
+struct csv_columns {
+	char *names; /* of the header, one after the other, each terminated */
+	size_t n;
+};
+enum decoded decode_csv(const struct decode_rules *rules, struct csv_columns *columns, struct text frame,
+			struct record *record, const char **ret_error);
+enum decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct record *record,
+			     const char **ret_error);
+
+struct regex;
+/* need_groups: a pattern without named groups is an error. */
+int regex_new(const char *pattern, bool need_groups, struct regex **ret, char error[DECODE_ERROR_MAX]);
+struct regex *regex_free(struct regex *regex);
+bool regex_has_group(const struct regex *regex, const char *name);
+/* 1: it matches; 0: it does not; -E2BIG: it took too much trying. record: gets the named groups; may be NULL. */
+int regex_match(struct regex *regex, struct text text, struct record *record);
+
+enum decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct record *record,
+			 const char **ret_error);
+
+#define BINARY_BYTES_MAX 8
+
+/* A value in a frame of bytes. */
+struct binary_form {
+	size_t at, n_bytes;
+	enum hay_type type;		 /* of the value: int24 is an int32 of 3 bytes */
+	uint8_t order[BINARY_BYTES_MAX]; /* order[i]: where byte i on the wire goes, 0 the most significant */
+};
+/* "ABCD" and all its arrangements, "big", "little"; NULL: big. -EINVAL: it does not fit n_bytes. */
+int binary_order(const char *text, size_t n_bytes, uint8_t order[BINARY_BYTES_MAX]);
+/* -EINVAL: the frame is too short; -EDOM: not a number. */
+int binary_value(const struct binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking and writing: one at a time on a line, commands before polls, each with a time-out. */
+#include "serial.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void start_next(struct serial_link *line);
+
+/* ---- output ---- */
+
+static void drop_output(struct serial_link *line)
+{
+	if (line->exchange.out_size > 0 && line->fd >= 0)
+		port_discard_output(line->fd);
+	free(line->exchange.out);
+	line->exchange.out = NULL;
+	line->exchange.out_size = 0;
+	line_want_output(line, false);
+}
+
+/* What the port takes now; the rest is kept and goes when it takes more. False: the line broke. */
+static bool send(struct serial_link *line, const uint8_t *data, size_t size)
+{
+	struct exchange *exchange = &line->exchange;
+	ssize_t n = write(line->fd, data, size);
+	uint8_t *rest = NULL;
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		line_broke(line, errno == EIO ? "unplugged" : strerror(errno));
+		return false;
+	}
+	if (n < 0)
+		n = 0;
+	size -= (size_t)n;
+	if (size > 0) {
+		rest = malloc(size);
+		if (rest)
+			memcpy(rest, data + n, size);
+		else
+			size = 0;
+	}
+	free(exchange->out);
+	exchange->out = rest;
+	exchange->out_size = size;
+	line_want_output(line, size > 0);
+	return true;
+}
+
+/* ---- ends ---- */
+
+/* The exchange is over; the line is free for the next one. */
+static void end(struct serial_link *line)
+{
+	drop_output(line);
+	line->exchange.kind = EXCHANGE_NONE;
+	line->exchange.device = NULL;
+	line->exchange.command = NULL;
+	line->host->set_timer(line->pace, 0); /* not from here: a framer or the host may be at work */
+}
+
+static void end_round(struct serial_link *line, const struct hay_sample *sample, enum hay_result result,
+		      enum hay_reason reason, const char *detail)
+{
+	struct serial_device *device = line->exchange.device;
+	uint64_t rtt = result == HAY_OK ? line->host->now() - line->exchange.sent_us : 0;
+
+	end(line);
+	memset(device->due, 0, device->n_own * sizeof(*device->due));
+	line->host->round_done(device->device, sample, result, reason, detail, rtt);
+}
+
+static void end_command(struct serial_link *line, const char *error)
+{
+	struct hay_command *command = line->exchange.command;
+
+	end(line);
+	line->host->command_done(command, error);
+}
+
+void exchange_answered(struct serial_link *line, uint64_t time_us)
+{
+	struct serial_device *device = line->exchange.device;
+	struct hay_sample sample = {.time_us = time_us, .readings = device->readings, .n_readings = device->n_readings};
+
+	end_round(line, &sample, HAY_OK, HAY_NO_REASON, NULL);
+}
+
+/* The points of a round that did not come. */
+static void all_due_bad(struct serial_device *device, enum hay_reason reason)
+{
+	device->n_readings = 0;
+	for (uint32_t i = 0; i < device->n_own; i++)
+		if (device->due[i])
+			device->readings[device->n_readings++] =
+				(struct hay_reading){.point = i, .quality = HAY_BAD, .reason = reason};
+}
+
+static void poll_timed_out(struct serial_link *line)
+{
+	struct exchange *exchange = &line->exchange;
+	struct serial_device *device = exchange->device;
+	struct hay_sample sample = {.time_us = line->host->now()};
+	bool stuck = exchange->out_size > 0;
+	enum hay_reason reason = exchange->heard_other && !stuck ? HAY_DECODE : HAY_TIMEOUT;
+
+	all_due_bad(device, reason);
+	sample.readings = device->readings;
+	sample.n_readings = device->n_readings;
+	/* Its answer may come late, and must not be taken for another's. */
+	if (!line->conf->match_field && !stuck)
+		exchange->quiet_until_us = sample.time_us + line->conf->timeout_us;
+	end_round(line, &sample, HAY_FAILED, reason,
+		  stuck			 ? "the other side does not take what is sent"
+		  : reason == HAY_DECODE ? "what came is no answer"
+					 : NULL);
+}
+
+static void write_timed_out(struct serial_link *line)
+{
+	bool stuck = line->exchange.out_size > 0;
+
+	if (!stuck)
+		line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
+	end_command(line,
+		    stuck ? "timeout: the other side does not take what is sent" : "timeout: no acknowledgement came");
+}
+
+void exchange_timer(void *userdata)
+{
+	struct serial_link *line = userdata;
+
+	if (line->exchange.kind == EXCHANGE_POLL)
+		poll_timed_out(line);
+	else if (line->exchange.kind == EXCHANGE_WRITE)
+		write_timed_out(line);
+	else
+		start_next(line);
+}
+
+/* ---- beginnings ---- */
+
+static const struct serial_point *written_point(const struct hay_command *command)
+{
+	const struct serial_device *device = command->device->state;
+
+	return &device->points[command->point];
+}
+
+static void all_sent(struct serial_link *line)
+{
+	struct exchange *exchange = &line->exchange;
+
+	exchange->sent_us = line->host->now();
+	if (exchange->kind == EXCHANGE_WRITE && !written_point(exchange->command)->ack)
+		end_command(line, NULL);
+	else
+		line->host->set_timer(line->pace, line->conf->timeout_us);
+}
+
+static void begin(struct serial_link *line, enum exchange_kind kind, struct serial_device *device, const uint8_t *data,
+		  size_t size)
+{
+	struct exchange *exchange = &line->exchange;
+
+	exchange->kind = kind;
+	exchange->device = device;
+	exchange->heard_other = false;
+	exchange->sent_us = line->host->now();
+	if (line->only_asked) {
+		/* Nobody speaks unasked: what is there is old. */
+		port_discard_input(line->fd);
+		framer_reset(line->framer, true);
+	}
+	line->host->set_timer(line->pace, line->conf->timeout_us);
+	if (send(line, data, size) && exchange->out_size == 0)
+		all_sent(line);
+}
+
+void exchange_output_ready(struct serial_link *line)
+{
+	struct exchange *exchange = &line->exchange;
+	uint8_t *out = exchange->out;
+	size_t size = exchange->out_size;
+
+	if (size == 0) {
+		line_want_output(line, false);
+		return;
+	}
+	exchange->out = NULL;
+	if (send(line, out, size) && exchange->out_size == 0)
+		all_sent(line);
+	free(out);
+}
+
+/* ---- values into templates ---- */
+
+static int value_text(const struct hay_value *value, char buffer[32], struct text *ret)
+{
+	int n = 0;
+
+	switch (value->type) {
+	case HAY_STRING:
+	case HAY_BYTES:
+		/* A line end within would make a second message of the rest. */
+		for (size_t i = 0; i < value->s.size; i++)
+			if ((uint8_t)value->s.data[i] < 0x20 || value->s.data[i] == 0x7f)
+				return -EINVAL;
+		*ret = (struct text){value->s.data, value->s.size};
+		return 0;
+	case HAY_BOOL:
+		n = snprintf(buffer, 32, "%d", value->b);
+		break;
+	case HAY_INT16:
+	case HAY_INT32:
+	case HAY_INT64:
+		n = snprintf(buffer, 32, "%" PRId64, value->i);
+		break;
+	case HAY_UINT16:
+	case HAY_UINT32:
+	case HAY_UINT64:
+		n = snprintf(buffer, 32, "%" PRIu64, value->u);
+		break;
+	case HAY_FLOAT32:
+		n = snprintf(buffer, 32, "%.7g", (double)value->f);
+		break;
+	default:
+		n = snprintf(buffer, 32, "%.15g", value->d);
+	}
+	*ret = (struct text){buffer, (size_t)n};
+	return 0;
+}
+
+/* The template with each {value} replaced. */
+static int fill_template(const char *template, const struct hay_value *value, struct bytes *ret)
+{
+	static const char mark[] = "{value}";
+	const size_t mark_size = sizeof(mark) - 1;
+	struct bytes plain = {0};
+	char buffer[32];
+	struct text text;
+	size_t n = 0;
+	int r = serial_bytes(template, &plain);
+
+	if (r < 0)
+		return r;
+	r = value_text(value, buffer, &text);
+
+	/* Each mark is seven bytes long, so there cannot be more of them than that. */
+	uint8_t *out = r == 0 ? malloc(plain.size + (plain.size / mark_size + 1) * text.size + 1) : NULL;
+
+	for (size_t i = 0; out && i < plain.size;) {
+		if (plain.size - i >= mark_size && memcmp(plain.data + i, mark, mark_size) == 0) {
+			if (text.size > 0)
+				memcpy(out + n, text.data, text.size);
+			n += text.size;
+			i += mark_size;
+		} else {
+			out[n++] = plain.data[i++];
+		}
+	}
+	free(plain.data);
+	if (r == 0 && !out)
+		r = -ENOMEM;
+	*ret = (struct bytes){out, n};
+	return r;
+}
+
+static void begin_write(struct serial_link *line, struct hay_command *command)
+{
+	const struct point_conf *conf = command->device->points[command->point]->conf;
+	struct bytes bytes;
+	int r = fill_template(conf->write_template, &command->value, &bytes);
+
+	line->exchange.command = command;
+	if (r < 0) {
+		end_command(line, r == -EINVAL ? "a text with control characters cannot be sent" : strerror(-r));
+		return;
+	}
+	begin(line, EXCHANGE_WRITE, command->device->state, bytes.data, bytes.size);
+	free(bytes.data);
+}
+
+static void start_next(struct serial_link *line)
+{
+	struct exchange *exchange = &line->exchange;
+	struct serial_device *device = exchange->poll_waits;
+	uint64_t now = line->host->now();
+
+	if (exchange->kind != EXCHANGE_NONE || line->state != LINE_UP || (exchange->n_commands == 0 && !device))
+		return;
+	if (line->pushing || line->broken) {
+		line->host->set_timer(line->pace, 0);
+		return;
+	}
+	if (now < exchange->quiet_until_us) {
+		line->host->set_timer(line->pace, exchange->quiet_until_us - now);
+		return;
+	}
+	if (exchange->n_commands > 0) {
+		struct hay_command *command = exchange->commands[0];
+
+		exchange->n_commands--;
+		memmove(exchange->commands, exchange->commands + 1, exchange->n_commands * sizeof(command));
+		begin_write(line, command);
+		return;
+	}
+	exchange->poll_waits = NULL;
+	begin(line, EXCHANGE_POLL, device, device->request.data, device->request.size);
+}
+
+/* ---- what the host and the line call ---- */
+
+int exchange_poll(struct serial_device *device, const uint32_t *due, size_t n_due)
+{
+	struct serial_link *line = device->line;
+
+	line_try_first(line);
+	if (line->state == LINE_DOWN || line->broken) {
+		line->host->round_done(device->device, NULL, HAY_FAILED, HAY_OFFLINE, line->reason.text, 0);
+		return 0;
+	}
+	for (size_t i = 0; i < n_due; i++)
+		device->due[due[i]] = true;
+	line->exchange.poll_waits = device;
+	start_next(line);
+	return 0;
+}
+
+int exchange_write(struct hay_command *command)
+{
+	struct serial_device *device = command->device->state;
+	struct serial_link *line = device->line;
+	struct exchange *exchange = &line->exchange;
+
+	if (command->point >= device->n_own)
+		return -EOPNOTSUPP;
+	line_try_first(line);
+	if (line->state == LINE_DOWN || line->broken)
+		return -ENODEV;
+	if (exchange->n_commands == COMMANDS_MAX)
+		return -EBUSY;
+	exchange->commands[exchange->n_commands++] = command;
+	start_next(line);
+	return 0;
+}
+
+bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
+{
+	struct exchange *exchange = &line->exchange;
+	struct regex *ack;
+
+	if (exchange->kind != EXCHANGE_WRITE || exchange->out_size > 0)
+		return false;
+	ack = written_point(exchange->command)->ack;
+	if (!ack || regex_match(ack, (struct text){(const char *)frame, size}, NULL) <= 0)
+		return false;
+	end_command(line, NULL);
+	return true;
+}
+
+void exchange_line_up(struct serial_link *line)
+{
+	line->exchange.quiet_until_us = 0;
+	start_next(line);
+}
+
+void exchange_line_down(struct serial_link *line, const char *why)
+{
+	struct exchange *exchange = &line->exchange;
+	struct serial_device *waits = exchange->poll_waits;
+
+	exchange->poll_waits = NULL;
+	if (exchange->kind == EXCHANGE_WRITE)
+		end_command(line, why);
+	else if (exchange->kind == EXCHANGE_POLL)
+		end_round(line, NULL, HAY_FAILED, HAY_OFFLINE, why);
+	if (waits)
+		line->host->round_done(waits->device, NULL, HAY_FAILED, HAY_OFFLINE, why, 0);
+	while (exchange->n_commands > 0)
+		line->host->command_done(exchange->commands[--exchange->n_commands], why);
+	line->host->set_timer(line->pace, UINT64_MAX);
+}
+
+void exchange_forget(struct serial_device *device)
+{
+	struct serial_link *line = device->line;
+	struct exchange *exchange = &line->exchange;
+	size_t n = 0;
+
+	if (exchange->poll_waits == device)
+		exchange->poll_waits = NULL;
+	for (size_t i = 0; i < exchange->n_commands; i++)
+		if (exchange->commands[i]->device != device->device)
+			exchange->commands[n++] = exchange->commands[i];
+	exchange->n_commands = n;
+	if (exchange->kind != EXCHANGE_NONE && exchange->device == device) {
+		exchange->quiet_until_us = line->host->now() + line->conf->timeout_us;
+		end(line);
+	}
+}

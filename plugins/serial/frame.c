@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "frame.h"
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef MIN
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#endif
+
+/* What finding a frame again may cost: so many bytes of checksums for each byte that came, and so many in stock. */
+#define EFFORT_PER_BYTE 32
+#define EFFORT_MAX (256 * 1024)
+
+struct framer {
+	struct frame_rules rules;
+	frame_fn fn;
+	void *userdata;
+	struct frame_counts counts;
+
+	uint8_t *bytes; /* capacity: max_frame and its marks */
+	size_t size, capacity;
+
+	bool skipping;	/* up to the next delimiter, or silence */
+	bool inside;	/* stx-etx: past the start */
+	bool escaped;	/* stx-etx: the next byte stands for itself */
+	size_t literal; /* stx-etx: up to here no mark can begin */
+	bool lost;	/* bytes: the last frame was wrong; its followers are no news */
+	size_t effort;
+};
+
+struct framer *framer_new(const struct frame_rules *rules, frame_fn fn, void *userdata)
+{
+	struct framer *framer = calloc(1, sizeof(*framer));
+
+	if (!framer)
+		return NULL;
+	framer->rules = *rules;
+	framer->fn = fn;
+	framer->userdata = userdata;
+	framer->capacity = rules->max_frame + MARK_MAX + 4;
+	framer->bytes = malloc(framer->capacity);
+	if (!framer->bytes)
+		return framer_free(framer);
+	framer_reset(framer, true);
+	return framer;
+}
+
+struct framer *framer_free(struct framer *framer)
+{
+	if (framer)
+		free(framer->bytes);
+	free(framer);
+	return NULL;
+}
+
+const struct frame_counts *framer_counts(const struct framer *framer)
+{
+	return &framer->counts;
+}
+
+/* Frames of bytes alone that carry no mark and no checksum can only be told apart by silence. */
+static bool needs_silence(const struct framer *framer)
+{
+	const struct frame_rules *rules = &framer->rules;
+
+	return rules->kind == FRAME_IDLE || ((rules->kind == FRAME_FIXED || rules->kind == FRAME_LENGTH_PREFIXED) &&
+					     rules->start.size == 0 && rules->checksum == CHECKSUM_NONE);
+}
+
+void framer_reset(struct framer *framer, bool at_start)
+{
+	framer->size = 0;
+	framer->inside = framer->escaped = false;
+	framer->literal = 0;
+	framer->lost = !at_start; /* what is wrong at first is no news */
+	framer->skipping = !at_start && (framer->rules.kind == FRAME_LINE || needs_silence(framer));
+}
+
+static void deliver(struct framer *framer, const uint8_t *frame, size_t size)
+{
+	size_t without;
+
+	if (size == 0)
+		return;
+	if (!checksum_holds(framer->rules.checksum, framer->rules.kind == FRAME_LINE, frame, size, &without)) {
+		framer->counts.bad_checksum++;
+		return;
+	}
+	framer->counts.frames++;
+	if (without > 0)
+		framer->fn(frame, without, framer->userdata);
+}
+
+static void give_up_long(struct framer *framer)
+{
+	framer->counts.too_long++;
+	framer->counts.lost_bytes += framer->size;
+	framer->size = 0;
+}
+
+static bool ends_with(const struct framer *framer, const struct mark *mark)
+{
+	return mark->size > 0 && framer->size >= framer->literal + mark->size &&
+	       memcmp(framer->bytes + framer->size - mark->size, mark->bytes, mark->size) == 0;
+}
+
+/* ---- line ---- */
+
+static void end_line(struct framer *framer)
+{
+	const struct mark *delimiter = &framer->rules.delimiter;
+	size_t size = framer->size - delimiter->size;
+	bool skipped = framer->skipping;
+
+	framer->size = 0;
+	framer->skipping = false;
+	if (skipped)
+		return;
+	if (size > 0 && delimiter->size == 1 && delimiter->bytes[0] == '\n' && framer->bytes[size - 1] == '\r')
+		size--;
+	deliver(framer, framer->bytes, size);
+}
+
+static void push_line(struct framer *framer, const uint8_t *data, size_t size)
+{
+	const struct mark *delimiter = &framer->rules.delimiter;
+	size_t most = framer->rules.max_frame + delimiter->size, keep = delimiter->size - 1;
+
+	while (size > 0) {
+		const uint8_t *last = memchr(data, delimiter->bytes[keep], size);
+		size_t n = last ? (size_t)(last - data) + 1 : size;
+		size_t room = most - framer->size, take = MIN(n, room);
+
+		memcpy(framer->bytes + framer->size, data, take);
+		framer->size += take;
+		data += take;
+		size -= take;
+		if (take == n && last && ends_with(framer, delimiter)) {
+			end_line(framer);
+		} else if (framer->size == most) {
+			if (!framer->skipping)
+				framer->counts.too_long++;
+			framer->skipping = true;
+			framer->counts.lost_bytes += framer->size - keep;
+			memmove(framer->bytes, framer->bytes + framer->size - keep, keep);
+			framer->size = keep;
+		}
+	}
+}
+
+/* ---- start and end ---- */
+
+static void push_marked_byte(struct framer *framer, uint8_t byte)
+{
+	const struct frame_rules *rules = &framer->rules;
+
+	framer->bytes[framer->size++] = byte;
+	if (!framer->inside) {
+		if (ends_with(framer, &rules->start)) {
+			framer->counts.lost_bytes += framer->size - rules->start.size;
+			framer->inside = true;
+			framer->size = 0;
+		} else if (framer->size == rules->start.size) {
+			memmove(framer->bytes, framer->bytes + 1, --framer->size);
+			framer->counts.lost_bytes++;
+		}
+		return;
+	}
+	if (framer->escaped) {
+		framer->escaped = false;
+		framer->literal = framer->size;
+	} else if (byte == rules->escape) {
+		framer->size--;
+		framer->escaped = true;
+	} else if (ends_with(framer, &rules->end)) {
+		size_t size = framer->size - rules->end.size;
+
+		/* One mark may end a frame and begin the next. */
+		framer->inside = size == 0 && rules->end.size == rules->start.size &&
+				 memcmp(rules->end.bytes, rules->start.bytes, rules->end.size) == 0;
+		framer->size = framer->literal = 0;
+		deliver(framer, framer->bytes, size);
+		return;
+	} else if (ends_with(framer, &rules->start)) {
+		framer->counts.lost_bytes += framer->size;
+		framer->size = framer->literal = 0; /* the end of the last one got lost */
+	}
+	if (framer->size >= rules->max_frame + rules->end.size) {
+		give_up_long(framer);
+		framer->inside = framer->escaped = false;
+		framer->literal = 0;
+	}
+}
+
+/* ---- bytes: fixed and length-prefixed ---- */
+
+static void drop_first(struct framer *framer, size_t n)
+{
+	framer->size -= n;
+	memmove(framer->bytes, framer->bytes + n, framer->size);
+	framer->counts.lost_bytes += n;
+}
+
+/* Up to where the start mark may stand. False: it does not stand there in full yet. */
+static bool find_start(struct framer *framer)
+{
+	const struct mark *start = &framer->rules.start;
+	size_t at = 0;
+
+	while (at < framer->size && memcmp(framer->bytes + at, start->bytes, MIN(start->size, framer->size - at)) != 0)
+		at++;
+	if (at > 0)
+		drop_first(framer, at);
+	return framer->size >= start->size;
+}
+
+/* The size of the whole frame at the start of the bytes; 0: not known yet; SIZE_MAX: it cannot be one. */
+static size_t whole_size(const struct framer *framer)
+{
+	const struct frame_rules *rules = &framer->rules;
+	size_t header = rules->length_at + rules->length_size;
+	const uint8_t *at = framer->bytes + rules->length_at;
+	int64_t value;
+
+	if (rules->kind == FRAME_FIXED)
+		return rules->length;
+	if (framer->size < header)
+		return 0;
+	value = rules->length_size == 1 ? at[0] : rules->length_little ? at[0] | at[1] << 8 : at[0] << 8 | at[1];
+	value += rules->length_adds;
+	if (value < 0 || (uint64_t)value + header > rules->max_frame || value + (int64_t)header == 0)
+		return SIZE_MAX;
+	return header + (size_t)value;
+}
+
+/* The frame at the start is wrong: look for the next one a byte further, or wait for silence. */
+static void look_further(struct framer *framer, uint64_t *count, size_t cost)
+{
+	if (!framer->lost)
+		(*count)++;
+	framer->lost = true;
+	if (needs_silence(framer) || cost > framer->effort) {
+		framer->counts.lost_bytes += framer->size;
+		framer->size = 0;
+		framer->skipping = needs_silence(framer);
+		return;
+	}
+	framer->effort -= cost;
+	drop_first(framer, 1);
+}
+
+static void take_whole(struct framer *framer, size_t whole)
+{
+	framer->size -= whole;
+	memmove(framer->bytes, framer->bytes + whole, framer->size);
+}
+
+/* The frames that lie in the bytes. */
+static void cut_bytes(struct framer *framer)
+{
+	while (framer->size > 0 && !framer->skipping) {
+		size_t whole, without;
+
+		if (framer->rules.start.size > 0 && !find_start(framer))
+			return;
+		whole = whole_size(framer);
+		if (whole == SIZE_MAX) {
+			look_further(framer, &framer->counts.too_long, framer->size);
+			continue;
+		}
+		if (whole == 0 || framer->size < whole)
+			return;
+		if (!checksum_holds(framer->rules.checksum, false, framer->bytes, whole, &without)) {
+			look_further(framer, &framer->counts.bad_checksum, whole + framer->size);
+			continue;
+		}
+		framer->lost = false;
+		framer->counts.frames++;
+		if (without > 0)
+			framer->fn(framer->bytes, without, framer->userdata);
+		take_whole(framer, whole);
+	}
+}
+
+static void push_bytes(struct framer *framer, const uint8_t *data, size_t size)
+{
+	while (size > 0 && !framer->skipping) {
+		/* In small pieces: a byte dropped moves the rest. */
+		size_t n = MIN(MIN(size, (size_t)256), framer->capacity - framer->size);
+
+		memcpy(framer->bytes + framer->size, data, n);
+		framer->size += n;
+		framer->effort = MIN(framer->effort + n * EFFORT_PER_BYTE, (size_t)EFFORT_MAX);
+		data += n;
+		size -= n;
+		cut_bytes(framer);
+	}
+	framer->counts.lost_bytes += size;
+}
+
+/* ---- idle ---- */
+
+static void push_idle(struct framer *framer, const uint8_t *data, size_t size)
+{
+	if (!framer->skipping && size > framer->rules.max_frame - framer->size) {
+		give_up_long(framer);
+		framer->skipping = true;
+	}
+	if (framer->skipping) {
+		framer->counts.lost_bytes += size;
+		framer->size = 0;
+		return;
+	}
+	memcpy(framer->bytes + framer->size, data, size);
+	framer->size += size;
+}
+
+void framer_push(struct framer *framer, const uint8_t *data, size_t size)
+{
+	switch (framer->rules.kind) {
+	case FRAME_LINE:
+		push_line(framer, data, size);
+		break;
+	case FRAME_STX_ETX:
+		for (size_t i = 0; i < size; i++)
+			push_marked_byte(framer, data[i]);
+		break;
+	case FRAME_FIXED:
+	case FRAME_LENGTH_PREFIXED:
+		push_bytes(framer, data, size);
+		break;
+	case FRAME_IDLE:
+		push_idle(framer, data, size);
+		break;
+	}
+}
+
+bool framer_wants_idle(const struct framer *framer)
+{
+	enum frame_kind kind = framer->rules.kind;
+
+	if (kind == FRAME_LINE || kind == FRAME_STX_ETX)
+		return false;
+	return framer->skipping || framer->size > 0;
+}
+
+void framer_idle(struct framer *framer)
+{
+	size_t size = framer->size;
+	bool skipped = framer->skipping;
+
+	if (!framer_wants_idle(framer))
+		return;
+	framer->size = 0;
+	framer->skipping = false;
+	if (framer->rules.kind == FRAME_IDLE) {
+		if (!skipped)
+			deliver(framer, framer->bytes, size);
+		return;
+	}
+	framer->counts.lost_bytes += size; /* half a frame */
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int record_init(struct record *record, size_t names_size)
+{
+	*record = (struct record){.names_size = names_size};
+	record->names = malloc(names_size);
+	return record->names ? 0 : -ENOMEM;
+}
+
+void record_done(struct record *record)
+{
+	free(record->items);
+	free(record->names);
+	*record = (struct record){0};
+}
+
+void record_clear(struct record *record)
+{
+	record->n = 0;
+	record->names_used = 0;
+}
+
+int record_add(struct record *record, const struct item *item)
+{
+	if (record->n == RECORD_ITEMS_MAX)
+		return -E2BIG;
+	if (record->n == record->capacity) {
+		size_t capacity = record->capacity ? record->capacity * 2 : 16;
+		struct item *items = reallocarray(record->items, capacity, sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		record->items = items;
+		record->capacity = capacity;
+	}
+	record->items[record->n++] = *item;
+	return 0;
+}
+
+int record_add_text(struct record *record, struct text name, struct text text, bool hidden)
+{
+	struct item item = {.name = name, .is_text = true, .text = text, .hidden = hidden};
+
+	return record_add(record, &item);
+}
+
+struct text record_name(struct record *record, const char *format, ...)
+{
+	size_t room = record->names_size - record->names_used;
+	char *at = record->names + record->names_used;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(at, room, format, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= room)
+		return (struct text){0};
+	record->names_used += (size_t)n + 1;
+	return (struct text){at, (size_t)n};
+}
+
+const struct item *record_get(const struct record *record, struct text name, size_t *hint)
+{
+	if (*hint < record->n && text_equal(record->items[*hint].name, name))
+		return &record->items[*hint];
+	for (size_t i = 0; i < record->n; i++)
+		if (text_equal(record->items[i].name, name)) {
+			*hint = i;
+			return &record->items[i];
+		}
+	return NULL;
+}
+
+/* ---- texts ---- */
+
+struct text text_of(const char *string)
+{
+	return (struct text){string, string ? strlen(string) : 0};
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct text text_trim(struct text text)
+{
+	while (text.size > 0 && is_blank(text.data[0])) {
+		text.data++;
+		text.size--;
+	}
+	while (text.size > 0 && is_blank(text.data[text.size - 1]))
+		text.size--;
+	return text;
+}
+
+/* A copy that strtod and the like can read. False: too long for a number, or nothing, or with other than a number's
+   characters (strtod would take "0x1p3" too). */
+static bool copy_number(struct text text, char into[64])
+{
+	text = text_trim(text);
+	if (text.size == 0 || text.size > 63)
+		return false;
+	for (size_t i = 0; i < text.size; i++)
+		if (!memchr("0123456789+-.eE", text.data[i], 15))
+			return false;
+	memcpy(into, text.data, text.size);
+	into[text.size] = 0;
+	return true;
+}
+
+bool text_number(struct text text, double *ret)
+{
+	char copy[64], *end;
+	double value;
+
+	if (!copy_number(text, copy))
+		return false;
+	value = strtod(copy, &end);
+	if (*end || !isfinite(value))
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool text_is_number(struct text text)
+{
+	double value;
+
+	return text_number(text, &value);
+}
+
+static bool equals_word(struct text text, const char *word)
+{
+	return text.size == strlen(word) && strncasecmp(text.data, word, text.size) == 0;
+}
+
+static bool is_not_a_number(struct text text)
+{
+	static const char *const words[] = {"nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity", "null"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (equals_word(text, words[i]))
+			return true;
+	return false;
+}
+
+static int bool_from_text(struct text text, bool *ret)
+{
+	static const char *const yes[] = {"1", "true", "on", "yes"}, *const no[] = {"0", "false", "off", "no"};
+
+	for (size_t i = 0; i < 4; i++) {
+		if (equals_word(text, yes[i]) || equals_word(text, no[i])) {
+			*ret = equals_word(text, yes[i]);
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* UTF-8 as RFC 3629 has it. */
+static bool is_utf8(struct text text)
+{
+	const uint8_t *at = (const uint8_t *)text.data, *end = at + text.size;
+
+	while (at < end) {
+		unsigned n = *at < 0x80 ? 0 : *at >= 0xc2 && *at < 0xe0 ? 1 : (*at & 0xf0) == 0xe0 ? 2 : 3;
+
+		if (n == 3 && (*at < 0xf0 || *at > 0xf4))
+			return false;
+		if ((size_t)(end - at) < n + 1)
+			return false;
+		if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) || (*at == 0xf0 && at[1] < 0x90) ||
+		    (*at == 0xf4 && at[1] > 0x8f))
+			return false;
+		for (unsigned i = 1; i <= n; i++)
+			if ((at[i] & 0xc0) != 0x80)
+				return false;
+		at += n + 1;
+	}
+	return true;
+}
+
+int text_unescape(const char *text, uint8_t *into, size_t size)
+{
+	static const char letters[] = "rnt0\\", bytes[] = "\r\n\t\0\\";
+	size_t n = 0;
+
+	for (; *text; text++) {
+		unsigned byte = (uint8_t)*text;
+
+		if (*text == '\\') {
+			const char *letter = *++text ? memchr(letters, *text, 5) : NULL;
+
+			if (letter)
+				byte = (uint8_t)bytes[letter - letters];
+			else if (*text == 'x' && sscanf(text + 1, "%2x", &byte) == 1 &&
+				 strspn(text + 1, "0123456789abcdefABCDEF") >= 2)
+				text += 2;
+			else
+				return -EINVAL;
+		}
+		if (n == size)
+			return -ENOSPC;
+		into[n++] = (uint8_t)byte;
+	}
+	return (int)n;
+}
+
+/* ---- values ---- */
+
+static const struct {
+	int64_t min;
+	uint64_t max;
+	double above; /* the first number that is too large: max itself has no exact double for 64 bits */
+} ranges[HAY_N_TYPES] = {
+	[HAY_INT16] = {INT16_MIN, INT16_MAX, 32768.0}, [HAY_UINT16] = {0, UINT16_MAX, 65536.0},
+	[HAY_INT32] = {INT32_MIN, INT32_MAX, 0x1p31},  [HAY_UINT32] = {0, UINT32_MAX, 0x1p32},
+	[HAY_INT64] = {INT64_MIN, INT64_MAX, 0x1p63},  [HAY_UINT64] = {0, UINT64_MAX, 0x1p64},
+};
+
+static bool is_whole_type(enum hay_type type)
+{
+	return type >= HAY_INT16 && type <= HAY_UINT64;
+}
+
+static bool is_signed_type(enum hay_type type)
+{
+	return type == HAY_INT16 || type == HAY_INT32 || type == HAY_INT64;
+}
+
+/* negative: the number is -magnitude */
+static int whole_value(bool negative, uint64_t magnitude, enum hay_type type, struct hay_value *ret)
+{
+	if (negative && magnitude > 0) {
+		if (ranges[type].min == 0 || magnitude - 1 > (uint64_t) - (ranges[type].min + 1))
+			return -ERANGE;
+		*ret = (struct hay_value){.type = type, .i = -(int64_t)(magnitude - 1) - 1};
+		return 0;
+	}
+	if (magnitude > ranges[type].max)
+		return -ERANGE;
+	*ret = (struct hay_value){.type = type};
+	if (is_signed_type(type))
+		ret->i = (int64_t)magnitude;
+	else
+		ret->u = magnitude;
+	return 0;
+}
+
+static int real_value(double number, enum hay_type type, struct hay_value *ret)
+{
+	if (!isfinite(number))
+		return -EDOM;
+	if (is_whole_type(type)) {
+		number = nearbyint(number);
+		if (number < (double)ranges[type].min || number >= ranges[type].above)
+			return -ERANGE;
+		return whole_value(number < 0, (uint64_t)fabs(number), type, ret);
+	}
+	*ret = (struct hay_value){.type = type};
+	if (type == HAY_BOOL) {
+		if (number != 0 && number != 1)
+			return -EINVAL;
+		ret->b = number == 1;
+	} else if (type == HAY_FLOAT32) {
+		ret->f = (float)number;
+		if (!isfinite(ret->f))
+			return -ERANGE;
+	} else if (type == HAY_FLOAT64) {
+		ret->d = number;
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int number_from_text(struct text text, enum hay_type type, struct hay_value *ret)
+{
+	char copy[64], *end;
+	double number;
+
+	if (is_not_a_number(text))
+		return -EDOM;
+	if (!copy_number(text, copy))
+		return -EINVAL;
+	if (is_whole_type(type) && !strpbrk(copy, ".eE")) {
+		const char *digits = copy + (*copy == '+' || *copy == '-');
+		uint64_t magnitude;
+
+		if (*digits < '0' || *digits > '9')
+			return -EINVAL;
+		errno = 0;
+		magnitude = strtoull(digits, &end, 10);
+		if (*end)
+			return -EINVAL;
+		return errno == ERANGE ? -ERANGE : whole_value(*copy == '-', magnitude, type, ret);
+	}
+	number = strtod(copy, &end);
+	if (*end)
+		return -EINVAL;
+	return isfinite(number) ? real_value(number, type, ret) : -ERANGE;
+}
+
+static int value_from_text(struct text text, enum hay_type type, struct hay_value *ret)
+{
+	int r;
+
+	if (type == HAY_STRING || type == HAY_BYTES) {
+		if (text.size > UINT16_MAX)
+			return -ERANGE;
+		if (type == HAY_STRING && !is_utf8(text))
+			return -EINVAL;
+		*ret = (struct hay_value){.type = type, .s = {text.data, text.size}};
+		return 0;
+	}
+	text = text_trim(text);
+	if (type == HAY_BOOL) {
+		*ret = (struct hay_value){.type = HAY_BOOL};
+		return bool_from_text(text, &ret->b);
+	}
+	r = number_from_text(text, type, ret);
+	return r;
+}
+
+int item_value(const struct item *item, enum hay_type type, struct hay_value *ret)
+{
+	const struct hay_value *value = &item->value;
+
+	if (item->is_text)
+		return value_from_text(item->text, type, ret);
+	switch (value->type) {
+	case HAY_STRING:
+		return value_from_text((struct text){value->s.data, value->s.size}, type, ret);
+	case HAY_BOOL:
+		if (type == HAY_STRING)
+			*ret = (struct hay_value){.type = HAY_STRING,
+						  .s = {value->b ? "true" : "false", value->b ? 4 : 5}};
+		else
+			return real_value(value->b, type, ret);
+		return 0;
+	case HAY_INT64:
+		if (is_whole_type(type))
+			return whole_value(value->i < 0, value->i < 0 ? -(uint64_t)value->i : (uint64_t)value->i, type,
+					   ret);
+		return real_value((double)value->i, type, ret);
+	case HAY_FLOAT64:
+		return real_value(value->d, type, ret);
+	default:
+		return value->type == HAY_TYPE_NONE ? -EDOM : -EINVAL;
+	}
+}
+
+struct text item_text(const struct item *item, char buffer[32])
+{
+	const struct hay_value *value = &item->value;
+	int n = 0;
+
+	if (item->is_text)
+		return text_trim(item->text);
+	switch (value->type) {
+	case HAY_STRING:
+		return (struct text){value->s.data, value->s.size};
+	case HAY_BOOL:
+		return text_of(value->b ? "true" : "false");
+	case HAY_INT64:
+		n = snprintf(buffer, 32, "%" PRId64, value->i);
+		break;
+	case HAY_FLOAT64:
+		n = snprintf(buffer, 32, "%.15g", value->d);
+		break;
+	default:
+		break;
+	}
+	return (struct text){buffer, n > 0 ? (size_t)n : 0};
+}
+
+bool item_number(const struct item *item, double *ret)
+{
+	struct hay_value value;
+
+	if (item_value(item, HAY_FLOAT64, &value) < 0)
+		return false;
+	*ret = value.d;
+	return true;
+}
+
+enum hay_type item_natural_type(const struct item *item)
+{
+	if (!item->is_text)
+		return item->value.type == HAY_INT64 ? HAY_FLOAT64 : item->value.type;
+	struct text text = text_trim(item->text);
+
+	if (text.size == 0)
+		return HAY_TYPE_NONE;
+	if (text_is_number(text) || is_not_a_number(text))
+		return HAY_FLOAT64;
+	if (equals_word(text, "true") || equals_word(text, "false"))
+		return HAY_BOOL;
+	return HAY_STRING;
+}

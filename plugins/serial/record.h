@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a frame says, as names and values, and how texts become values. Pure. */
+#ifndef SERIAL_RECORD_H
+#define SERIAL_RECORD_H
+
+#include <haywain/reading.h>
+
+struct text {
+	const char *data;
+	size_t size;
+};
+
+struct item {
+	struct text name;
+	bool hidden;  /* a further name of another item, or none of the device's values: never a point by itself */
+	bool is_text; /* text is what stood there; else value is */
+	struct text text;
+	struct hay_value value; /* HAY_TYPE_NONE: null */
+	const char *unit;	/* of measure, where the protocol says it; else NULL */
+};
+
+#define RECORD_ITEMS_MAX 1024
+
+/* Embedded; record_init, record_done. */
+struct record {
+	struct item *items;
+	size_t n, capacity;
+	char *names; /* room for names that do not stand in the frame */
+	size_t names_used, names_size;
+	void *tree; /* json: what the items point into */
+};
+
+int record_init(struct record *record, size_t names_size);
+void record_done(struct record *record);
+void record_clear(struct record *record);
+
+/* -E2BIG past RECORD_ITEMS_MAX, -ENOMEM. */
+int record_add(struct record *record, const struct item *item);
+int record_add_text(struct record *record, struct text name, struct text text, bool hidden);
+/* A name put together; lives as long as the record's content. NULL data: no room. */
+struct text record_name(struct record *record, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The item of that name; *hint: where to look first, and where it was. NULL: there is none. */
+const struct item *record_get(const struct record *record, struct text name, size_t *hint);
+
+static inline bool text_equal(struct text a, struct text b)
+{
+	return a.size == b.size && (a.size == 0 || __builtin_memcmp(a.data, b.data, a.size) == 0);
+}
+struct text text_of(const char *string); /* NULL: empty */
+struct text text_trim(struct text text); /* without blanks around it */
+
+/* A number as devices print it: decimal, with sign, fraction and exponent, blanks around it. */
+bool text_number(struct text text, double *ret);
+bool text_is_number(struct text text);
+
+/* As a value of that type. 0; -EINVAL: it is none; -ERANGE: out of the type's range; -EDOM: NaN or infinity. */
+int item_value(const struct item *item, enum hay_type type, struct hay_value *ret);
+/* As text, for comparing: numbers in shortest form. buffer holds what the item itself does not. */
+struct text item_text(const struct item *item, char buffer[32]);
+/* As a number, if it is one. */
+bool item_number(const struct item *item, double *ret);
+/* The type an item has as a point of its own: bool, float64 or string; HAY_TYPE_NONE for null. */
+enum hay_type item_natural_type(const struct item *item);
+
+/* \r \n \t \0 \\ \xHH in place of the bytes. -EINVAL: another escape; -ENOSPC: more than size bytes. The length. */
+int text_unescape(const char *text, uint8_t *into, size_t size);
+
+#endif

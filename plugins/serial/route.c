@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose a frame is: an acknowledgement, an answer, or something said unasked. */
+#include "serial.h"
+
+static bool is_asked(const struct serial_link *line, const struct serial_device *device)
+{
+	return line->exchange.kind == EXCHANGE_POLL && line->exchange.device == device;
+}
+
+static bool deliver(struct serial_link *line, struct serial_device *device, const uint8_t *frame, size_t size,
+		    uint64_t time_us)
+{
+	bool asked = is_asked(line, device);
+
+	values_collect(device, frame, size, asked ? device->due : NULL, asked);
+	if (asked && values_good(device) == 0 && (device->n_own > 0 || line->record.n == 0)) {
+		line->exchange.heard_other = true; /* an echo, or another's: the answer may still come */
+		return false;
+	}
+	if (asked) {
+		exchange_answered(line, time_us);
+		return true;
+	}
+	if (device->n_readings > 0) {
+		struct hay_sample sample = {
+			.time_us = time_us, .readings = device->readings, .n_readings = device->n_readings};
+
+		line->host->emit(device->device, &sample);
+	} else if (device->match.data) {
+		line->host->device_online(device->device);
+	}
+	return device->n_readings > 0;
+}
+
+/* What match_field says in this frame. False: it is not there. */
+static bool find_match(struct serial_link *line, const uint8_t *frame, size_t size, char buffer[32], struct text *ret)
+{
+	const struct link_conf *conf = line->conf;
+	struct item byte = {.value = {.type = HAY_INT64}};
+	const struct item *item = &byte;
+
+	if (conf->decode == DECODE_BINARY) {
+		if (line->match_place >= size)
+			return false;
+		byte.value.i = frame[line->match_place];
+	} else {
+		item = record_get(&line->record, text_of(conf->match_field), &line->match_hint);
+		if (!item)
+			return false;
+	}
+	*ret = item_text(item, buffer);
+	return true;
+}
+
+static void route_by_match(struct serial_link *line, const uint8_t *frame, size_t size, uint64_t time_us)
+{
+	char buffer[32];
+	struct text match;
+	bool known = false;
+
+	if (!find_match(line, frame, size, buffer, &match)) {
+		line_log_folded(line, &line->fold_nobody, 1, HAY_LOG_NOTICE, "a frame without `%s` is nobody's",
+				line->conf->match_field);
+		line->exchange.heard_other = true;
+		return;
+	}
+	for (struct serial_device *device = line->devices; device; device = device->next) {
+		if (!text_equal(device->match, match))
+			continue;
+		deliver(line, device, frame, size, time_us);
+		known = true;
+	}
+	if (!known)
+		line_log_folded(line, &line->fold_nobody, 1, HAY_LOG_NOTICE,
+				"a frame whose `%s` is `%.*s` is nobody's: no device has that `match`",
+				line->conf->match_field, (int)(match.size < 64 ? match.size : 64), match.data);
+}
+
+static void route_to_all(struct serial_link *line, const uint8_t *frame, size_t size, uint64_t time_us)
+{
+	bool asking = line->exchange.kind == EXCHANGE_POLL;
+	struct serial_device *asked = line->exchange.device;
+
+	if (asking && asked && deliver(line, asked, frame, size, time_us))
+		return;
+	/* While one is asked, what comes is not another's who only speaks when asked. */
+	for (struct serial_device *device = line->devices; device; device = device->next)
+		if (!asking || (device != asked && !device->request.data))
+			deliver(line, device, frame, size, time_us);
+}
+
+void route_frame(const uint8_t *frame, size_t size, void *userdata)
+{
+	struct serial_link *line = userdata;
+	const char *error = NULL;
+	enum decoded decoded;
+
+	if (line->broken)
+		return;
+	line->n_frames++;
+	if (exchange_acknowledges(line, frame, size))
+		return;
+	decoded = decoder_run(line->decoder, frame, size, &line->record, &error);
+	if (decoded != DECODED) {
+		line->exchange.heard_other = true;
+		if (decoded == DECODED_WRONG)
+			line_log_folded(line, &line->fold_wrong, 1, HAY_LOG_WARNING,
+					"a frame of %zu bytes makes no sense: %s; it is dropped", size, error);
+		else if (line->conf->decode == DECODE_REGEX)
+			line_log_folded(line, &line->fold_other, 1, HAY_LOG_INFO,
+					"a frame that the pattern does not match is left out");
+		return;
+	}
+
+	uint64_t time_us = values_time(line);
+
+	if (line->conf->match_field)
+		route_by_match(line, frame, size, time_us);
+	else
+		route_to_all(line, frame, size, time_us);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a person wrote for a link, a device and a point, and what the plugin keeps for them. Main thread. */
+#ifndef SERIAL_H
+#define SERIAL_H
+
+#include "decode.h"
+#include "frame.h"
+#include "port.h"
+#include <haywain/plugin.h>
+
+#define USEC_PER_MSEC ((uint64_t)1000)
+#define USEC_PER_SEC ((uint64_t)1000000)
+#define FOLD_US (600 * USEC_PER_SEC)
+
+enum time_unit { TIME_S, TIME_MS, TIME_US, TIME_ISO };
+
+struct link_conf {
+	const char *port;
+	int64_t baud;
+	const char *mode;
+	int flow;
+	bool dtr, rs485;
+	uint64_t settle_us;
+
+	int frame;
+	const char *delimiter, *start, *end, *escape;
+	int64_t length, length_at, length_size, length_adds;
+	int length_order;
+	uint64_t gap_us, max_frame;
+	int checksum;
+
+	int decode;
+	const char *separator, *assign, *columns, *pattern, *sentence;
+	bool header;
+
+	const char *request;
+	uint64_t timeout_us;
+	const char *time_field, *match_field;
+	int time_unit;
+};
+
+struct device_conf {
+	const char *match, *request;
+};
+
+struct point_conf {
+	const char *field;
+	int64_t at, length;
+	const char *order;
+	const char *write_template, *write_ack;
+};
+
+/* Bytes that a person wrote with escapes. data NULL: none. */
+struct bytes {
+	uint8_t *data;
+	size_t size;
+};
+
+#define REQUEST_MAX 1024
+
+/* Rules out of the configuration. What check_link() has passed is right, but for memory: 0, -ENOMEM, -EINVAL. */
+int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret);
+void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret);
+int serial_bytes(const char *text, struct bytes *ret);
+/* Where a point lies in a frame of bytes. type_name: as written, or NULL; type: the plain one of it. -EINVAL. */
+int serial_binary_form(const struct point_conf *conf, enum hay_type type, const char *type_name,
+		       struct binary_form *ret);
+/* The byte that match_field names where decode = "binary"; -EINVAL. */
+int serial_match_place(const char *match_field, size_t *ret);
+
+/* The same line again and again: once, then with a count every ten minutes. */
+struct folded {
+	uint64_t said_us;
+	uint64_t n; /* since then */
+};
+
+struct serial_point {
+	struct text field;
+	size_t hint; /* where the field was last in a record */
+	struct binary_form form;
+	struct regex *ack; /* or NULL */
+};
+
+/* A point that the frames brought: the name there and the host's index. */
+struct serial_found {
+	char *name;
+	uint32_t point; /* UINT32_MAX: refused by the host */
+	uint64_t frame; /* the last one it was in */
+};
+
+struct serial_device {
+	struct hay_device *device;
+	struct serial_device *next;
+	struct serial_link *line;
+	struct bytes request;	     /* its own, or the link's */
+	struct text match;	     /* data NULL: none */
+	struct serial_point *points; /* of the configured ones */
+	uint32_t n_own;
+	struct serial_found *found;
+	size_t n_found, found_capacity;
+
+	struct hay_reading *readings;
+	size_t n_readings, readings_capacity;
+	bool *due; /* of each point, while its round is under way */
+};
+
+enum line_state {
+	LINE_NEW,  /* not tried yet */
+	LINE_DOWN, /* not there; looked for */
+	LINE_SETTLING,
+	LINE_UP,
+};
+
+enum exchange_kind { EXCHANGE_NONE, EXCHANGE_POLL, EXCHANGE_WRITE };
+
+#define COMMANDS_MAX 16
+
+/* What is asked or written, and what waits for the line to be free. */
+struct exchange {
+	enum exchange_kind kind;
+	struct serial_device *device; /* whose; NULL where it was stopped meanwhile */
+	struct hay_command *command;  /* EXCHANGE_WRITE */
+	uint64_t sent_us, first_us;
+	bool heard_other; /* something came, but no answer */
+
+	struct serial_device *poll_waits;
+	struct hay_command *commands[COMMANDS_MAX];
+	size_t n_commands;
+	uint64_t quiet_until_us; /* after a time-out: a late answer would be taken for the next one's */
+
+	uint8_t *out; /* not written yet */
+	size_t out_size;
+};
+
+struct serial_link {
+	struct hay_link *link;
+	const struct hay_host *host;
+	const struct link_conf *conf;
+	struct port_rules port;
+	struct framer *framer;
+	struct decoder *decoder;
+	struct record record;
+	struct serial_device *devices;
+	size_t match_hint, time_hint, match_place;
+	bool only_asked; /* no device speaks unasked */
+
+	enum line_state state;
+	int fd;
+	struct hay_fd *watch;
+	struct hay_timer *look, *pace, *silence;
+	uint64_t opened_us;	 /* or settled */
+	bool heard;		 /* since then */
+	bool pushing;		 /* inside the framer: nothing may be closed */
+	bool broken;		 /* to be closed as soon as that is over */
+	struct port_said reason; /* why it is down */
+	uint64_t n_frames;
+
+	struct exchange exchange;
+	struct framer_seen {
+		uint64_t too_long, bad_checksum;
+	} told; /* counts that the log knows */
+	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
+		fold_answer;
+};
+
+/* ---- line.c: the port's life and its bytes ---- */
+
+int line_open(struct serial_link *line);
+void line_close(struct serial_link *line);
+/* Open the port if it was never tried. */
+void line_try_first(struct serial_link *line);
+/* The line is no more: at once, or after the framer is done. */
+void line_broke(struct serial_link *line, const char *why);
+void line_want_output(struct serial_link *line, bool wanted);
+void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n, enum hay_log_level level,
+		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* ---- route.c: whose a frame is ---- */
+
+void route_frame(const uint8_t *frame, size_t size, void *userdata);
+
+/* ---- values.c: a frame's readings for a device ---- */
+
+/* Into device->readings. due: only those points; NULL: all. missing: points without a field count as bad. */
+void values_collect(struct serial_device *device, const uint8_t *frame, size_t size, const bool *due, bool missing);
+/* How many of them are there and well. */
+size_t values_good(const struct serial_device *device);
+/* When the record says it was measured, on the host's clock; now where it does not. */
+uint64_t values_time(struct serial_link *line);
+int values_reserve(struct serial_device *device, size_t n);
+
+/* ---- exchange.c: asking and writing ---- */
+
+int exchange_poll(struct serial_device *device, const uint32_t *due, size_t n_due);
+int exchange_write(struct hay_command *command);
+/* A frame came while something is under way. True: it was an acknowledgement, and no more. */
+bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size);
+/* The device that is asked has its answer in its readings. */
+void exchange_answered(struct serial_link *line, uint64_t time_us);
+void exchange_output_ready(struct serial_link *line);
+void exchange_timer(void *userdata); /* the pace timer */
+void exchange_line_up(struct serial_link *line);
+void exchange_line_down(struct serial_link *line, const char *why);
+void exchange_forget(struct serial_device *device); /* it is being stopped */
+
+#endif

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Links on pseudo-terminals: what is said, asked, written, unplugged and plugged in again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../fake_host.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+extern const struct hay_plugin hay_plugin;
+
+/* A board: the other end of the line, which a link finds under a path of its own. */
+struct board {
+	char dir[32], path[64];
+	int fd;
+};
+
+static void plug(struct board *board)
+{
+	struct termios raw;
+
+	board->fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(board->fd >= 0);
+	assert_int_equal(grantpt(board->fd), 0);
+	assert_int_equal(unlockpt(board->fd), 0);
+	assert_int_equal(tcgetattr(board->fd, &raw), 0);
+	cfmakeraw(&raw);
+	tcsetattr(board->fd, TCSANOW, &raw);
+	assert_int_equal(symlink(ptsname(board->fd), board->path), 0);
+}
+
+static void unplug(struct board *board)
+{
+	unlink(board->path);
+	close(board->fd);
+	board->fd = -1;
+}
+
+static void board_new(struct board *board)
+{
+	*board = (struct board){.dir = "/tmp/haywain-test-XXXXXX", .fd = -1};
+	assert_non_null(mkdtemp(board->dir));
+	snprintf(board->path, sizeof(board->path), "%s/usb-board", board->dir);
+}
+
+static void board_free(struct board *board)
+{
+	if (board->fd >= 0)
+		unplug(board);
+	rmdir(board->dir);
+}
+
+static void say_n(const struct board *board, const char *text, size_t size)
+{
+	assert_int_equal(write(board->fd, text, size), (ssize_t)size);
+}
+
+static void say(const struct board *board, const char *text)
+{
+	say_n(board, text, strlen(text));
+}
+
+/* What the plugin sent, once it is that long. */
+struct heard {
+	const struct board *board;
+	char text[8192];
+	size_t size, wanted;
+};
+
+static bool heard_enough(void *userdata)
+{
+	struct heard *heard = userdata;
+	ssize_t n = read(heard->board->fd, heard->text + heard->size, sizeof(heard->text) - 1 - heard->size);
+
+	if (n > 0)
+		heard->size += (size_t)n;
+	heard->text[heard->size] = 0;
+	return heard->size >= heard->wanted;
+}
+
+static void expect_request(struct fake_host *host, const struct board *board, const char *text)
+{
+	struct heard heard = {.board = board, .wanted = strlen(text)};
+
+	fake_run_until(host, heard_enough, &heard);
+	assert_string_equal(heard.text, text);
+}
+
+/* Run until the log has a line with that text. */
+struct line_wanted {
+	struct fake_host *host;
+	const char *text;
+};
+
+static bool line_came(void *userdata)
+{
+	struct line_wanted *wanted = userdata;
+	const struct fake_event *event;
+
+	while ((event = fake_take(wanted->host, FAKE_LOG)))
+		if (strstr(event->text, wanted->text))
+			return true;
+	return false;
+}
+
+static void expect_line(struct fake_host *host, const char *text)
+{
+	struct line_wanted wanted = {host, text};
+
+	fake_run_until(host, line_came, &wanted);
+}
+
+static double number(const struct fake_event *event, uint32_t point)
+{
+	const struct hay_reading *reading = fake_reading(event, point);
+
+	assert_non_null(reading);
+	assert_int_equal(reading->quality, HAY_GOOD);
+	assert_int_equal(reading->value.type, HAY_FLOAT64);
+	return reading->value.d;
+}
+
+/* Opened, and past the time in which what comes may be the rest of a line. */
+static void begin(struct fake_host *host, const struct board *board)
+{
+	expect_line(host, "is open");
+	say(board, "\n");
+}
+
+static void json_lines_become_readings(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "pico", "port", board.path, NULL);
+	struct hay_device *device = fake_device(link, "pico", NULL);
+
+	fake_point(device, "temp", NULL, 0, "field", "env.temp", NULL);
+	fake_point(device, "second", "int16", 0, "field", "list[1]", NULL);
+	fake_point(device, "name", "string", 0, NULL);
+	assert_int_equal(fake_open(link), 0);
+	assert_int_equal(fake_start(device), 0);
+	assert_true(device->flags & HAY_DEVICE_UNPOLLED);
+	begin(host, &board);
+
+	say(&board, "{\"env\":{\"temp\":21.5},\"list\":[1,-7],\"name\":\"Gr\xc3\xbc\xc3\x9f\"}\r\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_float_equal(number(event, 0), 21.5, 0);
+	assert_int_equal(fake_reading(event, 1)->value.i, -7);
+	assert_memory_equal(fake_reading(event, 2)->value.s.data, "Gr\xc3\xbc\xc3\x9f", 6);
+
+	/* Values that are none are bad, and fields that are not there are not in the sample. */
+	say(&board, "{\"env\":{\"temp\":\"warm\"},\"list\":[1,70000],\"name\":null}\n{\"name\":\"b\"}\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_int_equal(fake_reading(event, 0)->reason, HAY_DECODE);
+	assert_int_equal(fake_reading(event, 1)->reason, HAY_OUT_OF_RANGE);
+	assert_int_equal(fake_reading(event, 2)->quality, HAY_BAD);
+	event = fake_wait(host, FAKE_EMIT);
+	assert_int_equal(event->sample.n_readings, 1);
+
+	/* Garbage before, between and inside; binary zeros; invalid UTF-8: told once, and the next line is right. */
+	static const char garbage[] = "\x00\xff\xfe{\n{\"env\":{\"te\x00mp\":1}}\n{\"name\":\"\xc3\x28\"}\n"
+				      "{\"env\":{\"temp\":3}}\n";
+
+	say_n(&board, garbage, sizeof(garbage) - 1);
+	event = fake_wait(host, FAKE_EMIT);
+	assert_float_equal(number(event, 0), 3, 0);
+	expect_line(host, "makes no sense");
+	assert_int_equal(fake_count(host, FAKE_EMIT), 4);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void without_points_every_field_becomes_one(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link =
+		fake_link(host, "l", "port", board.path, "decode", "keyvalue", "match_field", "id", NULL);
+	struct hay_device *a = fake_device(link, "a", "match", "7", NULL),
+			  *b = fake_device(link, "b", "match", "x", NULL);
+
+	fake_open(link);
+	fake_start(a);
+	fake_start(b);
+	begin(host, &board);
+	say(&board, "id=7;T=21.5;H=40;state=on air;T=99\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_ptr_equal(event->device, a);
+	assert_int_equal(a->n_points, 3);
+	assert_string_equal(a->points[0]->name, "T");
+	assert_float_equal(number(event, 0), 21.5, 0);
+	assert_int_equal(fake_reading(event, 2)->value.type, HAY_STRING);
+	say(&board, "id=nobody;T=1\nT=2\nid=x;T=-3e1\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_ptr_equal(event->device, b);
+	assert_float_equal(number(event, 0), -30, 0);
+	assert_int_equal(fake_count(host, FAKE_EMIT), 2);
+	expect_line(host, "nobody's");
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void unplugged_and_plugged_in_again(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	event = fake_wait(host, FAKE_LINK_DOWN);
+	assert_non_null(strstr(event->text, "is not there"));
+	for (int i = 0; i < 3; i++) {
+		plug(&board);
+		fake_wait(host, FAKE_LINK_UP);
+		begin(host, &board);
+		say(&board, "{\"t\":1}\n{\"t\":"); /* vanishes in a frame */
+		event = fake_wait(host, FAKE_EMIT);
+		assert_float_equal(number(event, 0), 1, 0);
+		unplug(&board);
+		event = fake_wait(host, FAKE_LINK_DOWN);
+		assert_non_null(strstr(event->text, "unplugged"));
+		assert_int_equal(event->reason, HAY_OFFLINE);
+	}
+	assert_int_equal(fake_count(host, FAKE_EMIT), 3); /* half a frame is no reading */
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void a_port_is_one_programs(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *first = fake_link(host, "a", "port", board.path, NULL);
+	struct hay_link *second = fake_link(host, "b", "port", board.path, NULL);
+
+	fake_open(first);
+	expect_line(host, "is open");
+	fake_open(second);
+	event = fake_wait(host, FAKE_LINK_DOWN);
+	assert_ptr_equal(event->link, second);
+	assert_int_equal(event->reason, HAY_REFUSED);
+	assert_non_null(strstr(event->text, "another program"));
+	fake_close(first);
+	event = fake_wait(host, FAKE_LINK_UP);
+	while (event->link != second)
+		event = fake_wait(host, FAKE_LINK_UP);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void asked_and_answered(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "decode", "regex", "pattern",
+					  "^S[ST] +(?<weight>-?[0-9.]+) kg", "timeout", "300ms", NULL);
+	struct hay_device *device = fake_device(link, "scale", "request", "\\x51\\r\\n", NULL);
+
+	fake_point(device, "weight", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	assert_true(device->flags & HAY_DEVICE_POLLED_WHOLE);
+	assert_int_equal(fake_poll(device), 0);
+	expect_request(host, &board, "Q\r\n");
+	say(&board, "Q\r\nSS   12.340 kg\r\n"); /* its echo first */
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_int_equal(event->result, HAY_OK);
+	assert_float_equal(number(event, 0), 12.34, 0);
+
+	/* Silence. */
+	fake_poll(device);
+	expect_request(host, &board, "Q\r\n");
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_int_equal(event->result, HAY_FAILED);
+	assert_int_equal(event->reason, HAY_TIMEOUT);
+	assert_int_equal(fake_reading(event, 0)->reason, HAY_TIMEOUT);
+
+	/* The answer to that one comes late, and is not taken for the next one's. */
+	say(&board, "SS   99.990 kg\r\n");
+	fake_poll(device);
+	expect_request(host, &board, "Q\r\n");
+	say(&board, "ST   -0.020 kg\r\n");
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_float_equal(number(event, 0), -0.02, 0);
+
+	/* Nonsense. */
+	fake_poll(device);
+	expect_request(host, &board, "Q\r\n");
+	say(&board, "ES\r\n");
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_int_equal(event->reason, HAY_DECODE);
+
+	/* Gone while it is asked. */
+	fake_poll(device);
+	expect_request(host, &board, "Q\r\n");
+	unplug(&board);
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_int_equal(event->reason, HAY_OFFLINE);
+	fake_poll(device);
+	event = fake_wait(host, FAKE_ROUND_DONE);
+	assert_int_equal(event->reason, HAY_OFFLINE);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void written_and_acknowledged(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_value on = {.type = HAY_BOOL, .b = true}, text = {.type = HAY_STRING, .s = {"a\nb", 3}},
+			 half = {.type = HAY_FLOAT64, .d = 0.5};
+	struct hay_command *command;
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "timeout", "200ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "led", "bool", HAY_POINT_WRITABLE, "write_template", "{\"led\":{value}}\\n", "write_ack",
+		   "\"ok\" *: *\"led\"", NULL);
+	fake_point(device, "text", "string", HAY_POINT_WRITABLE, "write_template", "say {value}\\n", NULL);
+	fake_point(device, "dim", NULL, HAY_POINT_WRITABLE, "write_template", "D{value},{value}\\r", NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+
+	assert_int_equal(fake_write(device, 0, on, &command), 0);
+	expect_request(host, &board, "{\"led\":1}\n");
+	assert_null(fake_take(host, FAKE_COMMAND_DONE));
+	say(&board, "{\"dim\":4}\n{\"ok\":\"led\"}\n");
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_ptr_equal(event->command, command);
+	assert_null(event->text);
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 2), 4, 0); /* what comes between is heard too */
+
+	/* Not acknowledged; the next one waits its turn. */
+	fake_write(device, 0, on, &command);
+	assert_int_equal(fake_write(device, 2, half, &command), 0);
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_string_equal(event->text, "timeout: no acknowledgement came");
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_null(event->text);
+	expect_request(host, &board, "{\"led\":1}\nD0.5,0.5\r");
+
+	/* A text that would be two messages. */
+	fake_write(device, 1, text, &command);
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_non_null(strstr(event->text, "control characters"));
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void a_board_that_does_not_read_holds_up_nobody(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_value value = {.type = HAY_STRING};
+	struct hay_command *command;
+	struct board board;
+	const struct fake_event *event = NULL;
+	char *big = malloc(60000);
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "timeout", "100ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "text", "string", HAY_POINT_WRITABLE, "write_template", "{value}", NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	memset(big, 'x', 60000);
+	value.s.data = big;
+	value.s.size = 60000;
+	fake_write(device, 0, value, &command);
+	/* Meanwhile it is heard. */
+	say(&board, "{\"text\":\"still here\"}\n");
+	fake_wait(host, FAKE_EMIT);
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_string_equal(event->text, "timeout: the other side does not take what is sent");
+	free(big);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void time_stamps_of_the_device(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+	char line[128];
+	uint64_t before;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "time_field", "ts", "time_unit", "ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	before = link->host->now();
+	snprintf(line, sizeof(line), "{\"t\":1,\"ts\":%lld}\n", ((long long)time(NULL) - 2) * 1000);
+	say(&board, line);
+	event = fake_wait(host, FAKE_EMIT);
+	/* Two to three seconds ago, whatever the test's own pace. */
+	assert_true(event->sample.time_us + 1000000 < link->host->now());
+	assert_true(event->sample.time_us + 3100000 > before);
+	say(&board, "{\"t\":1,\"ts\":1000}\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_true(event->sample.time_us >= before);
+	expect_line(host, "too old");
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void bytes_at_their_places(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "frame", "fixed", "length", "9", "checksum",
+					  "sum8", "decode", "binary", "match_field", "0", NULL);
+	struct hay_device *device = fake_device(link, "d", "match", "255", NULL);
+
+	fake_point(device, "co2", "uint16", 0, "at", "2", NULL);
+	fake_point(device, "little", "uint16", 0, "at", "2", "order", "little", NULL);
+	fake_point(device, "t", "int8", 0, "at", "4", NULL);
+	fake_point(device, "three", "int24", 0, "at", "4", NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	say_n(&board, "\xff\x86\x02\x60\xfe\x00\x00\x00\xe5", 9);
+	event = fake_wait(host, FAKE_EMIT);
+	assert_int_equal(fake_reading(event, 0)->value.u, 0x260);
+	assert_int_equal(fake_reading(event, 1)->value.u, 0x6002);
+	assert_int_equal(fake_reading(event, 2)->value.i, -2);
+	assert_int_equal(fake_reading(event, 3)->value.i, -131072);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static uint64_t silence_until;
+
+static bool silence_passed(void *userdata)
+{
+	const struct hay_link *link = userdata;
+
+	return link->host->now() >= silence_until;
+}
+
+static void frames_that_end_in_silence(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	const struct fake_event *event;
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "frame", "idle", "gap", "30ms", "decode",
+					  "csv", "columns", "a,b", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board); /* may be the end of a frame, and is thrown away */
+	silence_until = link->host->now() + 100000;
+	fake_run_until(host, silence_passed, link);
+	say(&board, "1,2");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_float_equal(number(event, 0), 1, 0);
+	assert_float_equal(number(event, 1), 2, 0);
+	assert_string_equal(device->points[1]->name, "b");
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void mistakes_are_told(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_link *link;
+
+	(void)state;
+	assert_null(fake_link(host, "a", "port", "/x", "mode", "8X1", NULL));
+	assert_non_null(strstr(fake_error(host), "mode \"8X1\""));
+	assert_null(fake_link(host, "a", "port", "/x", "decode", "regex", NULL));
+	assert_non_null(strstr(fake_error(host), "needs a `pattern`"));
+	assert_null(fake_link(host, "a", "port", "/x", "decode", "regex", "pattern", "(?<t>[0-9", NULL));
+	assert_non_null(strstr(fake_error(host), "at character"));
+	assert_null(fake_link(host, "a", "port", "/x", "decode", "regex", "pattern", "[0-9]", NULL));
+	assert_non_null(strstr(fake_error(host), "no named group"));
+	assert_null(fake_link(host, "a", "port", "/x", "frame", "fixed", NULL));
+	assert_null(fake_link(host, "a", "port", "/x", "request", "\\y", NULL));
+	assert_non_null(strstr(fake_error(host), "escape"));
+	assert_null(fake_link(host, "a", "port", "/x", "separator", ";", NULL));
+	assert_non_null(strstr(fake_error(host), "belongs to"));
+	link = fake_link(host, "a", "port", "/x", "match_field", "id", NULL);
+	assert_null(fake_device(link, "d", NULL));
+	assert_non_null(strstr(fake_error(host), "needs `match`"));
+	link = fake_link(host, "b", "port", "/x", "decode", "regex", "pattern", "(?<t>.)", NULL);
+	assert_null(fake_point(fake_device(link, "d", NULL), "u", NULL, 0, NULL));
+	assert_non_null(strstr(fake_error(host), "no group `u`"));
+	link = fake_link(host, "c", "port", "/x", NULL);
+	assert_null(fake_point(fake_device(link, "e", NULL), "u", NULL, HAY_POINT_WRITABLE, NULL));
+	assert_non_null(strstr(fake_error(host), "needs `write_template`"));
+	fake_host_free(host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(json_lines_become_readings),
+		cmocka_unit_test(without_points_every_field_becomes_one),
+		cmocka_unit_test(unplugged_and_plugged_in_again),
+		cmocka_unit_test(a_port_is_one_programs),
+		cmocka_unit_test(asked_and_answered),
+		cmocka_unit_test(written_and_acknowledged),
+		cmocka_unit_test(a_board_that_does_not_read_holds_up_nobody),
+		cmocka_unit_test(time_stamps_of_the_device),
+		cmocka_unit_test(bytes_at_their_places),
+		cmocka_unit_test(frames_that_end_in_silence),
+		cmocka_unit_test(mistakes_are_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
