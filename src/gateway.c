@@ -444,7 +444,7 @@ static int apply_field(struct gateway *gateway, struct config *config, struct fi
 
 	if (!all_links || !all_devices)
 		return -ENOMEM;
-	gateway->self.queue_path = config->queue.path;
+	gateway->self.queue_path = queue_path(gateway->queue);
 	if (n_self && self_conf(gateway->plugins, &gateway->self, config->self_every_us, &all_links[config->n_links],
 				&all_devices[config->n_devices]) < 0)
 		return -ENOMEM;
@@ -558,7 +558,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 {
 	struct gateway *gateway = calloc(1, sizeof(*gateway));
 	struct field_changes changes = {0};
-	_cleanup_free_ char *queue_path = NULL;
+	_cleanup_free_ char *path = NULL;
 	int r = -ENOMEM;
 
 	if (!gateway)
@@ -583,8 +583,8 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 
-	queue_path = strdup(gateway->config->queue.path);
-	r = queue_path ? start_stages(gateway, dirname(queue_path)) : -ENOMEM;
+	path = strdup(queue_path(gateway->queue));
+	r = path ? start_stages(gateway, dirname(path)) : -ENOMEM;
 	if (r >= 0)
 		r = apply_field(gateway, gateway->config, &changes);
 	if (r < 0)

@@ -288,6 +288,11 @@ static char *find_path(const struct queue_conf *conf)
 	return strdup("queue.db");
 }
 
+const char *queue_path(const struct queue *queue)
+{
+	return queue->path;
+}
+
 void queue_free(struct queue *queue)
 {
 	while (queue->readers) {

@@ -49,6 +49,9 @@ int queue_flush(struct queue *queue, uint64_t timeout_us);
 /* After the readers are closed. Flushes, ends the thread. NULL is fine. */
 struct queue *queue_close(struct queue *queue);
 
+/* The file it is, also where the configuration does not say. Lives as long as the queue. */
+const char *queue_path(const struct queue *queue);
+
 /* Apply another configuration of the same path. */
 void queue_configure(struct queue *queue, const struct queue_conf *conf);
 

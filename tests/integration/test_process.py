@@ -170,3 +170,12 @@ def test_nothing_is_written_while_the_broker_keeps_up(plant):
     wait_complete(account, "d1", slave.counters[1] + 200)
     assert time.monotonic() > at
     assert written() - begin == 0
+
+
+def test_the_delivered_configuration_runs(plant, tmp_path):
+    """As a package starts it: no device, no uplink, no path of the queue but systemd's state directory."""
+    with open(os.path.join(TOP, "etc", "haywain.conf"), encoding="utf-8") as f:
+        daemon = plant.haywain(f.read(), STATE_DIRECTORY=str(tmp_path))
+    wait_until(lambda: (tmp_path / "queue.db").exists(), what="the queue")
+    daemon.reload()
+    daemon.stop()
