@@ -62,15 +62,17 @@ static char *describe_range(const struct point_rules *rules)
 
 /* NULL: *ret_device and *ret_point are found and may be written to. */
 static const char *find(struct field *field, const struct command_request *request, struct device **ret_device,
-			uint32_t *ret_point)
+			uint32_t *ret_point, enum command_outcome *ret_outcome)
 {
 	struct device *device = field_find_device(field, request->device);
 
+	*ret_outcome = COMMAND_UNKNOWN;
 	if (!device || device->stopping)
 		return "there is no such device";
 	for (uint32_t i = 0; i < device->hay.n_points; i++) {
 		if (strcmp(device->points[i]->name, request->point) != 0)
 			continue;
+		*ret_outcome = COMMAND_READ_ONLY;
 		if (!(device->points[i]->flags & HAY_POINT_WRITABLE))
 			return "the point is read only: its configuration does not say access = \"write\"";
 		if (!device->link->plugin->write)
@@ -83,11 +85,12 @@ static const char *find(struct field *field, const struct command_request *reque
 }
 
 static const char *begin(struct device *device, uint32_t point, const struct hay_value *value, command_done_fn done,
-			 void *userdata)
+			 void *userdata, enum command_outcome *ret_outcome)
 {
 	size_t size = value->type == HAY_STRING || value->type == HAY_BYTES ? value->s.size : 0;
 	struct command *command;
 
+	*ret_outcome = COMMAND_BUSY;
 	if (device->n_commands >= OPEN_MAX)
 		return "too many commands are waiting for this device";
 	command = calloc(1, sizeof(*command) + size + 1);
@@ -116,16 +119,22 @@ void command_submit(struct field *field, const struct command_request *request, 
 	struct hay_value value, raw;
 	uint32_t point = 0;
 	char *text = NULL;
-	const char *error = find(field, request, &device, &point);
+	enum command_outcome outcome;
+	const char *error = find(field, request, &device, &point, &outcome);
 
-	if (!error && request->expires_us > 0 && clock_now() > request->expires_us)
+	if (!error && request->expires_us > 0 && clock_now() > request->expires_us) {
+		outcome = COMMAND_EXPIRED;
 		error = "expired";
-	if (!error && device->link->down)
+	}
+	if (!error && device->link->down) {
+		outcome = COMMAND_OFFLINE;
 		error = "the device is offline";
+	}
 	if (!error) {
 		const struct point_rules *rules = normal_device_rules(device->normal, point);
 		enum hay_type type = device->points[point]->type;
 
+		outcome = COMMAND_INVALID;
 		if (convert(&request->value, type, &value) < 0) {
 			error = asprintf(&text, "%s is expected", expected(type)) < 0 ? "wrong type" : text;
 		} else {
@@ -138,9 +147,9 @@ void command_submit(struct field *field, const struct command_request *request, 
 		}
 	}
 	if (!error)
-		error = begin(device, point, &raw, done, userdata);
+		error = begin(device, point, &raw, done, userdata, &outcome);
 	if (error)
-		done(userdata, error);
+		done(userdata, outcome, error);
 	free(text);
 }
 
@@ -155,7 +164,7 @@ void command_finish(struct hay_command *hay, const char *error)
 			device->n_commands--;
 			break;
 		}
-	command->done(command->userdata, error);
+	command->done(command->userdata, error ? COMMAND_FAILED : COMMAND_DONE, error);
 	free(command);
 }
 

@@ -16,8 +16,19 @@ struct command_request {
 	uint64_t expires_us; /* monotonic: not written after this; 0: never */
 };
 
-/* error: NULL: done; else why not, in words. Strings are the caller's for the call only. */
-typedef void (*command_done_fn)(void *userdata, const char *error);
+enum command_outcome {
+	COMMAND_DONE,
+	COMMAND_UNKNOWN,   /* no such device or point */
+	COMMAND_READ_ONLY, /* the point cannot be written */
+	COMMAND_INVALID,   /* the value is of another type, or out of range */
+	COMMAND_BUSY,	   /* too many wait for this device */
+	COMMAND_OFFLINE,
+	COMMAND_EXPIRED, /* its time was over before it could be written */
+	COMMAND_FAILED,	 /* the device did not take it */
+};
+
+/* error: NULL with COMMAND_DONE; else why not, in words. Strings are the caller's for the call only. */
+typedef void (*command_done_fn)(void *userdata, enum command_outcome outcome, const char *error);
 
 /* Everything is copied. done is called once, perhaps before this returns. */
 void command_submit(struct field *field, const struct command_request *request, command_done_fn done, void *userdata);

@@ -363,18 +363,3 @@ void field_tell_cards(struct field *field)
 			if (!device->stopping)
 				device_tell_card(device);
 }
-
-void field_get_status(const struct field *field, struct field_status *ret)
-{
-	*ret = (struct field_status){.rounds = field->rounds, .failures = field->failures, .late = field->late};
-	for (const struct link *link = field->links; link; link = link->next) {
-		if (!link->conf->file[0])
-			continue; /* the gateway's own, from no file */
-		ret->links++;
-		ret->links_down += link->down;
-		for (const struct device *device = link->devices; device; device = device->next) {
-			ret->devices++;
-			ret->devices_online += device->state == DEVICE_ONLINE;
-		}
-	}
-}

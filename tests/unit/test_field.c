@@ -487,8 +487,9 @@ static void a_device_in_a_round_can_be_stopped(void **state _unused_)
 
 static char outcome[128];
 
-static void command_done(void *userdata _unused_, const char *error)
+static void command_done(void *userdata _unused_, enum command_outcome result, const char *error)
 {
+	assert_int_equal(result == COMMAND_DONE, !error);
 	snprintf(outcome, sizeof(outcome), "%s", error ? error : "done");
 }
 

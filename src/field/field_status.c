@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "field/field_status.h"
+#include "base/clock.h"
+#include "field/field_private.h"
+
+static bool is_internal(const struct link *link)
+{
+	return !link->conf->file[0];
+}
+
+void field_get_status(const struct field *field, struct field_status *ret)
+{
+	*ret = (struct field_status){.rounds = field->rounds, .failures = field->failures, .late = field->late};
+	for (const struct link *link = field->links; link; link = link->next) {
+		if (is_internal(link))
+			continue;
+		ret->links++;
+		ret->links_down += link->down;
+		for (const struct device *device = link->devices; device; device = device->next) {
+			ret->devices++;
+			ret->devices_online += device->state == DEVICE_ONLINE;
+		}
+	}
+}
+
+void field_each_link(const struct field *field, field_link_fn fn, void *userdata)
+{
+	for (const struct link *link = field->links; link; link = link->next) {
+		struct field_link_status status = {
+			.name = link->conf->name,
+			.plugin = link->plugin->name,
+			.internal = is_internal(link),
+			.up = !link->down,
+			.reason = link->down ? link->reason : NULL,
+			.since_us = link->since_us,
+			.busy_us = link->busy_us + (link->polling ? clock_now() - link->busy_since_us : 0),
+		};
+
+		for (const struct device *device = link->devices; device; device = device->next) {
+			status.devices++;
+			status.devices_online += device->state == DEVICE_ONLINE;
+		}
+		if (!fn(&status, userdata))
+			return;
+	}
+}
+
+static void fill_device(const struct device *device, struct field_device_status *ret)
+{
+	static const char *const words[] = {
+		[DEVICE_NEW] = "new", [DEVICE_ONLINE] = "online", [DEVICE_OFFLINE] = "offline"};
+
+	*ret = (struct field_device_status){
+		.name = device->conf->name,
+		.link = device->conf->link,
+		.plugin = device->link->plugin->name,
+		.model = device->conf->model,
+		.internal = is_internal(device->link),
+		.state = words[device->state],
+		.reason = device->state == DEVICE_OFFLINE ? device->reason : NULL,
+		.since_us = device->since_us,
+		.every_us = device->conf->every_us,
+		.rounds = device->rounds,
+		.failures = device->failed,
+		.late = device->late,
+		.rtt_us = device->rtt_us,
+		.n_points = normal_device_points(device->normal),
+		.series = normal_device_series(device->normal),
+	};
+}
+
+void field_each_device(const struct field *field, field_device_fn fn, void *userdata)
+{
+	for (const struct link *link = field->links; link; link = link->next)
+		for (const struct device *device = link->devices; device; device = device->next) {
+			struct field_device_status status;
+
+			fill_device(device, &status);
+			if (!fn(&status, userdata))
+				return;
+		}
+}
+
+bool field_get_device(const struct field *field, const char *name, struct field_device_status *ret)
+{
+	const struct device *device = field_find_device(field, name);
+
+	if (device)
+		fill_device(device, ret);
+	return device;
+}
+
+bool field_each_point(const struct field *field, const char *name, field_point_fn fn, void *userdata)
+{
+	const struct device *device = field_find_device(field, name);
+
+	if (!device)
+		return false;
+	for (uint32_t i = 0; i < device->hay.n_points; i++) {
+		const struct hay_point *point = device->points[i];
+		const struct point_rules *rules = normal_device_rules(device->normal, i);
+		struct field_point_status status = {
+			.series = normal_device_point(device->normal, i),
+			.writable = (point->flags & HAY_POINT_WRITABLE) && device->link->plugin->write,
+			.every_us = point->every_us,
+			.min = rules->min,
+			.max = rules->max,
+		};
+
+		if (!fn(&status, userdata))
+			break;
+	}
+	return true;
+}
