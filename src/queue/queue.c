@@ -312,8 +312,11 @@ void queue_free(struct queue *queue)
 		free(queue->removed[i]);
 	free(queue->removed);
 	free(queue->boots);
+	asks_free(queue);
 	if (queue->notice_fd >= 0)
 		close(queue->notice_fd);
+	if (queue->answers_fd >= 0)
+		close(queue->answers_fd);
 	pthread_cond_destroy(&queue->wake);
 	pthread_cond_destroy(&queue->done);
 	pthread_mutex_destroy(&queue->lock);
@@ -335,8 +338,9 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 	queue->conf.path = NULL;
 	queue->path = find_path(conf);
 	queue->notice_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	queue->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = init_conds(queue);
-	if (r == 0 && queue->notice_fd < 0)
+	if (r == 0 && (queue->notice_fd < 0 || queue->answers_fd < 0))
 		r = -errno;
 	if (r == 0 && !queue->path)
 		r = -ENOMEM;

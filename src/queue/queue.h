@@ -113,6 +113,7 @@ enum drop_cause {
 	DROP_TOO_OLD,	  /* "too old": max_age */
 	DROP_REFUSED,	  /* "refused": by the broker */
 	DROP_DAMAGED,	  /* "damaged": unreadable on disk */
+	DROP_PURGED,	  /* "purged": a person emptied the queue */
 	DROP_N_CAUSES
 };
 const char *drop_cause_word(enum drop_cause cause);
@@ -126,6 +127,36 @@ struct queue_drop {
    count as reported when queue_drops_reported() is called (after the acknowledgement). Returns how many rows. */
 size_t queue_drops_pending(struct queue_reader *reader, struct queue_drop **ret);
 void queue_drops_reported(struct queue_reader *reader, const struct queue_drop *drops, size_t n_drops);
+
+/* ---- looking at what waits, and emptying it: main thread ---- */
+
+/* What was asked of the store thread, and its answer. */
+struct queue_ask {
+	struct queue_ask *next; /* the queue's */
+	bool count;		/* by device; else a page of samples */
+	void *userdata;
+	int result; /* 0 or -errno: the disk cannot be read */
+
+	/* A page: samples that some uplink has not acknowledged, oldest first, each with a reference. */
+	struct sample **samples;
+	size_t n_samples;
+	uint64_t after; /* where the next page begins */
+	bool end;	/* there are no more now */
+
+	uint64_t *by_device; /* a count: by the devices' numbers */
+	size_t n_devices;
+};
+
+/* Ask for the page after an id (0: the first one), or for the count. -EBUSY: too many ask; -ENOMEM. */
+int queue_ask_page(struct queue *queue, uint64_t after, void *userdata);
+int queue_ask_count(struct queue *queue, void *userdata);
+int queue_answers_fd(const struct queue *queue);	  /* eventfd */
+struct queue_ask *queue_next_answer(struct queue *queue); /* NULL: no more; the caller's to free */
+struct queue_ask *queue_ask_free(struct queue_ask *ask);  /* with its samples */
+
+/* Everything that waits is dropped, and charged to the uplinks that had not got it. Returns how many samples. What is
+   under way to a broker may arrive all the same. */
+uint64_t queue_purge(struct queue *queue);
 
 /* ---- status ---- */
 

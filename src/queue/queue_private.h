@@ -129,6 +129,11 @@ struct queue {
 	uint64_t dropped[DROP_N_CAUSES], dropped_told[DROP_N_CAUSES];
 	uint64_t drop_notice_at[DROP_N_CAUSES];
 
+	/* What the store thread was asked, and its answers; the oldest first. */
+	struct queue_ask *asks, *answers;
+	size_t n_asks;
+	int answers_fd;
+
 	struct queue_notice notices[NOTICES_MAX];
 	size_t notice_at, n_notices;
 	int notice_fd;
@@ -227,6 +232,12 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader);
 void store_failed(struct queue *queue, int error);
 void store_healed(struct queue *queue);
 void store_count(struct queue *queue); /* what the body says into the status */
+
+/* ---- queue_ask.c: with the lock held ---- */
+
+/* A piece of the oldest one. False: nobody asks. */
+bool asks_answer(struct queue *queue);
+void asks_free(struct queue *queue);
 
 /* ---- retention.c: without the lock ---- */
 

@@ -57,7 +57,7 @@ static uint64_t drop_notice_due_at(const struct queue *queue)
 	uint64_t at = USEC_NEVER;
 
 	for (size_t i = 0; i < DROP_N_CAUSES; i++)
-		if (i != DROP_REFUSED && queue->dropped[i] > queue->dropped_told[i])
+		if (i != DROP_REFUSED && i != DROP_PURGED && queue->dropped[i] > queue->dropped_told[i])
 			at = MIN(at, queue->drop_notice_at[i]);
 	return at;
 }
@@ -84,8 +84,8 @@ static void notice_drops(struct queue *queue, uint64_t now)
 	for (size_t i = 0; i < DROP_N_CAUSES; i++) {
 		unsigned long long n = queue->dropped[i] - queue->dropped_told[i];
 
-		/* What a broker refused is told by its uplink. */
-		if (i == DROP_REFUSED || n == 0 || now < queue->drop_notice_at[i])
+		/* What a broker refused is told by its uplink, what was purged by whoever did it. */
+		if (i == DROP_REFUSED || i == DROP_PURGED || n == 0 || now < queue->drop_notice_at[i])
 			continue;
 		if (i == DROP_QUEUE_FULL)
 			queue_notify(queue, HAY_LOG_WARNING,
@@ -334,7 +334,10 @@ static bool work(struct queue *queue)
 		if (reserve(queue) || configure(queue) || check(queue))
 			return true;
 	}
-	if (read_ahead(queue) || skip_unreadable(queue, now))
+	bool answered = asks_answer(queue);
+
+	/* An uplink's samples do not wait for one who only looks. */
+	if (read_ahead(queue) || answered || skip_unreadable(queue, now))
 		return true;
 	return can_write(queue) && (salvage(queue) || minute(queue, now) || shrink(queue));
 }
