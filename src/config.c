@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define API_SOCKET "/run/haywain/api.sock"
+#define API_FOLDER "/run/haywain"
+#define API_SOCKET "api.sock"
 #define SELF_EVERY_US (60 * USEC_PER_SEC)
 
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -45,7 +46,6 @@ static const struct hay_option api_options[] = {
 	{.key = "socket",
 	 .type = HAY_OPT_STRING,
 	 .offset = offsetof(struct api_keys, socket),
-	 .fallback = API_SOCKET,
 	 .help = "the local API; \"\" switches it off"},
 	{.key = NULL},
 };
@@ -395,6 +395,18 @@ static int read_uplinks(struct config_loader *loader)
 	return 0;
 }
 
+/* In systemd's folder for us, whatever it is called; else where it would be. */
+static int default_socket(struct config *config)
+{
+	const char *folder = getenv("RUNTIME_DIRECTORY");
+
+	if (!folder || !*folder)
+		folder = API_FOLDER;
+	/* systemd separates several by colons: the first is ours. */
+	config->api_socket = pool_printf(config->pool, "%.*s/" API_SOCKET, (int)strcspn(folder, ":"), folder);
+	return config->api_socket ? 0 : -ENOMEM;
+}
+
 /* ---- the whole ---- */
 
 static int load(struct config_loader *loader, const char *path)
@@ -423,7 +435,9 @@ static int load(struct config_loader *loader, const char *path)
 		return r;
 	loader->n_fatal += read_section(loader, root, "queue", queue_options, &config->queue);
 	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
-	config->api_socket = api.socket ? api.socket : "";
+	config->api_socket = api.socket;
+	if (!api.socket && default_socket(config) < 0)
+		return -ENOMEM;
 	read_self(loader, root);
 	r = read_uplinks(loader);
 	if (r == 0)

@@ -17,8 +17,6 @@ struct normalize {
 	struct series_set *series;
 	struct subscriber subscribers[SUBSCRIBERS_MAX];
 	size_t n_subscribers;
-	struct sample_reading *round; /* room for one sample of the device with the most points */
-	size_t n_round;
 };
 
 /* A measurement with its string, if it is one, held in memory of its own. */
@@ -29,16 +27,12 @@ struct kept {
 	uint64_t time_us;
 };
 
-struct memory {
-	struct kept last; /* as last reported */
-	struct kept held; /* measured before report.at_most had passed */
-};
-
 struct normal_point {
 	const struct series *series;
 	enum hay_type raw;
 	struct point_rules rules;
-	struct memory *memory; /* only for points with report rules */
+	struct kept last; /* as last reported; only for points with report rules */
+	struct kept held; /* measured before report.at_most had passed */
 };
 
 struct normal_device {
@@ -46,8 +40,9 @@ struct normal_device {
 	const struct series_device *series;
 	struct normal_point *points;
 	size_t n_points;
-	bool lost;		/* and said so */
-	sd_event_source *timer; /* the first held measurement is due */
+	struct sample_reading *round; /* room for one sample */
+	bool lost;		      /* and said so */
+	sd_event_source *timer;	      /* the first held measurement is due */
 };
 
 struct normalize *normalize_new(sd_event *event, struct series_set *series)
@@ -63,10 +58,8 @@ struct normalize *normalize_new(sd_event *event, struct series_set *series)
 
 struct normalize *normalize_free(struct normalize *normalize)
 {
-	if (!normalize)
-		return NULL;
-	sd_event_unref(normalize->event);
-	free(normalize->round);
+	if (normalize)
+		sd_event_unref(normalize->event);
 	free(normalize);
 	return NULL;
 }
@@ -83,15 +76,6 @@ static void forget(struct kept *kept)
 {
 	free(kept->text);
 	*kept = (struct kept){0};
-}
-
-static void forget_all(struct memory *memory)
-{
-	if (!memory)
-		return;
-	forget(&memory->last);
-	forget(&memory->held);
-	free(memory);
 }
 
 /* Out of memory for a string: the measurement is not kept, and so counts as new the next time. */
@@ -131,9 +115,11 @@ struct normal_device *normal_device_free(struct normal_device *device)
 		return NULL;
 	sd_event_source_disable_unref(device->timer);
 	for (size_t i = 0; i < device->n_points; i++) {
-		forget_all(device->points[i].memory);
+		forget(&device->points[i].last);
+		forget(&device->points[i].held);
 	}
 	free(device->points);
+	free(device->round);
 	free(device);
 	return NULL;
 }
@@ -148,27 +134,18 @@ int normal_device_add_point(struct normal_device *device, const char *name, cons
 		return -ENOMEM;
 	device->points = points;
 
-	if (n > device->normalize->n_round) {
-		struct sample_reading *round = reallocarray(device->normalize->round, n, sizeof(*round));
+	struct sample_reading *round = reallocarray(device->round, n, sizeof(*round));
 
-		if (!round)
-			return -ENOMEM;
-		device->normalize->round = round;
-		device->normalize->n_round = n;
-	}
+	if (!round)
+		return -ENOMEM;
+	device->round = round;
 
 	const struct series *series =
 		series_intern(device->normalize->series, device->series, name, unit, rules_type(rules, type));
 
 	if (!series)
 		return -ENOMEM;
-
-	struct memory *memory = rules->report.set ? calloc(1, sizeof(*memory)) : NULL;
-
-	if (rules->report.set && !memory)
-		return -ENOMEM;
-	points[device->n_points++] =
-		(struct normal_point){.series = series, .raw = type, .rules = *rules, .memory = memory};
+	points[device->n_points++] = (struct normal_point){.series = series, .raw = type, .rules = *rules};
 	return 0;
 }
 
@@ -237,20 +214,20 @@ static bool worth_it(const struct normal_point *point, const struct hay_reading 
 {
 	const struct report_conf *report = &point->rules.report;
 
-	if (report->at_least_us > 0 && time_us - point->memory->last.time_us >= report->at_least_us)
+	if (report->at_least_us > 0 && time_us - point->last.time_us >= report->at_least_us)
 		return true;
 	if (isnan(report->deadband) && report->at_least_us == 0)
 		return true; /* only a pace was asked for */
-	return reading->quality != HAY_BAD && moved(report, &point->memory->last.reading.value, &reading->value);
+	return reading->quality != HAY_BAD && moved(report, &point->last.reading.value, &reading->value);
 }
 
 static enum verdict judge(const struct normal_point *point, const struct hay_reading *reading, uint64_t time_us)
 {
 	const struct report_conf *report = &point->rules.report;
 
-	if (!report->set || !point->memory->last.present || !same_state(&point->memory->last.reading, reading))
+	if (!report->set || !point->last.present || !same_state(&point->last.reading, reading))
 		return REPORT;
-	if (report->at_most_us > 0 && time_us - point->memory->last.time_us < report->at_most_us)
+	if (report->at_most_us > 0 && time_us - point->last.time_us < report->at_most_us)
 		return HOLD;
 	return worth_it(point, reading, time_us) ? REPORT : LET_GO;
 }
@@ -262,7 +239,7 @@ static void hand_on(struct normal_device *device, size_t n_readings, uint64_t ti
 	if (n_readings == 0)
 		return;
 
-	struct sample *sample = sample_new(device->series->number, time_us, device->normalize->round, n_readings);
+	struct sample *sample = sample_new(device->series->number, time_us, device->round, n_readings);
 
 	if (!sample)
 		return;
@@ -275,7 +252,7 @@ static void hand_on(struct normal_device *device, size_t n_readings, uint64_t ti
 static void report(struct normal_device *device, size_t *n, struct normal_point *point,
 		   const struct hay_reading *reading, uint64_t time_us)
 {
-	struct sample_reading *into = &device->normalize->round[(*n)++];
+	struct sample_reading *into = &device->round[(*n)++];
 
 	*into = (struct sample_reading){.series = point->series->number,
 					.quality = reading->quality,
@@ -284,10 +261,9 @@ static void report(struct normal_device *device, size_t *n, struct normal_point 
 					.exception_size = reading->exception ? strlen(reading->exception) : 0,
 					.value = reading->value};
 	into->value.type = point->series->type;
-	if (!point->memory)
-		return;
-	keep(&point->memory->last, reading, time_us);
-	forget(&point->memory->held);
+	if (point->rules.report.set)
+		keep(&point->last, reading, time_us);
+	forget(&point->held);
 }
 
 /* ---- held measurements ---- */
@@ -301,8 +277,8 @@ static void arm(struct normal_device *device)
 	for (size_t i = 0; i < device->n_points; i++) {
 		const struct normal_point *point = &device->points[i];
 
-		if (point->memory && point->memory->held.present)
-			next = MIN(next, point->memory->last.time_us + point->rules.report.at_most_us);
+		if (point->held.present)
+			next = MIN(next, point->last.time_us + point->rules.report.at_most_us);
 	}
 	if (next == USEC_NEVER) {
 		sd_event_source_set_enabled(device->timer, SD_EVENT_OFF);
@@ -327,17 +303,14 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 
 	for (size_t first = 0; first < device->n_points; first++) {
 		size_t n = 0;
-
-		if (!device->points[first].memory || !device->points[first].memory->held.present)
-			continue;
-		uint64_t time_us = device->points[first].memory->held.time_us;
+		uint64_t time_us = device->points[first].held.time_us;
 
 		for (size_t i = first; i < device->n_points; i++) {
 			struct normal_point *point = &device->points[i];
-			struct kept *held = point->memory ? &point->memory->held : NULL;
+			struct kept *held = &point->held;
 
-			if (!held || !held->present || held->time_us != time_us ||
-			    now < point->memory->last.time_us + point->rules.report.at_most_us)
+			if (!held->present || held->time_us != time_us ||
+			    now < point->last.time_us + point->rules.report.at_most_us)
 				continue;
 			if (!worth_it(point, &held->reading, held->time_us)) {
 				forget(held);
@@ -349,8 +322,8 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 
 			held->text = NULL;
 			report(device, &n, point, &reading, time_us);
-			if (text && point->memory->last.text)
-				device->normalize->round[n - 1].value.s.data = point->memory->last.text;
+			if (text && point->last.text)
+				device->round[n - 1].value.s.data = point->last.text;
 			else if (text)
 				n--;
 			free(text);
@@ -383,11 +356,11 @@ void normal_device_sample(struct normal_device *device, const struct hay_sample 
 			report(device, &n, point, &reading, sample->time_us);
 			break;
 		case HOLD:
-			keep(&point->memory->held, &reading, sample->time_us);
+			keep(&point->held, &reading, sample->time_us);
 			holds = true;
 			break;
 		case LET_GO:
-			forget(&point->memory->held); /* only rules let go */
+			forget(&point->held);
 			break;
 		}
 	}

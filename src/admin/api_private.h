@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local API as its own files see it. */
+#ifndef HAYWAIN_ADMIN_API_PRIVATE_H
+#define HAYWAIN_ADMIN_API_PRIVATE_H
+
+#include "admin/api.h"
+#include "admin/api_route.h"
+#include "admin/http.h"
+
+#define API_JSON "application/json"
+#define API_LINES "application/x-ndjson"
+
+struct api {
+	const struct stages *stages;
+	struct api_hooks hooks;
+	char *path;
+	struct http *http;
+	struct api_stream *streams;
+	sd_event_source *beat, *answers; /* of the streams; of the queue */
+};
+
+/*
+ * What is under way for an exchange: the exchange's userdata. The handler that began it is told of its end, and ends
+ * itself when the stage it asked has answered.
+ */
+struct api_task {
+	struct http_exchange *exchange; /* NULL: gone */
+	void (*drained)(struct api_task *task);
+	void (*gone)(struct api_task *task);
+};
+
+/* Every handler answers its exchange, now or later. */
+void api_write(struct api *api, struct http_exchange *exchange, const struct api_route *route);
+void api_queue(struct api *api, struct http_exchange *exchange);
+void api_export(struct api *api, struct http_exchange *exchange);
+void api_stream(struct api *api, struct http_exchange *exchange);
+
+/* The store has answered what api_queue() or api_export() asked. Takes it. */
+void api_take_answer(struct queue_ask *ask);
+
+/* 200 with a finished document, which is taken. */
+void api_answer_json(struct http_exchange *exchange, struct buf *body);
+
+#endif

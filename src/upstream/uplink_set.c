@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream/uplink_set.h"
+#include "base/log.h"
+#include <errno.h>
+#include <string.h>
+
+/* An uplink that runs, or that ends and may be followed by one of the same name. */
+struct running {
+	struct running *next;
+	struct uplink_set *set;
+	struct uplink *uplink;
+	sd_event_source *ended;
+	bool stopping;
+};
+
+struct uplink_set {
+	sd_event *event;
+	struct queue *queue;
+	struct series_set *series;
+	struct uplink_set_hooks hooks;
+	char *gateway_id;
+	struct running *first;
+	struct uplink_conf **pending; /* wait for one of the same name to end */
+	size_t n_pending;
+	bool stopping;
+};
+
+static const char *name_of(const struct running *running)
+{
+	return uplink_get_conf(running->uplink)->name;
+}
+
+static struct running *find(const struct uplink_set *set, const char *name)
+{
+	for (struct running *at = set->first; at; at = at->next)
+		if (strcmp(name_of(at), name) == 0)
+			return at;
+	return NULL;
+}
+
+static int ended(sd_event_source *source, int fd, uint32_t events, void *userdata);
+
+static struct running *running_free(struct running *running)
+{
+	sd_event_source_disable_unref(running->ended);
+	uplink_free(running->uplink);
+	free(running);
+	return NULL;
+}
+
+static void start(struct uplink_set *set, struct uplink_conf *conf)
+{
+	struct running *running = calloc(1, sizeof(*running)), **end = &set->first;
+	_cleanup_free_ char *name = strdup(conf->name);
+	struct log_subject subject = {.uplink = name};
+	int r = running && name ? 0 : -ENOMEM;
+
+	if (r < 0)
+		uplink_conf_free(conf);
+	else
+		r = uplink_new(conf, set->gateway_id, HAYWAIN_VERSION, set->queue, set->series, &running->uplink);
+	if (r >= 0)
+		r = sd_event_add_io(set->event, &running->ended, uplink_fd(running->uplink), EPOLLIN, ended, running);
+	if (r < 0) {
+		log_about(&subject, HAY_LOG_ERROR, "cannot be started: %s; it is left out until the next reload",
+			  strerror(-r));
+		if (running && running->uplink)
+			uplink_stop(running->uplink); /* its thread is left to end by itself */
+		free(running);
+		return;
+	}
+	running->set = set;
+	while (*end)
+		end = &(*end)->next;
+	*end = running;
+}
+
+static void start_pending(struct uplink_set *set)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < set->n_pending; i++) {
+		if (find(set, set->pending[i]->name)) {
+			set->pending[left++] = set->pending[i];
+			continue;
+		}
+		start(set, set->pending[i]);
+	}
+	if (left < set->n_pending)
+		set->hooks.started(set->hooks.userdata);
+	set->n_pending = left;
+}
+
+/* An uplink that is no longer wanted gives up its place in the queue, once it has ended. */
+static int keep_readers(struct uplink_set *set)
+{
+	size_t n = set->n_pending, i = 0;
+
+	for (struct running *at = set->first; at; at = at->next)
+		n++;
+
+	_cleanup_free_ const char **names = calloc(MAX(n, (size_t)1), sizeof(*names));
+
+	if (!names)
+		return -ENOMEM;
+	for (struct running *at = set->first; at; at = at->next)
+		names[i++] = name_of(at);
+	for (size_t j = 0; j < set->n_pending; j++)
+		names[i++] = set->pending[j]->name;
+	queue_keep_readers(set->queue, names, n);
+	return 0;
+}
+
+static int ended(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
+{
+	struct running *running = userdata;
+	struct uplink_set *set = running->set;
+
+	if (!uplink_stopped(running->uplink))
+		return 0;
+	for (struct running **at = &set->first; *at; at = &(*at)->next)
+		if (*at == running) {
+			*at = running->next;
+			break;
+		}
+	running_free(running);
+	if (set->stopping) {
+		if (!set->first)
+			set->hooks.stopped(set->hooks.userdata);
+		return 0;
+	}
+	if (keep_readers(set) < 0)
+		log_error("out of memory: the place of a removed uplink in the queue is kept");
+	start_pending(set);
+	return 0;
+}
+
+static void drop_pending(struct uplink_set *set)
+{
+	for (size_t i = 0; i < set->n_pending; i++)
+		uplink_conf_free(set->pending[i]);
+	set->n_pending = 0;
+}
+
+static void stop(struct running *running)
+{
+	if (running->stopping)
+		return;
+	running->stopping = true;
+	uplink_stop(running->uplink);
+}
+
+int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t n_confs, const char *gateway_id)
+{
+	bool id_changed = !set->gateway_id || strcmp(set->gateway_id, gateway_id) != 0;
+	_cleanup_free_ const char **names = calloc(MAX(n_confs, (size_t)1), sizeof(*names));
+	struct uplink_conf **pending = reallocarray(set->pending, MAX(n_confs, (size_t)1), sizeof(*pending));
+	char *id = strdup(gateway_id);
+
+	if (pending)
+		set->pending = pending;
+	if (!names || !pending || !id) {
+		free(id);
+		return -ENOMEM;
+	}
+	free(set->gateway_id);
+	set->gateway_id = id;
+	drop_pending(set);
+	for (size_t i = 0; i < n_confs; i++)
+		names[i] = confs[i]->name;
+
+	for (struct running *at = set->first; at; at = at->next) {
+		const struct uplink_conf *was = uplink_get_conf(at->uplink);
+		bool stays = false;
+
+		for (size_t i = 0; i < n_confs && !id_changed; i++)
+			if (strcmp(names[i], was->name) == 0 && confs[i]->digest == was->digest)
+				stays = true;
+		if (!stays)
+			stop(at);
+	}
+	for (size_t i = 0; i < n_confs; i++) {
+		struct running *there = find(set, names[i]);
+
+		if (there && !there->stopping)
+			continue;
+		pending[set->n_pending++] = confs[i];
+		confs[i] = NULL;
+	}
+	if (keep_readers(set) < 0)
+		return -ENOMEM;
+	start_pending(set);
+	return 0;
+}
+
+void uplink_set_stop(struct uplink_set *set)
+{
+	set->stopping = true;
+	drop_pending(set);
+	for (struct running *at = set->first; at; at = at->next)
+		stop(at);
+}
+
+bool uplink_set_empty(const struct uplink_set *set)
+{
+	return !set->first;
+}
+
+struct uplink *uplink_set_get(const struct uplink_set *set, size_t i)
+{
+	struct running *at = set->first;
+
+	while (at && i-- > 0)
+		at = at->next;
+	return at ? at->uplink : NULL;
+}
+
+void uplink_set_device(struct uplink_set *set, struct device_card *card)
+{
+	for (struct running *at = set->first; at; at = at->next)
+		if (!at->stopping)
+			uplink_device(at->uplink, card);
+}
+
+void uplink_set_device_removed(struct uplink_set *set, const char *device)
+{
+	for (struct running *at = set->first; at; at = at->next)
+		if (!at->stopping)
+			uplink_device_removed(at->uplink, device);
+}
+
+int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series,
+		   const struct uplink_set_hooks *hooks, struct uplink_set **ret)
+{
+	struct uplink_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return -ENOMEM;
+	set->event = sd_event_ref(event);
+	set->queue = queue;
+	set->series = series;
+	set->hooks = *hooks;
+	*ret = set;
+	return 0;
+}
+
+struct uplink_set *uplink_set_free(struct uplink_set *set)
+{
+	if (!set)
+		return NULL;
+	drop_pending(set);
+	free(set->pending);
+	free(set->gateway_id);
+	sd_event_unref(set->event);
+	free(set);
+	return NULL;
+}
