@@ -25,6 +25,7 @@ pkg_libs    = $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
 
 all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 \
              -DHAYWAIN_VERSION='"$(VERSION)"' -DHAYWAIN_PLUGIN_DIR='"$(LIBDIR)/haywain/plugins"' \
+             -DHAYWAIN_SBIN_DIR='"$(SBINDIR)"' -DHAYWAIN_API_SOCKET='"/run/haywain/api.sock"' -DHAYWAIN_EXAMPLE='"etc/haywain.conf"' \
              -DHAYWAIN_DATA_DIR='"$(DATADIR)/haywain"' -DHAYWAIN_SYSCONF_DIR='"$(SYSCONFDIR)/haywain"' \
              -Iinclude -Isrc $(pkg_cflags) $(CPPFLAGS) $(CFLAGS)
 all_ldflags = -Wl,-z,relro,-z,now -Wl,--as-needed $(sanitize) $(LDFLAGS)
@@ -36,7 +37,7 @@ unit_tests   := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
 plugin_tests := $(patsubst %.c,$B/%,$(wildcard tests/plugin/*/test_*.c))
 plugin_files := $(PLUGINS:%=$B/plugins/%.so)
 
-all: $B/haywaind plugins
+all: $B/haywaind $B/haywain plugins
 plugins: $(plugin_files)
 
 $B/%.o: %.c $(MAKEFILE_LIST) VERSION
@@ -49,6 +50,13 @@ $B/libhaywain.a: $(lib_objects)
 
 $B/haywaind: $B/src/main.o $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) -pie -o $@ $^ $(pkg_libs) -ldl
+
+# The tool takes of the library what it uses: base.
+cli_objects := $(patsubst %.c,$B/%.o,$(wildcard src/cli/*.c))
+$(cli_objects): pkg_cflags += $(shell $(PKG_CONFIG) --cflags $(PKGS_cli) 2>/dev/null)
+$B/src/cli/local.o: etc/haywain.conf
+$B/haywain: $(cli_objects) $B/libhaywain.a
+	$Q$(CC) $(all_ldflags) -pie -o $@ $^ $(shell $(PKG_CONFIG) --libs $(PKGS_cli)) -lm -pthread
 
 # A plugin is all the C files of its folder and the libraries of PKGS_name.
 plugin_of      = $(word 2,$(subst /, ,$1))
@@ -122,7 +130,7 @@ tidy:
 	@printf '%s\n' $(filter src/%.c plugins/%.c,$(sources)) | xargs -P "$$(nproc)" -n 4 sh -c \
 		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(foreach p,$(PLUGINS),$(if $(PKGS_$p),$(shell $(PKG_CONFIG) --cflags $(PKGS_$p) 2>/dev/null))) $(tidy_defines) 2>/dev/null' tidy
 tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIR=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
-               -DHAYWAIN_SYSCONF_DIR=\"/\"
+               -DHAYWAIN_SYSCONF_DIR=\"/\" -DHAYWAIN_SBIN_DIR=\"/\" -DHAYWAIN_API_SOCKET=\"/\" -DHAYWAIN_EXAMPLE=\"etc/haywain.conf\"
 
 format:
 	@clang-format -i $(sources)
@@ -133,8 +141,9 @@ check-layers:
 
 # ---- installing: DESTDIR and the names of config.mk ----
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/haywain/plugins $(DESTDIR)$(INCLUDEDIR)/haywain
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/haywain/plugins $(DESTDIR)$(INCLUDEDIR)/haywain
 	install -m 755 $B/haywaind $(DESTDIR)$(SBINDIR)/
+	install -m 755 $B/haywain $(DESTDIR)$(BINDIR)/
 	install -m 644 $(plugin_files) $(DESTDIR)$(LIBDIR)/haywain/plugins/
 	install -m 644 include/haywain/*.h $(DESTDIR)$(INCLUDEDIR)/haywain/
 	$(call install_files,$(wildcard models/*.conf),$(DATADIR)/haywain/models)

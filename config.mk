@@ -20,6 +20,7 @@ DEV         ?= 0
 FLAVOUR     ?= plain
 
 PKGS        := libsystemd libmosquitto openssl sqlite3 libconfig jansson zlib
+PKGS_cli    := libcurl jansson
 PKGS_modbus := libmodbus
 PKGS_serial := libpcre2-8 jansson
 PKGS_sim    :=

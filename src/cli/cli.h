@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tool `haywain`: what its commands share. */
+#ifndef HAYWAIN_CLI_CLI_H
+#define HAYWAIN_CLI_CLI_H
+
+#include "base/buf.h"
+#include <jansson.h>
+#include <stdbool.h>
+
+#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
+
+struct cli {
+	const char *socket; /* of the local API */
+	bool json;	    /* as the daemon says it */
+	bool colour;
+	bool yes; /* --yes */
+};
+
+/* A command's exit status: EXIT_SUCCESS, EXIT_FAILURE after a line on standard error, EXIT_USAGE. */
+int cli_status(const struct cli *cli, int argc, char *argv[]);
+int cli_devices(const struct cli *cli, int argc, char *argv[]);
+int cli_watch(const struct cli *cli, int argc, char *argv[]);
+int cli_queue(const struct cli *cli, int argc, char *argv[]);
+int cli_write(const struct cli *cli, int argc, char *argv[]);
+int cli_reload(const struct cli *cli, int argc, char *argv[]);
+int cli_scan(const struct cli *cli, int argc, char *argv[]);
+int cli_check(const struct cli *cli, int argc, char *argv[]);
+int cli_example(const struct cli *cli, int argc, char *argv[]);
+int cli_diag(const struct cli *cli, int argc, char *argv[]);
+
+int cli_fail(const char *format, ...) _printf_(1, 2); /* "haywain: …" on standard error; EXIT_FAILURE */
+
+/* ---- client.c ---- */
+
+/* Ask the daemon. body NULL: GET, else POST. What comes is in *ret, also an answer that says no. Gives the HTTP
+   status, or -1 after a line that says why there is no answer. */
+int client_ask(const struct cli *cli, const char *path, const char *body, struct buf *ret);
+
+/* GET, and the answer parsed; NULL after a line on standard error. With --json it is printed, and *ret_printed true. */
+json_t *client_get(const struct cli *cli, const char *path, bool *ret_printed);
+
+/* GET without an end: every line is handed over as it comes; false ends it. EXIT_SUCCESS or EXIT_FAILURE. */
+int client_lines(const struct cli *cli, const char *path, bool (*line)(const char *text, void *userdata),
+		 void *userdata);
+
+/* What an answer that says no says. */
+void client_explain(const struct buf *answer, int status);
+
+/* ---- print.c ---- */
+
+enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
+const char *colour_on(const struct cli *cli, enum colour colour);
+const char *colour_off(const struct cli *cli);
+
+/* Columns as wide as their widest cell; printed when all rows are there. */
+struct table {
+	size_t n_columns, n_cells, capacity;
+	struct table_cell *cells;
+};
+struct table_cell {
+	char *text;
+	enum colour colour;
+};
+void table_add(struct table *table, enum colour colour, const char *format, ...) _printf_(3, 4);
+void table_print(const struct cli *cli, struct table *table); /* and empties it; the first row is the heading */
+
+const char *json_text_of(const json_t *object, const char *key); /* "" where there is none */
+int64_t json_int_of(const json_t *object, const char *key);
+double json_number_of(const json_t *object, const char *key);
+/* A value as people read it. Allocated; NULL: out of memory. */
+char *json_show(const json_t *value);
+/* "3 min" since a time in ms since 1970. */
+const char *since_text(const json_t *object, const char *key, char *buffer);
+
+/* ---- program.c ---- */
+
+/* Become haywaind with these arguments (NULL-terminated, after the name). Returns only with EXIT_FAILURE. */
+int run_daemon(const char *const *arguments);
+
+#endif

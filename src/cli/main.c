@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include <curl/curl.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(const struct cli *cli, int argc, char *argv[]);
+	const char *usage, *help;
+} commands[] = {
+	{"status", cli_status, "", "how the gateway is"},
+	{"devices", cli_devices, "[DEVICE]", "devices, or one with its points and readings"},
+	{"watch", cli_watch, "[DEVICE]", "readings as they are taken"},
+	{"queue", cli_queue, "[export | purge --yes]", "what waits for the brokers"},
+	{"write", cli_write, "DEVICE POINT VALUE", "write a value to a device"},
+	{"reload", cli_reload, "", "read the configuration again"},
+	{"check", cli_check, "[FILE]", "say what is wrong with a configuration"},
+	{"example", cli_example, "", "print a commented configuration"},
+	{"scan", cli_scan, "PLUGIN ARGUMENT...", "look for devices: modbus, serial, ble"},
+	{"diag", cli_diag, "[FILE.tar.gz]", "a bundle without secrets for a bug report"},
+};
+
+int cli_fail(const char *format, ...)
+{
+	va_list args;
+
+	fputs("haywain: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return EXIT_FAILURE;
+}
+
+static void print_help(void)
+{
+	printf("Usage: haywain [OPTION]... COMMAND [ARGUMENT]...\n"
+	       "Look at the gateway haywaind that runs on this machine, and work with it.\n\n");
+	for (size_t i = 0; i < ELEMENTS(commands); i++)
+		printf("  %-7s %-22s  %s\n", commands[i].name, commands[i].usage, commands[i].help);
+	printf("\n  -s, --socket=PATH  where the daemon listens (" HAYWAIN_API_SOCKET ")\n"
+	       "      --json         print what the daemon says, as JSON\n"
+	       "      --yes          do not ask\n"
+	       "      --version      print the version\n"
+	       "  -h, --help         print this\n\n"
+	       "See haywain(1).\n");
+}
+
+static int usage(const char *command)
+{
+	for (size_t i = 0; i < ELEMENTS(commands); i++)
+		if (command && strcmp(commands[i].name, command) == 0)
+			fprintf(stderr, "Usage: haywain %s %s\n", commands[i].name, commands[i].usage);
+	fputs("haywain --help lists the commands\n", stderr);
+	return EXIT_USAGE;
+}
+
+static int run(const struct cli *cli, int argc, char *argv[])
+{
+	for (size_t i = 0; i < ELEMENTS(commands); i++) {
+		if (strcmp(commands[i].name, argv[0]) != 0)
+			continue;
+		int status = commands[i].run(cli, argc - 1, argv + 1);
+
+		return status == EXIT_USAGE ? usage(argv[0]) : status;
+	}
+	fprintf(stderr, "haywain: `%s` is no command\n", argv[0]);
+	return usage(NULL);
+}
+
+int main(int argc, char *argv[])
+{
+	enum { JSON = 256, YES, VERSION };
+	static const struct option options[] = {
+		{"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, JSON},
+		{"yes", no_argument, NULL, YES},	  {"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, 'h'},	  {0},
+	};
+	const char *socket = getenv("HAYWAIN_SOCKET");
+	struct cli cli = {.socket = socket ? socket : HAYWAIN_API_SOCKET,
+			  .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+	/* What follows `scan PLUGIN` is the plugin's; a negative value to write is no option. */
+	const char *order = "+s:h";
+
+	for (int c; (c = getopt_long(argc, argv, order, options, NULL)) != -1;) {
+		switch (c) {
+		case 's':
+			cli.socket = optarg;
+			break;
+		case JSON:
+			cli.json = true;
+			break;
+		case YES:
+			cli.yes = true;
+			break;
+		case VERSION:
+			puts("haywain " HAYWAIN_VERSION);
+			return EXIT_SUCCESS;
+		case 'h':
+			print_help();
+			return EXIT_SUCCESS;
+		default:
+			return usage(NULL);
+		}
+	}
+	if (optind == argc)
+		return usage(NULL);
+
+	/* Options may also follow the command. */
+	bool is_scan = strcmp(argv[optind], "scan") == 0;
+	int n = 0;
+
+	for (int i = optind; i < argc; i++) {
+		if (i > optind && !is_scan && strcmp(argv[i], "--json") == 0)
+			cli.json = true;
+		else if (i > optind && !is_scan && strcmp(argv[i], "--yes") == 0)
+			cli.yes = true;
+		else if (i > optind && !is_scan && strcmp(argv[i], "--help") == 0)
+			return usage(argv[optind]) == EXIT_USAGE ? EXIT_SUCCESS : EXIT_FAILURE;
+		else
+			argv[optind + n++] = argv[i];
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+
+	int status = run(&cli, n, argv + optind);
+
+	curl_global_cleanup();
+	if (fflush(stdout) != 0)
+		return cli_fail("standard output cannot be written");
+	return status;
+}

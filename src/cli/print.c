@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/units.h"
+#include "cli/cli.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *colour_on(const struct cli *cli, enum colour colour)
+{
+	static const char *const codes[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"};
+
+	return cli->colour ? codes[colour] : "";
+}
+
+const char *colour_off(const struct cli *cli)
+{
+	return cli->colour ? "\x1b[0m" : "";
+}
+
+void table_add(struct table *table, enum colour colour, const char *format, ...)
+{
+	va_list args;
+	char *text = NULL;
+
+	if (table->n_cells == table->capacity) {
+		size_t capacity = MAX(table->capacity * 2, (size_t)64);
+		struct table_cell *cells = reallocarray(table->cells, capacity, sizeof(*cells));
+
+		if (!cells)
+			abort();
+		table->cells = cells;
+		table->capacity = capacity;
+	}
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	/* What devices and brokers say may hold anything; a terminal obeys it. */
+	for (char *at = text; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = ' ';
+	table->cells[table->n_cells++] = (struct table_cell){text, colour};
+}
+
+/* Characters, not bytes. */
+static size_t width_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+void table_print(const struct cli *cli, struct table *table)
+{
+	for (size_t i = 0; i < table->n_cells; i++) {
+		const struct table_cell *cell = &table->cells[i];
+		size_t column = i % table->n_columns, width = 0;
+		bool last = column + 1 == table->n_columns;
+
+		for (size_t k = column; k < table->n_cells; k += table->n_columns)
+			width = MAX(width, width_of(table->cells[k].text));
+		printf("%s%s%s", colour_on(cli, i < table->n_columns ? BOLD : cell->colour), cell->text,
+		       colour_off(cli));
+		printf("%*s", last ? 0 : (int)(width - width_of(cell->text) + 2), "");
+		if (last)
+			putchar('\n');
+	}
+	for (size_t i = 0; i < table->n_cells; i++)
+		free(table->cells[i].text);
+	free(table->cells);
+	table->cells = NULL;
+	table->n_cells = table->capacity = 0;
+}
+
+const char *json_text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+int64_t json_int_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+double json_number_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+char *json_show(const json_t *value)
+{
+	char number[NUMBER_TEXT_MAX];
+
+	if (json_is_string(value))
+		return strdup(json_string_value(value));
+	if (json_is_real(value)) {
+		format_double(json_real_value(value), number);
+		return strdup(number);
+	}
+	return value ? json_dumps(value, JSON_ENCODE_ANY) : strdup("-");
+}
+
+const char *since_text(const json_t *object, const char *key, char *buffer)
+{
+	int64_t since_us = json_int_of(object, key) * (int64_t)USEC_PER_MSEC, now = clock_wall();
+
+	return format_duration(now > since_us && since_us > 0 ? (uint64_t)(now - since_us) : 0, buffer);
+}
