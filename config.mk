@@ -22,5 +22,5 @@ FLAVOUR     ?= plain
 PKGS        := libsystemd libmosquitto openssl sqlite3 libconfig jansson zlib
 PKGS_cli    := libcurl jansson
 PKGS_modbus := libmodbus
-PKGS_serial := libpcre2-8 jansson
+PKGS_serial := libserialport libpcre2-8 jansson
 PKGS_sim    :=

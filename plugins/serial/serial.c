@@ -361,4 +361,5 @@ HAY_PLUGIN("serial", .version = HAYWAIN_VERSION, .summary = "what boards and met
 	   .device_options = {.table = device_table, .size = sizeof(struct device_conf)},
 	   .point_options = {.table = point_table, .size = sizeof(struct point_conf)}, .check_link = check_link,
 	   .check_device = check_device, .check_point = check_point, .open = open_link, .close = close_link,
-	   .start = start_device, .stop = stop_device, .poll = poll_device, .write = exchange_write);
+	   .start = start_device, .stop = stop_device, .poll = poll_device, .write = exchange_write,
+	   .probe = serial_probe);

@@ -203,4 +203,8 @@ void exchange_line_up(struct serial_link *line);
 void exchange_line_down(struct serial_link *line, const char *why);
 void exchange_forget(struct serial_device *device); /* it is being stopped */
 
+/* ---- probe.c ---- */
+
+int serial_probe(const struct hay_probe *probe);
+
 #endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guess.h"
+#include <string.h>
+
+#define LINES_MAX 512
+
+static bool is_text(uint8_t byte)
+{
+	return (byte >= 0x20 && byte != 0x7f) || byte == '\r' || byte == '\n' || byte == '\t';
+}
+
+/* Whole lines: the first may be half of one, the last is not done. */
+static size_t split(struct text rest, char delimiter, struct text lines[LINES_MAX])
+{
+	bool first = true;
+	size_t n = 0;
+
+	while (rest.size > 0 && n < LINES_MAX) {
+		const char *end = memchr(rest.data, delimiter, rest.size);
+		size_t size = end ? (size_t)(end - rest.data) : 0;
+		struct text line;
+
+		if (!end)
+			break;
+		line = text_trim((struct text){rest.data, size});
+		if (!first && line.size > 0)
+			lines[n++] = line;
+		first = false;
+		rest.data += size + 1;
+		rest.size -= size + 1;
+	}
+	return n;
+}
+
+/* Numbers in every line, and as many cells in each: else any prose would be CSV. */
+static bool is_table_row(const struct record *record, size_t *columns)
+{
+	size_t n_cells = 0, n_numbers = 0;
+
+	for (size_t i = 0; i < record->n; i++) {
+		if (record->items[i].hidden)
+			continue;
+		n_cells++;
+		n_numbers += text_is_number(record->items[i].text);
+	}
+	if (n_numbers == 0)
+		return false;
+	if (*columns == 0)
+		*columns = n_cells;
+	return *columns == n_cells;
+}
+
+static unsigned try_lines(const struct decode_rules *rules, const struct text *lines, size_t n, struct record *record,
+			  struct text *ret_line)
+{
+	char error[DECODE_ERROR_MAX];
+	struct decoder *decoder;
+	const char *why;
+	size_t n_good = 0, columns = 0;
+
+	if (decoder_new(rules, &decoder, error) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		bool good =
+			decoder_run(decoder, (const uint8_t *)lines[i].data, lines[i].size, record, &why) == DECODED &&
+			record->n > 0;
+
+		if (good && rules->kind == DECODE_JSON)
+			good = lines[i].data[0] == '{' || lines[i].data[0] == '[';
+		if (good && rules->kind == DECODE_CSV)
+			good = is_table_row(record, &columns);
+		if (!good)
+			continue;
+		*ret_line = lines[i];
+		n_good++;
+	}
+	decoder_clear(decoder, record);
+	decoder_free(decoder);
+	return (unsigned)(n_good * 100 / n);
+}
+
+void guess_rules(const struct guess *guess, struct decode_rules *ret)
+{
+	*ret = (struct decode_rules){.kind = guess->decode,
+				     .separator = text_of(guess->separator),
+				     .assign = text_of("="),
+				     .header = guess->header};
+	if (guess->separator && strcmp(guess->separator, "\\t") == 0)
+		ret->separator = text_of("\t");
+}
+
+/* A row without any number, as wide as the others, above them. */
+static bool has_header(const struct guess *guess, const struct text *lines, size_t n, struct record *record)
+{
+	struct guess with = *guess;
+	struct decode_rules rules;
+	struct decoder *decoder;
+	char error[DECODE_ERROR_MAX];
+	const char *why;
+	bool found = false;
+
+	with.header = true;
+	guess_rules(&with, &rules);
+	if (decoder_new(&rules, &decoder, error) < 0)
+		return false;
+	for (size_t i = 0; i < n && !found; i++)
+		found = decoder_run(decoder, (const uint8_t *)lines[i].data, lines[i].size, record, &why) ==
+				DECODED_OTHER &&
+			record->n > 1;
+	decoder_clear(decoder, record);
+	decoder_free(decoder);
+	return found;
+}
+
+void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
+{
+	static const struct {
+		enum decode_kind decode;
+		const char *separator;
+	} tries[] = {{DECODE_NMEA, NULL}, {DECODE_JSON, NULL}, {DECODE_KEYVALUE, NULL}, {DECODE_CSV, NULL},
+		     {DECODE_CSV, ";"},	  {DECODE_CSV, "\\t"}, {DECODE_CSV, " "}};
+	struct text all = {(const char *)bytes, size}, lines[LINES_MAX];
+	struct guess best = {.decode = DECODE_REGEX};
+	struct record record;
+	size_t n_text = 0, n;
+
+	for (size_t i = 0; i < size; i++)
+		n_text += is_text(bytes[i]);
+	best.printable = size > 0 ? (unsigned)(n_text * 100 / size) : 0;
+	best.only_returns = size > 0 && !memchr(bytes, '\n', size) && memchr(bytes, '\r', size);
+	n = split(all, best.only_returns ? '\r' : '\n', lines);
+	best.n_lines = n;
+	if (n > 0)
+		best.line = lines[n - 1];
+	*ret = best;
+	if (n == 0 || best.printable < 90 || record_init(&record, 65536) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		struct guess guess = best;
+		struct decode_rules rules;
+
+		guess.decode = tries[i].decode;
+		guess.separator = tries[i].separator;
+		guess_rules(&guess, &rules);
+		guess.score = try_lines(&rules, lines, n, &record, &guess.line);
+		/* A later try must be better by far: what is less special fits more. */
+		if (guess.score >= 30 && (ret->score == 0 || guess.score > ret->score + 20))
+			*ret = guess;
+	}
+	if (ret->score > 0 && ret->decode == DECODE_CSV)
+		ret->header = has_header(ret, lines, n, &record);
+	record_done(&record);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each decoder on what it should take and on what it should refuse; guessing; recordings of real devices. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../../plugins/serial/frame.h"
+#include "../../../plugins/serial/guess.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bench {
+	struct decoder *decoder;
+	struct record record;
+	const char *error;
+};
+
+static void setup(struct bench *bench, const struct decode_rules *rules)
+{
+	char error[DECODE_ERROR_MAX];
+
+	assert_int_equal(decoder_new(rules, &bench->decoder, error), 0);
+	assert_int_equal(record_init(&bench->record, 4096), 0);
+}
+
+static void teardown(struct bench *bench)
+{
+	decoder_clear(bench->decoder, &bench->record);
+	decoder_free(bench->decoder);
+	record_done(&bench->record);
+}
+
+/* The record as text: "a=1 b.c=x"; hidden items are left out. The frame is copied so that a read past it is found. */
+static const char *decode(struct bench *bench, const char *frame, size_t size)
+{
+	static char out[4096];
+	char *copy = malloc(size ? size : 1), buffer[32];
+	size_t used = 0;
+	enum decoded decoded;
+
+	memcpy(copy, frame, size);
+	decoded = decoder_run(bench->decoder, (uint8_t *)copy, size, &bench->record, &bench->error);
+	snprintf(out, sizeof(out), "%s",
+		 decoded == DECODED_OTHER   ? "other"
+		 : decoded == DECODED_WRONG ? bench->error
+					    : "");
+	for (size_t i = 0; decoded == DECODED && i < bench->record.n; i++) {
+		const struct item *item = &bench->record.items[i];
+		struct text text = item_text(item, buffer);
+
+		if (!item->hidden)
+			used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%.*s=%.*s", used ? " " : "",
+						 (int)item->name.size, item->name.data, (int)text.size,
+						 text.data ? text.data : "");
+	}
+	decoder_clear(bench->decoder, &bench->record);
+	free(copy);
+	return out;
+}
+#define DECODE(bench, frame) decode(bench, frame, sizeof(frame) - 1)
+
+static void json(void **state)
+{
+	struct bench bench;
+	char deep[256];
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_JSON});
+	assert_string_equal(DECODE(&bench, "{\"a\":1,\"b\":{\"c\":[2.5,{\"d\":\"x\"}]},\"e\":true}"),
+			    "a=1 b.c[0]=2.5 b.c[1].d=x e=true");
+	assert_string_equal(DECODE(&bench, "[1,2]"), "[0]=1 [1]=2");
+	assert_string_equal(DECODE(&bench, "{\"a\":9007199254740993}"), "a=9007199254740993");
+	assert_string_equal(DECODE(&bench, "{\"a\":1"), "it is not JSON");
+	assert_string_equal(DECODE(&bench, "{\"a\":1}}"), "it is not JSON");
+	assert_string_equal(DECODE(&bench, "{\"a\":\"\xc3\x28\"}"), "it is not JSON");
+	assert_string_equal(DECODE(&bench, "{\"a\0\":1}"), "it is not JSON");
+	assert_string_equal(DECODE(&bench, ""), "it is not JSON");
+	memset(deep, '[', sizeof(deep));
+	memset(deep + 100, ']', 100);
+	assert_string_equal(decode(&bench, deep, 200), "it holds too many values");
+	teardown(&bench);
+}
+
+static void csv(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_CSV});
+	assert_string_equal(DECODE(&bench, "21.5, 40 ,,x"), "1=21.5 2=40 3= 4=x");
+	assert_string_equal(DECODE(&bench, "\"a,\"\"b\"\"\",2"), "1=a,\"b\" 2=2");
+	assert_string_equal(DECODE(&bench, "\"a,2"), "its quotes do not match");
+	assert_string_equal(DECODE(&bench, "\"a\"b,2"), "its quotes do not match");
+	teardown(&bench);
+
+	setup(&bench, &(struct decode_rules){.kind = DECODE_CSV, .header = true, .separator = {";", 1}});
+	assert_string_equal(DECODE(&bench, "1;2"), ""); /* nobody knows yet what they are */
+	assert_string_equal(DECODE(&bench, "temp;hum"), "other");
+	assert_string_equal(DECODE(&bench, "1;2"), "temp=1 hum=2");
+	assert_string_equal(DECODE(&bench, "1"), "it has fewer cells than there are columns");
+	assert_string_equal(DECODE(&bench, "hum;temp;x"), "other"); /* the board started again, with other firmware */
+	assert_string_equal(DECODE(&bench, "1;2;3"), "hum=1 temp=2 x=3");
+	teardown(&bench);
+
+	setup(&bench, &(struct decode_rules){.kind = DECODE_CSV, .columns = "t, h", .separator = {" ", 1}});
+	assert_string_equal(DECODE(&bench, " 1   2 "), "t=1 h=2");
+	assert_string_equal(DECODE(&bench, "1"), "it has fewer cells than there are columns");
+	teardown(&bench);
+}
+
+static void keyvalue(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {"=", 1}});
+	assert_string_equal(DECODE(&bench, "T=21.5;H=40"), "T=21.5 H=40");
+	assert_string_equal(DECODE(&bench, "state: T=1, H=2=3 =4 x="), "T=1 H=2=3 x=");
+	assert_string_equal(DECODE(&bench, "booting"), "it holds no pair");
+	teardown(&bench);
+	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {": ", 2}, .separator = {" | ", 3}});
+	assert_string_equal(DECODE(&bench, "Temp A: 1 | Temp B: 2 C"), "Temp A=1 Temp B=2 C");
+	teardown(&bench);
+}
+
+static void regex(void **state)
+{
+	struct bench bench;
+	struct decoder *decoder;
+	char error[DECODE_ERROR_MAX], hard[64];
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_REGEX, .pattern = "T=(?<t>[0-9.]+)(;H=(?<h>[0-9]+))?"});
+	assert_string_equal(DECODE(&bench, "xx T=1.5;H=3"), "h=3 t=1.5");
+	assert_string_equal(DECODE(&bench, "T=1.5"), "t=1.5");
+	assert_string_equal(DECODE(&bench, "\xff\0T"), "other");
+	teardown(&bench);
+	/* One that would try for ever is stopped. */
+	setup(&bench, &(struct decode_rules){.kind = DECODE_REGEX, .pattern = "^(?<x>(a+)+)+$"});
+	memset(hard, 'a', sizeof(hard));
+	hard[63] = 'b';
+	assert_string_equal(decode(&bench, hard, sizeof(hard)), "the pattern takes too long on it");
+	teardown(&bench);
+	assert_int_equal(
+		decoder_new(&(struct decode_rules){.kind = DECODE_REGEX, .pattern = "(?<x>["}, &decoder, error),
+		-EINVAL);
+}
+
+static void nmea(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_NMEA});
+	assert_string_equal(DECODE(&bench, "$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A"),
+			    "status=A lat=48.1173 lon=11.5166666666667 speed=022.4 course=084.4");
+	assert_string_equal(DECODE(&bench, "$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6B"),
+			    "its checksum is wrong");
+	assert_string_equal(DECODE(&bench, "$GPRMC,123519,A"), "it has no checksum");
+	assert_string_equal(DECODE(&bench, "GPRMC"), "it is no NMEA sentence");
+	/* No fix: no position is invented. */
+	assert_string_equal(DECODE(&bench, "$GPRMC,225446,V,4916.45,N,12311.12,W,000.5,054.7,191194,020.3,E*7F"),
+			    "status=V");
+	teardown(&bench);
+	setup(&bench, &(struct decode_rules){.kind = DECODE_NMEA, .sentence = "GGA"});
+	assert_string_equal(DECODE(&bench, "$GPVTG,054.7,T,034.4,M,005.5,N,010.2,K*48"), "other");
+	teardown(&bench);
+}
+
+static void binary(void **state)
+{
+	static const uint8_t frame[] = {0x41, 0x48, 0x00, 0x00, 0xff, 0xfe, 0x7f, 0xc0, 0x00, 0x00};
+	struct binary_form form = {.at = 0, .n_bytes = 4, .type = HAY_FLOAT32};
+	struct hay_value value;
+
+	(void)state;
+	assert_int_equal(binary_order(NULL, 4, form.order), 0);
+	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), 0);
+	assert_float_equal(value.f, 12.5, 0);
+	form.at = 6;
+	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), -EDOM);
+	form.at = 7;
+	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), -EINVAL);
+	assert_int_equal(binary_order("CDAB", 4, form.order), 0);
+	form = (struct binary_form){.at = 0, .n_bytes = 4, .type = HAY_UINT32, .order = {2, 3, 0, 1}};
+	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), 0);
+	assert_int_equal(value.u, 0x00004148);
+	form = (struct binary_form){.at = 4, .n_bytes = 2, .type = HAY_INT16, .order = {0, 1}};
+	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), 0);
+	assert_int_equal(value.i, -2);
+	assert_int_equal(binary_order("ABCA", 4, form.order), -EINVAL);
+	assert_int_equal(binary_order("AB", 4, form.order), -EINVAL);
+}
+
+static int convert(const char *text, enum hay_type type, struct hay_value *ret)
+{
+	struct item item = {.is_text = true, .text = text_of(text)};
+
+	return item_value(&item, type, ret);
+}
+
+static void texts_become_values(void **state)
+{
+	struct hay_value value;
+
+	(void)state;
+	assert_int_equal(convert(" -32768 ", HAY_INT16, &value), 0);
+	assert_int_equal(value.i, -32768);
+	assert_int_equal(convert("-32769", HAY_INT16, &value), -ERANGE);
+	assert_int_equal(convert("18446744073709551615", HAY_UINT64, &value), 0);
+	assert_true(value.u == UINT64_MAX);
+	assert_int_equal(convert("18446744073709551616", HAY_UINT64, &value), -ERANGE);
+	assert_int_equal(convert("-9223372036854775808", HAY_INT64, &value), 0);
+	assert_true(value.i == INT64_MIN);
+	assert_int_equal(convert("9223372036854775808.0", HAY_INT64, &value), -ERANGE);
+	assert_int_equal(convert("-1", HAY_UINT16, &value), -ERANGE);
+	assert_int_equal(convert("-0", HAY_UINT16, &value), 0);
+	assert_int_equal(convert("7.0", HAY_UINT16, &value), 0);
+	assert_int_equal(convert("0x10", HAY_UINT16, &value), -EINVAL);
+	assert_int_equal(convert("1.5.2", HAY_FLOAT64, &value), -EINVAL);
+	assert_int_equal(convert("nan", HAY_FLOAT64, &value), -EDOM);
+	assert_int_equal(convert("1e999", HAY_FLOAT64, &value), -ERANGE);
+	assert_int_equal(convert("", HAY_FLOAT64, &value), -EINVAL);
+	assert_int_equal(convert("On", HAY_BOOL, &value), 0);
+	assert_true(value.b);
+	assert_int_equal(convert("maybe", HAY_BOOL, &value), -EINVAL);
+	assert_int_equal(convert("\xed\xa0\x80", HAY_STRING, &value), -EINVAL); /* a surrogate is no UTF-8 */
+}
+
+/* ---- recordings ---- */
+
+struct replay {
+	struct bench bench;
+	char out[4096];
+};
+
+static void take(const uint8_t *frame, size_t size, void *userdata)
+{
+	struct replay *replay = userdata;
+	size_t used = strlen(replay->out);
+
+	snprintf(replay->out + used, sizeof(replay->out) - used, "%s|",
+		 decode(&replay->bench, (const char *)frame, size));
+}
+
+static size_t load(const char *name, char data[8192])
+{
+	char path[256];
+	const char *end = strstr(__FILE__, "tests/plugin");
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%.*stests/recordings/serial/%s", (int)(end - __FILE__), __FILE__, name);
+	file = fopen(path, "rb");
+	assert_non_null(file);
+	n = fread(data, 1, 8191, file);
+	fclose(file);
+	data[n] = 0;
+	return n;
+}
+
+static const char *replay(const char *name, const struct frame_rules *frame, const struct decode_rules *rules)
+{
+	static struct replay replay;
+	struct framer *framer = framer_new(frame, take, &replay);
+	char data[8192];
+	size_t n = load(name, data);
+
+	replay.out[0] = 0;
+	setup(&replay.bench, rules);
+	framer_push(framer, (const uint8_t *)data, n);
+	framer_free(framer);
+	teardown(&replay.bench);
+	return replay.out;
+}
+
+static void real_devices(void **state)
+{
+	const struct frame_rules lines = {.kind = FRAME_LINE, .delimiter = {"\n", 1}, .escape = -1, .max_frame = 4096};
+	struct frame_rules dust = {.kind = FRAME_LENGTH_PREFIXED,
+				   .start = {"BM", 2},
+				   .escape = -1,
+				   .length_at = 2,
+				   .length_size = 2,
+				   .max_frame = 64};
+	const struct decode_rules gga = {.kind = DECODE_NMEA, .sentence = "GGA"};
+	const struct decode_rules meter = {.kind = DECODE_REGEX,
+					   .pattern = "^1-0:(?:1\\.8\\.0\\*255\\((?<energy>[0-9.]+)|1\\.7\\.0\\*255\\("
+						      "(?<power>[0-9.]+))"};
+	const struct decode_rules scale = {.kind = DECODE_REGEX, .pattern = "^S S +(?<weight>-?[0-9.]+) g"};
+	const struct decode_rules bytes = {.kind = DECODE_BINARY};
+	char data[8192];
+
+	(void)state;
+	assert_string_equal(replay("gps.nmea", &lines, &gga),
+			    "lat=48.1173 lon=11.5166666666667 quality=1 satellites=08 hdop=0.9 altitude=545.4 "
+			    "geoid_separation=46.9|other|other|other|other|other|other|");
+	assert_string_equal(replay("meter.d0", &lines, &meter),
+			    "other|other|energy=00026107.7034231|other|power=000312.47|other|other|other|");
+	assert_string_equal(replay("scale.txt", &lines, &scale), "weight=100.03|other|other|weight=-0.02|");
+	assert_string_equal(replay("dust.bin", &dust, &bytes), "||");
+	assert_int_equal(load("dust.bin", data), 64);
+}
+
+static struct guess guess_of(const char *text)
+{
+	struct guess guess;
+
+	guess_make((const uint8_t *)text, strlen(text), &guess);
+	return guess;
+}
+
+static void guesses(void **state)
+{
+	struct guess guess;
+	char data[8192];
+	size_t n = load("gps.nmea", data);
+
+	(void)state;
+	guess_make((const uint8_t *)data, n, &guess);
+	assert_int_equal(guess.decode, DECODE_NMEA);
+	assert_int_equal(guess.score, 100);
+	guess = guess_of("f\":1}\r\nboot v1\r\n{\"a\":1}\r\n{\"a\":2}\r\n{\"a");
+	assert_int_equal(guess.decode, DECODE_JSON);
+	assert_true(guess_is_sure(&guess));
+	guess = guess_of("x\nT=1;H=2\nT=1;H=2\n");
+	assert_int_equal(guess.decode, DECODE_KEYVALUE);
+	guess = guess_of("x\ntemp;hum\n1.5;2\n3;4\n");
+	assert_int_equal(guess.decode, DECODE_CSV);
+	assert_string_equal(guess.separator, ";");
+	assert_true(guess.header);
+	guess = guess_of("x\n21.5\n21.6\n");
+	assert_int_equal(guess.decode, DECODE_CSV);
+	guess = guess_of("x\r1,2\r1,3\r1,4\r");
+	assert_true(guess.only_returns);
+	assert_int_equal(guess.decode, DECODE_CSV);
+	guess = guess_of("x\nHello there\nHow are you\n");
+	assert_int_equal(guess.score, 0);
+	guess = guess_of("\x80\x01\x02\xff\x03");
+	assert_true(guess.printable < 90);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(json),
+		cmocka_unit_test(csv),
+		cmocka_unit_test(keyvalue),
+		cmocka_unit_test(regex),
+		cmocka_unit_test(nmea),
+		cmocka_unit_test(binary),
+		cmocka_unit_test(texts_become_values),
+		cmocka_unit_test(real_devices),
+		cmocka_unit_test(guesses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
