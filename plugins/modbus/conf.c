@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define GAP_MAX_US (10 * 1000000)
-#define GAP_DEFAULT_US UINT64_C(3600000000) /* "1h": longer than any that may be written */
 #define FAST_GAP_US UINT64_C(1750)
 
 const struct hay_option conf_link_table[] = {

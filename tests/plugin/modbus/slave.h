@@ -187,7 +187,7 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		memcpy(s->asked[number].pdu.bytes, pdu, size);
 	}
 	pthread_mutex_lock(&s->mutex);
-	answer.size = (uint16_t)slave_answer(s, pdu, answer.bytes, act == ACT_IGNORE_WRITE);
+	answer.size = (uint16_t)slave_answer(s, pdu, answer.bytes, act == ACT_IGNORE_WRITE || act >= ACT_EXCEPTION);
 	pthread_mutex_unlock(&s->mutex);
 	s->n_requests++;
 	if (act >= ACT_EXCEPTION) {

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe.h"
+#include "conf.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char usage[] =
+	"scan TARGET [FIRST-LAST] [KEY=VALUE...]          which units answer (default 1-247)\n"
+	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device tells them\n"
+	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
+	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
+	"KEY=VALUE: baud=9600 mode=8N1 timeout=1000 (milliseconds)";
+
+struct probe {
+	const struct hay_probe *hay;
+	struct link_conf conf;
+	struct transport *transport;
+	struct exchange exchange;
+};
+
+static uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int wrong(const struct probe *p, const char *what)
+{
+	p->hay->print(p->hay, "%s", what);
+	return -EINVAL;
+}
+
+static bool number(const char *text, unsigned most, unsigned *ret)
+{
+	char *end;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	value = strtoul(text, &end, 0);
+	if (*end || value > most)
+		return false;
+	*ret = (unsigned)value;
+	return true;
+}
+
+/* "baud=9600". */
+static bool set_option(struct probe *p, const char *text)
+{
+	unsigned value;
+
+	if (!strncmp(text, "baud=", 5) && number(text + 5, 4000000, &value))
+		p->conf.baud = value;
+	else if (!strncmp(text, "timeout=", 8) && number(text + 8, 60000, &value) && value)
+		p->conf.timeout_us = value * UINT64_C(1000);
+	else if (!strncmp(text, "mode=", 5))
+		p->conf.mode = text + 5;
+	else
+		return false;
+	return true;
+}
+
+struct probe_report {
+	struct hay_report report;
+	const struct hay_probe *hay;
+	bool failed;
+};
+
+static void report_error(const struct hay_report *report, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void report_error(const struct hay_report *report, const char *key, const char *format, ...)
+{
+	struct probe_report *pr = (struct probe_report *)report;
+	char *text = NULL;
+	va_list args;
+
+	(void)key;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	pr->hay->print(pr->hay, "%s", text ? text : "out of memory");
+	free(text);
+	pr->failed = true;
+}
+
+static int open_target(struct probe *p, const char *target)
+{
+	struct probe_report report = {.report.error = report_error, .hay = p->hay};
+	struct transport_conf transport;
+	struct tty_conf tty;
+	struct url url;
+
+	if (target[0] == '/')
+		p->conf.port = target;
+	else
+		p->conf.url = target;
+	conf_check_link(&p->conf, &report.report);
+	if (report.failed)
+		return -EINVAL;
+	conf_transport(&p->conf, clock_us, &url, &tty, &transport);
+	return transport_new(&transport, &p->transport);
+}
+
+/* 0: an answer, be it an exception; -ETIMEDOUT: none; -EIO: nor will there be, which is told. */
+static int ask(struct probe *p, unsigned unit)
+{
+	p->exchange.unit = (uint8_t)unit;
+	transport_exchange(p->transport, &p->exchange);
+	switch (p->exchange.end) {
+	case EXCHANGE_ANSWERED:
+		return 0;
+	case EXCHANGE_FAILED:
+		return -ETIMEDOUT;
+	case EXCHANGE_DOWN:
+		break;
+	}
+	p->hay->print(p->hay, "%s", p->exchange.detail);
+	return -EIO;
+}
+
+/* ---- scan ---- */
+
+static bool units(const char *text, unsigned *ret_first, unsigned *ret_last)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	*ret_first = *ret_last = (unsigned)strtoul(text, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		*ret_last = (unsigned)strtoul(end + 1, &end, 10);
+	return !*end && *ret_first <= *ret_last && *ret_last <= 255;
+}
+
+static int scan(struct probe *p, unsigned first, unsigned last)
+{
+	const struct plan_place place = {TABLE_HOLDING, 0, 1};
+	unsigned found = 0;
+
+	for (unsigned unit = first; unit <= last && !p->hay->cancelled(p->hay); unit++) {
+		char what[32];
+		int r;
+
+		snprintf(what, sizeof(what), "unit %u", unit);
+		p->hay->progress(p->hay, unit - first, last - first + 1, what);
+		/* Any answer will do: an exception is one too. */
+		pdu_read(&place, &p->exchange.pdu);
+		r = ask(p, unit);
+		if (r == -EIO)
+			return r;
+		if (r < 0) {
+			if (p->exchange.reason == HAY_DECODE)
+				p->hay->print(p->hay, "unit %-3u ?  %s", unit, p->exchange.detail);
+			continue;
+		}
+		if (p->exchange.answer.exception == EXCEPTION_NO_PATH ||
+		    p->exchange.answer.exception == EXCEPTION_NO_TARGET)
+			continue; /* the gateway's answer */
+		p->hay->print(p->hay, "unit %-3u answers in %.1f ms%s%s", unit, (double)p->exchange.rtt_us / 1000,
+			      p->exchange.answer.exception ? ": " : "",
+			      p->exchange.answer.exception ? exception_name(p->exchange.answer.exception) : "");
+		found++;
+	}
+	p->hay->print(p->hay, "%u unit%s found", found, found == 1 ? "" : "s");
+	return p->hay->cancelled(p->hay) ? -EINTR : 0;
+}
+
+/* ---- identify: MODBUS Application Protocol V1.1b3, 6.21 ---- */
+
+static void print_text(const struct probe *p, const char *name, const uint8_t *text, size_t size)
+{
+	char clean[256];
+
+	for (size_t i = 0; i < size; i++)
+		clean[i] = text[i] >= 0x20 && text[i] < 0x7f ? (char)text[i] : '.';
+	p->hay->print(p->hay, "%-22s %.*s", name, (int)size, clean);
+}
+
+static const char *object_name(unsigned id, char room[24])
+{
+	static const char *const names[] = {"vendor",	    "product code", "revision",	       "vendor URL",
+					    "product name", "model name",   "user application"};
+
+	if (id < sizeof(names) / sizeof(names[0]))
+		return names[id];
+	snprintf(room, 24, "object 0x%02x", id);
+	return room;
+}
+
+static int identify(struct probe *p, unsigned unit)
+{
+	unsigned object = 0, told = 0;
+
+	/* Ask for all there is (regular); a device answers at its own level. It may take several answers. */
+	for (unsigned rounds = 0; rounds < 16; rounds++) {
+		const struct frame_answer *answer = &p->exchange.answer;
+		size_t at = 6;
+		int r;
+
+		pdu_identify(2, (uint8_t)object, &p->exchange.pdu);
+		r = ask(p, unit);
+		if (r == 0 && answer->exception && object == 0) {
+			/* Some know the basic level only. */
+			pdu_identify(1, 0, &p->exchange.pdu);
+			r = ask(p, unit);
+		}
+		if (r < 0) {
+			if (r == -ETIMEDOUT)
+				p->hay->print(p->hay, "unit %u: %s", unit, p->exchange.detail);
+			return r;
+		}
+		if (answer->exception) {
+			p->hay->print(p->hay, "unit %u does not tell what it is: %s", unit,
+				      exception_name(answer->exception));
+			return -EOPNOTSUPP;
+		}
+		/* 14, level, conformity, more follows, next object, number of objects, objects */
+		for (unsigned i = 0; i < answer->data[5] && at + 2 <= answer->size; i++) {
+			size_t size = answer->data[at + 1];
+			char room[24];
+
+			if (at + 2 + size > answer->size)
+				break;
+			print_text(p, object_name(answer->data[at], room), answer->data + at + 2, size);
+			at += 2 + size;
+			told++;
+		}
+		if (answer->data[3] != 0xff || answer->data[4] <= object)
+			break;
+		object = answer->data[4];
+	}
+	if (!told)
+		p->hay->print(p->hay, "unit %u tells nothing of itself", unit);
+	return 0;
+}
+
+/* ---- dump ---- */
+
+static const char *float_text(uint32_t raw, char room[20])
+{
+	float value;
+
+	memcpy(&value, &raw, sizeof(value));
+	snprintf(room, 20, "%.6g", (double)value);
+	return room;
+}
+
+static void print_register(const struct probe *p, unsigned address, const uint8_t *at, bool has_next)
+{
+	static const uint8_t orders[4][4] = {{0, 1, 2, 3}, {2, 3, 0, 1}, {1, 0, 3, 2}, {3, 2, 1, 0}};
+	unsigned raw = at[0] * 256u + at[1];
+	char line[256], room[20];
+	size_t n;
+
+	n = (size_t)snprintf(line, sizeof(line), "%5u 0x%04x  %04x %6d %5u  %c%c ", address, address, raw, (int16_t)raw,
+			     raw, at[0] >= 0x20 && at[0] < 0x7f ? at[0] : '.',
+			     at[1] >= 0x20 && at[1] < 0x7f ? at[1] : '.');
+	for (unsigned i = 0; i < 4 && has_next; i++) {
+		uint32_t wide = 0;
+
+		for (unsigned k = 0; k < 4; k++)
+			wide = wide << 8 | at[orders[i][k]];
+		n += (size_t)snprintf(line + n, sizeof(line) - n, " %11d %-12s", (int32_t)wide, float_text(wide, room));
+	}
+	p->hay->print(p->hay, "%s", line);
+}
+
+static void print_answer(const struct probe *p, const struct plan_place *place)
+{
+	const struct frame_answer *answer = &p->exchange.answer;
+
+	for (unsigned i = 0; i < place->count; i++) {
+		if (place->table < TABLE_HOLDING)
+			p->hay->print(p->hay, "%5u 0x%04x  %u", place->address + i, place->address + i,
+				      answer->data[i / 8] >> (i % 8) & 1u);
+		else
+			print_register(p, place->address + i, answer->data + (size_t)i * 2, i + 1u < place->count);
+	}
+}
+
+static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, unsigned count)
+{
+	unsigned end = first + count > 65536 ? 65536 : first + count, at = first, refused = 0;
+	const unsigned most = table < TABLE_HOLDING ? 2000 : PLAN_MAX_REGISTERS;
+	unsigned step = most;
+
+	if (table >= TABLE_HOLDING) {
+		p->hay->print(p->hay, "%32s  int32 and float32 of this register and the next", "");
+		p->hay->print(p->hay, "address       hex  int16 uint16 text  %-23s %-23s %-23s %-23s", "ABCD", "CDAB",
+			      "BADC", "DCBA");
+	}
+	while (at < end && !p->hay->cancelled(p->hay)) {
+		struct plan_place place = {.table = table,
+					   .address = (uint16_t)at,
+					   .count = (uint16_t)(end - at < step ? end - at : step)};
+		int r;
+
+		p->hay->progress(p->hay, at - first, end - first, "");
+		pdu_read(&place, &p->exchange.pdu);
+		r = ask(p, unit);
+		if (r < 0) {
+			if (r == -ETIMEDOUT)
+				p->hay->print(p->hay, "unit %u: %s", unit, p->exchange.detail);
+			return r;
+		}
+		if (!p->exchange.answer.exception) {
+			print_answer(p, &place);
+			at += place.count;
+			step = step * 2 > most ? most : step * 2;
+		} else if (place.count > 1) {
+			/* Something in there is missing: look closer. */
+			step = place.count / 2u;
+		} else {
+			if (refused++ == 0 || p->exchange.answer.exception != EXCEPTION_ILLEGAL_ADDRESS)
+				p->hay->print(p->hay, "%5u 0x%04x  %s", at, at,
+					      exception_name(p->exchange.answer.exception));
+			at++;
+		}
+	}
+	if (refused > 1)
+		p->hay->print(p->hay, "%u addresses are refused", refused);
+	return p->hay->cancelled(p->hay) ? -EINTR : 0;
+}
+
+/* ---- arguments ---- */
+
+static int run(struct probe *p, int argc, char **argv)
+{
+	static const char *const tables[N_TABLES] = {"coil", "discrete", "holding", "input"};
+	unsigned first = 1, last = 247, unit, table = 0, count = 1;
+	int r;
+
+	if (argc >= 2 && argc <= 3 && !strcmp(argv[0], "scan")) {
+		if (argc == 3 && !units(argv[2], &first, &last))
+			return wrong(p, "units are FIRST-LAST, as in 1-32");
+		r = open_target(p, argv[1]);
+		return r < 0 ? r : scan(p, first, last);
+	}
+	if (argc < 3 || !number(argv[2], 255, &unit))
+		return wrong(p, usage);
+	if (argc == 3 && !strcmp(argv[0], "identify")) {
+		r = open_target(p, argv[1]);
+		return r < 0 ? r : identify(p, unit);
+	}
+	if (strcmp(argv[0], "dump") || argc < 5 || argc > 6 || !number(argv[4], UINT16_MAX, &first) ||
+	    (argc == 6 && (!number(argv[5], 65536, &count) || !count)))
+		return wrong(p, usage);
+	while (table < N_TABLES && strcmp(argv[3], tables[table]))
+		table++;
+	if (table == N_TABLES)
+		return wrong(p, "the table is holding, input, coil or discrete");
+	r = open_target(p, argv[1]);
+	return r < 0 ? r : dump(p, unit, table, first, count);
+}
+
+int probe_modbus(const struct hay_probe *hay)
+{
+	struct probe *p = calloc(1, sizeof(*p));
+	char **argv = calloc((size_t)hay->argc + 1, sizeof(*argv));
+	int argc = 0, r = -ENOMEM;
+
+	if (p && argv) {
+		*p = (struct probe){.hay = hay,
+				    .conf = {.baud = 9600,
+					     .mode = "8N1",
+					     .timeout_us = 1000000,
+					     .gap_us = GAP_DEFAULT_US,
+					     .unit_gap_us = GAP_DEFAULT_US}};
+		r = 0;
+		for (int i = 0; i < hay->argc && r == 0; i++) {
+			if (!strchr(hay->argv[i], '='))
+				argv[argc++] = hay->argv[i];
+			else if (!set_option(p, hay->argv[i]))
+				r = wrong(p, usage);
+		}
+		/* Most units of a scan are silent: that many seconds would be minutes. */
+		if (r == 0 && argc > 0 && !strcmp(argv[0], "scan") && p->conf.timeout_us == 1000000)
+			p->conf.timeout_us = 300000;
+		if (r == 0)
+			r = run(p, argc, argv);
+		transport_free(p->transport);
+	}
+	free(argv);
+	free(p);
+	return r;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes, and what is learnt of a device that refuses to be read across its holes. */
+#include "../fake_host.h"
+#include "slave.h"
+#include <limits.h>
+
+extern const struct hay_plugin hay_plugin;
+
+enum { COIL, WORD, WIDE, BIT, RANGE, TEXT, FLOAT };
+
+struct rig {
+	struct slave slave;
+	struct fake_host *host;
+	struct hay_link *link;
+	struct hay_device *device;
+};
+
+static void rig_open(struct rig *rig, const char *timeout)
+{
+	const unsigned w = HAY_POINT_WRITABLE;
+
+	rig->host = fake_host_new(&hay_plugin, FAKE_THREAD);
+	rig->link = fake_link(rig->host, "panel", rig->slave.where[0] == '/' ? "port" : "url", rig->slave.where,
+			      "timeout", timeout, NULL);
+	assert_non_null(rig->link);
+	rig->device = fake_device(rig->link, "plc", "unit", "1", NULL);
+	assert_non_null(fake_point(rig->device, "coil", NULL, w, "coil", "3", NULL));
+	assert_non_null(fake_point(rig->device, "word", "int16", w, "reference", "40041", NULL));
+	assert_non_null(fake_point(rig->device, "wide", "uint32", w, "holding", "50", "order", "CDAB", NULL));
+	assert_non_null(fake_point(rig->device, "bit", NULL, w, "holding", "60", "bits", "9", NULL));
+	assert_non_null(fake_point(rig->device, "range", NULL, w, "holding", "60", "bits", "4-7", NULL));
+	assert_non_null(fake_point(rig->device, "text", "string", w, "holding", "70", "length", "3", NULL));
+	assert_non_null(fake_point(rig->device, "float", "float32", w, "reference", "400081", NULL));
+	assert_int_equal(fake_open(rig->link), 0);
+	assert_int_equal(fake_start(rig->device), 0);
+}
+
+static void rig_done(struct rig *rig)
+{
+	fake_host_free(rig->host);
+	slave_stop(&rig->slave);
+}
+
+/* The error of the command, NULL: none. */
+static const char *write_to(struct rig *rig, uint32_t point, struct hay_value value)
+{
+	struct hay_command *command;
+	const struct fake_event *done;
+
+	assert_int_equal(fake_write(rig->device, point, value, &command), 0);
+	done = fake_wait(rig->host, FAKE_COMMAND_DONE);
+	assert_ptr_equal(done->command, command);
+	return done->text;
+}
+
+static void expect_error(const char *error, const char *part)
+{
+	assert_non_null(error);
+	if (!strstr(error, part))
+		fail_msg("\"%s\" does not contain \"%s\"", error, part);
+}
+
+static void write_each(struct rig *rig)
+{
+	assert_null(write_to(rig, COIL, (struct hay_value){.type = HAY_BOOL, .b = true}));
+	assert_true(rig->slave.coils[3]);
+	assert_null(write_to(rig, COIL, (struct hay_value){.type = HAY_BOOL, .b = false}));
+	assert_false(rig->slave.coils[3]);
+	assert_null(write_to(rig, WORD, (struct hay_value){.type = HAY_INT16, .i = -2}));
+	assert_int_equal(rig->slave.registers[40], 0xfffe);
+	assert_null(write_to(rig, WIDE, (struct hay_value){.type = HAY_UINT32, .u = 0x12345678}));
+	assert_int_equal(rig->slave.registers[50], 0x5678);
+	assert_int_equal(rig->slave.registers[51], 0x1234);
+	rig->slave.registers[60] = 0xa5a5;
+	assert_null(write_to(rig, BIT, (struct hay_value){.type = HAY_BOOL, .b = true}));
+	assert_int_equal(rig->slave.registers[60], 0xa7a5);
+	assert_null(write_to(rig, RANGE, (struct hay_value){.type = HAY_UINT16, .u = 3}));
+	assert_int_equal(rig->slave.registers[60], 0xa735);
+	assert_null(write_to(rig, TEXT, (struct hay_value){.type = HAY_STRING, .s = {"pump", 4}}));
+	assert_int_equal(rig->slave.registers[70], 'p' << 8 | 'u');
+	assert_int_equal(rig->slave.registers[72], 0);
+	assert_null(write_to(rig, FLOAT, (struct hay_value){.type = HAY_FLOAT32, .f = 1.5f}));
+	assert_int_equal(rig->slave.registers[80], 0x3fc0);
+}
+
+static void test_writes(void **state)
+{
+	struct rig rig = {0};
+
+	(void)state;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig_open(&rig, "10s");
+	write_each(&rig);
+	/* One request, and one that reads back: coil, register, many registers at once, masked register. */
+	assert_int_equal(rig.slave.asked[0].pdu.bytes[0], 5);
+	assert_int_equal(rig.slave.asked[1].pdu.bytes[0], 1);
+	assert_int_equal(rig.slave.asked[4].pdu.bytes[0], 6);
+	assert_int_equal(rig.slave.asked[6].pdu.bytes[0], 16);
+	assert_int_equal(rig.slave.asked[8].pdu.bytes[0], 22);
+	assert_int_equal(rig.slave.n_requests, 16);
+	rig_done(&rig);
+}
+
+static void test_writes_on_a_line_that_echoes(void **state)
+{
+	struct rig rig = {.slave.echo = true};
+
+	(void)state;
+	slave_start_line(&rig.slave);
+	rig_open(&rig, "10s");
+	write_each(&rig);
+	rig_done(&rig);
+}
+
+/* Functions 5, 6 and 22 are not known to every device. */
+static void test_other_functions(void **state)
+{
+	struct rig rig = {.slave.unknown = {[5] = true, [6] = true, [22] = true}};
+	unsigned n;
+
+	(void)state;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig_open(&rig, "10s");
+	write_each(&rig);
+	/* That it does not know mask-write is not asked again: read, 6, 16, read back. */
+	n = rig.slave.n_requests;
+	assert_null(write_to(&rig, RANGE, (struct hay_value){.type = HAY_UINT16, .u = 9}));
+	assert_int_equal(rig.slave.n_requests, n + 4);
+	rig_done(&rig);
+}
+
+static void test_writes_that_fail(void **state)
+{
+	static const uint16_t acts[] = {ACT_EXCEPTION + 3, ACT_IGNORE_WRITE,  ACT_ANSWER, ACT_IGNORE_WRITE, ACT_ANSWER,
+					ACT_ANSWER,	   ACT_EXCEPTION + 4, ACT_SILENT, ACT_ANSWER};
+	struct hay_value big = {.type = HAY_UINT16, .u = 16}, word = {.type = HAY_INT16, .i = 7};
+	struct rig rig = {.slave = {.acts = acts, .n_acts = 9}};
+	struct hay_command *command;
+
+	(void)state;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig_open(&rig, "300ms");
+	expect_error(write_to(&rig, WORD, word), "refused: illegal data value");
+	expect_error(write_to(&rig, WORD, word), "holds another value: 0x0028");
+	expect_error(write_to(&rig, COIL, (struct hay_value){.type = HAY_BOOL, .b = true}), "still off");
+	expect_error(write_to(&rig, WORD, word), "could not be read back: server device failure");
+	expect_error(write_to(&rig, WORD, word), "no answer");
+	assert_null(write_to(&rig, WORD, word));
+	/* What does not fit is not begun. */
+	assert_int_equal(fake_write(rig.device, RANGE, big, &command), -ERANGE);
+	rig_done(&rig);
+}
+
+static void test_write_comes_before_polls(void **state)
+{
+	struct hay_value word = {.type = HAY_INT16, .i = 7};
+	struct hay_command *command;
+	struct rig rig = {0};
+
+	(void)state;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig_open(&rig, "10s");
+	assert_int_equal(fake_poll(rig.device), 0);
+	assert_int_equal(fake_write(rig.device, WORD, word, &command), 0);
+	fake_wait(rig.host, FAKE_COMMAND_DONE);
+	/* The round has more requests than came before the write. */
+	assert_null(fake_take(rig.host, FAKE_ROUND_DONE));
+	assert_int_equal(fake_wait(rig.host, FAKE_ROUND_DONE)->result, HAY_OK);
+	rig_done(&rig);
+}
+
+static void test_no_write_to_what_is_read_only(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_link *link = fake_link(host, "panel", "url", "tcp://192.0.2.1", NULL);
+	struct hay_device *device = fake_device(link, "plc", "unit", "1", NULL);
+
+	(void)state;
+	assert_null(fake_point(device, "a", NULL, HAY_POINT_WRITABLE, "input", "1", NULL));
+	assert_null(fake_point(device, "a", NULL, HAY_POINT_WRITABLE, "discrete", "1", NULL));
+	assert_null(fake_point(device, "a", "uint32", HAY_POINT_WRITABLE, "holding", "1", "bits", "20", NULL));
+	fake_host_free(host);
+}
+
+/* ---- learning ---- */
+
+static void add_points(struct rig *rig, struct hay_device *device)
+{
+	(void)rig;
+	for (unsigned i = 0; i < 6; i++) {
+		char name[8], address[8];
+
+		snprintf(name, sizeof(name), "p%u", i);
+		snprintf(address, sizeof(address), "%u", 100 + i * 4);
+		assert_non_null(fake_point(device, name, NULL, 0, "holding", address, NULL));
+	}
+}
+
+static void poll_all(struct rig *rig, unsigned bad)
+{
+	const struct fake_event *done;
+
+	assert_int_equal(fake_poll(rig->device), 0);
+	done = fake_wait(rig->host, FAKE_ROUND_DONE);
+	assert_int_equal(done->result, HAY_OK);
+	assert_int_equal(done->sample.n_readings, 6);
+	for (unsigned i = 0; i < 6; i++) {
+		if (i == bad) {
+			assert_string_equal(fake_reading(done, i)->exception, "illegal data address");
+			continue;
+		}
+		assert_int_equal(fake_reading(done, i)->quality, HAY_GOOD);
+		assert_int_equal(fake_reading(done, i)->value.u, 100 + i * 4);
+	}
+}
+
+static void learn(unsigned refused, unsigned bad)
+{
+	struct rig rig = {0};
+	unsigned before, learnt;
+
+	rig.slave.refused[refused] = true;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig.host = fake_host_new(&hay_plugin, FAKE_THREAD);
+	rig.link = fake_link(rig.host, "panel", "url", rig.slave.where, NULL);
+	rig.device = fake_device(rig.link, "plc", "unit", "1", "max_hole", "10", NULL);
+	add_points(&rig, rig.device);
+	assert_int_equal(fake_open(rig.link), 0);
+	assert_int_equal(fake_start(rig.device), 0);
+	/* The very first round brings all values: what was refused is asked again in pieces. */
+	poll_all(&rig, bad);
+	before = rig.slave.n_requests;
+	poll_all(&rig, bad);
+	learnt = rig.slave.n_requests - before;
+	assert_true(learnt > 1 && learnt < 6);
+	/* After a restart nothing is learnt anew. */
+	fake_stop(rig.device);
+	assert_int_equal(fake_start(rig.device), 0);
+	before = rig.slave.n_requests;
+	poll_all(&rig, bad);
+	assert_int_equal(rig.slave.n_requests - before, learnt);
+	rig_done(&rig);
+}
+
+static void test_learns_a_hole(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		learn(102 + i * 4, UINT_MAX);
+}
+
+/* A point that is not there spoils no other. */
+static void test_learns_a_missing_point(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		learn(100 + i * 4, i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_writes),
+		cmocka_unit_test(test_writes_on_a_line_that_echoes),
+		cmocka_unit_test(test_other_functions),
+		cmocka_unit_test(test_writes_that_fail),
+		cmocka_unit_test(test_write_comes_before_polls),
+		cmocka_unit_test(test_no_write_to_what_is_read_only),
+		cmocka_unit_test(test_learns_a_hole),
+		cmocka_unit_test(test_learns_a_missing_point),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
