@@ -259,10 +259,32 @@ void device_begin_round(struct device *device)
 		device_end_round(device, NULL, HAY_FAILED, HAY_REFUSED, strerror(-r), 0);
 }
 
+static void count_error(struct device *device, enum hay_reason reason)
+{
+	device->errors[reason]++;
+	device->link->errors[reason]++;
+}
+
+/* The device answered, but not for every point: each kind of fault counts once in a round. */
+static void count_faults(struct device *device, const struct hay_sample *sample)
+{
+	bool seen[HAY_N_REASONS] = {false};
+
+	for (size_t i = 0; sample && i < sample->n_readings; i++) {
+		enum hay_reason reason = sample->readings[i].reason;
+
+		if (sample->readings[i].quality == HAY_BAD && !seen[reason]) {
+			seen[reason] = true;
+			count_error(device, reason);
+		}
+	}
+}
+
 static void end_good(struct device *device, const struct hay_sample *sample, uint64_t rtt_us)
 {
 	device->failures = 0;
 	device->rtt_us = rtt_us;
+	count_faults(device, sample);
 	if (device->link->down)
 		link_went_up(device->link);
 	device_went_online(device);
@@ -276,6 +298,7 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 {
 	device->failed++;
 	device->failures++;
+	count_error(device, reason);
 	device->link->field->failures++;
 	if (device->link->down) {
 		link_try_later(device->link);

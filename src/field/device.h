@@ -58,8 +58,9 @@ struct device {
 	unsigned failures; /* in a row */
 	uint64_t pause_us; /* offline: the present back-off */
 
-	uint64_t rounds, failed, late; /* since it was started */
-	uint64_t rtt_us;	       /* of the last good round */
+	uint64_t rounds, failed, late;	/* since it was started */
+	uint64_t rtt_us;		/* of the last good round */
+	uint64_t errors[HAY_N_REASONS]; /* rounds with that fault, in a point or as a whole */
 };
 
 /* n: the how-maniest device, for staggering. Takes conf in any case. */

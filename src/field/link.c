@@ -40,7 +40,7 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 	link->conf = conf;
 	link->plugin = &conf->plugin->descriptor;
 	link->hay = (struct hay_link){.host = &plugin_host, .name = conf->name, .conf = conf->conf};
-	link->since_us = clock_now();
+	link->since_us = link->started_us = clock_now();
 	int r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
 
 	if (r < 0) {
@@ -71,6 +71,17 @@ struct link *link_free(struct link *link)
 bool link_is_idle(const struct link *link)
 {
 	return link->outstanding == 0;
+}
+
+double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us)
+{
+	uint64_t now = clock_now(), busy = link->busy_us + (link->polling ? now - link->busy_since_us : 0);
+	uint64_t from = *at_us > 0 ? *at_us : link->started_us;
+	double load = now > from ? (double)(busy - *busy_us) / (double)(now - from) : 0;
+
+	*busy_us = busy;
+	*at_us = now;
+	return load;
 }
 
 /* ---- turns ---- */

@@ -37,10 +37,12 @@ struct link {
 	bool down;
 	char *reason; /* down: why */
 	enum hay_reason reason_code;
+	uint64_t started_us;
 	uint64_t since_us;
 	uint64_t pause_us; /* down: the present back-off */
 
 	uint64_t busy_us, busy_since_us; /* time with a round under way */
+	uint64_t errors[HAY_N_REASONS];	 /* of its devices, as in struct device; those of removed ones stay */
 };
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret); /* takes conf in any case */
@@ -55,6 +57,10 @@ void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
 /* Down, and the try has failed: the next one after a longer pause. */
 void link_try_later(struct link *link);
+
+/* Share of the time since the last call that a round was under way, 0 to 1. *busy_us, *at_us: the caller's, of the last
+   call; zeroed for the first, which is about the time since the link was started. */
+double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us);
 
 bool link_is_idle(const struct link *link); /* no work of its own under way */
 
