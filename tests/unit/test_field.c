@@ -335,6 +335,10 @@ static void two_failures_make_offline_and_one_answer_brings_back(void **state _u
 	assert_string_equal(a_only, "a=timeout a=offline ");
 	assert_non_null(strstr(bench->lines, "device a: offline: timeout; trying again in 1 s"));
 	assert_null(strstr(bench->lines, "device b: offline"));
+	const struct device *device = field_find_device(bench->field, "a");
+
+	assert_int_equal(device->errors[HAY_TIMEOUT], device->failed);
+	assert_int_equal(device->link->errors[HAY_TIMEOUT], device->failed);
 	script.silent[0] = 0;
 	run_until(bench, back_a);
 	assert_non_null(strstr(bench->cards, "a+"));
