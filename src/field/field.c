@@ -140,8 +140,10 @@ static void end_device(struct field *field, struct link *link, struct device *de
 	if (!field->stopping && !is_pending(field, device->conf->name) && field->hooks.removed)
 		field->hooks.removed(device->conf->name, field->hooks.userdata);
 	device_free(device);
-	if (!link->stopping)
+	if (!link->stopping) {
 		link_next_turn(link);
+		link_keep_trying(link);
+	}
 }
 
 static void end_what_is_idle(struct field *field)
@@ -202,8 +204,8 @@ static void start_device(struct field *field, struct link *link, struct device_c
 		device_tell_card(device);
 	if (!link->down)
 		device_reschedule(device);
-	else if (link->devices == device)
-		link_try_later(link); /* nobody was there to find out with */
+	else
+		link_keep_trying(link);
 }
 
 static void start_what_can(struct field *field)

@@ -150,9 +150,11 @@ static struct device *next_prober(const struct link *link)
 	bool passed = false;
 
 	for (struct device *device = link->devices; device; device = device->next) {
-		if (passed && device_is_polled(device))
+		bool can_try = device_is_polled(device) && !device->stopping;
+
+		if (passed && can_try)
 			return device;
-		if (!first && device_is_polled(device))
+		if (!first && can_try)
 			first = device;
 		passed = passed || device == link->prober;
 	}
@@ -166,14 +168,19 @@ static void schedule_try(struct link *link)
 	if (!prober || link->stopping)
 		return;
 	link->prober = prober;
-	if (!link->prober->stopping)
-		schedule_put(link->field->schedule, &link->prober->due, clock_now() + link->pause_us);
+	schedule_put(link->field->schedule, &prober->due, clock_now() + link->pause_us);
 }
 
 void link_try_later(struct link *link)
 {
 	link->pause_us = backoff_next(link->pause_us);
 	schedule_try(link);
+}
+
+void link_keep_trying(struct link *link)
+{
+	if (link->down && !link->polling && !link->waiting_first && (!link->prober || link->prober->due.place == 0))
+		schedule_try(link);
 }
 
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail)

@@ -57,6 +57,8 @@ void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
 /* Down, and the try has failed: the next one after a longer pause. */
 void link_try_later(struct link *link);
+/* Devices came or went: where nobody is left to try, another one does. */
+void link_keep_trying(struct link *link);
 
 /* Share of the time since the last call that a round was under way, 0 to 1. *busy_us, *at_us: the caller's, of the last
    call; zeroed for the first, which is about the time since the link was started. */

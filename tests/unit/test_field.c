@@ -396,6 +396,38 @@ static void a_link_speaks_for_its_devices(void **state _unused_)
 	bench_free(bench);
 }
 
+static bool a_and_b_are_back(const struct bench *bench)
+{
+	return strstr(bench->lines, "link l: up again") && strstr(bench->cards, "a+") && strstr(bench->cards, "b+");
+}
+
+static bool prober_is_set(const struct bench *bench)
+{
+	return bench->field->links->prober != NULL;
+}
+
+/* Whoever was to try next may be changed or removed meanwhile: another one tries. */
+static void a_link_that_is_down_outlives_its_prober(void **state _unused_)
+{
+	static const char *const after[] = {"a2 b2 c1", "a1 b1"}; /* changed; removed */
+
+	for (size_t i = 0; i < ELEMENTS(after); i++) {
+		struct bench *bench = bench_new();
+
+		script.link_fails = true;
+		apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
+		run_until(bench, link_is_down);
+		run_until(bench, prober_is_set);
+		while (strchr(i == 0 ? "ab" : "c", bench->field->links->prober->conf->name[0]) == NULL)
+			sd_event_run(bench->event, 100 * USEC_PER_MSEC);
+		bench->cards[0] = 0;
+		script.link_fails = false;
+		apply(bench, after[i], 1, 20 * USEC_PER_MSEC, NULL);
+		run_until(bench, a_and_b_are_back);
+		bench_free(bench);
+	}
+}
+
 static bool whole_polled_often(const struct bench *bench _unused_)
 {
 	return script.polls >= 10;
@@ -615,6 +647,7 @@ int main(void)
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
+		cmocka_unit_test(a_link_that_is_down_outlives_its_prober),
 		cmocka_unit_test(some_devices_are_not_polled_and_some_without_points),
 		cmocka_unit_test(reload_restarts_only_what_changed),
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
