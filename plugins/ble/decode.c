@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode.h"
+#include "decode_private.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const decoder_names[N_DECODERS + 1] = {
+	[DECODER_AUTO] = "auto",	   [DECODER_BTHOME] = "bthome",	      [DECODER_RUUVI] = "ruuvi",
+	[DECODER_ATC] = "atc",		   [DECODER_PVVX] = "pvvx",	      [DECODER_XIAOMI] = "xiaomi",
+	[DECODER_GOVEE] = "govee",	   [DECODER_INKBIRD] = "inkbird",     [DECODER_SWITCHBOT] = "switchbot",
+	[DECODER_STANDARD] = "standard",   [DECODER_EDDYSTONE] = "eddystone", [DECODER_IBEACON] = "ibeacon",
+	[DECODER_RAW] = "raw",		   [DECODER_GATT] = "gatt",
+};
+
+/* In the order in which `auto` tries them: what measures before what only says who it is. */
+static const decode_fn decoders[N_DECODERS] = {
+	[DECODER_BTHOME] = decode_bthome,	[DECODER_RUUVI] = decode_ruuvi,		[DECODER_ATC] = decode_atc,
+	[DECODER_PVVX] = decode_pvvx,		[DECODER_XIAOMI] = decode_xiaomi,	[DECODER_GOVEE] = decode_govee,
+	[DECODER_INKBIRD] = decode_inkbird,	[DECODER_SWITCHBOT] = decode_switchbot, [DECODER_STANDARD] = decode_standard,
+	[DECODER_EDDYSTONE] = decode_eddystone, [DECODER_IBEACON] = decode_ibeacon,	[DECODER_RAW] = decode_raw,
+};
+
+static int run(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *out)
+{
+	int r;
+
+	*out = (struct decoded){.decoder = decoder_names[decoder]};
+	r = decoders[decoder] ? decoders[decoder](advert, key, out) : -ENOMSG;
+	return r == 0 && out->n_values == 0 && !out->has_packet ? -ENOMSG : r;
+}
+
+int decode_advert(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *ret)
+{
+	int error = -ENOMSG;
+
+	if (decoder != DECODER_AUTO)
+		return run(decoder, advert, key, ret);
+	for (decoder = DECODER_BTHOME; decoder < DECODER_RAW; decoder++) {
+		int r = run(decoder, advert, key, ret);
+
+		if (r == 0)
+			return 0;
+		if (error == -ENOMSG)
+			error = r;
+	}
+	return error;
+}
+
+/* ---- values ---- */
+
+struct hay_value *decoded_add(struct decoded *out, enum field field)
+{
+	static struct hay_value nowhere;
+	struct decoded_value *value;
+	unsigned number = 1;
+
+	for (size_t i = 0; i < out->n_values; i++)
+		number += out->values[i].field == field;
+	if (out->n_values == DECODED_MAX)
+		return &nowhere;
+	value = &out->values[out->n_values++];
+	*value = (struct decoded_value){
+		.field = field, .number = (uint8_t)number, .value.type = field_infos[field].type};
+	return &value->value;
+}
+
+void decoded_double(struct decoded *out, enum field field, double number)
+{
+	decoded_add(out, field)->d = number;
+}
+
+void decoded_number(struct decoded *out, enum field field, int64_t raw, unsigned divisor)
+{
+	struct hay_value *value = decoded_add(out, field);
+
+	/* A division by a power of ten rounds to the decimal number that was meant; a product would not. */
+	if (value->type == HAY_FLOAT64)
+		value->d = (double)raw / divisor;
+	else if (value->type == HAY_BOOL)
+		value->b = raw != 0;
+	else
+		value->i = raw / (int64_t)divisor;
+}
+
+void decoded_bool(struct decoded *out, enum field field, bool on)
+{
+	decoded_add(out, field)->b = on;
+}
+
+void decoded_bytes(struct decoded *out, enum field field, const uint8_t *data, size_t size)
+{
+	struct hay_value *value = decoded_add(out, field);
+
+	value->s.data = (const char *)data;
+	value->s.size = size;
+}
+
+void decoded_text(struct decoded *out, enum field field, const char *text)
+{
+	decoded_bytes(out, field, (const uint8_t *)text, strlen(text));
+}
+
+char *decoded_room(struct decoded *out, size_t size)
+{
+	if (size > sizeof(out->text) - out->n_text)
+		return NULL;
+	out->n_text += size;
+	return out->text + out->n_text - size;
+}
+
+void decoded_hex(struct decoded *out, enum field field, const uint8_t *data, size_t size)
+{
+	char *text = decoded_room(out, 2 * size + 1);
+
+	if (!text)
+		return;
+	for (size_t i = 0; i < size; i++)
+		snprintf(text + 2 * i, 3, "%02x", data[i]);
+	decoded_bytes(out, field, (const uint8_t *)text, 2 * size);
+}
+
+/* ---- whole numbers ---- */
+
+static int64_t extend(uint64_t number, unsigned size, bool is_signed)
+{
+	unsigned unused = 64 - 8 * size;
+
+	return is_signed ? (int64_t)(number << unused) >> unused : (int64_t)number;
+}
+
+int64_t get_le(const uint8_t *data, unsigned size, bool is_signed)
+{
+	uint64_t number = 0;
+
+	for (unsigned i = size; i-- > 0;)
+		number = number << 8 | data[i];
+	return extend(number, size, is_signed);
+}
+
+int64_t get_be(const uint8_t *data, unsigned size, bool is_signed)
+{
+	uint64_t number = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		number = number << 8 | data[i];
+	return extend(number, size, is_signed);
+}

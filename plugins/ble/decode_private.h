@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the decoders share. */
+#ifndef BLE_DECODE_PRIVATE_H
+#define BLE_DECODE_PRIVATE_H
+
+#include "decode.h"
+
+typedef int (*decode_fn)(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+
+int decode_bthome(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_ruuvi(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_atc(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_pvvx(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_govee(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_inkbird(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_switchbot(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_standard(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_eddystone(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_raw(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+
+/* ---- adding values: whole numbers take the field's type ---- */
+
+struct hay_value *decoded_add(struct decoded *out, enum field field); /* of that type, zero; numbered; never NULL */
+void decoded_number(struct decoded *out, enum field field, int64_t raw, unsigned divisor); /* raw / divisor */
+void decoded_double(struct decoded *out, enum field field, double value);
+void decoded_bool(struct decoded *out, enum field field, bool value);
+void decoded_text(struct decoded *out, enum field field, const char *text); /* a constant */
+void decoded_bytes(struct decoded *out, enum field field, const uint8_t *data, size_t size);
+void decoded_hex(struct decoded *out, enum field field, const uint8_t *data, size_t size);
+
+/* Room for size bytes of text that lives as long as *out; NULL: full. */
+char *decoded_room(struct decoded *out, size_t size);
+
+/* ---- whole numbers ---- */
+
+int64_t get_le(const uint8_t *data, unsigned size, bool is_signed);
+int64_t get_be(const uint8_t *data, unsigned size, bool is_signed);
+
+/* ---- AES-CCM with a tag of 4 bytes ---- */
+
+struct ccm {
+	const uint8_t *key;
+	uint8_t nonce[13];
+	size_t n_nonce;
+	const uint8_t *extra; /* authenticated too */
+	size_t n_extra;
+	const uint8_t *tag;
+};
+
+/* -EKEYREJECTED where key or data are not what was sent; -EIO where the library cannot. */
+int ccm_decrypt(const struct ccm *ccm, const uint8_t *data, size_t size, uint8_t *plain);
+
+#endif
