@@ -23,4 +23,5 @@ PKGS        := libsystemd libmosquitto openssl sqlite3 libconfig jansson zlib
 PKGS_cli    := libcurl jansson
 PKGS_modbus := libmodbus
 PKGS_serial := libserialport libpcre2-8 jansson
+PKGS_ble    := libsystemd openssl
 PKGS_sim    :=

@@ -92,7 +92,10 @@ const struct advert_data *advert_of_service(const struct advert *advert, uint16_
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static int hex_byte(const char *text)
@@ -141,8 +144,8 @@ int address_of_path(const char *path, struct address *ret)
 	return at ? parse_address(at + 5, ret) : -EINVAL;
 }
 
-static const struct uuid base_uuid = {
-	{0, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0x80, 0x5f, 0x9b, 0x34, 0xfb}}; /* Core specification, vol 3 part B 2.5.1 */
+static const struct uuid base_uuid = {{0, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0x80, 0x5f, 0x9b, 0x34,
+				       0xfb}}; /* Core specification, vol 3 part B 2.5.1 */
 
 struct uuid uuid_from_short(uint16_t uuid16)
 {

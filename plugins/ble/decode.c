@@ -6,19 +6,21 @@
 #include <string.h>
 
 const char *const decoder_names[N_DECODERS + 1] = {
-	[DECODER_AUTO] = "auto",	   [DECODER_BTHOME] = "bthome",	      [DECODER_RUUVI] = "ruuvi",
-	[DECODER_ATC] = "atc",		   [DECODER_PVVX] = "pvvx",	      [DECODER_XIAOMI] = "xiaomi",
-	[DECODER_GOVEE] = "govee",	   [DECODER_INKBIRD] = "inkbird",     [DECODER_SWITCHBOT] = "switchbot",
-	[DECODER_STANDARD] = "standard",   [DECODER_EDDYSTONE] = "eddystone", [DECODER_IBEACON] = "ibeacon",
-	[DECODER_RAW] = "raw",		   [DECODER_GATT] = "gatt",
+	[DECODER_AUTO] = "auto",	 [DECODER_BTHOME] = "bthome",	    [DECODER_RUUVI] = "ruuvi",
+	[DECODER_ATC] = "atc",		 [DECODER_PVVX] = "pvvx",	    [DECODER_XIAOMI] = "xiaomi",
+	[DECODER_GOVEE] = "govee",	 [DECODER_INKBIRD] = "inkbird",	    [DECODER_SWITCHBOT] = "switchbot",
+	[DECODER_STANDARD] = "standard", [DECODER_EDDYSTONE] = "eddystone", [DECODER_IBEACON] = "ibeacon",
+	[DECODER_RAW] = "raw",		 [DECODER_GATT] = "gatt",
 };
 
 /* In the order in which `auto` tries them: what measures before what only says who it is. */
 static const decode_fn decoders[N_DECODERS] = {
-	[DECODER_BTHOME] = decode_bthome,	[DECODER_RUUVI] = decode_ruuvi,		[DECODER_ATC] = decode_atc,
-	[DECODER_PVVX] = decode_pvvx,		[DECODER_XIAOMI] = decode_xiaomi,	[DECODER_GOVEE] = decode_govee,
-	[DECODER_INKBIRD] = decode_inkbird,	[DECODER_SWITCHBOT] = decode_switchbot, [DECODER_STANDARD] = decode_standard,
-	[DECODER_EDDYSTONE] = decode_eddystone, [DECODER_IBEACON] = decode_ibeacon,	[DECODER_RAW] = decode_raw,
+	[DECODER_BTHOME] = decode_bthome,     [DECODER_RUUVI] = decode_ruuvi,
+	[DECODER_ATC] = decode_atc,	      [DECODER_PVVX] = decode_pvvx,
+	[DECODER_XIAOMI] = decode_xiaomi,     [DECODER_GOVEE] = decode_govee,
+	[DECODER_INKBIRD] = decode_inkbird,   [DECODER_SWITCHBOT] = decode_switchbot,
+	[DECODER_STANDARD] = decode_standard, [DECODER_EDDYSTONE] = decode_eddystone,
+	[DECODER_IBEACON] = decode_ibeacon,   [DECODER_RAW] = decode_raw,
 };
 
 static int run(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *out)

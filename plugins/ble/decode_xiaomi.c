@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Xiaomi MiBeacon, versions 2 to 5; encryption as of versions 4 and 5. */
+#include "decode_private.h"
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define XIAOMI_UUID 0xFE95
+
+enum { /* frame control */
+       ENCRYPTED = 1 << 3,
+       HAS_ADDRESS = 1 << 4,
+       HAS_CAPABILITY = 1 << 5,
+       HAS_OBJECT = 1 << 6,
+       VERSION_SHIFT = 12,
+};
+#define CAPABILITY_IO 0x20
+
+static float get_float(const uint8_t *data)
+{
+	uint32_t bits = (uint32_t)get_le(data, 4, false);
+	float number;
+
+	memcpy(&number, &bits, sizeof(number));
+	return number;
+}
+
+static void add_button(struct decoded *out, const uint8_t *data)
+{
+	static const char *const presses[] = {"press", "double_press", "long_press", "triple_press"};
+
+	if (data[2] >= 4)
+		return;
+	decoded_text(out, FIELD_BUTTON, presses[data[2]]);
+	out->has_event = true;
+}
+
+/* 0: open, 1: closed, 2: left open */
+static void add_door(struct decoded *out, uint8_t state)
+{
+	if (state > 2)
+		return;
+	decoded_bool(out, FIELD_DOOR, state != 1);
+	decoded_bool(out, FIELD_DOOR_LEFT_OPEN, state == 2);
+}
+
+struct simple {
+	uint16_t id;
+	uint8_t size;
+	bool is_signed;
+	uint16_t field;
+	uint16_t divide;
+};
+
+static const struct simple simples[] = {
+	{0x0008, 1, false, FIELD_MOTION, 1},
+	{0x1004, 2, true, FIELD_TEMPERATURE, 10},
+	{0x1006, 2, false, FIELD_HUMIDITY, 10},
+	{0x1007, 3, false, FIELD_ILLUMINANCE, 1},
+	{0x1008, 1, false, FIELD_MOISTURE, 1},
+	{0x1009, 2, false, FIELD_CONDUCTIVITY, 1},
+	{0x100A, 1, false, FIELD_BATTERY, 1},
+	{0x1010, 2, false, FIELD_FORMALDEHYDE, 100},
+	{0x1012, 1, false, FIELD_OPENING, 1},
+	{0x1013, 1, false, FIELD_CONSUMABLE, 1},
+	{0x1014, 1, false, FIELD_MOISTURE_DETECTED, 1},
+	{0x1015, 1, false, FIELD_SMOKE, 1},
+	{0x1017, 4, false, FIELD_IDLE_TIME, 1},
+	{0x1018, 1, false, FIELD_LIGHT, 1},
+	{0x4802, 1, false, FIELD_HUMIDITY, 1},
+	{0x4803, 1, false, FIELD_BATTERY, 1},
+	{0x4A01, 1, false, FIELD_BATTERY_LOW, 1},
+	{0x4C02, 1, false, FIELD_HUMIDITY, 1},
+	{0x4C03, 1, false, FIELD_BATTERY, 1},
+};
+
+static void add_float(struct decoded *out, enum field field, const uint8_t *data, double scale)
+{
+	float number = get_float(data);
+
+	if (isfinite(number))
+		decoded_double(out, field, round((double)number * scale) / scale);
+}
+
+static void add_object(struct decoded *out, unsigned id, const uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i < sizeof(simples) / sizeof(simples[0]); i++)
+		if (simples[i].id == id && size >= simples[i].size) {
+			decoded_number(out, (enum field)simples[i].field,
+				       get_le(data, simples[i].size, simples[i].is_signed), simples[i].divide);
+			return;
+		}
+	if (id == 0x0003 && size >= 1) {
+		decoded_bool(out, FIELD_MOTION, true);
+		out->has_event = true;
+	} else if (id == 0x000F && size >= 3) { /* motion, and how light it is */
+		decoded_bool(out, FIELD_MOTION, true);
+		decoded_number(out, FIELD_ILLUMINANCE, get_le(data, 3, false), 1);
+		out->has_event = true;
+	} else if (id == 0x1001 && size >= 3) {
+		add_button(out, data);
+	} else if (id == 0x1005 && size >= 2) { /* a kettle */
+		decoded_bool(out, FIELD_POWER_ON, data[0]);
+		decoded_number(out, FIELD_TEMPERATURE, data[1], 1);
+	} else if (id == 0x100D && size >= 4) {
+		decoded_number(out, FIELD_TEMPERATURE, get_le(data, 2, true), 10);
+		decoded_number(out, FIELD_HUMIDITY, get_le(data + 2, 2, false), 10);
+	} else if (id == 0x1019 && size >= 1) {
+		add_door(out, data[0]);
+	} else if ((id == 0x4801 || id == 0x4C01) && size >= 4) {
+		add_float(out, FIELD_TEMPERATURE, data, 100);
+	} else if ((id == 0x4808 || id == 0x4C08) && size >= 4) {
+		add_float(out, FIELD_HUMIDITY, data, 100);
+	}
+}
+
+/* Each: id (2), size (1), value. */
+static int read_objects(const uint8_t *data, size_t size, struct decoded *out)
+{
+	for (size_t at = 0; at < size;) {
+		if (size - at < 3 || data[at + 2] > size - at - 3)
+			return -EBADMSG;
+		add_object(out, (unsigned)get_le(data + at, 2, false), data + at + 3, data[at + 2]);
+		at += 3u + data[at + 2];
+	}
+	return 0;
+}
+
+/* The object, then the upper three bytes of the counter, then the tag. */
+static int read_encrypted(const struct advert *advert, const struct advert_data *service, size_t at,
+			  const struct decode_key *key, struct decoded *out)
+{
+	static const uint8_t extra[] = {0x11};
+	const uint8_t *data = service->data;
+	struct ccm ccm = {.key = key->bytes, .n_nonce = 12, .extra = extra, .n_extra = sizeof(extra)};
+	size_t size;
+	char *plain;
+	int r;
+
+	if (service->size - at < 7 + 3)
+		return -EBADMSG;
+	if (!key->is_set)
+		return -ENOKEY;
+	size = service->size - at - 7;
+	plain = decoded_room(out, size);
+	if (!plain)
+		return -EBADMSG;
+	for (unsigned i = 0; i < 6; i++)
+		ccm.nonce[i] = advert->address.bytes[5 - i];
+	memcpy(ccm.nonce + 6, data + 2, 3);
+	memcpy(ccm.nonce + 9, data + at + size, 3);
+	ccm.tag = data + at + size + 3;
+	r = ccm_decrypt(&ccm, data + at, size, (uint8_t *)plain);
+	if (r < 0)
+		return r;
+	out->has_counter = true;
+	out->counter = (uint32_t)(get_le(data + at + size, 3, false) << 8 | data[4]);
+	return read_objects((const uint8_t *)plain, size, out);
+}
+
+int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+{
+	const struct advert_data *service = advert_of_service(advert, XIAOMI_UUID);
+	const uint8_t *data;
+	unsigned control;
+	size_t at = 5; /* frame control (2), product (2), frame counter (1) */
+
+	if (!service)
+		return -ENOMSG;
+	if (service->size < at)
+		return -EBADMSG;
+	data = service->data;
+	control = (unsigned)get_le(data, 2, false);
+	at += control & HAS_ADDRESS ? 6 : 0;
+	if (control & HAS_CAPABILITY) {
+		if (at >= service->size)
+			return -EBADMSG;
+		at += data[at] & CAPABILITY_IO ? 2 : 1;
+	}
+	if (at > service->size)
+		return -EBADMSG;
+	if (!(control & HAS_OBJECT) || at == service->size)
+		return -ENOMSG; /* it says no more than that it is there */
+	if (control & ENCRYPTED)
+		return control >> VERSION_SHIFT < 4 ? -ENOMSG : read_encrypted(advert, service, at, key, out);
+	if (key->is_set)
+		return -EPERM;
+	out->has_packet = true;
+	out->packet = data[4];
+	return read_objects(data + at, service->size - at, out);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The characteristics everybody shares: Bluetooth SIG, GATT Specification Supplement. Pure. */
+#ifndef BLE_STANDARD_H
+#define BLE_STANDARD_H
+
+#include "decode.h"
+
+/* The field that a characteristic of this UUID tells. -ENOENT. */
+int standard_field(uint16_t uuid, enum field *ret_field);
+
+/* Its value is added to *out. -ENOMSG: not such a characteristic, or a value that means "not known"; -EBADMSG. */
+int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct decoded *out);
+
+#endif
