@@ -53,15 +53,13 @@ int decode_advert(enum decoder decoder, const struct advert *advert, const struc
 
 struct hay_value *decoded_add(struct decoded *out, enum field field)
 {
-	static struct hay_value nowhere;
 	struct decoded_value *value;
 	unsigned number = 1;
 
 	for (size_t i = 0; i < out->n_values; i++)
 		number += out->values[i].field == field;
-	if (out->n_values == DECODED_MAX)
-		return &nowhere;
-	value = &out->values[out->n_values++];
+	value = &out->values[out->n_values];
+	out->n_values += out->n_values < DECODED_MAX;
 	*value = (struct decoded_value){
 		.field = field, .number = (uint8_t)number, .value.type = field_infos[field].type};
 	return &value->value;

@@ -30,7 +30,7 @@ struct decoded {
 	bool has_event;	  /* something happened, such as a press: never to be told twice */
 	bool is_presence; /* it says who is there, not what was measured */
 	size_t n_values;
-	struct decoded_value values[DECODED_MAX];
+	struct decoded_value values[DECODED_MAX + 1]; /* the last takes what is too much */
 	size_t n_text;
 	char text[DECODED_TEXT];
 };

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What BlueZ's messages say. Types are looked at before they are believed. */
+#ifndef BLE_MESSAGE_H
+#define BLE_MESSAGE_H
+
+#include "advertisement.h"
+#include <systemd/sd-bus.h>
+
+#define BLUEZ "org.bluez"
+#define IFACE_ADAPTER "org.bluez.Adapter1"
+#define IFACE_DEVICE "org.bluez.Device1"
+#define IFACE_SERVICE "org.bluez.GattService1"
+#define IFACE_CHARACTERISTIC "org.bluez.GattCharacteristic1"
+#define IFACE_MONITORS "org.bluez.AdvertisementMonitorManager1"
+#define IFACE_OBJECTS "org.freedesktop.DBus.ObjectManager"
+#define IFACE_PROPERTIES "org.freedesktop.DBus.Properties"
+
+enum flag { FLAG_ABSENT = -1, FLAG_FALSE, FLAG_TRUE };
+
+/* The properties of any object of BlueZ's that concern us; the strings live as long as the message. */
+struct properties {
+	struct advert *advert; /* where the parts of an advertisement go; NULL: nowhere */
+	bool is_heard;	       /* there was a sign of its being in the air */
+	enum flag powered, discovering, connected, resolved;
+	const char *power_state;
+	const char *uuid, *service;
+	const uint8_t *value;
+	size_t n_value;
+	bool has_value;
+};
+
+/* At an a{sv}: reads it whole. -errno of sd-bus where the message is broken. */
+int message_properties(sd_bus_message *message, struct advert *advert, struct properties *ret);
+
+/* At the body of PropertiesChanged: the interface, then its properties. */
+int message_changed(sd_bus_message *message, struct advert *advert, const char **ret_interface, struct properties *ret);
+
+/* One interface of an object. */
+typedef void (*message_object_fn)(const char *path, const char *interface, const struct properties *properties,
+				  void *userdata);
+
+/* At an a{sa{sv}}: each interface of the object. */
+int message_interfaces(sd_bus_message *message, const char *path, struct advert *advert, message_object_fn fn,
+		       void *userdata);
+/* At an a{oa{sa{sv}}}, the answer of GetManagedObjects. */
+int message_objects(sd_bus_message *message, struct advert *advert, message_object_fn fn, void *userdata);
+
+#endif
