@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this plugin share. A link is one adapter, heard over a bus connection of its own:
+ *
+ *     scan.c     the steps from no bus to a running discovery, and back to them whenever something breaks
+ *     signals.c  what BlueZ says unasked, handed to whom it concerns
+ *     listen.c   an advertisement becomes a device's sample
+ *     gatt.c     connections; gatt_io.c what is read, notified and written over them
+ *     monitor.c  passive scanning
+ *     probe.c    haywaind --probe ble
+ */
+#ifndef BLE_BLE_H
+#define BLE_BLE_H
+
+#include "binary.h"
+#include "decode.h"
+#include "match.h"
+#include "message.h"
+#include <haywain/plugin.h>
+
+#define SECOND_US UINT64_C(1000000)
+
+enum scan_mode { SCAN_ACTIVE, SCAN_PASSIVE };
+enum point_mode { MODE_READ, MODE_NOTIFY };
+
+struct link_conf {
+	const char *adapter;
+	int scan;
+	uint64_t stall_us;
+};
+
+struct device_conf {
+	const char *address, *match_name, *match_service;
+	int64_t match_manufacturer; /* -1: none */
+	const char *irk_file, *bindkey_file;
+	int decode;
+	uint64_t interval_us, lost_after_us;
+};
+
+struct point_conf {
+	const char *field, *service, *characteristic, *order;
+	int64_t at; /* -1: as the standard characteristic */
+	int mode;
+};
+
+struct ble_device;
+
+/* Where scanning is on its way. */
+enum scan_state { SCAN_WAITING, SCAN_STARTING, SCAN_RUNNING, SCAN_MONITORING };
+
+struct ble_link {
+	struct hay_link *hay;
+	const struct hay_host *host;
+	const struct link_conf *conf;
+	char *path; /* of the adapter */
+
+	sd_bus *bus;
+	sd_bus_slot *call;	       /* the step under way */
+	sd_bus_slot *vtable, *manager; /* of passive scanning */
+	struct hay_timer *step, *watch;
+	enum scan_state state;
+	uint64_t pause_us;
+	bool has_adapter, is_powered, is_blocked;
+	bool is_discovering;  /* we asked for it, and it was granted */
+	bool gave_up_passive; /* of scan = "passive" */
+	unsigned n_stalls;
+	uint64_t heard_us; /* anything at all, since scanning began */
+
+	struct ble_device *devices;
+	struct ble_device *connecting; /* one at a time: an adapter makes one connection after the other */
+
+	struct advert advert;	/* being read */
+	struct decoded decoded; /* being emitted */
+};
+
+/* Which point a decoder's value goes to. */
+struct target {
+	enum field field;
+	uint8_t number;
+	bool is_missing; /* the host would not have it */
+	uint32_t point;
+};
+
+enum fault {
+	FAULT_NONE,
+	FAULT_MALFORMED,
+	FAULT_NO_KEY,
+	FAULT_WRONG_KEY,
+	FAULT_PLAIN,
+	FAULT_REPLAY,
+	FAULT_NOTHING,
+	FAULT_TWO
+};
+
+struct gatt;
+
+struct ble_device {
+	struct hay_device *hay;
+	struct ble_link *link;
+	const struct device_conf *conf;
+	struct ble_device *next;
+
+	struct match match;
+	struct decode_key key;
+	bool is_bound; /* it has an address: its own, or the last that matched */
+	struct address address;
+	char *name; /* as heard: some decoders go by it */
+
+	struct target *targets;
+	size_t n_targets;
+	bool selects; /* only the points listed */
+	struct hay_reading *readings;
+	size_t room_readings;
+
+	uint64_t heard_us, emitted_us; /* 0: never */
+	uint64_t refused_us;	       /* last told of a fault */
+	bool is_lost, has_emitted, has_counter;
+	enum fault fault;
+	uint32_t counter;	 /* the highest accepted */
+	uint32_t emitted_packet; /* packet id, counter or hash of what was emitted */
+	int rssi;
+
+	struct gatt *gatt;
+};
+
+/* ---- scan.c ---- */
+
+void scan_begin(struct ble_link *link); /* from whatever there is */
+void scan_end(struct ble_link *link);
+void scan_again(struct ble_link *link, uint64_t delay_us); /* look what there is, after a while */
+/* It does not run any more: say why, once, and try again, each time later. */
+void scan_failed(struct ble_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool scan_is_running(const struct ble_link *link);
+/* Something about our adapter. */
+void scan_adapter_changed(struct ble_link *link, const struct properties *properties);
+void scan_step(void *userdata);	 /* the timer of link->step: the first of the steps */
+void scan_watch(void *userdata); /* the timer of link->watch */
+/* Why a call failed, in words; for messages of sd-bus callbacks. */
+const char *scan_error(sd_bus_message *reply);
+
+/* ---- signals.c ---- */
+
+int signals_subscribe(struct ble_link *link);
+
+/* ---- monitor.c ---- */
+
+int monitor_register(struct ble_link *link);
+void monitor_unregister(struct ble_link *link);
+
+/* ---- listen.c ---- */
+
+int listen_start(struct ble_device *device);
+void listen_stop(struct ble_device *device);
+/* link->advert is from the air; is_fresh: now, and not long ago. */
+void listen_advert(struct ble_link *link, bool is_fresh);
+void listen_tick(struct ble_link *link, uint64_t now); /* who was not heard for long */
+
+/* ---- gatt.c, gatt_io.c ---- */
+
+int gatt_start(struct ble_device *device);
+void gatt_stop(struct ble_device *device);
+void gatt_heard(struct ble_device *device);
+void gatt_scan_state(struct ble_device *device, bool is_running);
+void gatt_device_changed(struct ble_link *link, const char *path, const struct properties *properties);
+void gatt_value_changed(struct ble_link *link, const char *path, const struct properties *properties);
+void gatt_removed(struct ble_link *link, const char *path);
+int gatt_poll(struct ble_device *device, const uint32_t *due, size_t n_due);
+int gatt_write(struct ble_device *device, struct hay_command *command);
+
+/* ---- probe.c ---- */
+
+int probe_ble(const struct hay_probe *probe);
+
+#define LOG(device_, level_, ...)                                                                                      \
+	(device_)->link->host->log((device_)->link->hay, (device_)->hay, (level_), __VA_ARGS__)
+#define LINK_LOG(link_, level_, ...) (link_)->host->log((link_)->hay, NULL, (level_), __VA_ARGS__)
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an advertisement to a device's sample: whose it is, whether it is new, and where its values go. */
+#include "ble.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPEAT_US (60 * SECOND_US) /* said again after this long, the same is a new measurement */
+#define PRESS_US (2 * SECOND_US)   /* repeats of one press, where no packet id tells */
+#define TOLD_US (3600 * SECOND_US) /* a fault is told again */
+#define REBIND_US (30 * SECOND_US) /* a device silent this long may have changed its address */
+
+/* ---- points ---- */
+
+static int add_target(struct ble_device *device, enum field field, unsigned number, bool is_missing, uint32_t point)
+{
+	struct target *targets = reallocarray(device->targets, device->n_targets + 1, sizeof(*targets));
+
+	if (!targets)
+		return -ENOMEM;
+	device->targets = targets;
+	targets[device->n_targets++] =
+		(struct target){.field = field, .number = (uint8_t)number, .is_missing = is_missing, .point = point};
+	return 0;
+}
+
+/* Without points in the configuration every value makes its own. */
+static void make_point(struct ble_device *device, enum field field, unsigned number)
+{
+	const struct field_info *info = &field_infos[field];
+	uint32_t point = 0;
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), number > 1 ? "%s_%u" : "%s", info->name, number);
+	r = device->link->host->add_point(device->hay, name, info->type, info->unit, &point);
+	if (r < 0)
+		LOG(device, HAY_LOG_WARNING, "no room for point %s: left out", name);
+	add_target(device, field, number, r < 0, point);
+}
+
+static bool is_known(const struct ble_device *device, enum field field, unsigned number)
+{
+	for (size_t i = 0; i < device->n_targets; i++)
+		if (device->targets[i].field == field && device->targets[i].number == number)
+			return true;
+	return false;
+}
+
+static void add_reading(struct ble_device *device, size_t *n, uint32_t index, const struct hay_value *value)
+{
+	const struct hay_point *point = device->hay->points[index];
+	const struct point_conf *conf = point->conf;
+	struct hay_value taken = *value;
+	struct binary_form form;
+	struct hay_reading reading = {.point = index};
+	int r = 0;
+
+	if (*n == device->room_readings) {
+		struct hay_reading *more = reallocarray(device->readings, *n + 8, sizeof(*more));
+
+		if (!more)
+			return;
+		device->readings = more;
+		device->room_readings = *n + 8;
+	}
+	if (value->type == HAY_BYTES && conf && (conf->at >= 0 || point->type != HAY_BYTES)) {
+		r = binary_form(point->type_name, conf->order, &form);
+		if (r == 0)
+			r = binary_decode(&form, (const uint8_t *)value->s.data, value->s.size,
+					  conf->at > 0 ? (size_t)conf->at : 0, &taken);
+	}
+	if (r == 0)
+		r = value_convert(&taken, point->type, &reading.value);
+	if (r < 0)
+		reading = (struct hay_reading){
+			.point = index, .quality = HAY_BAD, .reason = r == -ERANGE ? HAY_OUT_OF_RANGE : HAY_DECODE};
+	device->readings[(*n)++] = reading;
+}
+
+static void put(struct ble_device *device, size_t *n, enum field field, unsigned number, const struct hay_value *value)
+{
+	if (!device->selects && !is_known(device, field, number))
+		make_point(device, field, number);
+	for (size_t i = 0; i < device->n_targets; i++) {
+		const struct target *target = &device->targets[i];
+
+		if (target->field == field && target->number == number && !target->is_missing)
+			add_reading(device, n, target->point, value);
+	}
+}
+
+static void emit(struct ble_device *device, const struct decoded *decoded, uint64_t now)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < decoded->n_values; i++)
+		put(device, &n, decoded->values[i].field, decoded->values[i].number, &decoded->values[i].value);
+	if (device->rssi != RSSI_UNKNOWN)
+		put(device, &n, FIELD_RSSI, 1, &(struct hay_value){.type = HAY_INT16, .i = device->rssi});
+	device->emitted_us = now;
+	if (n > 0)
+		device->link->host->emit(
+			device->hay,
+			&(struct hay_sample){.time_us = now, .readings = device->readings, .n_readings = n});
+	else
+		device->link->host->device_online(device->hay);
+}
+
+/* ---- what cannot be taken ---- */
+
+static const char *fault_text(enum fault fault)
+{
+	switch (fault) {
+	case FAULT_MALFORMED:
+		return "what it advertises is malformed";
+	case FAULT_NO_KEY:
+		return "what it advertises is encrypted, and there is no bindkey_file";
+	case FAULT_WRONG_KEY:
+		return "what it advertises is encrypted with another key";
+	case FAULT_PLAIN:
+		return "what it advertises is not encrypted though there is a bindkey_file: anybody may have sent it";
+	case FAULT_REPLAY:
+		return "its counter went back: an old advertisement sent again, or a new battery (then restart "
+		       "haywaind)";
+	case FAULT_NOTHING:
+		return "it advertises nothing that the decoder understands";
+	case FAULT_TWO:
+		return "a second address matches: only the first is heard";
+	default:
+		return NULL;
+	}
+}
+
+/* Told once, and again after an hour; what comes of it is that the device is not heard. */
+static void refuse(struct ble_device *device, enum fault fault, uint64_t now)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	bool is_news = device->fault != fault || now - device->refused_us >= TOLD_US;
+
+	device->fault = fault;
+	if (!is_news)
+		return;
+	device->refused_us = now;
+	address_print(&device->link->advert.address, address);
+	LOG(device, fault == FAULT_NOTHING ? HAY_LOG_INFO : HAY_LOG_WARNING, "%s: %s; ignored", address,
+	    fault_text(fault));
+}
+
+static enum fault fault_of(int r)
+{
+	return r == -EBADMSG	    ? FAULT_MALFORMED
+	       : r == -ENOKEY	    ? FAULT_NO_KEY
+	       : r == -EKEYREJECTED ? FAULT_WRONG_KEY
+	       : r == -EPERM	    ? FAULT_PLAIN
+				    : FAULT_NOTHING;
+}
+
+/* ---- is it new? ---- */
+
+/* FNV-1a over what was said, for formats without a packet id. */
+static uint32_t hash_bytes(uint32_t hash, const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return hash;
+}
+
+static uint32_t packet_of(const struct advert *advert, const struct decoded *decoded)
+{
+	uint32_t hash = 2166136261u;
+
+	if (decoded->has_counter)
+		return decoded->counter;
+	if (decoded->has_packet)
+		return decoded->packet;
+	for (size_t i = 0; i < advert->n_manufacturer; i++) {
+		hash = hash_bytes(hash, &advert->manufacturer[i].company, sizeof(advert->manufacturer[i].company));
+		hash = hash_bytes(hash, advert->manufacturer[i].data, advert->manufacturer[i].size);
+	}
+	for (size_t i = 0; i < advert->n_service; i++)
+		hash = hash_bytes(hash, advert->service[i].data, advert->service[i].size);
+	return hash;
+}
+
+static bool is_repeat(const struct ble_device *device, const struct decoded *decoded, uint32_t packet, uint64_t now,
+		      uint64_t heard_before_us)
+{
+	if (!device->has_emitted || packet != device->emitted_packet || decoded->is_presence)
+		return false;
+	if (decoded->has_counter || (decoded->has_packet && decoded->has_event))
+		return true;
+	if (decoded->has_event)
+		return now - heard_before_us < PRESS_US;
+	return now - device->emitted_us < REPEAT_US;
+}
+
+static void take(struct ble_device *device, const struct decoded *decoded, uint64_t now)
+{
+	uint32_t packet = packet_of(&device->link->advert, decoded);
+	uint64_t heard_before_us = device->heard_us;
+
+	if (decoded->has_counter) {
+		if (device->has_counter && decoded->counter < device->counter) {
+			refuse(device, FAULT_REPLAY, now);
+			return;
+		}
+		device->has_counter = true;
+		device->counter = decoded->counter;
+	}
+	device->fault = FAULT_NONE;
+	device->is_lost = false;
+	device->heard_us = now;
+	if (is_repeat(device, decoded, packet, now, heard_before_us) ||
+	    (!decoded->has_event && device->has_emitted && now - device->emitted_us < device->conf->interval_us)) {
+		device->link->host->device_online(device->hay);
+		return;
+	}
+	device->has_emitted = true;
+	device->emitted_packet = packet;
+	emit(device, decoded, now);
+}
+
+/* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
+static void sign_of_life(struct ble_device *device, uint64_t now)
+{
+	if (device->key.is_set || !device->has_emitted)
+		return;
+	device->heard_us = now;
+	device->is_lost = false;
+	device->link->host->device_online(device->hay);
+}
+
+/* ---- whose is it? ---- */
+
+static void keep_name(struct ble_device *device, const char *name)
+{
+	if (!name || (device->name && !strcmp(device->name, name)))
+		return;
+	free(device->name);
+	device->name = strdup(name);
+}
+
+static bool is_ours(struct ble_device *device, const struct advert *advert, uint64_t now)
+{
+	char address[ADDRESS_TEXT_SIZE];
+
+	if (device->is_bound && address_equal(&device->address, &advert->address))
+		return true;
+	if (device->match.by_address || !match_advert(&device->match, advert))
+		return false;
+	/* Matched under another address: it has changed its own, or there are two of them. */
+	if (device->is_bound && !device->match.by_irk && device->heard_us > 0 && now - device->heard_us < REBIND_US) {
+		refuse(device, FAULT_TWO, now);
+		return false;
+	}
+	device->is_bound = true;
+	device->address = advert->address;
+	address_print(&device->address, address);
+	LOG(device, HAY_LOG_INFO, "found as %s%s%s", address, advert->name ? ", " : "",
+	    advert->name ? advert->name : "");
+	return true;
+}
+
+static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
+{
+	struct decoded *decoded = &device->link->decoded;
+	int r;
+
+	if (advert->rssi != RSSI_UNKNOWN)
+		device->rssi = advert->rssi;
+	if (device->gatt) {
+		gatt_heard(device);
+		return;
+	}
+	if (advert->n_manufacturer == 0 && advert->n_service == 0) {
+		sign_of_life(device, now);
+		return;
+	}
+	if (!advert->name)
+		advert->name = device->name;
+	r = decode_advert((enum decoder)device->conf->decode, advert, &device->key, decoded);
+	if (r == 0)
+		take(device, decoded, now);
+	else if (r == -ENOMSG && device->has_emitted)
+		sign_of_life(device, now);
+	else
+		refuse(device, fault_of(r), now);
+}
+
+void listen_advert(struct ble_link *link, bool is_fresh)
+{
+	struct advert *advert = &link->advert;
+	const char *name = advert->name;
+	uint64_t now = link->host->now();
+
+	for (struct ble_device *device = link->devices; device; device = device->next) {
+		advert->name = name;
+		if (!is_ours(device, advert, now))
+			continue;
+		keep_name(device, name);
+		if (is_fresh)
+			hear(device, advert, now);
+	}
+}
+
+void listen_tick(struct ble_link *link, uint64_t now)
+{
+	for (struct ble_device *device = link->devices; device; device = device->next) {
+		char text[64];
+
+		if (device->gatt || device->is_lost || now - device->heard_us < device->conf->lost_after_us)
+			continue;
+		device->is_lost = true;
+		snprintf(text, sizeof(text), "not heard for %llu s",
+			 (unsigned long long)(device->conf->lost_after_us / SECOND_US));
+		link->host->device_offline(device->hay, HAY_TIMEOUT, device->fault ? fault_text(device->fault) : text);
+	}
+}
+
+/* ---- start and stop ---- */
+
+int listen_start(struct ble_device *device)
+{
+	const struct hay_device *hay = device->hay;
+
+	device->rssi = RSSI_UNKNOWN;
+	device->heard_us = device->link->host->now(); /* from now on it may be missed */
+	device->selects = hay->n_points > 0;
+	for (uint32_t i = 0; i < hay->n_points && !device->gatt; i++) {
+		const struct point_conf *conf = hay->points[i]->conf;
+		unsigned number;
+		enum field field;
+		int r = field_find(conf->field ? conf->field : hay->points[i]->name, &field, &number);
+
+		if (r == 0)
+			r = add_target(device, field, number, false, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void listen_stop(struct ble_device *device)
+{
+	free(device->targets);
+	free(device->readings);
+	free(device->name);
+}

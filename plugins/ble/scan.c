@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bus, adapter, power, filter, discovery: one step after the other, each an asynchronous call. Whatever goes wrong
+ * ends in one line, a pause that grows, and the first step again: nothing is believed to be as it was.
+ */
+#include "ble.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_MIN_US (5 * SECOND_US)
+#define PAUSE_MAX_US (300 * SECOND_US)
+#define CALL_TIMEOUT_US (30 * SECOND_US)
+#define PASSIVE_SILENCE_US (60 * SECOND_US) /* a monitor that hears nothing for this long never will */
+#define WATCH_MAX_US (5 * SECOND_US)
+#define WATCH_MIN_US (SECOND_US / 20)
+
+bool scan_is_running(const struct ble_link *link)
+{
+	return link->state == SCAN_RUNNING || link->state == SCAN_MONITORING;
+}
+
+void scan_again(struct ble_link *link, uint64_t delay_us)
+{
+	link->call = sd_bus_slot_unref(link->call);
+	link->host->set_timer(link->step, delay_us);
+}
+
+static void tell_devices(struct ble_link *link, bool is_running)
+{
+	for (struct ble_device *device = link->devices; device; device = device->next)
+		if (device->gatt)
+			gatt_scan_state(device, is_running);
+}
+
+/* The reason is the host's to tell. */
+static void down(struct ble_link *link, const char *reason)
+{
+	bool was_running = scan_is_running(link);
+
+	link->state = SCAN_WAITING;
+	link->is_discovering = false;
+	if (was_running)
+		link->pause_us = 0;
+	link->host->link_down(link->hay, HAY_OFFLINE, reason);
+	if (was_running)
+		tell_devices(link, false);
+}
+
+void scan_failed(struct ble_link *link, const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	down(link, text ? text : "out of memory");
+	free(text);
+	link->pause_us = link->pause_us == 0 ? PAUSE_MIN_US : link->pause_us * 2;
+	if (link->pause_us > PAUSE_MAX_US)
+		link->pause_us = PAUSE_MAX_US;
+	scan_again(link, link->pause_us);
+}
+
+const char *scan_error(sd_bus_message *reply)
+{
+	const sd_bus_error *error = sd_bus_message_get_error(reply);
+
+	if (!error)
+		return NULL;
+	if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+	    sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
+		return "bluetoothd does not run";
+	if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT))
+		return "no answer from bluetoothd";
+	return error->message && *error->message ? error->message : error->name;
+}
+
+static bool failed_as(sd_bus_message *reply, const char *name)
+{
+	return sd_bus_message_is_method_error(reply, name) > 0;
+}
+
+/* ---- the steps, the last one first ---- */
+
+static void running(struct ble_link *link, enum scan_state state)
+{
+	link->state = state;
+	link->pause_us = 0;
+	link->heard_us = link->host->now();
+	link->is_discovering = state == SCAN_RUNNING;
+	link->host->link_up(link->hay);
+	tell_devices(link, true);
+}
+
+static int started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+
+	(void)error;
+	link->call = sd_bus_slot_unref(link->call);
+	if (scan_error(reply) && !failed_as(reply, "org.bluez.Error.InProgress"))
+		scan_failed(link, "%s does not start scanning: %s", link->conf->adapter, scan_error(reply));
+	else
+		running(link, SCAN_RUNNING);
+	return 0;
+}
+
+/* A call to the adapter that is the next step. */
+static void step(struct ble_link *link, const char *method, sd_bus_message_handler_t then)
+{
+	int r;
+
+	link->call = sd_bus_slot_unref(link->call);
+	r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_ADAPTER, method, then, link,
+				     NULL);
+	if (r < 0)
+		scan_failed(link, "%s: %s", method, strerror(-r));
+}
+
+static int filtered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+
+	(void)error;
+	if (scan_error(reply))
+		scan_failed(link, "%s takes no discovery filter: %s", link->conf->adapter, scan_error(reply));
+	else
+		step(link, "StartDiscovery", started);
+	return 0;
+}
+
+static void set_filter(struct ble_link *link)
+{
+	int r;
+
+	link->call = sd_bus_slot_unref(link->call);
+	r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_ADAPTER, "SetDiscoveryFilter",
+				     filtered, link, "a{sv}", 2, "Transport", "s", "le", "DuplicateData", "b", 1);
+	if (r < 0)
+		scan_failed(link, "SetDiscoveryFilter: %s", strerror(-r));
+}
+
+static int monitoring(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+
+	(void)error;
+	link->call = sd_bus_slot_unref(link->call);
+	if (scan_error(reply)) {
+		LINK_LOG(link, HAY_LOG_WARNING, "bluetoothd does not scan passively (%s): scanning actively",
+			 scan_error(reply));
+		link->gave_up_passive = true;
+		monitor_unregister(link);
+		set_filter(link);
+	} else {
+		running(link, SCAN_MONITORING);
+	}
+	return 0;
+}
+
+static void start_listening(struct ble_link *link)
+{
+	int r;
+
+	if (link->conf->scan != SCAN_PASSIVE || link->gave_up_passive) {
+		set_filter(link);
+		return;
+	}
+	r = monitor_register(link);
+	if (r >= 0) {
+		link->call = sd_bus_slot_unref(link->call);
+		r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_MONITORS,
+					     "RegisterMonitor", monitoring, link, "o", "/haywain");
+	}
+	if (r < 0)
+		scan_failed(link, "RegisterMonitor: %s", strerror(-r));
+}
+
+static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+	const char *why = scan_error(reply);
+
+	(void)error;
+	if (!why) {
+		link->is_powered = true;
+		start_listening(link);
+	} else if (link->is_blocked || failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill")) {
+		scan_failed(link, "%s is blocked by rfkill (rfkill unblock bluetooth)", link->conf->adapter);
+	} else {
+		scan_failed(link, "%s is off and does not power on: %s", link->conf->adapter, why);
+	}
+	return 0;
+}
+
+static int set_power(struct ble_link *link, bool on, sd_bus_message_handler_t then)
+{
+	link->call = sd_bus_slot_unref(link->call);
+	return sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_PROPERTIES, "Set", then, link,
+					"ssv", IFACE_ADAPTER, "Powered", "b", (int)on);
+}
+
+static void found_object(const char *path, const char *interface, const struct properties *properties, void *userdata)
+{
+	struct ble_link *link = userdata;
+
+	if (!strcmp(path, link->path) && !strcmp(interface, IFACE_ADAPTER)) {
+		link->has_adapter = true;
+		link->is_powered = properties->powered == FLAG_TRUE;
+		link->is_blocked = properties->power_state && !strcmp(properties->power_state, "off-blocked");
+	} else if (!strcmp(interface, IFACE_DEVICE) && address_of_path(path, &link->advert.address) == 0 &&
+		   !strncmp(path, link->path, strlen(link->path)) && path[strlen(link->path)] == '/') {
+		listen_advert(link, false);
+	}
+}
+
+static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+	int r;
+
+	(void)error;
+	link->call = sd_bus_slot_unref(link->call);
+	if (scan_error(reply)) {
+		scan_failed(link, "%s", scan_error(reply));
+		return 0;
+	}
+	link->has_adapter = link->is_powered = link->is_blocked = false;
+	r = message_objects(reply, &link->advert, found_object, link);
+	if (r < 0)
+		scan_failed(link, "bluetoothd's answer makes no sense: %s", strerror(-r));
+	else if (!link->has_adapter)
+		scan_failed(link, "there is no adapter %s", link->conf->adapter);
+	else if (link->is_powered)
+		start_listening(link);
+	else if ((r = set_power(link, true, powered)) < 0)
+		scan_failed(link, "%s: %s", link->conf->adapter, strerror(-r));
+	return 0;
+}
+
+static int open_bus(struct ble_link *link)
+{
+	int r = sd_bus_open_system(&link->bus);
+
+	if (r < 0)
+		return r;
+	sd_bus_set_method_call_timeout(link->bus, CALL_TIMEOUT_US);
+	r = sd_bus_attach_event(link->bus, link->host->event(link->hay), 0);
+	return r < 0 ? r : signals_subscribe(link);
+}
+
+static void close_bus(struct ble_link *link)
+{
+	link->call = sd_bus_slot_unref(link->call);
+	monitor_unregister(link);
+	link->bus = sd_bus_flush_close_unref(link->bus);
+}
+
+/* The timer of link->step. */
+void scan_step(void *userdata)
+{
+	struct ble_link *link = userdata;
+	int r = 0;
+
+	link->state = SCAN_STARTING;
+	link->call = sd_bus_slot_unref(link->call);
+	if (link->bus && sd_bus_is_open(link->bus) <= 0) {
+		tell_devices(link, false);
+		close_bus(link);
+	}
+	if (!link->bus)
+		r = open_bus(link);
+	if (r >= 0)
+		r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, "/", IFACE_OBJECTS, "GetManagedObjects",
+					     got_objects, link, NULL);
+	if (r < 0) {
+		close_bus(link);
+		scan_failed(link, "no system bus: %s", strerror(-r));
+	}
+}
+
+/* ---- what may happen while it runs ---- */
+
+void scan_adapter_changed(struct ble_link *link, const struct properties *properties)
+{
+	const char *adapter = link->conf->adapter;
+
+	if (properties->power_state)
+		link->is_blocked = !strcmp(properties->power_state, "off-blocked");
+	if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
+		scan_failed(link, "%s was powered off", adapter);
+	} else if (properties->powered == FLAG_TRUE && link->state == SCAN_WAITING) {
+		scan_again(link, 0);
+	} else if (properties->discovering == FLAG_FALSE && link->state == SCAN_RUNNING && link->is_discovering) {
+		/* somebody else's end of scanning ends ours at times; so does a controller that was reset */
+		LINK_LOG(link, HAY_LOG_INFO, "%s stopped scanning: starting again", adapter);
+		link->state = SCAN_STARTING;
+		scan_again(link, SECOND_US);
+	}
+}
+
+static int cycled(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct ble_link *link = userdata;
+
+	(void)reply;
+	(void)error;
+	scan_again(link, SECOND_US); /* finds it off, and powers it on */
+	return 0;
+}
+
+static int stopped(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	(void)reply;
+	(void)error;
+	set_filter(userdata);
+	return 0;
+}
+
+static bool expects_some(const struct ble_link *link)
+{
+	return link->devices != NULL;
+}
+
+/* In the field a scan dies silently: first start it anew, then power the adapter off and on. */
+static void stalled(struct ble_link *link)
+{
+	bool cycles = link->n_stalls++ % 2 == 1;
+
+	link->state = SCAN_STARTING;
+	link->is_discovering = false;
+	LINK_LOG(link, HAY_LOG_WARNING, "no advertisement for %llu s: %s",
+		 (unsigned long long)(link->conf->stall_us / SECOND_US),
+		 cycles ? "powering the adapter off and on" : "starting the scan again");
+	if (!cycles)
+		step(link, "StopDiscovery", stopped);
+	else if (set_power(link, false, cycled) < 0)
+		scan_again(link, SECOND_US);
+}
+
+void scan_watch(void *userdata)
+{
+	struct ble_link *link = userdata;
+	uint64_t now = link->host->now(), period = link->conf->stall_us / 4;
+
+	if (link->state == SCAN_RUNNING && expects_some(link) && now - link->heard_us >= link->conf->stall_us) {
+		stalled(link);
+	} else if (link->state == SCAN_MONITORING && expects_some(link) &&
+		   now - link->heard_us >=
+			   (link->conf->stall_us < PASSIVE_SILENCE_US ? link->conf->stall_us : PASSIVE_SILENCE_US)) {
+		LINK_LOG(link, HAY_LOG_WARNING, "passive scanning hears nothing: scanning actively");
+		link->gave_up_passive = true;
+		monitor_unregister(link);
+		link->state = SCAN_STARTING;
+		set_filter(link);
+	}
+	listen_tick(link, now);
+	for (const struct ble_device *device = link->devices; device; device = device->next)
+		if (device->conf->lost_after_us / 4 < period)
+			period = device->conf->lost_after_us / 4;
+	link->host->set_timer(link->watch, period > WATCH_MAX_US   ? WATCH_MAX_US
+					   : period < WATCH_MIN_US ? WATCH_MIN_US
+								   : period);
+}
+
+void scan_begin(struct ble_link *link)
+{
+	scan_again(link, 0);
+	link->host->set_timer(link->watch, WATCH_MIN_US);
+}
+
+void scan_end(struct ble_link *link)
+{
+	close_bus(link);
+}
