@@ -303,8 +303,8 @@ static void device_free(struct ble_device *device)
 {
 	gatt_stop(device);
 	listen_stop(device);
-	explicit_bzero(&device->key, sizeof(device->key));
-	explicit_bzero(&device->match, sizeof(device->match));
+	explicit_bzero(device->key.bytes, sizeof(device->key.bytes));
+	explicit_bzero(device->match.irk, sizeof(device->match.irk));
 	free(device);
 }
 

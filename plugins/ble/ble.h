@@ -136,7 +136,7 @@ void scan_adapter_changed(struct ble_link *link, const struct properties *proper
 void scan_step(void *userdata);	 /* the timer of link->step: the first of the steps */
 void scan_watch(void *userdata); /* the timer of link->watch */
 /* Why a call failed, in words; for messages of sd-bus callbacks. */
-const char *scan_error(sd_bus_message *reply);
+const char *bluez_error(sd_bus_message *reply);
 
 /* ---- signals.c ---- */
 

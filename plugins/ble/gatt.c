@@ -210,8 +210,8 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 
 	(void)error;
 	gatt->call = sd_bus_slot_unref(gatt->call);
-	if (scan_error(reply)) {
-		gatt_failed(gatt, "its services cannot be read: %s", scan_error(reply));
+	if (bluez_error(reply)) {
+		gatt_failed(gatt, "its services cannot be read: %s", bluez_error(reply));
 		return 0;
 	}
 	forget_paths(gatt);
@@ -263,7 +263,7 @@ static int got_resolved(sd_bus_message *reply, void *userdata, sd_bus_error *err
 
 	(void)error;
 	gatt->call = sd_bus_slot_unref(gatt->call);
-	if (!scan_error(reply) && sd_bus_message_read(reply, "v", "b", &is_resolved) >= 0 && is_resolved)
+	if (!bluez_error(reply) && sd_bus_message_read(reply, "v", "b", &is_resolved) >= 0 && is_resolved)
 		resolved(gatt);
 	return 0;
 }
@@ -280,8 +280,8 @@ static int connected(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		gatt_failed(gatt, "not heard");
 		return 0;
 	}
-	if (scan_error(reply) && sd_bus_message_is_method_error(reply, "org.bluez.Error.AlreadyConnected") <= 0) {
-		gatt_failed(gatt, "cannot be connected to: %s", scan_error(reply));
+	if (bluez_error(reply) && sd_bus_message_is_method_error(reply, "org.bluez.Error.AlreadyConnected") <= 0) {
+		gatt_failed(gatt, "cannot be connected to: %s", bluez_error(reply));
 		return 0;
 	}
 	gatt->state = GATT_RESOLVING;

@@ -151,11 +151,11 @@ static int got_value(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	gatt->call = sd_bus_slot_unref(gatt->call);
-	if (scan_error(reply) && wants_pairing(reply))
+	if (bluez_error(reply) && wants_pairing(reply))
 		tell_pairing(gatt, index);
-	if (scan_error(reply) && !refusal(reply)) {
+	if (bluez_error(reply) && !refusal(reply)) {
 		gatt_failed(gatt, "characteristic %s cannot be read: %s", conf_of(gatt, index)->characteristic,
-			    scan_error(reply));
+			    bluez_error(reply));
 		return 0;
 	}
 	gatt->first_us = gatt->first_us ? gatt->first_us : now;
@@ -227,11 +227,11 @@ static int notifying(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return 0;
 	gatt->points[index].notify = sd_bus_slot_unref(gatt->points[index].notify);
 	path = conf_of(gatt, index)->characteristic;
-	if (!scan_error(reply) || sd_bus_message_is_method_error(reply, "org.bluez.Error.InProgress") > 0)
+	if (!bluez_error(reply) || sd_bus_message_is_method_error(reply, "org.bluez.Error.InProgress") > 0)
 		return 0;
 	if (wants_pairing(reply))
 		tell_pairing(gatt, index);
-	gatt_failed(gatt, "characteristic %s does not notify: %s", path, scan_error(reply));
+	gatt_failed(gatt, "characteristic %s does not notify: %s", path, bluez_error(reply));
 	return 0;
 }
 
@@ -297,9 +297,9 @@ static int written(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	gatt->write_call = sd_bus_slot_unref(gatt->write_call);
-	if (scan_error(reply) && wants_pairing(reply))
+	if (bluez_error(reply) && wants_pairing(reply))
 		tell_pairing(gatt, gatt->command->point);
-	end_command(gatt, scan_error(reply));
+	end_command(gatt, bluez_error(reply));
 	gatt_rest(gatt);
 	return 0;
 }

@@ -65,7 +65,7 @@ void scan_failed(struct ble_link *link, const char *format, ...)
 	scan_again(link, link->pause_us);
 }
 
-const char *scan_error(sd_bus_message *reply)
+const char *bluez_error(sd_bus_message *reply)
 {
 	const sd_bus_error *error = sd_bus_message_get_error(reply);
 
@@ -102,8 +102,8 @@ static int started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	link->call = sd_bus_slot_unref(link->call);
-	if (scan_error(reply) && !failed_as(reply, "org.bluez.Error.InProgress"))
-		scan_failed(link, "%s does not start scanning: %s", link->conf->adapter, scan_error(reply));
+	if (bluez_error(reply) && !failed_as(reply, "org.bluez.Error.InProgress"))
+		scan_failed(link, "%s does not start scanning: %s", link->conf->adapter, bluez_error(reply));
 	else
 		running(link, SCAN_RUNNING);
 	return 0;
@@ -126,8 +126,8 @@ static int filtered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	struct ble_link *link = userdata;
 
 	(void)error;
-	if (scan_error(reply))
-		scan_failed(link, "%s takes no discovery filter: %s", link->conf->adapter, scan_error(reply));
+	if (bluez_error(reply))
+		scan_failed(link, "%s takes no discovery filter: %s", link->conf->adapter, bluez_error(reply));
 	else
 		step(link, "StartDiscovery", started);
 	return 0;
@@ -150,9 +150,9 @@ static int monitoring(sd_bus_message *reply, void *userdata, sd_bus_error *error
 
 	(void)error;
 	link->call = sd_bus_slot_unref(link->call);
-	if (scan_error(reply)) {
+	if (bluez_error(reply)) {
 		LINK_LOG(link, HAY_LOG_WARNING, "bluetoothd does not scan passively (%s): scanning actively",
-			 scan_error(reply));
+			 bluez_error(reply));
 		link->gave_up_passive = true;
 		monitor_unregister(link);
 		set_filter(link);
@@ -183,7 +183,7 @@ static void start_listening(struct ble_link *link)
 static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
-	const char *why = scan_error(reply);
+	const char *why = bluez_error(reply);
 
 	(void)error;
 	if (!why) {
@@ -225,8 +225,8 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 
 	(void)error;
 	link->call = sd_bus_slot_unref(link->call);
-	if (scan_error(reply)) {
-		scan_failed(link, "%s", scan_error(reply));
+	if (bluez_error(reply)) {
+		scan_failed(link, "%s", bluez_error(reply));
 		return 0;
 	}
 	link->has_adapter = link->is_powered = link->is_blocked = false;

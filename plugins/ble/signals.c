@@ -131,8 +131,8 @@ static int disconnected(sd_bus_message *message, void *userdata, sd_bus_error *e
 static int subscribed(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	(void)error;
-	if (scan_error(message))
-		scan_failed(userdata, "the system bus: %s", scan_error(message));
+	if (bluez_error(message))
+		scan_failed(userdata, "the system bus: %s", bluez_error(message));
 	return 0;
 }
 

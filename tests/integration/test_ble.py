@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bluetooth: the daemon on a private bus with a mock of bluetoothd, its readings at a real broker."""
+import os
+import random
+import subprocess
+
+import pytest
+
+from bluez import BTHOME, Bluez
+from conftest import DAEMON, configuration, uplink
+from processes import wait_until
+
+SENSOR = "A4:C1:38:00:00:01"
+OTHER = "A4:C1:38:00:00:02"
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+KEYED = "54:48:E6:8F:80:A5"
+ENCRYPTED = "41e445f3c9962b332211006c7c4519"  # the example of bthome.io/encryption, counter 1122867
+
+
+def encrypt(data, counter, key=KEY, address=KEYED):
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+    nonce = bytes.fromhex(address.replace(":", "")) + b"\xd2\xfc\x41" + counter.to_bytes(4, "little")
+    sealed = AESCCM(bytes.fromhex(key), tag_length=4).encrypt(nonce, bytes.fromhex(data), None)
+    return (b"\x41" + sealed[:-4] + counter.to_bytes(4, "little") + sealed[-4:]).hex()
+
+
+class Air:
+    """bluetoothd, haywaind and a broker; what arrived is kept by device."""
+
+    def __init__(self, plant, start=True):
+        self.plant = plant
+        self.bluez = Bluez(plant._path("bluez"))
+        plant.defer(self.bluez.close)
+        if start:
+            self.bluez.start()
+        self.broker = plant.broker()
+        self.subscriber = plant.subscriber(self.broker)
+        self.daemon = None
+
+    def run(self, devices, link="", files=None):
+        self.daemon = self.plant.haywain(DBUS_SYSTEM_BUS_ADDRESS=self.bluez.address)
+        for name, text in (files or {}).items():
+            with open(os.path.join(self.daemon.dir, name), "w", encoding="utf-8") as f:
+                f.write(text)
+        self.configure(devices, link)
+        self.daemon.start()
+        return self
+
+    def configure(self, devices, link=""):
+        self.daemon.configure(self.text(devices, link))
+
+    def text(self, devices, link=""):
+        return configuration([uplink(self.broker.port)], [f'  {{ name = "air"; plugin = "ble"; {link} }}'],
+                             [f'  {{ name = "{n}"; link = "air"; {more} }}' for n, more in devices.items()],
+                             rest="self = false;\n")
+
+    def scanning(self, times=1):
+        wait_until(lambda: self.bluez.calls("StartDiscovery") >= times, 60, lambda: "discovery:\n" + self.daemon.text())
+        return self
+
+    def samples(self, device):
+        return [m.json() for m in list(self.subscriber.messages) if m.topic.endswith(f"/data/{device}")]
+
+    def card(self, device):
+        cards = [m.json() for m in list(self.subscriber.messages) if m.topic.endswith(f"/device/{device}") and m.payload]
+        return cards[-1] if cards else {}
+
+    def wait(self, device, timeout=30, **values):
+        def there():
+            return next((s for s in self.samples(device)
+                         if all(s.get("values", {}).get(k) == v for k, v in values.items())), None)
+        return wait_until(there, timeout, lambda: f"{device} {values} in {self.samples(device)}\n{self.daemon.text()}")
+
+    def wait_online(self, device, online, timeout=30):
+        wait_until(lambda: self.card(device).get("online") is online, timeout,
+                   lambda: f"{device} online={online}: {self.card(device)}\n{self.daemon.text()}")
+
+
+@pytest.fixture
+def air(plant):
+    return Air(plant)
+
+
+def test_values_become_points(air):
+    air.run({"cellar": f'address = "{SENSOR}";', "tag": 'address = "CB:B8:33:4C:88:4F"; decode = "ruuvi";'}).scanning()
+    air.bluez.bthome(SENSOR, "40000102c40903bf13", rssi=-63)
+    sample = air.wait("cellar", temperature=25, humidity=50.55)
+    assert sample["values"] == {"temperature": 25, "humidity": 50.55, "rssi": -63}
+    points = air.card("cellar")["points"]
+    assert points["temperature"]["unit"] == "°C" and points["humidity"]["unit"] == "%" and points["rssi"]["unit"] == "dBm"
+    air.bluez.advertise("CB:B8:33:4C:88:4F", manufacturer={0x499: bytes.fromhex(
+        "0512fc5394c37c0004fffc040cac364200cdcbb8334c884f")})
+    air.wait("tag", temperature=24.3, pressure=1000.44)
+    # A device nobody asked for leaves nothing.
+    air.bluez.bthome(OTHER, "40000102c409")
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait("cellar", temperature=25.06)
+    assert len(air.samples("cellar")) == 2
+    air.daemon.stop()
+
+
+def test_points_rename_and_select(air):
+    air.run({"cellar": f'''address = "{SENSOR}"; points: (
+        {{ name = "t"; field = "temperature"; unit = "K"; offset = 273.15; }}, {{ name = "humidity"; type = "int16"; }},
+        {{ name = "second"; field = "temperature_2"; }} );'''}).scanning()
+    air.bluez.bthome(SENSOR, "400001016402c40902ca0903bf13")
+    sample = air.wait("cellar", t=298.15)
+    assert sample["values"] == {"t": 298.15, "humidity": 51, "second": 25.06}
+    assert set(air.card("cellar")["points"]) == {"t", "humidity", "second"}
+
+
+def test_repeats_are_told_once(air):
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";', "button": f'address = "{OTHER}"; interval = "0s";'}).scanning()
+    for _ in range(5):
+        air.bluez.bthome(SENSOR, "40000702c409")
+        air.bluez.bthome(OTHER, "4400073a01")
+    air.bluez.bthome(SENSOR, "40000802c409")
+    air.bluez.bthome(OTHER, "4400083a01")
+    wait_until(lambda: len(air.samples("cellar")) >= 2 and len(air.samples("button")) >= 2, 30, "two samples each")
+    air.bluez.bthome(SENSOR, "40000902ca09")
+    air.wait("cellar", temperature=25.06)
+    assert len(air.samples("cellar")) == 3
+    assert [s["values"]["button"] for s in air.samples("button")] == ["press", "press"]
+
+
+def test_key_replay_plain_and_wrong_key(air):
+    air.run({"locked": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "key";',
+             "mistaken": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "wrong"; lost_after = "1s";'},
+            files={"key": KEY + "\n", "wrong": KEY[:-1] + "3\n"}).scanning()
+    air.bluez.bthome(KEYED, ENCRYPTED)
+    air.wait("locked", temperature=25.06)
+    air.bluez.bthome(KEYED, encrypt("02d007", 1122900))
+    air.wait("locked", temperature=20)
+    # An older one again, and one that anybody could have made.
+    air.bluez.bthome(KEYED, ENCRYPTED)
+    air.daemon.wait_line("locked", "counter went back")
+    air.bluez.bthome(KEYED, "4002b80b")
+    air.daemon.wait_line("locked", "not encrypted")
+    air.daemon.wait_line("mistaken", "another key")
+    air.wait_online("mistaken", False)
+    air.bluez.bthome(KEYED, encrypt("02e803", 1122901))
+    air.wait("locked", temperature=10)
+    assert [s["values"]["temperature"] for s in air.samples("locked")] == [25.06, 20, 10]
+    assert not air.samples("mistaken")
+    assert "b932" not in air.daemon.text()
+
+
+def test_lost_and_found(air):
+    air.run({"cellar": f'address = "{SENSOR}"; lost_after = "1s"; interval = "0s";'}).scanning()
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait_online("cellar", True)
+    air.wait_online("cellar", False)
+    assert "not heard" in air.card("cellar")["reason"]
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait_online("cellar", True)
+    air.wait("cellar", temperature=25.06)
+
+
+def test_changing_addresses(air):
+    irk = "ec0234a357c8ad05341010a60a397d9b"
+    air.run({"named": 'match_name = "shed"; interval = "0s";', "phone": 'irk_file = "irk"; interval = "0s"; decode = "ibeacon";'},
+            files={"irk": irk}).scanning()
+    air.bluez.bthome("C0:00:00:00:00:11", "40000102c409", name="shed")
+    air.wait("named", temperature=25)
+    air.bluez.bthome("C0:00:00:00:00:11", "40000202ca09")  # later ones come without the name
+    air.wait("named", temperature=25.06)
+    beacon = {0x4C: bytes.fromhex("0215e2c56db5dffb48d2b060d0f5a71096e000010002c5")}
+    air.bluez.advertise("70:81:94:0D:FB:AB", manufacturer=beacon, rssi=-90)  # somebody else's
+    air.bluez.advertise("70:81:94:0D:FB:AA", manufacturer=beacon, rssi=-50)
+    sample = air.wait("phone", major=1)
+    assert sample["values"]["rssi"] == -50 and sample["values"]["uuid"].startswith("e2c56db5")
+    assert len(air.samples("phone")) == 1
+
+
+def test_bluetoothd_dies_and_comes_back(air):
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";'}).scanning()
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait_online("cellar", True)
+    air.bluez.kill()
+    air.daemon.wait_line("bluetoothd is gone")
+    air.wait_online("cellar", False)
+    air.bluez.start()
+    air.scanning()
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait("cellar", temperature=25.06)
+    assert sum("down:" in line for _, line in air.daemon.log.lines) == 1
+
+
+def test_adapter_removed_off_and_blocked(air):
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";'}).scanning()
+    air.bluez.drop_adapter()
+    air.daemon.wait_line("adapter hci0 is gone")
+    air.bluez.add_adapter("hci0")
+    air.scanning(2)
+    air.bluez.power(False)
+    air.daemon.wait_line("hci0 was powered off")
+    air.bluez.power(True)
+    air.scanning(3)
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait("cellar", temperature=25)
+
+
+def test_no_bus_no_bluetoothd_no_adapter(plant):
+    air = Air(plant, start=False)
+    air.run({"cellar": f'address = "{SENSOR}";'})
+    air.daemon.wait_line("no system bus")
+    air.bluez.start(adapters=())
+    wait_until(lambda: air.bluez.calls("GetManagedObjects", "/") >= 0, 30, "the mock")
+    air.bluez.add_adapter("hci0", powered=False)
+    air.scanning()  # found, and powered on
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait("cellar", temperature=25)
+
+
+def test_discovery_is_refused_then_granted(air):
+    air.bluez.fault("StartDiscovery", "org.bluez.Error.NotReady", "Resource Not Ready")
+    air.run({"cellar": f'address = "{SENSOR}";'})
+    air.daemon.wait_line("does not start scanning", "Resource Not Ready")
+    air.scanning(2)
+
+
+def test_stall_starts_again(air):
+    air.run({"cellar": f'address = "{SENSOR}";'}, link='stall = "1s";').scanning()
+    air.daemon.wait_line("no advertisement", "starting the scan again")
+    air.scanning(2)
+    air.daemon.wait_line("no advertisement", "powering the adapter off")
+
+
+def test_passive_and_its_fallback(air):
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";'}, link='scan = "passive"; stall = "1s";')
+    wait_until(lambda: air.bluez.monitors() == 1, 30, lambda: air.daemon.text())
+    assert air.bluez.calls("StartDiscovery") == 0
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait("cellar", temperature=25)
+    air.daemon.wait_line("passive scanning hears nothing")
+    air.scanning()
+
+
+def test_malformed_of_every_length(air):
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";', "raw": f'address = "{OTHER}"; decode = "raw"; interval = "0s";'}).scanning()
+    noise = random.Random(1)
+    for service in (BTHOME, "fe95", "181a", "feaa", "fd3d", "180f"):
+        for length in range(0, 64):
+            air.bluez.advertise(SENSOR, {service: noise.randbytes(length)})
+    for company in (0x499, 0x4C, 0xEC88, 1, 0x8801):
+        for length in range(0, 40):
+            air.bluez.advertise(SENSOR, manufacturer={company: noise.randbytes(length)})
+            air.bluez.advertise(OTHER, manufacturer={company: noise.randbytes(length)})
+    air.bluez.bthome(SENSOR, "40000102ca0903bf13")
+    air.wait("cellar", timeout=60, temperature=25.06, humidity=50.55)
+    air.daemon.stop()
+
+
+def gatt(air, points, more='every = "100ms";'):
+    air.bluez.advertise(SENSOR, name="probe")
+    air.bluez.add_service(SENSOR, "service000a", "181a")
+    air.bluez.add_characteristic(SENSOR, "service000a/char000b", "2a6e", "ca09")
+    air.bluez.add_characteristic(SENSOR, "service000a/char000d", "2a6f", "bf13")
+    air.bluez.add_service(SENSOR, "service0010", "180f")
+    air.bluez.add_characteristic(SENSOR, "service0010/char0011", "2a19", "5f")
+    air.bluez.add_characteristic(SENSOR, "service0010/char0013", "12345678-1234-1234-1234-123456789abc", "0102030405")
+    air.run({"probe": f'address = "{SENSOR}"; decode = "gatt"; {more} points: ( {points} );'}).scanning()
+
+
+def test_gatt_reads(air):
+    gatt(air, '''{ name = "temperature"; characteristic = "2a6e"; }, { name = "battery"; service = "180f"; characteristic = "2a19"; },
+                 { name = "word"; characteristic = "12345678-1234-1234-1234-123456789abc"; at = 1; type = "uint16"; order = "AB"; },
+                 { name = "all"; characteristic = "12345678-1234-1234-1234-123456789abc"; type = "bytes"; }''')
+    sample = air.wait("probe", temperature=25.06)
+    assert sample["values"] == {"temperature": 25.06, "battery": 95, "word": 0x0203, "all": "AQIDBAU="}
+    assert air.card("probe")["points"]["temperature"]["unit"] == "°C"
+    # one point is refused: the others go on
+    path = air.bluez.path(SENSOR) + "/service0010/char0011"
+    air.bluez.fault("ReadValue", "org.bluez.Error.NotAuthorized", "Not authorized", path=path)
+    wait_until(lambda: any(s.get("quality", {}).get("battery") == "bad: not authorized" for s in air.samples("probe")), 30,
+               lambda: air.samples("probe")[-3:])
+    air.daemon.wait_line("pair once with bluetoothctl")
+    air.bluez.lose(SENSOR)
+    n = len(air.samples("probe"))
+    wait_until(lambda: len(air.samples("probe")) > n + 3, 60, lambda: air.daemon.text())
+
+
+def test_gatt_notifies_and_reconnects(air):
+    gatt(air, '{ name = "temperature"; characteristic = "2a6e"; mode = "notify"; }')
+    air.wait_online("probe", True)
+    start = air.bluez.path(SENSOR) + "/service000a/char000b"
+    wait_until(lambda: air.bluez.calls("StartNotify", start) == 1, 30, "StartNotify")
+    air.bluez.notify(SENSOR, "service000a/char000b", "d007")
+    air.wait("probe", temperature=20)
+    air.bluez.lose(SENSOR)
+    air.wait_online("probe", False)
+    wait_until(lambda: air.bluez.calls("StartNotify", start) == 2, 60, "StartNotify after the loss")
+    air.bluez.notify(SENSOR, "service000a/char000b", "e803")
+    air.wait("probe", temperature=10)
+    assert len(air.samples("probe")) - sum("quality" in s for s in air.samples("probe")) == 2
+
+
+def test_gatt_writes(air):
+    gatt(air, '{ name = "setpoint"; characteristic = "2a6e"; type = "int16"; scale = 0.01; access = "write"; }')
+    air.wait("probe", setpoint=25.06)
+    air.subscriber.publish("haywain/plant/command/probe/setpoint", '{"value": 21.5, "id": "w1"}')
+    wait_until(lambda: air.bluez.value(SENSOR, "service000a/char000b") == "6608", 30, lambda: air.daemon.text())
+    wait_until(lambda: any(m.topic.endswith("/reply/probe/setpoint") and m.json().get("ok") for m in list(air.subscriber.messages)),
+               30, "the reply")
+    air.wait("probe", setpoint=21.5)
+
+
+def test_gatt_that_is_not_there(air):
+    air.run({"probe": f'address = "{SENSOR}"; decode = "gatt"; every = "100ms"; points: ( {{ name = "t"; characteristic = "2a6e"; }} );'}).scanning()
+    air.wait_online("probe", False)
+    air.daemon.stop()
+
+
+def test_configuration(air):
+    air.run({"good": f'address = "{SENSOR}";'})
+    air.configure({"none": "", "bad": 'address = "A4:C1";', "keyless": f'address = "{SENSOR}"; points: ( {{ name = "warmth"; }} );',
+                   "gatt": f'address = "{SENSOR}"; decode = "gatt"; points: ( {{ name = "x"; }}, {{ name = "y"; characteristic = "zz"; }} );'})
+    status, text = air.daemon.check()
+    assert status == 1
+    for words in ("a device needs `address`", 'right would be "A4:C1:38:00:00:01"', 'no decoder has a value "warmth"',
+                  "needs `characteristic`", '"zz" is no UUID'):
+        assert words in text, text
+
+
+def test_probe(air):
+    air.bluez.bthome(SENSOR, "400001016402c409", name="cellar", rssi=-48)
+    air.bluez.bthome(KEYED, ENCRYPTED, rssi=-70)
+    air.bluez.advertise(OTHER, rssi=-80)
+    environment = air.plant.haywain(DBUS_SYSTEM_BUS_ADDRESS=air.bluez.address).environ()
+    done = subprocess.run([DAEMON, "--probe", "ble", "hci0", "1"], env=environment, text=True, timeout=60, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    assert "3 devices heard" in done.stdout
+    assert "battery 100 %, temperature 25 °C" in done.stdout
+    assert f'address = "{SENSOR}"; decode = "bthome";' in done.stdout
+    assert "it needs bindkey_file" in done.stdout

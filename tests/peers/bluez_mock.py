@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""org.bluez for the tests: python3-dbusmock's template bluez5, and what that lacks. Advertisements as bluetoothd tells
+them, GATT objects, advertisement monitors, and calls that fail, come late or never. Loaded by `python3 -m dbusmock -t`;
+driven over org.bluez.Mock by tests/peers/bluez.py."""
+import dbus
+from dbusmock import OBJECT_MANAGER_IFACE, mockobject
+from dbusmock.templates import bluez5 as base
+from dbusmock.templates.bluez5 import *   # noqa: F401,F403  (AddAdapter and the interfaces' methods)
+from gi.repository import GLib
+
+BUS_NAME = "org.bluez"
+MAIN_OBJ = "/"
+SYSTEM_BUS = True
+IS_OBJECT_MANAGER = True
+MOCK = base.BLUEZ_MOCK_IFACE
+DEVICE, ADAPTER = base.DEVICE_IFACE, base.ADAPTER_IFACE
+SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
+MONITORS = "org.bluez.AdvertisementMonitorManager1"
+faults = {}    # (path, method) -> [error name, message, delay in ms, times]
+monitors = {}  # who registered -> paths
+calls = {}     # "path method" -> how often
+bus = None
+
+
+def load(mock, parameters):
+    global bus
+    base.load(mock, parameters)
+    bus = mock.connection
+
+
+def root():
+    return mockobject.objects["/"]
+
+
+def added(path, interfaces):
+    root().EmitSignal(OBJECT_MANAGER_IFACE, "InterfacesAdded", "oa{sa{sv}}", [dbus.ObjectPath(path), interfaces])
+
+
+def changed(thing, interface, properties):
+    thing.EmitSignal(dbus.PROPERTIES_IFACE, "PropertiesChanged", "sa{sv}as",
+                     [interface, dbus.Dictionary(properties, signature="sv"), dbus.Array([], signature="s")])
+
+
+def answer(thing, method, ok, fail, value=(), then=None):
+    """Answer now, late or with an error, as Fault() asked."""
+    key = f"{thing.path} {method}"
+    calls[key] = calls.get(key, 0) + 1
+    fault = faults.get((thing.path, method))
+    delay = 0
+    if fault:
+        fault[3] -= 1
+        if not fault[3]:
+            del faults[(thing.path, method)]
+        delay = fault[2]
+
+    def go():
+        if fault and fault[0]:
+            fail(dbus.exceptions.DBusException(fault[1], name=fault[0]))
+        else:
+            if then:
+                then()
+            ok(*value)
+        return False
+
+    if delay > 0:
+        GLib.timeout_add(delay, go)
+    elif delay == 0:
+        go()
+
+
+@dbus.service.method(MOCK, in_signature="osssiu", out_signature="")
+def Fault(_self, path, method, name, message, delay_ms, times):
+    """The next calls of a method fail with that error ("": succeed) after a delay (-1: are never answered)."""
+    faults[(str(path), str(method))] = [str(name), str(message), int(delay_ms), int(times)]
+
+
+@dbus.service.method(MOCK, in_signature="os", out_signature="u")
+def Calls(_self, path, method):
+    return dbus.UInt32(calls.get(f"{path} {method}", 0))
+
+
+@dbus.service.method(MOCK, in_signature="sb", out_signature="s")
+def AddHaywainAdapter(self, name, is_powered):
+    path = self.AddAdapter(name, "haywain")
+    adapter = mockobject.objects[path]
+    adapter.props[ADAPTER]["DiscoveryFilter"] = dbus.Dictionary({}, signature="sv")
+    adapter.props[ADAPTER]["Powered"] = dbus.Boolean(is_powered)
+    adapter.props[MONITORS] = {"SupportedMonitorTypes": dbus.Array(["or_patterns"], signature="s")}
+    for method in ("StartDiscovery", "StopDiscovery"):  # ours can fail and be late
+        adapter.methods[ADAPTER][method] = root().methods[ADAPTER][method]
+    added(path, adapter.props)
+    return path
+
+
+@dbus.service.method(MOCK, in_signature="s", out_signature="")
+def DropAdapter(self, name):
+    path = f"/org/bluez/{name}"
+    for child in [p for p in mockobject.objects if p.startswith(path + "/")]:
+        self.RemoveObject(child)
+    self.RemoveObject(path)
+    root().EmitSignal(OBJECT_MANAGER_IFACE, "InterfacesRemoved", "oas",
+                      [dbus.ObjectPath(path), dbus.Array([ADAPTER, MONITORS], signature="s")])
+
+
+@dbus.service.method(MOCK, in_signature="sb", out_signature="")
+def Power(_self, name, on):
+    adapter = mockobject.objects[f"/org/bluez/{name}"]
+    properties = {"Powered": dbus.Boolean(on)}
+    if not on:
+        properties["Discovering"] = dbus.Boolean(False)
+    adapter.props[ADAPTER].update(properties)
+    changed(adapter, ADAPTER, properties)
+
+
+def discovering(adapter, on):
+    adapter.props[ADAPTER]["Discovering"] = dbus.Boolean(on)
+    changed(adapter, ADAPTER, {"Discovering": dbus.Boolean(on)})
+
+
+@dbus.service.method(ADAPTER, in_signature="", out_signature="", async_callbacks=("ok", "fail"))
+def StartDiscovery(self, ok=None, fail=None):
+    answer(self, "StartDiscovery", ok, fail, then=lambda: discovering(self, True))
+
+
+@dbus.service.method(ADAPTER, in_signature="", out_signature="", async_callbacks=("ok", "fail"))
+def StopDiscovery(self, ok=None, fail=None):
+    answer(self, "StopDiscovery", ok, fail, then=lambda: discovering(self, False))
+
+
+@dbus.service.method(MOCK, in_signature="ssa{sv}", out_signature="")
+def Advertise(self, adapter, address, properties):
+    """One advertisement: a new object, or a change of the one there is."""
+    path = f"/org/bluez/{adapter}/dev_" + address.replace(":", "_")
+    device = mockobject.objects.get(path)
+    if device:
+        device.props[DEVICE].update(properties)
+        changed(device, DEVICE, properties)
+        return
+    all_properties = {"Address": dbus.String(address), "AddressType": dbus.String("random"),
+                      "Connected": dbus.Boolean(False), "ServicesResolved": dbus.Boolean(False),
+                      "UUIDs": dbus.Array([], signature="s"), "Adapter": dbus.ObjectPath("/org/bluez/" + adapter)}
+    all_properties.update(properties)
+    self.AddObject(path, DEVICE, all_properties, [])
+    added(path, mockobject.objects[path].props)
+
+
+@dbus.service.method(MOCK, in_signature="suu", out_signature="u")
+def Flood(_self, adapter, count, addresses):
+    """That many advertisements from that many addresses, as fast as the bus takes them."""
+    service = "0000fcd2-0000-1000-8000-00805f9b34fb"
+    for i in range(count):
+        n = i % addresses
+        data = [0x40, 0x00, i // addresses & 255, 0x02, i & 255, 9]
+        root().EmitSignalDetailed(dbus.PROPERTIES_IFACE, "PropertiesChanged", "sa{sv}as", [
+            DEVICE, dbus.Dictionary({
+                "RSSI": dbus.Int16(-60 - n % 30),
+                "ServiceData": dbus.Dictionary({service: dbus.Array(data, signature="y")}, signature="sv")},
+                signature="sv"), dbus.Array([], signature="s")],
+            {"path": f"/org/bluez/{adapter}/dev_C0_00_00_00_{n >> 8:02X}_{n & 255:02X}"})
+    return dbus.UInt32(count)
+
+
+@dbus.service.method(MOCK, in_signature="oss", out_signature="")
+def AddService(self, device, name, uuid):
+    path = f"{device}/{name}"
+    self.AddObject(path, SERVICE, {"UUID": dbus.String(uuid), "Primary": dbus.Boolean(True),
+                                   "Device": dbus.ObjectPath(device)}, [])
+    added(path, mockobject.objects[path].props)
+
+
+@dbus.service.method(MOCK, in_signature="ossasay", out_signature="")
+def AddCharacteristic(self, service, name, uuid, flags, value):
+    path = f"{service}/{name}"
+    self.AddObject(path, CHARACTERISTIC, {
+        "UUID": dbus.String(uuid), "Service": dbus.ObjectPath(service), "Value": dbus.Array(value, signature="y"),
+        "Flags": dbus.Array(flags, signature="s"), "Notifying": dbus.Boolean(False)}, [])
+    added(path, mockobject.objects[path].props)
+
+
+@dbus.service.method(MOCK, in_signature="oay", out_signature="")
+def Notify(_self, path, value):
+    thing = mockobject.objects[path]
+    thing.props[CHARACTERISTIC]["Value"] = dbus.Array(value, signature="y")
+    changed(thing, CHARACTERISTIC, {"Value": dbus.Array(value, signature="y")})
+
+
+@dbus.service.method(MOCK, in_signature="o", out_signature="ay")
+def ValueOf(_self, path):
+    return mockobject.objects[path].props[CHARACTERISTIC]["Value"]
+
+
+@dbus.service.method(CHARACTERISTIC, in_signature="a{sv}", out_signature="ay", async_callbacks=("ok", "fail"))
+def ReadValue(self, _options, ok=None, fail=None):
+    value = self.props[CHARACTERISTIC]["Value"]
+    # bluetoothd tells it as a change too, before it answers
+    answer(self, "ReadValue", ok, fail, (value,), then=lambda: changed(self, CHARACTERISTIC, {"Value": value}))
+
+
+@dbus.service.method(CHARACTERISTIC, in_signature="aya{sv}", out_signature="", async_callbacks=("ok", "fail"))
+def WriteValue(self, value, _options, ok=None, fail=None):
+    answer(self, "WriteValue", ok, fail, then=lambda: self.props[CHARACTERISTIC].__setitem__("Value", value))
+
+
+@dbus.service.method(CHARACTERISTIC, in_signature="", out_signature="", async_callbacks=("ok", "fail"))
+def StartNotify(self, ok=None, fail=None):
+    def then():
+        self.props[CHARACTERISTIC]["Notifying"] = dbus.Boolean(True)
+        changed(self, CHARACTERISTIC, {"Notifying": dbus.Boolean(True)})
+    answer(self, "StartNotify", ok, fail, then=then)
+
+
+@dbus.service.method(DEVICE, in_signature="", out_signature="", async_callbacks=("ok", "fail"))
+def Connect(self, ok=None, fail=None):
+    def resolved():
+        self.props[DEVICE]["ServicesResolved"] = dbus.Boolean(True)
+        changed(self, DEVICE, {"ServicesResolved": dbus.Boolean(True)})
+        return False
+
+    def then():
+        self.props[DEVICE]["Connected"] = dbus.Boolean(True)
+        changed(self, DEVICE, {"Connected": dbus.Boolean(True)})
+        GLib.timeout_add(20, resolved)
+    answer(self, "Connect", ok, fail, then=then)
+
+
+@dbus.service.method(DEVICE, in_signature="", out_signature="", async_callbacks=("ok", "fail"))
+def Disconnect(self, ok=None, fail=None):
+    def then():
+        gone = {"ServicesResolved": dbus.Boolean(False), "Connected": dbus.Boolean(False)}
+        self.props[DEVICE].update(gone)
+        changed(self, DEVICE, gone)
+    answer(self, "Disconnect", ok, fail, then=then)
+
+
+@dbus.service.method(MOCK, in_signature="o", out_signature="")
+def Lose(_self, path):
+    """The connection breaks."""
+    device = mockobject.objects[path]
+    for name in ("ServicesResolved", "Connected"):
+        device.props[DEVICE][name] = dbus.Boolean(False)
+        changed(device, DEVICE, {name: dbus.Boolean(False)})
+
+
+@dbus.service.method(MONITORS, in_signature="o", out_signature="", sender_keyword="sender", async_callbacks=("ok", "fail"))
+def RegisterMonitor(self, path, sender=None, ok=None, fail=None):
+    def managed(objects):
+        for monitor, interfaces in objects.items():
+            if "org.bluez.AdvertisementMonitor1" in interfaces:
+                monitors.setdefault(str(sender), set()).add(str(monitor))
+                bus.call_async(sender, monitor, "org.bluez.AdvertisementMonitor1", "Activate", "", (),
+                               lambda *_: None, lambda _: None)
+    answer(self, "RegisterMonitor", ok, fail)
+    bus.call_async(sender, path, OBJECT_MANAGER_IFACE, "GetManagedObjects", "", (), managed, lambda _: None)
+
+
+@dbus.service.method(MONITORS, in_signature="o", out_signature="", sender_keyword="sender")
+def UnregisterMonitor(_self, _path, sender=None):
+    monitors.pop(str(sender), None)
+
+
+@dbus.service.method(MOCK, in_signature="", out_signature="u")
+def Monitors(_self):
+    return dbus.UInt32(sum(len(paths) for paths in monitors.values()))
