@@ -2,6 +2,7 @@
 """Bluetooth: the daemon on a private bus with a mock of bluetoothd, its readings at a real broker."""
 import os
 import random
+import socket
 import subprocess
 
 import pytest
@@ -52,7 +53,7 @@ class Air:
     def text(self, devices, link=""):
         return configuration([uplink(self.broker.port)], [f'  {{ name = "air"; plugin = "ble"; {link} }}'],
                              [f'  {{ name = "{n}"; link = "air"; {more} }}' for n, more in devices.items()],
-                             rest="self = false;\n")
+                             rest='self = false;\napi: { socket = "api.sock"; };\n')
 
     def scanning(self, times=1):
         wait_until(lambda: self.bluez.calls("StartDiscovery") >= times, 60, lambda: "discovery:\n" + self.daemon.text())
@@ -298,11 +299,13 @@ def test_gatt_notifies_and_reconnects(air):
 def test_gatt_writes(air):
     gatt(air, '{ name = "setpoint"; characteristic = "2a6e"; type = "int16"; scale = 0.01; access = "write"; }')
     air.wait("probe", setpoint=25.06)
-    air.subscriber.publish("haywain/plant/command/probe/setpoint", '{"value": 21.5, "id": "w1"}')
-    wait_until(lambda: air.bluez.value(SENSOR, "service000a/char000b") == "6608", 30,
-               lambda: str([m for m in air.subscriber.messages if "/reply/" in m.topic or "command" in m.topic]))
-    wait_until(lambda: any(m.topic.endswith("/reply/probe/setpoint") and m.json().get("ok") for m in list(air.subscriber.messages)),
-               30, "the reply")
+    with socket.socket(socket.AF_UNIX) as api:
+        api.settimeout(30)
+        api.connect(os.path.join(air.daemon.dir, "api.sock"))
+        api.sendall(b"POST /v1/devices/probe/points/setpoint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Connection: close\r\nContent-Length: 15\r\n\r\n{\"value\": 21.5}")
+        assert b" 200 " in api.recv(4096).split(b"\r\n")[0]
+    assert air.bluez.value(SENSOR, "service000a/char000b") == "6608"
     air.wait("probe", setpoint=21.5)
 
 
