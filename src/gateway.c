@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "config.h"
+#include "field/command.h"
 #include "field/field.h"
 #include "field/plugin_load.h"
 #include "normalize/normalize.h"
@@ -348,6 +349,31 @@ static void uplinks_stopped(void *userdata)
 	sd_event_exit(gateway->event, 0);
 }
 
+static void command_done(void *userdata, enum command_outcome outcome _unused_, const char *error)
+{
+	const struct uplink_set_command *command = userdata;
+	struct log_subject subject = {.device = command->device};
+
+	if (error)
+		log_about(&subject, HAY_LOG_NOTICE, "a command from uplink %s to %s was not done: %s", command->uplink,
+			  command->point, error);
+	else
+		log_about(&subject, HAY_LOG_INFO, "%s was written, as uplink %s asked", command->point,
+			  command->uplink);
+	uplink_set_answer(command, error);
+}
+
+static void take_command(const struct uplink_set_command *command, void *userdata)
+{
+	struct gateway *gateway = userdata;
+	const struct command_request request = {.device = command->device,
+						.point = command->point,
+						.value = command->value,
+						.expires_us = command->expires_us};
+
+	command_submit(gateway->field, &request, command_done, (void *)command);
+}
+
 static void tell_all_cards(void *userdata)
 {
 	struct gateway *gateway = userdata;
@@ -359,7 +385,7 @@ static void tell_all_cards(void *userdata)
 static int start_stages(struct gateway *gateway, const char *state_dir)
 {
 	struct uplink_set_hooks uplink_hooks = {
-		.started = tell_all_cards, .stopped = uplinks_stopped, .userdata = gateway};
+		.started = tell_all_cards, .stopped = uplinks_stopped, .command = take_command, .userdata = gateway};
 	struct field_hooks hooks = {.card = tell_card, .removed = tell_removed, .userdata = gateway};
 	int r;
 

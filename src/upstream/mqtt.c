@@ -195,6 +195,16 @@ static void on_message(struct mosquitto *client, void *userdata, const struct mo
 	errno = 0;
 }
 
+static void on_subscribe(struct mosquitto *client, void *userdata, int mid, int n, const int *granted,
+			 const mosquitto_property *props)
+{
+	(void)client, (void)props, (void)mid;
+	struct mqtt *mqtt = userdata;
+	if (mqtt->events->subscribed && n > 0)
+		mqtt->events->subscribed(mqtt->userdata, (unsigned)granted[0]);
+	errno = 0;
+}
+
 static void on_log(struct mosquitto *client, void *userdata, int level, const char *text)
 {
 	(void)client, (void)level;
@@ -273,6 +283,7 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	mosquitto_connect_v5_callback_set(mqtt->client, on_connect);
 	mosquitto_disconnect_v5_callback_set(mqtt->client, on_disconnect);
 	mosquitto_publish_v5_callback_set(mqtt->client, on_publish);
+	mosquitto_subscribe_v5_callback_set(mqtt->client, on_subscribe);
 	mosquitto_message_v5_callback_set(mqtt->client, on_message);
 	mosquitto_log_callback_set(mqtt->client, on_log);
 	*ret = mqtt;
@@ -399,6 +410,21 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 		check(mqtt, rc);
 		return -ENOTCONN;
 	}
+}
+
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter)
+{
+	int rc = mosquitto_subscribe(mqtt->client, NULL, filter, 1);
+	if (rc == MOSQ_ERR_SUCCESS) {
+		mqtt->n_unwritten++;
+		return 0;
+	}
+	if (rc == MOSQ_ERR_INVAL || rc == MOSQ_ERR_MALFORMED_UTF8)
+		return -EINVAL;
+	if (rc == MOSQ_ERR_NOMEM)
+		return -ENOMEM;
+	check(mqtt, rc);
+	return -ENOTCONN;
 }
 
 void mqtt_disconnect(struct mqtt *mqtt)

@@ -24,6 +24,7 @@ struct mqtt_settings {
 struct mqtt_events {
 	/* Message mid was acknowledged (QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
 	void (*published)(void *userdata, int mid, unsigned reason);
+	void (*subscribed)(void *userdata, unsigned reason); /* 128 and above: turned down */
 	void (*command)(void *userdata, const char *topic, const void *payload, size_t size);
 };
 
@@ -57,6 +58,8 @@ enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 /* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
    -EINVAL: no topic that MQTT can carry; -EOPNOTSUPP: the broker has no QoS 1; -ENOTCONN; -ENOMEM. */
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
+/* Ask for the messages of a filter, QoS 1. Its answer comes as subscribed(). -errno as above. */
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter);
 /* Write what was published, as far as the network takes it; mqtt_turn() writes the rest. */
 void mqtt_flush(struct mqtt *mqtt);
 

@@ -11,6 +11,7 @@
 
 #define TAKE_AT_ONCE ((size_t)64)
 #define ANNOUNCE_INFLIGHT ((size_t)16)
+#define REPLIES_INFLIGHT 8
 #define ACK_TIMEOUT_MIN_US (20 * USEC_PER_SEC)
 #define GOODBYE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
@@ -23,8 +24,10 @@ struct session {
 	struct session_result result;
 	size_t window_messages; /* ours or the broker's Receive Maximum, whichever is less */
 	uint64_t now_us;
-	uint64_t deadline_us; /* CONNACK must have come by then */
-	uint64_t retry_us;    /* sending failed for want of memory: not before */
+	uint64_t deadline_us;	       /* CONNACK must have come by then */
+	uint64_t retry_us;	       /* sending failed for want of memory: not before */
+	int replies[REPLIES_INFLIGHT]; /* under way; 0: free */
+	bool subscribed;
 	bool quiet;
 	bool ended; /* by us; result.reason says why */
 	bool stop;
@@ -219,6 +222,96 @@ static void turn_down_for_ever(struct session *session, int mid, unsigned code)
 	window_acked(uplink->window, mid, &sent_us);
 }
 
+/* ---- commands ---- */
+
+static size_t replies_inflight(const struct session *session)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
+		n += session->replies[i] != 0;
+	return n;
+}
+
+/* Somebody may write to a point: now the broker shall send us such messages. */
+static void subscribe(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	if (session->subscribed || !uplink->wants_commands || !uplink->dialect->command_filter)
+		return;
+	session->subscribed = true;
+	_cleanup_buf_ struct buf filter = {0};
+	if (uplink->dialect->command_filter(session->voice.state, &filter) == 0)
+		mqtt_subscribe(session->mqtt, buf_text(&filter));
+}
+
+static void subscribed(void *userdata, unsigned code)
+{
+	struct session *session = userdata;
+	if (code >= 128 && !session->quiet)
+		uplink_log(session->uplink, HAY_LOG_WARNING,
+			   "the broker does not let us subscribe to commands; samples go on, trying again at the next "
+			   "connect");
+}
+
+static void take_command(void *userdata, const char *topic, const void *payload, size_t size)
+{
+	struct session *session = userdata;
+	struct uplink *uplink = session->uplink;
+	struct dialect_command command;
+	const char *error = "out of memory";
+	int r = uplink->dialect->parse_command(session->voice.state, topic, payload, size, &command, &error);
+	if (r == 0)
+		r = commands_put(uplink->commands, &command);
+	if (r == 0)
+		return;
+	if (r == -EBUSY)
+		error = "too many commands are under way";
+	if (command.device[0] && command.point[0])
+		commands_refuse(uplink->commands, &command, error);
+	if (command.value.type == HAY_STRING)
+		free((char *)command.value.s.data);
+}
+
+static int send_reply(struct session *session, const struct uplink_command *command, int *ret_mid)
+{
+	struct uplink *uplink = session->uplink;
+	_cleanup_(message_done) struct message message = {0};
+	int r = uplink->dialect->reply(session->voice.state, &command->command, &command->command.value, command->error,
+				       &message);
+	return r == 0 ? mqtt_publish(session->mqtt, &message, ret_mid) : r;
+}
+
+static void send_replies(struct session *session)
+{
+	size_t free_at = 0;
+	for (;;) {
+		while (free_at < REPLIES_INFLIGHT && session->replies[free_at])
+			free_at++;
+		size_t taken = replies_inflight(session) + announce_inflight(session->uplink->announce) +
+			       window_inflight(session->uplink->window);
+		if (free_at == REPLIES_INFLIGHT || taken >= mqtt_receive_maximum(session->mqtt))
+			return;
+		struct uplink_command *command = commands_next_answer(session->uplink->commands);
+		if (!command)
+			return;
+		int mid = 0;
+		/* One that cannot be sent is no reason to stop the samples. */
+		if (send_reply(session, command, &mid) == 0)
+			session->replies[free_at] = mid;
+		uplink_command_free(command);
+	}
+}
+
+static bool reply_published(struct session *session, int mid)
+{
+	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
+		if (mid && session->replies[i] == mid) {
+			session->replies[i] = 0;
+			return true;
+		}
+	return false;
+}
+
 static void published(void *userdata, int mid, unsigned code)
 {
 	struct session *session = userdata;
@@ -228,6 +321,8 @@ static void published(void *userdata, int mid, unsigned code)
 		session->goodbye = 0;
 		return;
 	}
+	if (reply_published(session, mid))
+		return;
 	if (announce_published(uplink->announce, &session->voice, mid, code, &topic)) {
 		if (topic) {
 			struct reason word;
@@ -252,7 +347,7 @@ static void published(void *userdata, int mid, unsigned code)
 		accepted_again(session);
 }
 
-const struct mqtt_events session_events = {.published = published};
+const struct mqtt_events session_events = {.published = published, .subscribed = subscribed, .command = take_command};
 
 /* ---- samples ---- */
 
@@ -348,7 +443,7 @@ static bool may_send(struct session *session)
 		return false;
 	size_t messages = session->window_messages;
 	if (uplink->conf->qos > 0) {
-		size_t taken = announce_inflight(uplink->announce);
+		size_t taken = announce_inflight(uplink->announce) + replies_inflight(session);
 		messages = MIN(messages, mqtt_receive_maximum(session->mqtt) - MIN(taken, 65535));
 		if (mqtt_receive_maximum(session->mqtt) <= taken)
 			return false;
@@ -483,8 +578,11 @@ static void speak(struct session *session)
 		end_session(session, "the broker offers only QoS 0, which may lose samples (qos = 0 accepts that)");
 	else if (r == -ENOMEM)
 		end_session(session, "out of memory");
-	if (!session->ended && mqtt_phase(session->mqtt) == MQTT_READY)
+	if (!session->ended && mqtt_phase(session->mqtt) == MQTT_READY) {
+		subscribe(session);
+		send_replies(session);
 		send_samples(session);
+	}
 	mqtt_flush(session->mqtt);
 	session->more = uplink->conf->qos == 0 && uplink->conf->batch_wait_us == 0 &&
 			window_inflight(uplink->window) == 0 && window_waiting(uplink->window) > 0 && may_send(session);

@@ -331,8 +331,10 @@ static int start(struct uplink *uplink, struct series_set *series)
 	if (uplink->wake_fd < 0 || uplink->stop_fd < 0 || uplink->ended_fd < 0)
 		return -errno;
 	uplink->announce = announce_new();
+	uplink->commands = commands_new();
 	uplink->tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL;
-	if (!uplink->gateway_id || !uplink->version || !uplink->announce || (conf->tls_on && !uplink->tls))
+	if (!uplink->gateway_id || !uplink->version || !uplink->announce || !uplink->commands ||
+	    (conf->tls_on && !uplink->tls))
 		return -ENOMEM;
 	int r = make_window(conf, &uplink->window);
 	if (r < 0)
@@ -392,6 +394,7 @@ struct uplink *uplink_free(struct uplink *uplink)
 	window_free(uplink->window);
 	tls_free(uplink->tls);
 	announce_free(uplink->announce);
+	commands_free(uplink->commands);
 	message_done(&uplink->encoded);
 	if (uplink->wake_fd >= 0)
 		close(uplink->wake_fd);
@@ -437,6 +440,9 @@ const struct uplink_conf *uplink_get_conf(const struct uplink *uplink)
 
 void uplink_device(struct uplink *uplink, struct device_card *card)
 {
+	for (size_t i = 0; i < card->n_points; i++)
+		if (card->points[i].writable)
+			uplink->wants_commands = true;
 	announce_device(uplink->announce, card);
 	signal_fd(uplink->wake_fd);
 }
@@ -450,5 +456,21 @@ void uplink_device_removed(struct uplink *uplink, const char *device)
 void uplink_event(struct uplink *uplink, const char *name, const char *fields)
 {
 	announce_event(uplink->announce, name, fields);
+	signal_fd(uplink->wake_fd);
+}
+
+int uplink_commands_fd(const struct uplink *uplink)
+{
+	return commands_fd(uplink->commands);
+}
+
+struct uplink_command *uplink_next_command(struct uplink *uplink)
+{
+	return commands_next(uplink->commands);
+}
+
+void uplink_answer(struct uplink *uplink, struct uplink_command *command, const char *error)
+{
+	commands_answer(uplink->commands, command, error);
 	signal_fd(uplink->wake_fd);
 }

@@ -63,6 +63,13 @@ void uplink_device_removed(struct uplink *uplink, const char *device);
 /* For the topic `event`; kept until the next connect, the last 32. fields: see dialect_event. Any thread. */
 void uplink_event(struct uplink *uplink, const char *name, const char *fields);
 
+/* Commands that came over MQTT: the descriptor is readable when there may be one. Each is answered once. */
+struct uplink_command;
+int uplink_commands_fd(const struct uplink *uplink);
+struct uplink_command *uplink_next_command(struct uplink *uplink); /* NULL: none; see upstream/commands.h */
+/* Takes it. error: NULL: done; else why not. */
+void uplink_answer(struct uplink *uplink, struct uplink_command *command, const char *error);
+
 enum uplink_state {
 	UPLINK_WAITS_FOR_CLOCK,
 	UPLINK_CONNECTING, /* resolving, connecting, shaking hands */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "upstream/announce.h"
+#include "upstream/commands.h"
 #include "upstream/replay.h"
 #include "upstream/tls.h"
 #include "upstream/uplink.h"
@@ -35,6 +36,8 @@ struct uplink {
 	_Atomic uint64_t turn_us; /* when the loop last came round; 0: it waits */
 
 	struct announce *announce;
+	struct commands *commands;
+	atomic_bool wants_commands; /* some point can be written: not every broker lets everyone subscribe */
 
 	pthread_mutex_t lock; /* for the three below */
 	enum uplink_state state;

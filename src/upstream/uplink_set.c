@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/uplink_set.h"
 #include "base/log.h"
+#include "upstream/commands.h"
 #include <errno.h>
 #include <string.h>
 
@@ -9,11 +10,22 @@ struct running {
 	struct running *next;
 	struct uplink_set *set;
 	struct uplink *uplink;
-	sd_event_source *ended;
+	sd_event_source *ended, *commands;
 	bool stopping;
 };
 
+/* A command that the field has. */
+struct pending_command {
+	struct uplink_set_command shown;
+	struct pending_command *next;
+	struct uplink_set *set;
+	struct running *running; /* NULL: it is gone, nobody is answered */
+	struct uplink_command *command;
+	char *uplink; /* its name outlives it */
+};
+
 struct uplink_set {
+	struct pending_command *open;
 	sd_event *event;
 	struct queue *queue;
 	struct series_set *series;
@@ -42,11 +54,67 @@ static int ended(sd_event_source *source, int fd, uint32_t events, void *userdat
 
 static struct running *running_free(struct running *running)
 {
+	for (struct pending_command *at = running->set->open; at; at = at->next)
+		if (at->running == running)
+			at->running = NULL;
+	sd_event_source_disable_unref(running->commands);
 	sd_event_source_disable_unref(running->ended);
 	uplink_free(running->uplink);
 	free(running);
 	return NULL;
 }
+
+/* ---- commands ---- */
+
+void uplink_set_answer(const struct uplink_set_command *command, const char *error)
+{
+	struct pending_command *pending = container_of(command, struct pending_command, shown);
+
+	for (struct pending_command **at = &pending->set->open; *at; at = &(*at)->next)
+		if (*at == pending) {
+			*at = pending->next;
+			break;
+		}
+	if (pending->running)
+		uplink_answer(pending->running->uplink, pending->command, error);
+	else
+		uplink_command_free(pending->command);
+	free(pending->uplink);
+	free(pending);
+}
+
+static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
+{
+	struct running *running = userdata;
+	struct uplink_set *set = running->set;
+	struct uplink_command *command;
+
+	while ((command = uplink_next_command(running->uplink))) {
+		struct pending_command *pending = calloc(1, sizeof(*pending));
+
+		if (pending)
+			pending->uplink = strdup(name_of(running));
+		if (!pending || !pending->uplink) {
+			free(pending);
+			uplink_answer(running->uplink, command, "out of memory");
+			continue;
+		}
+		pending->set = set;
+		pending->running = running;
+		pending->command = command;
+		pending->shown = (struct uplink_set_command){.uplink = pending->uplink,
+							     .device = command->command.device,
+							     .point = command->command.point,
+							     .value = command->command.value,
+							     .expires_us = command->expires_us};
+		pending->next = set->open;
+		set->open = pending;
+		set->hooks.command(&pending->shown, set->hooks.userdata);
+	}
+	return 0;
+}
+
+/* ---- start and stop ---- */
 
 static void start(struct uplink_set *set, struct uplink_conf *conf)
 {
@@ -61,6 +129,9 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 		r = uplink_new(conf, set->gateway_id, HAYWAIN_VERSION, set->queue, set->series, &running->uplink);
 	if (r >= 0)
 		r = sd_event_add_io(set->event, &running->ended, uplink_fd(running->uplink), EPOLLIN, ended, running);
+	if (r >= 0)
+		r = sd_event_add_io(set->event, &running->commands, uplink_commands_fd(running->uplink), EPOLLIN,
+				    take_commands, running);
 	if (r < 0) {
 		log_about(&subject, HAY_LOG_ERROR, "cannot be started: %s; it is left out until the next reload",
 			  strerror(-r));

@@ -8,11 +8,19 @@
 
 struct uplink_set;
 
+struct uplink_set_command {
+	const char *uplink, *device, *point;
+	struct hay_value value;
+	uint64_t expires_us; /* monotonic; 0: never */
+};
+
 struct uplink_set_hooks {
 	/* An uplink has been started: it wants every device's card. */
 	void (*started)(void *userdata);
 	/* The set is empty after uplink_set_stop(). */
 	void (*stopped)(void *userdata);
+	/* A command came: answer it once, with uplink_set_answer(), now or later. Strings live until then. */
+	void (*command)(const struct uplink_set_command *command, void *userdata);
 	void *userdata;
 };
 
@@ -33,6 +41,9 @@ bool uplink_set_empty(const struct uplink_set *set);
 
 /* The i-th one, in the order of their start, also while it leaves; NULL: no such. */
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
+
+/* error: NULL: done; else why not. The uplink may be gone meanwhile. Takes the command. */
+void uplink_set_answer(const struct uplink_set_command *command, const char *error);
 
 void uplink_set_device(struct uplink_set *set, struct device_card *card);
 void uplink_set_device_removed(struct uplink_set *set, const char *device);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream/commands.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define OPEN_MAX 64 /* come and not answered, and answers not sent */
+
+struct list {
+	struct uplink_command *first, **end;
+};
+
+struct commands {
+	pthread_mutex_t lock;
+	struct list come, answers;
+	size_t n_open;
+	int fd;
+};
+
+static void append(struct list *list, struct uplink_command *command)
+{
+	command->next = NULL;
+	*list->end = command;
+	list->end = &command->next;
+}
+
+static struct uplink_command *take(struct list *list)
+{
+	struct uplink_command *command = list->first;
+
+	if (command) {
+		list->first = command->next;
+		if (!list->first)
+			list->end = &list->first;
+	}
+	return command;
+}
+
+struct uplink_command *uplink_command_free(struct uplink_command *command)
+{
+	if (!command)
+		return NULL;
+	if (command->command.value.type == HAY_STRING)
+		free((char *)command->command.value.s.data);
+	free(command->error);
+	free(command);
+	return NULL;
+}
+
+struct commands *commands_new(void)
+{
+	struct commands *commands = calloc(1, sizeof(*commands));
+
+	if (!commands)
+		return NULL;
+	commands->come.end = &commands->come.first;
+	commands->answers.end = &commands->answers.first;
+	commands->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (commands->fd < 0) {
+		free(commands);
+		return NULL;
+	}
+	pthread_mutex_init(&commands->lock, NULL);
+	return commands;
+}
+
+struct commands *commands_free(struct commands *commands)
+{
+	struct uplink_command *command;
+
+	if (!commands)
+		return NULL;
+	while ((command = take(&commands->come)) || (command = take(&commands->answers)))
+		uplink_command_free(command);
+	close(commands->fd);
+	pthread_mutex_destroy(&commands->lock);
+	free(commands);
+	return NULL;
+}
+
+/* One more under way. -EBUSY, -ENOMEM. */
+static int open_one(struct commands *commands, const struct dialect_command *from, struct uplink_command **ret)
+{
+	struct uplink_command *command = calloc(1, sizeof(*command));
+	bool busy;
+
+	if (!command)
+		return -ENOMEM;
+	pthread_mutex_lock(&commands->lock);
+	busy = commands->n_open >= OPEN_MAX;
+	commands->n_open += !busy;
+	pthread_mutex_unlock(&commands->lock);
+	if (busy) {
+		free(command);
+		return -EBUSY;
+	}
+	command->command = *from;
+	*ret = command;
+	return 0;
+}
+
+int commands_put(struct commands *commands, const struct dialect_command *from)
+{
+	struct uplink_command *command;
+	uint64_t one = 1;
+	int r = open_one(commands, from, &command);
+
+	if (r < 0)
+		return r;
+	if (from->ttl_us != UINT64_MAX)
+		command->expires_us = clock_now() + from->ttl_us;
+	pthread_mutex_lock(&commands->lock);
+	append(&commands->come, command);
+	pthread_mutex_unlock(&commands->lock);
+	if (write(commands->fd, &one, sizeof(one)) < 0)
+		return 0; /* it is readable already */
+	return 0;
+}
+
+void commands_refuse(struct commands *commands, const struct dialect_command *from, const char *error)
+{
+	struct uplink_command *command;
+
+	/* Too many wait for their answer already: this one gets none. */
+	if (open_one(commands, from, &command) < 0)
+		return;
+	command->command.value = (struct hay_value){0};
+	commands_answer(commands, command, error);
+}
+
+struct uplink_command *commands_next_answer(struct commands *commands)
+{
+	struct uplink_command *command;
+
+	pthread_mutex_lock(&commands->lock);
+	command = take(&commands->answers);
+	if (command)
+		commands->n_open--;
+	pthread_mutex_unlock(&commands->lock);
+	return command;
+}
+
+int commands_fd(const struct commands *commands)
+{
+	return commands->fd;
+}
+
+struct uplink_command *commands_next(struct commands *commands)
+{
+	struct uplink_command *command;
+	uint64_t count;
+
+	pthread_mutex_lock(&commands->lock);
+	command = take(&commands->come);
+	if (!command && read(commands->fd, &count, sizeof(count)) < 0)
+		errno = 0; /* it was drained already */
+	pthread_mutex_unlock(&commands->lock);
+	return command;
+}
+
+void commands_answer(struct commands *commands, struct uplink_command *command, const char *error)
+{
+	command->error = error ? strdup(error) : NULL;
+	pthread_mutex_lock(&commands->lock);
+	/* Without memory for the words there is no answer: it would say done. */
+	if (error && !command->error) {
+		commands->n_open--;
+		uplink_command_free(command);
+	} else {
+		append(&commands->answers, command);
+	}
+	pthread_mutex_unlock(&commands->lock);
+}
