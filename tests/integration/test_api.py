@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local API: every path of docs/openapi.yaml answered as it says, and what a careless or hostile client does."""
+import http.client
+import json
+import os
+import re
+import socket
+import stat
+
+import pytest
+import yaml
+from conftest import COUNTER, TOP, configuration, device, link, uplink
+from processes import wait_until
+
+POINTS = COUNTER + ', { name = "setpoint"; holding = 40; access = "write"; min = 30; max = 75; unit = "°C"; }'
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(path, method, url, body=None):
+    connection = Connection(path)
+    connection.request(method, url, body)
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response, data
+
+
+def get(daemon, url):
+    response, data = ask(daemon.api, "GET", url)
+    assert response.status == 200, data
+    return json.loads(data)
+
+
+def run(plant, uplinks=(), points=POINTS, queue=""):
+    modbus = plant.device()
+    daemon = plant.haywain(start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.configure(configuration(uplinks, [link(modbus.port)], [device(points=points)], queue=queue,
+                                   rest=f'api: {{ socket = "{daemon.api}"; }};\n'))
+    daemon.start()
+    wait_until(lambda: len(get(daemon, "/v1/readings?device=d1")["readings"]) == 2, what="readings")
+    return daemon
+
+
+# ---- the OpenAPI file ----
+
+with open(os.path.join(TOP, "docs", "openapi.yaml"), encoding="utf-8") as f:
+    SPEC = yaml.safe_load(f)
+
+
+def follow(node):
+    while "$ref" in node:
+        path = node["$ref"].split("/")[1:]
+        node = SPEC
+        for key in path:
+            node = node[key]
+    return node
+
+
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+
+
+def hold(value, schema, where):
+    schema = follow(schema)
+    if "type" in schema:
+        assert isinstance(value, TYPES[schema["type"]]), f"{where} is {value!r}"
+    if "enum" in schema:
+        assert value in schema["enum"], f"{where} is {value!r}"
+    if isinstance(value, dict) and "properties" in schema:
+        assert set(schema.get("required", ())) <= set(value), f"{where} lacks {set(schema['required']) - set(value)}"
+        assert set(value) <= set(schema["properties"]), f"{where}: {set(value) - set(schema['properties'])} is not in the file"
+        for key, member in value.items():
+            hold(member, schema["properties"][key], f"{where}.{key}")
+    elif isinstance(value, dict) and "additionalProperties" in schema:
+        for key, member in value.items():
+            hold(member, schema["additionalProperties"], f"{where}.{key}")
+    elif isinstance(value, list):
+        for i, member in enumerate(value):
+            hold(member, schema["items"], f"{where}[{i}]")
+
+
+def hold_answer(method, path, response, data):
+    answers = SPEC["paths"][path][method.lower()]["responses"]
+    assert str(response.status) in answers, f"{method} {path}: {response.status} {data!r} is not in the file"
+    content = follow(answers[str(response.status)])["content"]
+    kind = response.getheader("Content-Type").split(";")[0]
+    assert kind in content
+    if kind == "application/json":
+        hold(json.loads(data), content[kind]["schema"], f"{method} {path}")
+
+
+CASES = [
+    ("GET", "/v1/status", "/v1/status", None, 200),
+    ("GET", "/v1/links", "/v1/links", None, 200),
+    ("GET", "/v1/devices", "/v1/devices", None, 200),
+    ("GET", "/v1/devices/{device}", "/v1/devices/d1", None, 200),
+    ("GET", "/v1/devices/{device}", "/v1/devices/nobody", None, 404),
+    ("GET", "/v1/queue", "/v1/queue", None, 200),
+    ("GET", "/v1/queue/export", "/v1/queue/export", None, 200),
+    ("GET", "/v1/readings", "/v1/readings", None, 200),
+    ("GET", "/v1/readings/stream", "/v1/readings/stream?device=nobody", None, 404),
+    ("GET", "/metrics", "/metrics", None, 200),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", '{"value":55,"id":"c-1"}', 200),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", "99", 422),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", '"warm"', 422),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", '{"value":', 400),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/polls", "1", 403),
+    ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/none", "1", 404),
+    ("POST", "/v1/reload", "/v1/reload", None, 200),
+    ("POST", "/v1/queue/purge", "/v1/queue/purge", None, 200),
+]
+
+
+def test_every_path_answers_as_the_openapi_file_says(plant):
+    daemon = run(plant, [uplink(1)])
+    for method, path, url, body, status in CASES:
+        response, data = ask(daemon.api, method, url, body)
+        assert response.status == status, f"{method} {url}: {response.status} {data!r}"
+        hold_answer(method, path, response, data)
+
+
+def test_no_path_is_missing_in_file_or_test():
+    with open(os.path.join(TOP, "src", "admin", "api_route.c"), encoding="utf-8") as f:
+        built = {(method, path.replace("{d}", "{device}").replace("{p}", "{point}"))
+                 for method, path in re.findall(r'\{"([A-Z]+)", "([^"]+)", API_', f.read())}
+    told = {(method.upper(), path) for path, methods in SPEC["paths"].items() for method in methods}
+    assert built == told
+    assert {(case[0], case[1]) for case in CASES} == told
+
+
+# ---- what it does ----
+
+def test_a_write_arrives_and_is_read_back(plant):
+    daemon = run(plant)
+    response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/setpoint", '{"value":61,"id":"x"}')
+    assert (response.status, json.loads(data)) == (200, {"ok": True, "id": "x", "value": 61})
+
+    def now():
+        return {p["name"]: p.get("value") for p in get(daemon, "/v1/devices/d1")["points"]}["setpoint"]
+
+    wait_until(lambda: now() == 61, what="the value that was written")
+
+
+def test_export_is_whole_and_in_order_and_purge_is_counted(plant):
+    daemon = run(plant, [uplink(1)], queue='commit = "50ms";')
+    wait_until(lambda: get(daemon, "/v1/queue")["on_disk"] >= 100, 60, "a hundred samples on disk")
+    _, data = ask(daemon.api, "GET", "/v1/queue/export")
+    samples = [json.loads(line) for line in data.splitlines()]
+    numbers = [s["seq"] for s in samples]
+    assert len(numbers) >= 100 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert [s["values"]["polls"] for s in samples if s["device"] == "d1"][:3] == [1, 2, 3]
+    counted = {d["device"]: d["samples"] for d in get(daemon, "/v1/queue")["devices"]}
+    assert counted["d1"] >= 100
+    _, data = ask(daemon.api, "POST", "/v1/queue/purge")
+    purged = json.loads(data)["purged"]
+    assert purged >= 100
+    queue = get(daemon, "/v1/queue")
+    assert queue["samples"] < 100 and queue["dropped"]["purged"] == purged
+
+
+def test_the_stream_gives_samples_as_they_are_taken(plant):
+    daemon = run(plant)
+    connection = Connection(daemon.api)
+    connection.request("GET", "/v1/readings/stream?device=d1")
+    response = connection.getresponse()
+    counts = []
+    while len(counts) < 5:
+        line = response.readline()
+        assert line
+        if line.startswith(b"data: "):
+            counts.append(json.loads(line[6:])["values"]["polls"])
+    assert counts == list(range(counts[0], counts[0] + 5))
+    connection.close()
+
+
+def test_a_stream_that_is_not_read_costs_nothing(plant):
+    daemon = run(plant)
+    sleeper = socket.socket(socket.AF_UNIX)
+    sleeper.connect(daemon.api)
+    sleeper.sendall(b"GET /v1/readings/stream HTTP/1.1\r\n\r\n")
+    rounds = get(daemon, "/v1/status")["polls"]["rounds"]
+    wait_until(lambda: get(daemon, "/v1/status")["polls"]["rounds"] > rounds + 20, what="polls")
+    sleeper.close()
+    daemon.stop()
+
+
+def test_a_bad_configuration_is_told_at_reload_and_changes_nothing(plant):
+    daemon = run(plant)
+    with open(daemon.file, "a", encoding="utf-8") as f:
+        f.write("gateway2: {};\n")
+    response, data = ask(daemon.api, "POST", "/v1/reload")
+    hold_answer("POST", "/v1/reload", response, data)
+    assert response.status == 422 and "gateway2" in json.loads(data)["messages"][0]["text"]
+    assert get(daemon, "/v1/status")["devices"]["online"] == 1
+
+
+def raw(daemon, data):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect(daemon.api)
+        try:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+        except BrokenPipeError:
+            pass
+        got = b""
+        while True:
+            try:
+                more = s.recv(65536)
+            except ConnectionResetError:
+                more = b""
+            if not more:
+                return got
+            got += more
+
+
+@pytest.mark.parametrize("request_, status", [
+    (b"NONSENSE\r\n\r\n", 400),
+    (b"GET /v1/status HTTP/2.7\r\n\r\n", 505),
+    (b"GET /%zz HTTP/1.1\r\n\r\n", 400),
+    (b"GET /" + b"a" * 300 + b" HTTP/1.1\r\n\r\n", 414),
+    (b"GET /v1/status HTTP/1.1\r\nX: " + b"a" * 9000, 431),
+    (b"POST /v1/reload HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413),
+    (b"POST /v1/reload HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"POST /v1/reload HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+    (b"DELETE /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n", 405),
+    (b"GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
+])
+def test_a_request_that_is_wrong_is_answered_with_json(plant, request_, status):
+    daemon = run(plant)
+    head, _, body = raw(daemon, request_).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert json.loads(body)["error"]
+    assert get(daemon, "/v1/status")["gateway"] == "plant"
+
+
+def test_more_connections_than_there_may_be_are_turned_away_and_the_others_stay(plant):
+    daemon = run(plant)
+    held = []
+    for _ in range(30):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(daemon.api)
+        held.append(s)
+    wait_until(lambda: ask(daemon.api, "GET", "/v1/status")[0].status == 503, what="503")
+    for s in held:
+        s.close()
+    wait_until(lambda: ask(daemon.api, "GET", "/v1/status")[0].status == 200, what="room again")
+
+
+def test_several_requests_on_one_connection(plant):
+    daemon = run(plant)
+    data = raw(daemon, b"GET /v1/links HTTP/1.1\r\n\r\n" * 3 + b"GET /v1/queue HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert data.count(b"HTTP/1.1 200 OK") == 4
+
+
+# ---- the socket ----
+
+def test_the_socket_is_for_the_group_replaced_when_stale_and_removed_at_the_end(plant):
+    daemon = run(plant)
+    assert stat.S_IMODE(os.stat(daemon.api).st_mode) == 0o660
+    daemon.kill()
+    assert os.path.exists(daemon.api)
+    daemon.start()
+    assert get(daemon, "/v1/status")["gateway"] == "plant"
+    daemon.stop()
+    assert not os.path.exists(daemon.api)
+
+
+def test_without_its_folder_there_is_one_warning_and_the_gateway_runs(plant):
+    modbus = plant.device()
+    daemon = plant.haywain(configuration([], [link(modbus.port)], [device()], rest='api: { socket = "/nowhere/at/all.sock"; };\n'))
+    daemon.wait_line("local API", "/nowhere/at")
+    wait_until(lambda: modbus.counts().get(1, 0) > 3, what="polls")
+
+
+# ---- commands over MQTT ----
+
+def test_a_command_over_mqtt_is_done_and_answered(plant):
+    broker = plant.broker()
+    replies = plant.subscriber(broker, ("haywain/plant/reply/#",), client_id="replies")
+    daemon = run(plant, [uplink(broker.port)])
+    daemon.wait_line("connected to")
+
+    def order(point, payload):
+        before = len(replies.messages)
+
+        def answered():
+            replies.publish(f"haywain/plant/command/d1/{point}", payload)
+            wait = [m for m in replies.messages[before:] if m.topic == f"haywain/plant/reply/d1/{point}"]
+            return wait[-1] if wait else None
+        return wait_until(answered, 20, "a reply", step=0.3).json()
+
+    assert order("setpoint", '{"value":62,"id":"c-17","ttl_ms":5000}') == {"id": "c-17", "ok": True, "value": 62}
+    points = {p["name"]: p.get("value") for p in get(daemon, "/v1/devices/d1")["points"]}
+    assert points["setpoint"] in (62, 40, 0)
+    no = order("setpoint", '{"value":99,"id":"c-18"}')
+    assert no["id"] == "c-18" and not no["ok"] and "75" in no["error"]
+    assert not order("polls", "1")["ok"]
+    assert not order("setpoint", "{broken")["ok"]

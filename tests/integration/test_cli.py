@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tool haywain against a running daemon."""
+import json
+import os
+import subprocess
+import tarfile
+
+from conftest import BUILD, TOP
+from processes import wait_until
+from test_api import run
+
+TOOL = os.path.join(BUILD, "haywain")
+
+
+def haywain(daemon, *arguments, good=True):
+    done = subprocess.run([TOOL, "--socket", daemon.api, *arguments], env=daemon.environ(), cwd=daemon.dir, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert (done.returncode == 0) == good, done.stdout + done.stderr
+    return done.stdout if good else done.stderr
+
+
+def test_the_commands_that_look(plant):
+    daemon = run(plant)
+    assert "plant" in haywain(daemon, "status") and "1 of 1 online" in haywain(daemon, "status")
+    assert "d1" in haywain(daemon, "devices")
+    assert "setpoint" in haywain(daemon, "devices", "d1")
+    assert "samples wait" in haywain(daemon, "queue")
+    assert json.loads(haywain(daemon, "--json", "status"))["gateway"] == "plant"
+    assert json.loads(haywain(daemon, "queue", "--json"))["disk"] == "ok"
+    assert "\x1b" not in haywain(daemon, "status")
+    assert "nobody" in haywain(daemon, "devices", "nobody", good=False)
+
+
+def test_the_commands_that_act(plant):
+    daemon = run(plant)
+    assert "55" in haywain(daemon, "write", "d1", "setpoint", "55")
+    assert "75" in haywain(daemon, "write", "d1", "setpoint", "99", good=False)
+    assert "reloaded" in haywain(daemon, "reload")
+    assert "--yes" in haywain(daemon, "queue", "purge", good=False)
+    assert "dropped" in haywain(daemon, "queue", "purge", "--yes")
+    daemon.stop()
+    assert "no daemon" in haywain(daemon, "status", good=False)
+
+
+def test_watch_is_live(plant):
+    daemon = run(plant)
+    watch = subprocess.Popen([TOOL, "-s", daemon.api, "watch", "d1"], stdout=subprocess.PIPE, text=True)
+    plant.defer(watch.wait)
+    plant.defer(watch.kill)
+    assert all("polls=" in watch.stdout.readline() for _ in range(3))
+
+
+def test_what_needs_no_daemon(plant):
+    daemon = run(plant)
+    with open(os.path.join(TOP, "etc", "haywain.conf"), encoding="utf-8") as f:
+        assert haywain(daemon, "example") == f.read()
+    assert "is good" in haywain(daemon, "check", daemon.file)
+    daemon.configure("gateway: {\n")
+    haywain(daemon, "check", daemon.file, good=False)
+
+
+def test_the_bundle_is_whole(plant):
+    daemon = run(plant)
+    haywain(daemon, "diag", "bundle.tar.gz")
+    path = os.path.join(daemon.dir, "bundle.tar.gz")
+    wait_until(lambda: os.path.exists(path), what="the bundle")
+    with tarfile.open(path) as bundle:
+        names = {os.path.basename(n) for n in bundle.getnames()}
+    assert {"status.json", "devices.json", "queue.json", "metrics.txt", "haywain.conf"} <= names
