@@ -62,7 +62,8 @@ static int parse_with_unit(const char *text, const struct unit *units, uint64_t 
 	if (!unit->name)
 		return -EINVAL;
 
-	part = (uint64_t)((unsigned __int128)fraction * unit->factor / fraction_of);
+	/* fraction x factor / fraction_of in two steps: the whole product need not fit 64 bits. */
+	part = fraction * (unit->factor / fraction_of) + fraction * (unit->factor % fraction_of) / fraction_of;
 	if (too_large || __builtin_mul_overflow(whole, unit->factor, &value) ||
 	    __builtin_add_overflow(value, part, &value) || value > INT64_MAX)
 		return -ERANGE;
