@@ -176,11 +176,15 @@ deb:
 deb-cross:
 	@tests/deps cross
 	@packaging/deb-cross $(RELEASES)
+# The package's life on a real systemd; and in a machine of its own, whose plugs can be pulled.
+acceptance: deb
+	@tests/deps acceptance
+	@tests/acceptance/run
 
 clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 .PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
-        install deb deb-cross clean
+        install deb deb-cross acceptance clean
 .SECONDARY:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# For packaging/deb and packaging/deb-cross: the tree a package is built from, and its version.
+# For what makes packages and tests them: the tree a package is built from, its version, where it lies.
 
 # release_of ROOT: deb12, deb13: what a package for that root has in its version
 release_of() {
@@ -39,4 +39,14 @@ copy_tree() {
 # collect FROM TO: the products
 collect() {
 	find "$1" -maxdepth 1 -type f ! -name '*.log' -exec mv -t "$2" {} +
+}
+
+# newest_package: what make deb has left for this machine, if anything
+newest_package() {
+	ls -t build/deb/haywain_*"~$(release_of /)_$(dpkg --print-architecture).deb" 2>/dev/null | head -n 1
+}
+
+# depends_of PACKAGE: the names of what it depends on and recommends, the first of each choice
+depends_of() {
+	dpkg-deb -f "$1" Depends Recommends | sed 's/^[A-Z][a-z]*: *//' | tr ',' '\n' | sed 's/([^)]*)//g; s/|.*//; s/ //g' | sort -u
 }
