@@ -9,6 +9,7 @@
 #define REPEAT_US (60 * SECOND_US) /* said again after this long, the same is a new measurement */
 #define PRESS_US (2 * SECOND_US)   /* repeats of one press, where no packet id tells */
 #define TOLD_US (3600 * SECOND_US) /* a fault is told again */
+#define JITTER 10		   /* a tenth: a device that sends once in `interval` does so with jitter */
 #define REBIND_US (30 * SECOND_US) /* a device silent this long may have changed its address */
 
 /* ---- points ---- */
@@ -215,7 +216,8 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 	device->is_lost = false;
 	device->heard_us = now;
 	if (is_repeat(device, decoded, packet, now, heard_before_us) ||
-	    (!decoded->has_event && device->has_emitted && now - device->emitted_us < device->conf->interval_us)) {
+	    (!decoded->has_event && device->has_emitted &&
+	     now - device->emitted_us < device->conf->interval_us - device->conf->interval_us / JITTER)) {
 		device->link->host->device_online(device->hay);
 		return;
 	}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench: how fast, how small, and what an outage costs; each beside a floor made of the same libraries.
 
-    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory
+    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory air
 """
 import argparse
 import os
@@ -17,8 +17,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tests", "peers"))
+from bluez import Bluez  # noqa: E402
 from broker import Broker  # noqa: E402
 from certificates import Authority  # noqa: E402
+from mqtt import Subscriber  # noqa: E402
 from processes import NotifySocket, answers, spawn, stop, wait_until  # noqa: E402
 
 BUILD = os.path.abspath(os.path.join(TOP, os.environ.get("HAYWAIN_BUILD", "build/plain")))
@@ -477,8 +479,43 @@ def memory(quick):
             verdict(f"memory, {name}: under {limit} MB", rss < limit * 1024, f"{rss / 1024:.1f} MB now, {peak / 1024:.1f} MB at most")
 
 
+def air(quick):
+    seconds = 8 if quick else 20
+    headline("Bluetooth: 1,000 advertisements/s from 500 addresses, 20 of them configured; a sample a second of each")
+    with Rig() as rig:
+        directory = rig.path("air")
+        os.makedirs(directory)
+        bluez = rig.keep(Bluez(directory)).start()
+        broker = rig.broker()
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = bluez.address
+        daemon = rig.keep(Haywain.__new__(Haywain))
+        daemon.dir = directory
+        devices = ",\n".join(f'  {{ name = "s{i}"; link = "air"; address = "C0:00:00:00:00:{i:02X}"; }}' for i in range(20))
+        with open(directory + "/haywain.conf", "w", encoding="ascii") as f:
+            f.write(f'gateway: {{ id = "bench"; clock = "trust"; log_level = "warning"; }};\nqueue: {{ path = "{directory}/queue.db"; }};\n'
+                    f'uplinks: ( {{ name = "cloud"; url = "mqtt://127.0.0.1:{broker.port}"; }} );\napi: {{ socket = ""; }};\n'
+                    f'links: ( {{ name = "air"; plugin = "ble"; }} );\ndevices: (\n{devices}\n);\n')
+        daemon.start()
+        wait_until(lambda: bluez.calls("StartDiscovery") > 0, 30, "the scan")
+        samples = rig.keep(Subscriber(broker.port, ("haywain/bench/data/#",)).start()).messages
+        pid = daemon.process.pid
+        quiet = status_kb(pid, "VmRSS")
+        bluez.flood(1000, seconds + 6, 500)
+        time.sleep(3)
+        begin, now, before, flooded = cpu_seconds(pid), time.monotonic(), len(samples), bluez.flooded()
+        time.sleep(seconds)
+        took = time.monotonic() - now
+        rate, heard = (len(samples) - before) / took, (bluez.flooded() - flooded) / took
+        share, rss = (cpu_seconds(pid) - begin) / (time.monotonic() - now), status_kb(pid, "VmRSS")
+        table(["", "samples/s", "of one core", "RSS MB", "before the flood"],
+              [[f"{heard:.0f} advertisements/s", f"{rate:.1f}", f"{share * 100:.1f} %", f"{rss / 1024:.1f}", f"{quiet / 1024:.1f}"]])
+        verdict("air: what is configured comes through", rate > 9, f"{rate:.1f} samples/s")
+        verdict("air: under a quarter of a core", share < 0.25, f"{share * 100:.1f} %")
+        verdict("air: under 10 MB", rss < 10 * 1024, f"{rss / 1024:.1f} MB")
+
+
 SCENARIOS = {"steady": steady, "saturation": saturation, "outage": outage, "silent-broker": silent_broker, "killed": killed,
-             "silent-device": silent_device, "gateway": gateway, "curve": curve, "memory": memory}
+             "silent-device": silent_device, "gateway": gateway, "curve": curve, "memory": memory, "air": air}
 
 
 def main():

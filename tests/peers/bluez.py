@@ -2,6 +2,7 @@
 """A bus of the test's own with the mock of bluetoothd on it."""
 import os
 import signal
+import socket
 import subprocess
 
 from processes import spawn, stop, wait_until
@@ -41,8 +42,12 @@ class Bluez:
             f.write(CONFIGURATION.format(socket=self.socket))
         self.daemon = spawn(["dbus-daemon", f"--config-file={file}", "--nofork", "--nopidfile"],
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: os.path.exists(self.socket), 20, "the bus")
+        wait_until(self._listens, 20, "the bus")
         return self
+
+    def _listens(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.socket) == 0
 
     def stop_bus(self):
         stop(self.daemon, signal.SIGKILL)
@@ -123,8 +128,13 @@ class Bluez:
     def bthome(self, address, data, **more):
         self.advertise(address, {BTHOME: bytes.fromhex(data)}, **more)
 
-    def flood(self, count, addresses, adapter="hci0"):
-        self._call("Flood", "suu", adapter, count, addresses)
+    def flood(self, per_second, seconds, addresses, adapter="hci0"):
+        """Begins; addresses C0:00:00:00:00:00 and on."""
+        self._call("Flood", "suuu", adapter, per_second, seconds, addresses)
+
+    def flooded(self):
+        """How many it was so far."""
+        return self.calls("sent", "/flood")
 
     # ---- GATT ----
 

@@ -3,6 +3,7 @@
 them, GATT objects, advertisement monitors, and calls that fail, come late or never. Loaded by `python3 -m dbusmock -t`;
 driven over org.bluez.Mock by tests/peers/bluez.py."""
 import dbus
+import dbus.lowlevel
 from dbusmock import OBJECT_MANAGER_IFACE, mockobject
 from dbusmock.templates import bluez5 as base
 from dbusmock.templates.bluez5 import *   # noqa: F401,F403  (AddAdapter and the interfaces' methods)
@@ -144,20 +145,30 @@ def Advertise(self, adapter, address, properties):
     added(path, mockobject.objects[path].props)
 
 
-@dbus.service.method(MOCK, in_signature="suu", out_signature="u")
-def Flood(_self, adapter, count, addresses):
-    """That many advertisements from that many addresses, as fast as the bus takes them."""
+@dbus.service.method(MOCK, in_signature="suuu", out_signature="")
+def Flood(_self, adapter, per_second, seconds, addresses):
+    """BTHome sensors of that many addresses in turn, each time with another packet id and temperature."""
     service = "0000fcd2-0000-1000-8000-00805f9b34fb"
-    for i in range(count):
-        n = i % addresses
-        data = [0x40, 0x00, i // addresses & 255, 0x02, i & 255, 9]
-        root().EmitSignalDetailed(dbus.PROPERTIES_IFACE, "PropertiesChanged", "sa{sv}as", [
-            DEVICE, dbus.Dictionary({
-                "RSSI": dbus.Int16(-60 - n % 30),
-                "ServiceData": dbus.Dictionary({service: dbus.Array(data, signature="y")}, signature="sv")},
-                signature="sv"), dbus.Array([], signature="s")],
-            {"path": f"/org/bluez/{adapter}/dev_C0_00_00_00_{n >> 8:02X}_{n & 255:02X}"})
-    return dbus.UInt32(count)
+    period_ms = 10
+    batch = per_second * period_ms // 1000
+    sent = 0
+
+    def send():
+        nonlocal sent
+        for _ in range(batch):
+            n, packet = sent % addresses, sent // addresses & 255
+            signal = dbus.lowlevel.SignalMessage(f"/org/bluez/{adapter}/dev_C0_00_00_00_{n >> 8:02X}_{n & 255:02X}",
+                                                 dbus.PROPERTIES_IFACE, "PropertiesChanged")
+            data = dbus.Array([0x40, 0x00, packet, 0x02, sent & 255, 9], signature="y", variant_level=1)
+            signal.append(DEVICE, {"RSSI": dbus.Int16(-60 - n % 30, variant_level=1),
+                                   "ServiceData": dbus.Dictionary({service: data}, signature="sv", variant_level=1)},
+                          dbus.Array([], signature="s"), signature="sa{sv}as")
+            bus.send_message(signal)
+            sent += 1
+        calls["/flood sent"] = sent
+        return sent < per_second * seconds
+
+    GLib.timeout_add(period_ms, send)
 
 
 @dbus.service.method(MOCK, in_signature="oss", out_signature="")
