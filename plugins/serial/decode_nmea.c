@@ -143,7 +143,7 @@ static bool position(const struct sentence *sentence, const struct field *field,
 	const char *sides = field->kind == LATITUDE ? "NS" : "EW";
 	double raw, degrees;
 
-	if (!text_number(text, &raw) || raw < 0 || side.size != 1 || !memchr(sides, side.data[0], 2))
+	if (!text_number(text, &raw) || raw < 0 || raw > 18000 || side.size != 1 || !memchr(sides, side.data[0], 2))
 		return false;
 	degrees = (double)(int)(raw / 100);
 	degrees += (raw - degrees * 100) / 60;
