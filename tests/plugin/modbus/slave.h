@@ -49,21 +49,21 @@ struct slave {
 
 	const uint16_t *acts; /* of the requests in turn; the last one goes on for ever; NULL: ANSWER */
 	size_t n_acts;
-	useconds_t late_us;
-	bool echo;
-	uint8_t unit; /* 0: all */
+	atomic_uint late_us;
+	atomic_bool echo;
+	_Atomic uint8_t unit; /* 0: all */
 
 	pthread_mutex_t mutex;
-	uint16_t registers[1024];
-	bool coils[64];
+	_Atomic uint16_t registers[1024];
+	atomic_bool coils[64];
 	bool refused[1024]; /* registers that are not there */
 	bool unknown[256];  /* functions that are not known */
 
 	atomic_uint n_requests;
 	struct {
-		uint8_t unit;
+		_Atomic uint8_t unit;
 		struct pdu pdu;
-		uint64_t at_us;
+		_Atomic uint64_t at_us;
 	} asked[256];
 };
 
