@@ -22,7 +22,9 @@ sys.path.insert(0, PEERS)
 from broker import Broker  # noqa: E402
 from certificates import Authority  # noqa: E402
 from mqtt import Account, Subscriber  # noqa: E402
+from network import Network  # noqa: E402
 from processes import Lines, NotifySocket, answers, free_port, spawn, stop, wait_until  # noqa: E402
+from relay import Relay  # noqa: E402
 
 BUILD = os.path.abspath(os.path.join(TOP, os.environ.get("HAYWAIN_BUILD", "build/plain")))
 DAEMON = os.path.join(BUILD, "haywaind")
@@ -168,12 +170,12 @@ class ScriptedSlave:
     """A Modbus TCP slave that does what the test says. answer(transaction, unit, pdu) gives the bytes to send,
     None for silence, or raises ConnectionError to close the connection."""
 
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, host="127.0.0.1"):
         self.answer = answer or self.good
         self.counters = {}  # unit -> how many requests read register 0
         self.requests = []  # (time, unit, pdu)
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
         self._sockets = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -270,10 +272,22 @@ class Plant:
         self._ends.append(device.stop)
         return device
 
-    def slave(self, answer=None):
-        slave = ScriptedSlave(answer)
+    def slave(self, answer=None, host="127.0.0.1"):
+        slave = ScriptedSlave(answer, host)
         self._ends.append(slave.close)
         return slave
+
+    def relay(self, *arguments, **options):
+        relay = Relay(*arguments, **options)
+        self._ends.append(relay.close)
+        return relay
+
+    def network(self):
+        if os.geteuid() != 0:
+            pytest.fail("this test makes a network of its own: run it as root")
+        network = Network(self._path("network"))
+        self._ends.append(network.close)
+        return network
 
     def haywain(self, text=None, start=True, **environment):
         daemon = Haywain(self._path("haywain"), environment)
@@ -327,8 +341,8 @@ def uplink(port, name="cloud", host="127.0.0.1", scheme="mqtt", more=""):
     return f'  {{ name = "{name}"; url = "{scheme}://{host}:{port}"; {more} }}'
 
 
-def link(port, name="bus", timeout="500ms", more=""):
-    return f'  {{ name = "{name}"; plugin = "modbus"; url = "tcp://127.0.0.1:{port}"; timeout = "{timeout}"; {more} }}'
+def link(port, name="bus", timeout="500ms", more="", host="127.0.0.1"):
+    return f'  {{ name = "{name}"; plugin = "modbus"; url = "tcp://{host}:{port}"; timeout = "{timeout}"; {more} }}'
 
 
 COUNTER = '{ name = "polls"; holding = 0; type = "uint32"; }'
