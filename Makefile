@@ -151,7 +151,7 @@ install: all
 	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
-	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),$(DATADIR)/doc/haywain)
+	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/openapi.yaml),$(DATADIR)/doc/haywain)
 	$(call install_files,$(wildcard etc/haywain.conf),$(DATADIR)/doc/haywain/examples)
 	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
 	install -d $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d $(DESTDIR)$(UNITDIR)
