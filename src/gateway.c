@@ -7,6 +7,7 @@
 #include "admin/status.h"
 #include "admin/timesync.h"
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "config.h"
@@ -44,6 +45,7 @@ struct gateway {
 	struct status *status;
 	struct latest *latest;
 	struct api *api;
+	struct fold refused_commands; /* of their lines in the log */
 	bool stopping;
 };
 
@@ -352,9 +354,19 @@ static void uplinks_stopped(void *userdata)
 static void command_done(void *userdata, enum command_outcome outcome _unused_, const char *error)
 {
 	const struct uplink_set_command *command = userdata;
+	struct gateway *gateway = command->userdata;
 	struct log_subject subject = {.device = command->device};
 
-	if (error)
+	unsigned before = 0;
+
+	/* Who publishes nonsense in a loop shall not fill the log. */
+	if (error && !fold_says(&gateway->refused_commands, clock_now(), &before))
+		log_debug("a command was not done: %s", error);
+	else if (error && before > 0)
+		log_about(&subject, HAY_LOG_NOTICE,
+			  "a command from uplink %s to %s was not done: %s; %u such in the last 10 min",
+			  command->uplink, command->point, error, before);
+	else if (error)
 		log_about(&subject, HAY_LOG_NOTICE, "a command from uplink %s to %s was not done: %s", command->uplink,
 			  command->point, error);
 	else

@@ -50,6 +50,8 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 		return r;
 	}
 	link->open = true;
+	if (conf->file[0])
+		about(link, HAY_LOG_INFO, "starts, plugin %s", link->plugin->name);
 	*ret = link;
 	return 0;
 }

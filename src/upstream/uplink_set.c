@@ -106,7 +106,8 @@ static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint
 							     .device = command->command.device,
 							     .point = command->command.point,
 							     .value = command->command.value,
-							     .expires_us = command->expires_us};
+							     .expires_us = command->expires_us,
+							     .userdata = set->hooks.userdata};
 		pending->next = set->open;
 		set->open = pending;
 		set->hooks.command(&pending->shown, set->hooks.userdata);

@@ -12,6 +12,7 @@ struct uplink_set_command {
 	const char *uplink, *device, *point;
 	struct hay_value value;
 	uint64_t expires_us; /* monotonic; 0: never */
+	void *userdata;	     /* of the hooks */
 };
 
 struct uplink_set_hooks {

@@ -291,19 +291,19 @@ def test_a_command_over_mqtt_is_done_and_answered(plant):
     daemon = run(plant, [uplink(broker.port)])
     daemon.wait_line("connected to")
 
-    def order(point, payload):
-        before = len(replies.messages)
-
+    def order(point, payload, id_=None):
+        """Sent until it is answered: the first may come before the daemon has subscribed."""
         def answered():
             replies.publish(f"haywain/plant/command/d1/{point}", payload)
-            wait = [m for m in replies.messages[before:] if m.topic == f"haywain/plant/reply/d1/{point}"]
+            wait = [m for m in replies.messages
+                    if m.topic == f"haywain/plant/reply/d1/{point}" and m.json().get("id") == id_]
             return wait[-1] if wait else None
         return wait_until(answered, 20, "a reply", step=0.3).json()
 
-    assert order("setpoint", '{"value":62,"id":"c-17","ttl_ms":5000}') == {"id": "c-17", "ok": True, "value": 62}
+    assert order("setpoint", '{"value":62,"id":"c-17","ttl_ms":5000}', "c-17") == {"id": "c-17", "ok": True, "value": 62}
     points = {p["name"]: p.get("value") for p in get(daemon, "/v1/devices/d1")["points"]}
     assert points["setpoint"] in (62, 40, 0)
-    no = order("setpoint", '{"value":99,"id":"c-18"}')
+    no = order("setpoint", '{"value":99,"id":"c-18"}', "c-18")
     assert no["id"] == "c-18" and not no["ok"] and "75" in no["error"]
     assert not order("polls", "1")["ok"]
     assert not order("setpoint", "{broken")["ok"]
