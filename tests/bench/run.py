@@ -445,6 +445,47 @@ def gateway(quick):
                 f"longest interval {result['interval_max']:.0f} ms")
 
 
+def serial_line(quick):
+    """What one RS-485 bus carries against what its wire allows."""
+    baud, slaves, registers = 115200, 32, 10
+    seconds = 5 if quick else 15
+    char = 10 / baud
+    silence = max(3.5 * char, 0.00175)  # the standard's; before the request and before the answer
+    allowed = 1 / ((8 + 5 + 2 * registers) * char + 2 * silence)
+    headline(f"{slaves} slaves on one line of {baud} baud, {registers} registers each, as fast as it goes")
+    with Rig() as rig:
+        line = rig.keep(Talker("line", baud))
+        line.port = line.process.stdout.readline().strip()
+        daemon = rig.keep(LineDaemon(rig.path("haywain"), line.port, baud, slaves, registers))
+        time.sleep(2)
+        before, cpu, begin = line.ask("counts").split(), cpu_seconds(daemon.process.pid), time.monotonic()
+        time.sleep(seconds)
+        after, took = line.ask("counts").split(), time.monotonic() - begin
+        cpu = cpu_seconds(daemon.process.pid) - cpu
+        rate = (int(after[0]) - int(before[0])) / took
+        busy = (int(after[1]) - int(before[1])) / took / 1e6
+        table(["", "requests/s", "wire allows", "share", "line busy", "of one core", "RSS MB"],
+              [["haywaind", f"{rate:.0f}", f"{allowed:.0f}", f"{rate / allowed * 100:.0f} %", f"{busy * 100:.0f} %",
+                f"{cpu / took * 100:.1f} %", f"{status_kb(daemon.process.pid, 'VmRSS') / 1024:.1f}"]])
+        verdict("serial line: at least 90 % of what the wire allows", rate / allowed >= 0.9, f"{rate / allowed * 100:.0f} %")
+
+
+class LineDaemon(Haywain):
+    """The daemon on a serial line, with no uplink."""
+
+    def __init__(self, directory, port, baud, slaves, registers):  # pylint: disable=super-init-not-called
+        os.makedirs(directory)
+        self.dir = directory
+        self.process = None
+        points = ", ".join(f'{{ name = "p{a}"; holding = {a}; }}' for a in range(registers))
+        listed = ",\n".join(f'  {{ name = "d{u}"; link = "bus"; unit = {u}; every = "20ms"; points: ( {points} ); }}'
+                            for u in range(1, slaves + 1))
+        with open(directory + "/haywain.conf", "w", encoding="ascii") as f:
+            f.write(f'gateway: {{ id = "bench"; clock = "trust"; log_level = "warning"; }};\nqueue: {{ path = "{directory}/queue.db"; }};\n'
+                    f'links: ( {{ name = "bus"; plugin = "modbus"; port = "{port}"; baud = {baud}; }} );\ndevices: (\n{listed}\n);\n')
+        self.start()
+
+
 def curve(quick):
     headline("what points cost: every 1 s")
     rows = []
@@ -515,7 +556,7 @@ def air(quick):
 
 
 SCENARIOS = {"steady": steady, "saturation": saturation, "outage": outage, "silent-broker": silent_broker, "killed": killed,
-             "silent-device": silent_device, "gateway": gateway, "curve": curve, "memory": memory, "air": air}
+             "silent-device": silent_device, "gateway": gateway, "serial-line": serial_line, "curve": curve, "memory": memory, "air": air}
 
 
 def main():
