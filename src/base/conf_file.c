@@ -145,7 +145,7 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 
 	r = scan_text(&scan, path, text, size);
 	if (r == 0)
-		syntax_check(&scan);
+		r = syntax_check(&scan);
 	n_errors = scan.n_errors;
 	scan_done(&scan);
 	move_sorted(&found, messages);

@@ -52,7 +52,7 @@ void scan_done(struct scan *scan);
 void scan_error(struct scan *scan, const char *file, unsigned line, const char *format, ...) _printf_(4, 5);
 
 /* The grammar over the tokens: every mistake becomes a message. */
-void syntax_check(struct scan *scan);
+int syntax_check(struct scan *scan); /* -ENOMEM: not all was looked at */
 
 /* ---- one option ---- */
 

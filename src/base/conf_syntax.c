@@ -5,6 +5,7 @@
  */
 #include "base/conf_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define DEPTH_MAX 32
@@ -15,6 +16,7 @@ struct walk {
 	struct scan *scan;
 	size_t at;
 	unsigned depth;
+	bool out_of_memory; /* nothing more is told: the walk was cut short */
 };
 
 static void check_settings(struct walk *walk, const struct token *opener);
@@ -60,6 +62,8 @@ static bool is_told(const struct walk *walk, const struct token *token)
 
 #define syntax_error(walk, token, ...)                                                                                 \
 	do {                                                                                                           \
+		if ((walk)->out_of_memory)                                                                             \
+			break;                                                                                         \
 		if (!is_told((walk), (token)))                                                                         \
 			scan_error((walk)->scan, (token)->file, (token)->line, __VA_ARGS__);                           \
 		else                                                                                                   \
@@ -287,7 +291,10 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			size_t *grown = n <= KEYS_MAX ? reallocarray(keys, n, sizeof(*keys)) : NULL;
 
 			if (!grown) {
-				syntax_error(walk, token, "there are too many keys in one group");
+				if (n > KEYS_MAX)
+					syntax_error(walk, token, "there are too many keys in one group");
+				else
+					walk->out_of_memory = true;
 				walk->at = walk->scan->n_tokens - 1;
 				return;
 			}
@@ -303,9 +310,10 @@ static void check_settings(struct walk *walk, const struct token *opener)
 	}
 }
 
-void syntax_check(struct scan *scan)
+int syntax_check(struct scan *scan)
 {
 	struct walk walk = {.scan = scan};
 
 	check_settings(&walk, NULL);
+	return walk.out_of_memory ? -ENOMEM : 0;
 }
