@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests to the local API: the head, the route, the query; and the table of latest readings. */
+#include "admin/api_route.h"
+#include "admin/latest.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int parse(const char *text, struct http_request *ret)
+{
+	return http_request_parse(text, strlen(text), ret);
+}
+
+static void a_head_is_taken_apart(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"POST /v1/devices/a%2Eb/points/p?x=1&device=%41 HTTP/1.1\r\nContent-length:  12 \r\n\r\nrest";
+	struct http_request request;
+	char value[8];
+
+	assert_int_equal(parse(text, &request), strlen(text) - strlen("rest"));
+	assert_string_equal(request.method, "POST");
+	assert_string_equal(request.path, "/v1/devices/a.b/points/p");
+	assert_int_equal(request.body_size, 12);
+	assert_true(request.keep_alive);
+	assert_true(http_query_get(request.query, "device", value, sizeof(value)));
+	assert_string_equal(value, "A");
+	assert_false(http_query_get(request.query, "dev", value, sizeof(value)));
+	for (size_t size = 0; size < strlen(text) - strlen("rest"); size++)
+		assert_int_equal(http_request_parse(text, size, &request), 0);
+}
+
+static void what_is_wrong_has_its_status(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int status;
+	} cases[] = {
+		{"get / HTTP/1.1\r\n\r\n", 400},
+		{"GET http://x/ HTTP/1.1\r\n\r\n", 400},
+		{"GET /%00 HTTP/1.1\r\n\r\n", 400},
+		{"GET / HTTP/3.0\r\n\r\n", 505},
+		{"GET / HTTP/1.1\r\n folded\r\n\r\n", 400},
+		{"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
+		{"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413},
+		{"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
+		{"GET / HTTP/1.1\r\nExpect: miracles\r\n\r\n", 417},
+	};
+	struct http_request request;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(parse(cases[i].text, &request), -cases[i].status);
+}
+
+static int route_of(const char *method, const char *path, struct api_route *ret)
+{
+	struct http_request request = {0};
+
+	strcpy(request.method, method);
+	strcpy(request.path, path);
+	return api_route(&request, ret);
+}
+
+static void paths_find_their_endpoint(void **state)
+{
+	(void)state;
+	struct api_route route;
+
+	assert_int_equal(route_of("POST", "/v1/devices/boiler/points/set.point", &route), 0);
+	assert_int_equal(route.endpoint, API_WRITE);
+	assert_string_equal(route.device, "boiler");
+	assert_string_equal(route.point, "set.point");
+	assert_int_equal(route_of("GET", "/v1/devices/boiler/points/p", &route), -405);
+	assert_string_equal(route.allow, "Allow: POST\r\n");
+	assert_int_equal(route_of("HEAD", "/v1/status", &route), 0);
+	assert_int_equal(route_of("HEAD", "/v1/readings/stream", &route), -405);
+	assert_int_equal(route_of("GET", "/v1/devices/a b", &route), -404);
+	assert_int_equal(route_of("GET", "/v1/devices/", &route), -404);
+	assert_int_equal(route_of("GET", "/v1/status/", &route), -404);
+}
+
+static void take(struct latest *latest, const struct series *series, const char *text)
+{
+	struct sample_reading reading = {.series = series->number,
+					 .value = {.type = HAY_STRING, .s = {text, strlen(text)}}};
+	struct sample *sample = sample_new(series->device->number, 1, &reading, 1);
+
+	latest_take(sample, latest);
+	sample_unref(sample);
+}
+
+static void the_latest_reading_outlives_a_new_configuration_of_its_point(void **state)
+{
+	(void)state;
+	struct series_set *set = series_set_new();
+	struct latest *latest = latest_new(set);
+	const struct series_device *device = series_device_intern(set, "d", "l", NULL, 0);
+	const struct series *before = series_intern(set, device, "p", "m", HAY_STRING);
+	const struct series *after = series_intern(set, device, "p", "km", HAY_STRING);
+	const struct series *other = series_intern(set, device, "q", NULL, HAY_STRING);
+
+	take(latest, before, "one");
+	take(latest, after, "two");
+	take(latest, other, "three");
+	take(latest, before, "four"); /* a sample that was held back */
+	take(latest, after, "five");
+
+	struct card_point points[] = {{.series = after}};
+	struct device_card *card = device_card_new(device, true, 1, NULL, points, 1);
+
+	latest_keep(latest, card); /* q is no longer configured */
+
+	const struct latest_reading *reading = latest_of(latest, "d");
+
+	assert_non_null(reading);
+	assert_null(reading->next);
+	assert_string_equal(reading->series->unit, "km");
+	assert_int_equal(reading->reading.value.s.size, 4);
+	assert_memory_equal(reading->reading.value.s.data, "five", 4);
+	latest_forget(latest, "d");
+	assert_null(latest_of(latest, "d"));
+	device_card_unref(card);
+	latest_free(latest);
+	series_set_free(set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_head_is_taken_apart),
+		cmocka_unit_test(what_is_wrong_has_its_status),
+		cmocka_unit_test(paths_find_their_endpoint),
+		cmocka_unit_test(the_latest_reading_outlives_a_new_configuration_of_its_point),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
