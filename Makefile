@@ -152,7 +152,9 @@ install: all
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
 	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/openapi.yaml),$(DATADIR)/doc/haywain)
-	$(call install_files,$(wildcard etc/haywain.conf),$(DATADIR)/doc/haywain/examples)
+	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf),$(DATADIR)/doc/haywain/examples)
+	$(call install_files,$(wildcard docs/examples/micropython/*.py),$(DATADIR)/doc/haywain/examples/micropython)
+	$(call install_files,$(wildcard docs/examples/arduino/*.ino),$(DATADIR)/doc/haywain/examples/arduino)
 	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
 	install -d $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d $(DESTDIR)$(UNITDIR)
 	install -m 644 etc/conf.d/README $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d/
