@@ -107,8 +107,9 @@ static int ask(sd_event_source *source _unused_, uint64_t when _unused_, void *u
 
 static int arm_step(struct timesync *timesync)
 {
-	/* Goes off never, and is cancelled by every step of the clock (timerfd_create(2)). */
-	struct itimerspec never = {.it_value.tv_sec = INT32_MAX};
+	/* Goes off never, and is cancelled by every step of the clock (timerfd_create(2)). In the year 2255: a clock
+	   may well say 2040, and the kernel counts nanoseconds in 63 bits. */
+	struct itimerspec never = {.it_value.tv_sec = 9000000000};
 
 	return timerfd_settime(timesync->step_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0
 		       ? -errno
