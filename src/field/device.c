@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/device.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -303,7 +304,7 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	if (device->link->down) {
 		link_try_later(device->link);
 	} else if (device->state == DEVICE_OFFLINE) {
-		device->pause_us = backoff_next(device->pause_us);
+		device->pause_us = backoff_next(device->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
 	} else if (device->failures >= FAILURES_TO_OFFLINE) {
 		device_went_offline(device, reason, detail, false);
 	} else {
@@ -445,7 +446,7 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	free(device->reason);
 	/* Consumers compare the word of the closed list; the log says more. */
 	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_word(reason));
-	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : backoff_next(0);
+	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : FIELD_PAUSE_FIRST_US;
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
 	else if (device_is_polled(device))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/link.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -8,9 +9,6 @@
 #include "field/plugin_host.h"
 #include <errno.h>
 #include <string.h>
-
-#define BACKOFF_FIRST_US USEC_PER_SEC
-#define BACKOFF_LAST_US (60 * USEC_PER_SEC)
 
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...)
@@ -21,11 +19,6 @@ static void about(const struct link *link, enum hay_log_level level, const char 
 	va_start(args, format);
 	log_about_v(&subject, level, format, args);
 	va_end(args);
-}
-
-uint64_t backoff_next(uint64_t pause_us)
-{
-	return pause_us == 0 ? BACKOFF_FIRST_US : MIN(pause_us * 2, BACKOFF_LAST_US);
 }
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret)
@@ -175,7 +168,7 @@ static void schedule_try(struct link *link)
 
 void link_try_later(struct link *link)
 {
-	link->pause_us = backoff_next(link->pause_us);
+	link->pause_us = backoff_next(link->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
 	schedule_try(link);
 }
 
@@ -198,7 +191,7 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 	free(link->reason);
 	link->reason = strdup(text);
 	link->reason_code = reason;
-	link->pause_us = backoff_next(0);
+	link->pause_us = FIELD_PAUSE_FIRST_US;
 	link->prober = NULL;
 	if (next_prober(link))
 		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, trying again in %s", text, n,

@@ -11,6 +11,10 @@
 #include "field/plugin_load.h"
 #include "field/schedule.h"
 
+/* Between two tries of a link or of a device that is away. */
+#define FIELD_PAUSE_FIRST_US USEC_PER_SEC
+#define FIELD_PAUSE_LAST_US (60 * USEC_PER_SEC)
+
 struct field;
 struct device;
 
@@ -65,8 +69,5 @@ void link_keep_trying(struct link *link);
 double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us);
 
 bool link_is_idle(const struct link *link); /* no work of its own under way */
-
-/* 1 s, doubled each time, at most 60 s. */
-uint64_t backoff_next(uint64_t pause_us);
 
 #endif

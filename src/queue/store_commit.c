@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the store thread does with an open file: writes in groups, reads ahead for readers, and what follows a failure. */
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "queue/queue_files.h"
@@ -38,7 +39,7 @@ void store_failed(struct queue *queue, int error)
 	char pause[DURATION_TEXT_MAX], memory[SIZE_TEXT_MAX];
 	uint64_t now = clock_now();
 
-	store->backoff_us = MIN(MAX(store->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
+	store->backoff_us = backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
 	store->retry_at = now + store->backoff_us;
 	if (queue->body_state == QUEUE_BODY_OK) {
 		queue->failed_since = now;

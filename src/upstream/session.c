@@ -178,7 +178,7 @@ static void accepted_again(struct session *session)
 {
 	session->refused.on = false;
 	session->refused.probe = 0;
-	session->refused.backoff.step = 0;
+	session->refused.backoff.pause_us = 0;
 	uplink_log(session->uplink, HAY_LOG_NOTICE, "the broker takes our messages again");
 	uplink_set_state(session->uplink, UPLINK_CONNECTED, "");
 }

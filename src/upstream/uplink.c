@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of an uplink: wait for the clock, connect, talk (session.c), wait, connect again. */
 #include "upstream/uplink.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "base/worker.h"
@@ -13,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 
-#define BACKOFF_MAX_STEP 6 /* 64 s, cut to 60 */
+#define BACKOFF_MIN_US USEC_PER_SEC
 #define BACKOFF_MAX_US (60 * USEC_PER_SEC)
 #define LASTING_US (10 * USEC_PER_SEC)
 #define TAKEN_OVER_LASTING_US (10 * USEC_PER_MINUTE)
@@ -24,14 +25,11 @@ uint64_t backoff_next_us(struct backoff *backoff)
 	uint64_t x = backoff->random;
 	x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 	backoff->random = x;
-	uint64_t pause = MIN(USEC_PER_SEC << MIN(backoff->step, BACKOFF_MAX_STEP), BACKOFF_MAX_US);
+	bool first = backoff->pause_us == 0;
+	backoff->pause_us = backoff_next(backoff->pause_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
 	/* ±20 %, so that a hundred gateways do not come back in one moment; but the first one is no later than 1 s. */
-	pause = pause * (800 + x % 401) / 1000;
-	if (backoff->step == 0)
-		pause = MIN(pause, USEC_PER_SEC);
-	if (backoff->step < BACKOFF_MAX_STEP)
-		backoff->step++;
-	return pause;
+	uint64_t pause = backoff->pause_us * (800 + x % 401) / 1000;
+	return first ? MIN(pause, BACKOFF_MIN_US) : pause;
 }
 
 /* ---- state ---- */
@@ -271,7 +269,7 @@ static void rest(struct uplink *uplink, struct troubles *troubles, const struct 
 	/* Two clients with one client_id throw each other out for ever: that must not go on at full speed. */
 	bool taken_over = result->end == MQTT_END_TAKEN_OVER;
 	if (taken_over ? lasted >= TAKEN_OVER_LASTING_US : result->delivered || lasted >= LASTING_US)
-		uplink->backoff.step = 0;
+		uplink->backoff.pause_us = 0;
 	uint64_t pause = backoff_next_us(&uplink->backoff);
 	tell_result(uplink, troubles, result, lasted, pause);
 	char text[DURATION_TEXT_MAX];

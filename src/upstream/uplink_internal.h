@@ -15,7 +15,7 @@
 
 /* A pause that doubles from 1 s to 60 s. */
 struct backoff {
-	unsigned step;
+	uint64_t pause_us; /* the last one, before it was spread; 0: none yet */
 	uint64_t random;
 };
 uint64_t backoff_next_us(struct backoff *backoff);
