@@ -242,7 +242,7 @@ void asks_free(struct queue *queue);
 /* ---- retention.c: without the lock ---- */
 
 int retention_make_room(struct queue *queue, uint64_t bytes); /* -EFBIG: there is none to be made */
-int retention_expire(struct queue *queue);
+int retention_expire(struct queue *queue);		      /* a step; 1: more to do, and commits go first */
 int retention_look_at_oldest(struct queue *queue);
 
 /* ---- salvage.c: without the lock ---- */

@@ -28,6 +28,8 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	queue_body_dropped(queue, heads[n - 1].id);
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
+	/* Room for a much smaller max_size takes many steps: each is progress. */
+	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
 	return body->wal_bytes > body->wal_limit ? body_checkpoint(body, false) : 0;
 }
 
@@ -71,29 +73,28 @@ static bool is_too_old(const struct queue *queue, const struct body_head *head, 
 int retention_expire(struct queue *queue)
 {
 	_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
-	size_t found, n;
+	size_t found, n = 0;
+	int64_t limit;
+	int r;
 
 	if (!heads)
 		return -ENOMEM;
-	do {
-		int64_t limit;
-		int r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
-
+	r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	limit = clock_wall() - (int64_t)MIN(queue->conf.max_age_us, (uint64_t)INT64_MAX);
+	if (clock_trusted())
+		while (n < found && is_too_old(queue, &heads[n], limit))
+			n++;
+	pthread_mutex_unlock(&queue->lock);
+	if (n > 0) {
+		r = drop(queue, DROP_TOO_OLD, heads, n);
 		if (r < 0)
 			return r;
-		n = 0;
-		pthread_mutex_lock(&queue->lock);
-		limit = clock_wall() - (int64_t)MIN(queue->conf.max_age_us, (uint64_t)INT64_MAX);
-		if (clock_trusted())
-			while (n < found && is_too_old(queue, &heads[n], limit))
-				n++;
-		pthread_mutex_unlock(&queue->lock);
-		if (n > 0) {
-			r = drop(queue, DROP_TOO_OLD, heads, n);
-			if (r < 0)
-				return r;
-		}
-	} while (n == HEADS);
+	}
+	if (n == HEADS)
+		return 1;
 	return retention_look_at_oldest(queue);
 }
 

@@ -236,6 +236,8 @@ static bool minute(struct queue *queue, uint64_t now)
 	if (r == 0 && reserve_again)
 		queue_reserve_make(queue->path, RESERVE_BYTES); /* it may be there; without space it comes later */
 	pthread_mutex_lock(&queue->lock);
+	if (r > 0)
+		store->minute_at = 0;
 	if (r < 0)
 		store_failed(queue, r);
 	return true;
