@@ -99,7 +99,7 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 			continue;
 		/* What is switched off may wait for its link. */
 		if (is_enabled(setting))
-			setting_error(loader, at, "device `%s` is left out, because its link `%s` has mistakes",
+			setting_error(loader, at, "device `%s` cannot be used as long as its link `%s` has mistakes",
 				      name ? name : "?", link_name);
 		return bad_link(loader, link_name);
 	}

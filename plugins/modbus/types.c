@@ -110,7 +110,9 @@ static int bits_form(enum hay_type type, const char *bits, struct value_form *fo
 {
 	if (form->kind != KIND_PLAIN || (type != HAY_TYPE_NONE && type != HAY_BOOL && type != HAY_UINT16 &&
 					 type != HAY_UINT32 && type != HAY_UINT64))
-		return wrong("type", "bits of a register are bool, uint16, uint32 or uint64", ret_key, ret_error);
+		return wrong("type",
+			     "does not go with bits; right would be \"bool\", \"uint16\", \"uint32\" or \"uint64\"",
+			     ret_key, ret_error);
 	if (!set_bits(form, bits))
 		return wrong("bits",
 			     "is one bit, \"3\", or a range from the lower to the higher one, \"4-7\", and the lowest "

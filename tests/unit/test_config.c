@@ -388,7 +388,7 @@ static void links_take_their_devices_along(void **state)
 	       "haywain.conf:3: there is no plugin `nope`: /nonexistent/nope.so: No such file or directory\n"
 	       "haywain.conf:4: `baud` must be a whole number, like 9600\n"
 	       "haywain.conf:4: unknown key `buad`, did you mean `baud`?\n"
-	       "haywain.conf:6: device `d1` is left out, because its link `a` has mistakes\n"
+	       "haywain.conf:6: device `d1` cannot be used as long as its link `a` has mistakes\n"
 	       "haywain.conf:7: there is no link `godo`, did you mean `good`?\n"
 	       "haywain.conf:10: the device name `gateway` is reserved: the gateway reports on itself under it\n");
 	assert_int_equal(place->config->n_links, 1);

@@ -627,7 +627,7 @@ static void test_configuration(void **state)
 		{NULL, "reference", "465537", NULL, NULL, "counts from 1"},
 		{"uint32", "reference", "465536", NULL, NULL, "past the last one"},
 		{NULL, "holding", "1", "bits", "8-3", "from the lower"},
-		{"float32", "holding", "1", "bits", "3", "bool, uint16"},
+		{"float32", "holding", "1", "bits", "3", "does not go with bits"},
 		{NULL, "coil", "1", "bits", "3", "has no bits"},
 		{"uint16", "coil", "1", NULL, NULL, "is a bit"},
 		{NULL, "coil", "1", "order", "AB", "no order"},
