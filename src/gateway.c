@@ -25,7 +25,8 @@
 
 #define STUCK_US (20 * USEC_PER_SEC)	/* a stage that has had something to do for so long hangs */
 #define LEAVE_US (1500 * USEC_PER_MSEC) /* for the uplinks to say good-bye */
-#define FLUSH_US (2500 * USEC_PER_MSEC) /* and then for the disk: 5 s together, with a margin */
+#define FLUSH_US (2500 * USEC_PER_MSEC) /* and then for the disk */
+#define CLOSE_US (500 * USEC_PER_MSEC)	/* and for its file: 5 s together, with a margin */
 
 struct gateway {
 	sd_event *event;
@@ -543,6 +544,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 
 	gateway->api = api_free(gateway->api);
 
+	int status = gateway->stopping ? EXIT_SUCCESS : EXIT_FAILURE;
 	bool hangs = (gateway->uplinks && !uplink_set_empty(gateway->uplinks)) ||
 		     (gateway->field && !field_idle(gateway->field));
 	int flushed = gateway->queue ? queue_flush(gateway->queue, FLUSH_US) : 0;
@@ -554,7 +556,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 	}
 	/* A thread inside a look-up or a connect cannot be joined; all that counts is on disk. */
 	if (hangs || flushed < 0)
-		_exit(gateway->stopping ? EXIT_SUCCESS : EXIT_FAILURE);
+		_exit(status);
 
 	status_free(gateway->status);
 	notify_free(gateway->notify);
@@ -565,7 +567,8 @@ struct gateway *gateway_free(struct gateway *gateway)
 	field_free(gateway->field);
 	normalize_free(gateway->normalize);
 	latest_free(gateway->latest);
-	queue_close(gateway->queue);
+	if (queue_close(gateway->queue, CLOSE_US))
+		_exit(status);
 	series_set_free(gateway->series);
 	config_free(gateway->config);
 	plugin_set_free(gateway->plugins);

@@ -10,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define CLOSE_TIMEOUT_US (3 * USEC_PER_SEC)
 #define CURSOR_PERIOD_US USEC_PER_SEC
 #define SIGNALS_AT_ONCE 8
 
@@ -387,10 +386,9 @@ int queue_flush(struct queue *queue, uint64_t timeout_us)
 	return r;
 }
 
-struct queue *queue_close(struct queue *queue)
+struct queue *queue_close(struct queue *queue, uint64_t timeout_us)
 {
-	struct timespec until = deadline(CLOSE_TIMEOUT_US);
-	pthread_t thread;
+	struct timespec until = deadline(timeout_us);
 	bool ended;
 	int r = 0;
 
@@ -402,15 +400,10 @@ struct queue *queue_close(struct queue *queue)
 	while (!queue->thread_ended && r == 0)
 		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
 	ended = queue->thread_ended;
-	/* Stuck in the disk: it frees everything itself, should it ever come back. */
-	queue->abandoned = !ended;
-	thread = queue->thread;
 	pthread_mutex_unlock(&queue->lock);
-	if (!ended) {
-		pthread_detach(thread);
-		return NULL;
-	}
-	pthread_join(thread, NULL);
+	if (!ended)
+		return queue;
+	pthread_join(queue->thread, NULL);
 	queue_free(queue);
 	return NULL;
 }

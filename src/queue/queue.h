@@ -46,8 +46,9 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 /* Write everything that waits, and the cursors; waits until done or timeout_us passed (-ETIMEDOUT). */
 int queue_flush(struct queue *queue, uint64_t timeout_us);
 
-/* After the readers are closed. Flushes, ends the thread. NULL is fine. */
-struct queue *queue_close(struct queue *queue);
+/* After the readers are closed. Flushes, ends the thread. NULL is fine. Where the disk takes longer than timeout_us the
+   queue is returned: its thread is still at work with it and with the series, and neither may be freed. */
+struct queue *queue_close(struct queue *queue, uint64_t timeout_us);
 
 /* The file it is, also where the configuration does not say. Lives as long as the queue. */
 const char *queue_path(const struct queue *queue);

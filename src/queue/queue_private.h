@@ -115,7 +115,6 @@ struct queue {
 	uint64_t flush_wanted, flush_done;
 	int flush_result;
 	bool salvaging; /* older samples are still to come: readers wait */
-	bool abandoned; /* queue_close gave up on the thread: it frees everything itself */
 	_Atomic uint64_t busy_since;
 	struct store store;
 

@@ -385,7 +385,6 @@ static void sleep_until(struct queue *queue, uint64_t at)
 void *store_thread(void *userdata)
 {
 	struct queue *queue = userdata;
-	bool abandoned;
 
 	pthread_mutex_lock(&queue->lock);
 	while (!queue->stop) {
@@ -397,10 +396,7 @@ void *store_thread(void *userdata)
 	finish(queue);
 	atomic_store(&queue->busy_since, 0);
 	queue->thread_ended = true;
-	abandoned = queue->abandoned;
 	pthread_cond_broadcast(&queue->done);
 	pthread_mutex_unlock(&queue->lock);
-	if (abandoned)
-		queue_free(queue);
 	return NULL;
 }

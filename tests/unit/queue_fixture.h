@@ -62,7 +62,8 @@ static inline void fixture_open(struct fixture *f)
 
 static inline void fixture_close(struct fixture *f)
 {
-	f->queue = queue_close(f->queue);
+	f->queue = queue_close(f->queue, 60 * USEC_PER_SEC);
+	assert_null(f->queue);
 	f->series = series_set_free(f->series);
 }
 

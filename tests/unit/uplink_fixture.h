@@ -143,7 +143,7 @@ _unused_ static int rig_down(void **state)
 	if (rig->uplink)
 		stop_uplink(rig->uplink);
 	log_set_sink(NULL);
-	queue_close(rig->queue);
+	assert_null(queue_close(rig->queue, 60 * USEC_PER_SEC));
 	series_set_free(rig->set);
 	char command[96];
 	snprintf(command, sizeof(command), "rm -rf %s", rig->directory);
