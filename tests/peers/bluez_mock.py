@@ -149,13 +149,12 @@ def Advertise(self, adapter, address, properties):
 def Flood(_self, adapter, per_second, seconds, addresses):
     """BTHome sensors of that many addresses in turn, each time with another packet id and temperature."""
     service = "0000fcd2-0000-1000-8000-00805f9b34fb"
-    period_ms = 10
-    batch = per_second * period_ms // 1000
+    began = GLib.get_monotonic_time()
     sent = 0
 
     def send():
         nonlocal sent
-        for _ in range(batch):
+        for _ in range(sent, (GLib.get_monotonic_time() - began) * per_second // 1000000):
             n, packet = sent % addresses, sent // addresses & 255
             signal = dbus.lowlevel.SignalMessage(f"/org/bluez/{adapter}/dev_C0_00_00_00_{n >> 8:02X}_{n & 255:02X}",
                                                  dbus.PROPERTIES_IFACE, "PropertiesChanged")
@@ -168,7 +167,7 @@ def Flood(_self, adapter, per_second, seconds, addresses):
         calls["/flood sent"] = sent
         return sent < per_second * seconds
 
-    GLib.timeout_add(period_ms, send)
+    GLib.timeout_add(10, send)
 
 
 @dbus.service.method(MOCK, in_signature="oss", out_signature="")
