@@ -50,3 +50,16 @@ newest_package() {
 depends_of() {
 	dpkg-deb -f "$1" Depends Recommends | sed 's/^[A-Z][a-z]*: *//' | tr ',' '\n' | sed 's/([^)]*)//g; s/|.*//; s/ //g' | sort -u
 }
+
+# lintian_options RELEASE: how strict the judge is
+lintian_options() {
+	suppressed=
+	# What Debian 12's lintian demands, the later ones find redundant or old.
+	[ "$1" = deb12 ] || suppressed=redundant-rules-requires-root-no-field,redundant-priority-optional-field,out-of-date-standards-version
+	if [ ! -e man/haywain.1 ]; then
+		echo "THE TOOL haywain HAS NO MANUAL PAGE YET: lintian is told not to mind" >&2
+		suppressed=${suppressed:+$suppressed,}no-manual-page
+	fi
+	echo "-EI --pedantic --allow-root --fail-on error,warning,info,pedantic,experimental" \
+		${suppressed:+--suppress-tags "$suppressed"}
+}
