@@ -46,6 +46,7 @@ struct queue_reader {
 	uint64_t taken; /* the last one given out */
 	uint64_t saved; /* the cursor on disk */
 	bool is_saved;
+	uint64_t damaged_to; /* unreadable rows that cannot be removed are counted up to here */
 
 	/* Read ahead from the disk: what follows `taken`, up to ahead_to. */
 	struct sample **ahead;

@@ -328,14 +328,25 @@ static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t
 	return true;
 }
 
-/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. */
-static void drop_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
+/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
+   cannot be written it comes again: each reader counts it for itself, once. */
+static void drop_damaged_rows(struct queue *queue, const char *name, const struct body_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (rows[i].sample || body_remove(&queue->store.body, rows[i].id, rows[i].id) < 0)
+		struct queue_reader *reader;
+		int r;
+
+		if (rows[i].sample)
 			continue;
+		r = body_remove(&queue->store.body, rows[i].id, rows[i].id);
 		pthread_mutex_lock(&queue->lock);
-		queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
+		reader = r < 0 && name ? reader_find(queue, name) : NULL;
+		if (r == 0) {
+			queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
+		} else if (reader && rows[i].id > reader->damaged_to) {
+			queue_charge_reader(reader, DROP_DAMAGED, rows[i].id, rows[i].id);
+			reader->damaged_to = rows[i].id;
+		}
 		pthread_mutex_unlock(&queue->lock);
 	}
 }
@@ -360,7 +371,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 	pthread_mutex_unlock(&queue->lock);
 	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
 	if (n > 0)
-		drop_damaged_rows(queue, rows, n);
+		drop_damaged_rows(queue, name, rows, n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
 	/* A place the disk cannot read, however often it is asked, is damage like any other. */

@@ -122,9 +122,9 @@ static uint64_t read_to(struct queue_reader *reader, uint64_t last)
 	return n;
 }
 
-static void test_flipped_bit(void **state)
+/* 1 to 50, a row with a flipped bit, 52 to 100: on disk and closed. */
+static void fill_with_flipped_bit(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct queue_reader *reader;
 	const struct series *odd;
 	uint8_t needle[24], *file;
@@ -158,7 +158,14 @@ static void test_flipped_bit(void **state)
 	needle[2] ^= 4;
 	change_file(f, at - file, needle, 6);
 	free(file);
+}
 
+static void test_flipped_bit(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	fill_with_flipped_bit(f);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	expect_numbers(reader, 1, 50);
@@ -357,6 +364,24 @@ static void remount(const struct fixture *f, unsigned long flags)
 	assert_int_equal(mount("tmpfs", f->folder, "tmpfs", MS_REMOUNT | flags, "size=2M"), 0);
 }
 
+/* The damaged row cannot be removed, and is counted all the same. */
+static void test_flipped_bit_on_a_read_only_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	fill_with_flipped_bit(f);
+	remount(f, MS_RDONLY);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	expect_numbers(reader, 1, 50);
+	queue_reader_ack(reader, expect_numbers(reader, 52, 100));
+	assert_int_equal(charged(reader, DROP_DAMAGED), 1);
+	assert_int_equal(status_of(f).dropped[DROP_DAMAGED], 1);
+	remount(f, 0);
+	queue_reader_close(reader);
+}
+
 /* Read-only from the start: what is on the disk goes out, new samples too, from memory, with numbers of their own. */
 static void test_read_only_from_the_start(void **state)
 {
@@ -550,6 +575,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_every_page_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disk_full_and_healed, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_full_disk_drains, setup_mount, teardown_mount),
+		cmocka_unit_test_setup_teardown(test_flipped_bit_on_a_read_only_disk, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_read_only_from_the_start, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_writing_fails_while_running, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_folder, setup, teardown),
