@@ -190,7 +190,7 @@ static void drop_new(struct queue *queue, struct sample *sample)
 /* *ret_news: the readers are to be told. */
 static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 {
-	const struct run *run = &queue->runs.at[queue->runs.n - 1];
+	const struct run *run;
 	size_t cost = sample_cost(sample);
 	uint64_t now;
 
@@ -211,6 +211,7 @@ static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 		return;
 	}
 	queue->unwritten_bytes += cost;
+	run = &queue->runs.at[queue->runs.n - 1]; /* making room may have moved them */
 	if (run->known && (uint64_t)((int64_t)sample->id + run->base) + SEQ_BLOCK / 2 > queue->reserved &&
 	    !queue->reserve_wanted) {
 		queue->reserve_wanted = true;
