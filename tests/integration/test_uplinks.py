@@ -170,8 +170,8 @@ def test_written_through_nothing_is_published_that_is_not_on_disk(plant):
     probe.publish("haywain/plant/data/probe", '{"device":"probe","seq":0,"values":{}}')
     wait_until(lambda: "probe" in account.samples, what="all that was on its way")
     published = {s["seq"]: s["values"]["polls"] for s in account.samples["d1"]}
-    daemon.configure(text.replace(str(relay.port), str(broker.port))).start()
     before = len(account.samples["d1"])
+    daemon.configure(text.replace(str(relay.port), str(broker.port))).start()
     wait_until(lambda: len(account.samples["d1"]) > before + len(published), what="the second run")
     again = {s["seq"]: s["values"]["polls"] for s in account.samples["d1"][before:]}
     assert {seq: again.get(seq) for seq in published} == published
