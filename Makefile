@@ -40,7 +40,12 @@ plugin_files := $(PLUGINS:%=$B/plugins/%.so)
 all: $B/haywaind $B/haywain plugins
 plugins: $(plugin_files)
 
-$B/%.o: %.c $(MAKEFILE_LIST) VERSION
+# What is compiled in is part of what objects depend on: another PREFIX, other flags or another compiler build anew.
+stamp := $B/flags
+$(shell mkdir -p $B; echo '$(subst ','"'"',$(CC) $(all_cflags))' | cmp -s - $(stamp) || \
+  echo '$(subst ','"'"',$(CC) $(all_cflags))' >$(stamp))
+
+$B/%.o: %.c $(MAKEFILE_LIST) VERSION $(stamp)
 	@mkdir -p $(@D)
 	$Q$(CC) $(all_cflags) $(if $(filter plugins/%,$<),$(call plugin_cflags,$<)) -MMD -MP -c -o $@ $<
 

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <malloc.h>
 #include <string.h>
 
 #define STUCK_US (20 * USEC_PER_SEC)	/* a stage that has had something to do for so long hangs */
@@ -283,7 +282,7 @@ static void apply(struct gateway *gateway, struct config *config, struct field_c
 	if (apply_uplinks(gateway, config) < 0 || apply_field(gateway, config, ret) < 0)
 		log_error("out of memory: %s is applied only in part", gateway->config_path);
 	config_free(before);
-	malloc_trim(0);
+	status_trim_soon(gateway->status);
 	log_info("reloaded: %u device%s started, %u stopped, %u as before", ret->started, ret->started == 1 ? "" : "s",
 		 ret->stopped, ret->kept);
 }
@@ -488,7 +487,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 		r = apply_field(gateway, gateway->config, &changes);
 	if (r < 0)
 		goto fail;
-	malloc_trim(0); /* what reading the configuration left behind */
+	status_trim_soon(gateway->status);
 	notify_ready(gateway->notify);
 	*ret = gateway;
 	return 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/status.h"
+#include "admin/trim.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
 #include <errno.h>
@@ -8,6 +10,7 @@
 
 #define STATUS_EVERY_US USEC_PER_SEC
 #define SUMMARY_EVERY_US USEC_PER_HOUR
+#define TRIM_AFTER_US (3 * USEC_PER_SEC)
 #define ADVISE_FROM 100 /* samples an hour: with fewer the disk has nothing to fear */
 
 struct status {
@@ -17,6 +20,8 @@ struct status {
 	struct queue_status last;
 	struct field_status last_field;
 	uint64_t last_delivered;
+	uint64_t connects;   /* of all uplinks, as last seen */
+	uint64_t trim_at_us; /* when what was left behind is given back; 0: it was */
 };
 
 uint64_t status_dropped(const struct queue_status *queue)
@@ -34,6 +39,23 @@ static int again(sd_event_source *source, uint64_t pause_us)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+void status_trim_soon(struct status *status)
+{
+	status->trim_at_us = clock_now() + TRIM_AFTER_US;
+}
+
+static void trim_if_due(struct status *status, uint64_t connects)
+{
+	/* A handshake is over by then, and start and reload have settled. */
+	if (connects != status->connects)
+		status_trim_soon(status);
+	status->connects = connects;
+	if (status->trim_at_us == 0 || clock_now() < status->trim_at_us)
+		return;
+	trim_memory();
+	status->trim_at_us = 0;
+}
+
 static int tell_status(sd_event_source *source, uint64_t when _unused_, void *userdata)
 {
 	struct status *status = userdata;
@@ -41,7 +63,7 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 	struct field_status field;
 	struct uplink *uplink;
 	struct buf text = {0};
-	uint64_t backlog = 0;
+	uint64_t backlog = 0, connects = 0;
 
 	field_get_status(stages->field, &field);
 	if (field.devices_online == field.devices)
@@ -54,10 +76,12 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 		uplink_get_status(uplink, &now);
 		buf_printf(&text, ", %s %s", uplink_get_conf(uplink)->name, uplink_state_word(now.state));
 		backlog = MAX(backlog, now.backlog);
+		connects += now.connects;
 	}
 	buf_printf(&text, ", queue %" PRIu64, backlog);
 	notify_status(status->notify, buf_text(&text));
 	buf_done(&text);
+	trim_if_due(status, connects);
 	return again(source, STATUS_EVERY_US);
 }
 

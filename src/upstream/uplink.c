@@ -249,14 +249,20 @@ static bool wait_for_clock(struct uplink *uplink)
 	char text[DURATION_TEXT_MAX];
 	uint64_t until = clock_now() + uplink->conf->clock_wait_us;
 	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "this machine's clock is not set yet");
-	uplink_log(uplink, HAY_LOG_NOTICE,
-		   "waiting for this machine's clock to be set, at most %s; then going on without",
+	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s",
 		   format_duration(uplink->conf->clock_wait_us, text));
 	while (!clock_trusted() && clock_now() < until) {
 		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC)))
 			return true;
 	}
-	if (!clock_trusted())
+	if (!clock_trusted() && queue_waits_for_clock(uplink->queue))
+		uplink_log(uplink, HAY_LOG_WARNING,
+			   "this machine's clock is still not set; samples are kept, and go up once it is: the queue "
+			   "is a new "
+			   "one and numbers them by the time of day. Where the clock is right without NTP, set "
+			   "gateway.clock "
+			   "= \"trust\"");
+	else if (!clock_trusted())
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
 			"this machine's clock is still not set; going on, samples are marked \"time\":\"uncertain\"");
