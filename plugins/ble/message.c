@@ -62,7 +62,7 @@ static int read_data(sd_bus_message *message, struct advert *advert, bool of_ser
 		r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, of_service ? "{sv}" : "{qv}");
 	while (r >= 0 && (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_DICT_ENTRY, entry)) > 0) {
 		const char *text = NULL;
-		const uint8_t *data;
+		const uint8_t *data = NULL;
 		uint16_t company = 0;
 		struct uuid uuid;
 		size_t size = 0;

@@ -32,7 +32,7 @@ static void add_reading(struct serial_device *device, uint32_t point, const stru
 {
 	struct hay_reading reading = {.point = point};
 
-	if (r < 0) {
+	if (r < 0 || !value) {
 		reading.quality = HAY_BAD;
 		reading.reason = r == -ERANGE ? HAY_OUT_OF_RANGE : r == -EDOM ? HAY_NOT_A_NUMBER : HAY_DECODE;
 	} else {

@@ -33,6 +33,8 @@ static struct device *device_of(struct hay_device *hay)
 }
 
 static void host_log(struct hay_link *link, struct hay_device *device, enum hay_log_level level, const char *format,
+		     ...) _printf_(4, 5);
+static void host_log(struct hay_link *link, struct hay_device *device, enum hay_log_level level, const char *format,
 		     ...)
 {
 	struct log_subject subject = {.link = link ? link->name : NULL, .device = device ? device->name : NULL};

@@ -74,8 +74,7 @@ const char *drop_cause_word(enum drop_cause cause)
 {
 	static const char *const words[DROP_N_CAUSES] = {
 		[DROP_QUEUE_FULL] = "queue full", [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",
-		[DROP_REFUSED] = "refused",	  [DROP_DAMAGED] = "damaged",
-		[DROP_PURGED] = "purged",
+		[DROP_REFUSED] = "refused",	  [DROP_DAMAGED] = "damaged",	      [DROP_PURGED] = "purged",
 	};
 
 	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";

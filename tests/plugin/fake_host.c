@@ -93,6 +93,8 @@ static void copy_sample(struct fake_host *fake, struct fake_event *event, const 
 }
 
 static void host_log(struct hay_link *link, struct hay_device *device, enum hay_log_level level, const char *format,
+		     ...) _printf_(4, 5);
+static void host_log(struct hay_link *link, struct hay_device *device, enum hay_log_level level, const char *format,
 		     ...)
 {
 	_cleanup_free_ char *text = NULL;
