@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/worker.h"
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +14,8 @@ struct list {
 struct worker {
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	pthread_cond_t wake;
+	sem_t wake; /* one for each work submitted, and one to stop; a condition costs one more call of the kernel */
 	struct list lanes[2], finished; /* under mutex */
-	bool stop;			/* under mutex */
 	bool handing_back;		/* under mutex: the eventfd was written and not yet read */
 	int fd;
 	sd_event_source *source;
@@ -75,32 +75,28 @@ static void *work_on(void *userdata)
 {
 	struct worker *worker = userdata;
 
-	pthread_mutex_lock(&worker->mutex);
 	for (;;) {
+		while (sem_wait(&worker->wake) < 0)
+			continue;
+		pthread_mutex_lock(&worker->mutex);
 		struct hay_work *work = pop(&worker->lanes[HAY_LANE_COMMAND]);
 
 		if (!work)
 			work = pop(&worker->lanes[HAY_LANE_POLL]);
-		if (!work) {
-			if (worker->stop)
-				break;
-			pthread_cond_wait(&worker->wake, &worker->mutex);
-			continue;
-		}
 		pthread_mutex_unlock(&worker->mutex);
+		if (!work)
+			return NULL;
 		work->run(work);
 		pthread_mutex_lock(&worker->mutex);
 		push(&worker->finished, work);
-		if (worker->handing_back)
-			continue;
+		bool tell = !worker->handing_back;
+
 		worker->handing_back = true;
-		/* Not under the lock: the loop would wake up only to wait for it. */
 		pthread_mutex_unlock(&worker->mutex);
-		eventfd_write(worker->fd, 1);
-		pthread_mutex_lock(&worker->mutex);
+		/* Not under the lock: the loop would wake up only to wait for it. */
+		if (tell)
+			eventfd_write(worker->fd, 1);
 	}
-	pthread_mutex_unlock(&worker->mutex);
-	return NULL;
 }
 
 static int hand_back(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
@@ -132,7 +128,7 @@ int worker_new(sd_event *event, const char *name, void (*done)(struct hay_work *
 	if (!worker)
 		return -ENOMEM;
 	pthread_mutex_init(&worker->mutex, NULL);
-	pthread_cond_init(&worker->wake, NULL);
+	sem_init(&worker->wake, 0, 0);
 	worker->done = done;
 	worker->userdata = userdata;
 	worker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -157,14 +153,11 @@ struct worker *worker_free(struct worker *worker)
 {
 	if (!worker)
 		return NULL;
-	pthread_mutex_lock(&worker->mutex);
-	worker->stop = true;
-	pthread_cond_signal(&worker->wake);
-	pthread_mutex_unlock(&worker->mutex);
+	sem_post(&worker->wake); /* with no work: the end */
 	pthread_join(worker->thread, NULL);
 	sd_event_source_disable_unref(worker->source);
 	close(worker->fd);
-	pthread_cond_destroy(&worker->wake);
+	sem_destroy(&worker->wake);
 	pthread_mutex_destroy(&worker->mutex);
 	free(worker);
 	return NULL;
@@ -176,7 +169,7 @@ void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane l
 	pthread_mutex_lock(&worker->mutex);
 	push(&worker->lanes[lane], work);
 	pthread_mutex_unlock(&worker->mutex);
-	pthread_cond_signal(&worker->wake);
+	sem_post(&worker->wake);
 }
 
 bool worker_busy(const struct worker *worker)

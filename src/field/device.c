@@ -129,7 +129,7 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 	}
 	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us;
 
-	device->origin_us = clock_now() + schedule_stagger(fastest, n);
+	device->origin_us = schedule_start(clock_now(), fastest, n);
 	for (size_t i = 0; i < device->n_periods; i++)
 		device->periods[i].next_us = device->origin_us;
 	*ret = device;

@@ -63,7 +63,7 @@ struct device {
 	uint64_t errors[HAY_N_REASONS]; /* rounds with that fault, in a point or as a whole */
 };
 
-/* n: the how-maniest device, for staggering. Takes conf in any case. */
+/* n: the how-maniest device, so that starts are spread. Takes conf in any case. */
 int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct device **ret);
 struct device *device_free(struct device *device);
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #define ACCURACY_US ((uint64_t)500)
+#define SLOTS 20
+#define SLOT_MAX_US (50 * USEC_PER_MSEC)
 
 struct schedule {
 	sd_event_source *timer;
@@ -156,9 +158,11 @@ uint64_t schedule_next(uint64_t origin_us, uint64_t every_us, uint64_t after_us)
 	return origin_us + ((after_us - origin_us) / every_us + 1) * every_us;
 }
 
-uint64_t schedule_stagger(uint64_t every_us, uint64_t n)
+uint64_t schedule_start(uint64_t now_us, uint64_t every_us, uint64_t n)
 {
 	const uint64_t golden = UINT64_C(11400714819323198485); /* 2^64 / golden ratio */
+	uint64_t slot_us = MAX(MIN(every_us / SLOTS, SLOT_MAX_US), (uint64_t)1);
+	uint64_t phase_us = (uint64_t)((double)(n * golden) / 18446744073709551616.0 * (double)every_us);
 
-	return (uint64_t)((double)(n * golden) / 18446744073709551616.0 * (double)every_us);
+	return now_us - now_us % slot_us + slot_us + phase_us - phase_us % slot_us;
 }

@@ -28,8 +28,11 @@ void schedule_remove(struct schedule *schedule, struct schedule_entry *entry);
  */
 uint64_t schedule_next(uint64_t origin_us, uint64_t every_us, uint64_t after_us);
 
-/* How far into its period the n-th device starts, so that many spread evenly whatever their number (the golden
-   ratio's multiples leave no large gap). */
-uint64_t schedule_stagger(uint64_t every_us, uint64_t n);
+/*
+ * When the n-th device starts: within its period from now, so that many spread evenly whatever their number (the golden
+ * ratio's multiples leave no large gap), but in slots, a twentieth of the period and at most 50 ms wide, that devices
+ * of one period share: each wake-up of the daemon then serves a few of them.
+ */
+uint64_t schedule_start(uint64_t now_us, uint64_t every_us, uint64_t n);
 
 #endif

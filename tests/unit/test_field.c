@@ -594,20 +594,32 @@ static void schedule_runs_in_order(void **state _unused_)
 	sd_event_unref(event);
 }
 
-static void stagger_leaves_no_large_gap(void **state _unused_)
+static void starts_are_spread_and_share_slots(void **state _unused_)
 {
+	enum { N_SLOTS = 20 };
+	const uint64_t every_us = USEC_PER_SEC, slot_us = every_us / N_SLOTS, now_us = 123456789;
+
 	for (unsigned n = 2; n <= 200; n++) {
-		bool seen[1000] = {0};
+		bool seen[N_SLOTS] = {0};
 		unsigned gap = 0, widest = 0;
 
-		for (unsigned i = 0; i < n; i++)
-			seen[schedule_stagger(1000, i)] = true;
-		for (unsigned i = 0; i < 2000; i++) {
-			gap = seen[i % 1000] ? 0 : gap + 1;
+		for (unsigned i = 0; i < n; i++) {
+			/* devices are not made in the same microsecond */
+			uint64_t start_us = schedule_start(now_us + i * 7, every_us, i);
+
+			assert_int_equal(start_us % slot_us, 0);
+			assert_in_range(start_us, now_us + 1, now_us + every_us + slot_us);
+			seen[start_us / slot_us % N_SLOTS] = true;
+		}
+		for (unsigned i = 0; i < 2 * N_SLOTS; i++) {
+			gap = seen[i % N_SLOTS] ? 0 : gap + 1;
 			widest = MAX(widest, gap);
 		}
-		assert_true(widest < 2700 / n + 2);
+		assert_true(widest < 2.7 * N_SLOTS / n + 1);
 	}
+	/* slow ones share slots of 50 ms, the fastest have each its own microsecond */
+	assert_int_equal(schedule_start(now_us, USEC_PER_MINUTE, 3) % 50000, 0);
+	assert_in_range(schedule_start(now_us, 3, 5), now_us + 1, now_us + 4);
 }
 
 static void memory_survives(void **state _unused_)
@@ -653,7 +665,7 @@ int main(void)
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
 		cmocka_unit_test(commands_are_checked_and_answered_once),
 		cmocka_unit_test(schedule_runs_in_order),
-		cmocka_unit_test(stagger_leaves_no_large_gap),
+		cmocka_unit_test(starts_are_spread_and_share_slots),
 		cmocka_unit_test(memory_survives),
 	};
 
