@@ -322,7 +322,6 @@ static int reload_for_api(struct buf *ret_json, void *userdata)
 		buf_add_text(ret_json, "{\"error\":\"the gateway is leaving\"}");
 		return 503;
 	}
-	log_info("reloading, as asked through the local API");
 	return reload(gateway, ret_json) < 0 ? 422 : 200;
 }
 
@@ -435,6 +434,7 @@ static int start_telling(struct gateway *gateway)
 	struct stages *stages = &gateway->stages;
 
 	stages->event = gateway->event;
+	stages->plugins = gateway->plugins;
 	stages->series = gateway->series;
 	stages->queue = gateway->queue;
 	stages->field = gateway->field;

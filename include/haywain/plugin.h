@@ -218,18 +218,30 @@ struct hay_report {
 		__attribute__((format(printf, 3, 4)));
 };
 
-/* Commissioning: `haywaind --probe PLUGIN ARGS...`. May block; runs outside the main loop. */
+/* What probe() needs of a link that the daemon has open. */
+enum hay_probe_link {
+	HAY_PROBE_TAKES_LINK,  /* its port for itself: the host closes the link meanwhile, and its devices wait */
+	HAY_PROBE_BESIDE_LINK, /* nothing: the link goes on */
+	HAY_PROBE_ON_LINK,     /* the link itself, by step(), between the rounds of its devices */
+};
+
+/* Commissioning: `haywaind --probe PLUGIN ARGS...`, or a scan over the local API. May block; has a thread of its own. */
 struct hay_probe {
 	size_t size;
 	int argc;
-	char **argv; /* what follows the plugin's name */
+	/* What follows the plugin's name. In a scan of a link of the daemon's: without its port where `link` is set;
+	   else with its port (or url, or adapter, as configured) as the first of them. */
+	char **argv;
 	/* A line of the result, without its newline. */
 	void (*print)(const struct hay_probe *probe, const char *format, ...) __attribute__((format(printf, 2, 3)));
 	/* How far it is, for a person who waits; total 0: unknown. what: a few words that stand until the next call. */
 	void (*progress)(const struct hay_probe *probe, unsigned done, unsigned total, const char *what);
 	bool (*cancelled)(const struct hay_probe *probe);
-	struct hay_link
-		*link; /* a link of the daemon's that the probe shall use, on its worker; NULL: open one's own */
+	struct hay_link *link; /* HAY_PROBE_ON_LINK: one of the daemon's to be used by step(); NULL: open one's own */
+	/* With a link: run work->run on the link's thread when its turn has come, then work->done on the main thread; both
+	   are over when it returns. A step is one request: it bounds how long the link's devices wait.
+	   -ECANCELED: nothing was run, and probe() shall end. */
+	int (*step)(const struct hay_probe *probe, struct hay_work *work);
 };
 
 /* ---- the descriptor ------------------------------------------------------------------------------------ */
@@ -276,8 +288,10 @@ struct hay_plugin {
 	/* Begin a write; command_done() follows. -errno: nothing was begun. NULL: no writes. */
 	int (*write)(struct hay_command *command);
 
-	/* 0, or -errno after an explanation was printed; -EINVAL for wrong arguments. NULL: none. */
+	/* 0, or -errno after an explanation was printed; -EINVAL for wrong arguments. NULL: none. What it keeps it keeps
+	   to itself: links and devices live on beside it. */
 	int (*probe)(const struct hay_probe *probe);
+	enum hay_probe_link probe_link;
 };
 
 /*

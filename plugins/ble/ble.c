@@ -366,4 +366,5 @@ HAY_PLUGIN("ble", .version = "1.0", .summary = "Bluetooth Low Energy: advertisem
 	   .device_options = {device_table, sizeof(struct device_conf)},
 	   .point_options = {point_table, sizeof(struct point_conf)}, .check_device = check_device,
 	   .check_point = check_point, .open = open_link, .close = close_link, .start = start_device,
-	   .stop = stop_device, .poll = poll_device, .write = write_point, .probe = probe_ble);
+	   .stop = stop_device, .poll = poll_device, .write = write_point, .probe = probe_ble,
+	   .probe_link = HAY_PROBE_BESIDE_LINK);

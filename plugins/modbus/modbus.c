@@ -114,4 +114,4 @@ HAY_PLUGIN("modbus", .version = HAYWAIN_VERSION, .summary = "Modbus devices over
 	   .point_options = {.table = conf_point_table, .size = sizeof(struct point_conf)},
 	   .check_link = conf_check_link, .check_device = conf_check_device, .check_point = conf_check_point,
 	   .open = open_link, .close = close_link, .start = start_device, .stop = stop_device, .poll = poll_device,
-	   .write = write_point, .probe = probe_modbus);
+	   .write = write_point, .probe = probe_modbus, .probe_link = HAY_PROBE_ON_LINK);

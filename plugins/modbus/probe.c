@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe.h"
-#include "conf.h"
+#include "device.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +12,16 @@ static const char usage[] =
 	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device tells them\n"
 	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
 	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
-	"KEY=VALUE: baud=9600 mode=8N1 timeout=1000 (milliseconds)";
+	"KEY=VALUE: baud=9600 mode=8N1 timeout=1000 (milliseconds)\n"
+	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
 
 struct probe {
 	const struct hay_probe *hay;
 	struct link_conf conf;
+	struct modbus_link *link; /* the daemon's; NULL: transport is our own */
 	struct transport *transport;
 	struct exchange exchange;
+	struct hay_work work; /* a request on the daemon's link */
 };
 
 static uint64_t clock_us(void)
@@ -96,6 +99,10 @@ static int open_target(struct probe *p, const char *target)
 	struct tty_conf tty;
 	struct url url;
 
+	if (p->link) {
+		p->transport = p->link->transport;
+		return 0;
+	}
 	if (target[0] == '/')
 		p->conf.port = target;
 	else
@@ -107,11 +114,35 @@ static int open_target(struct probe *p, const char *target)
 	return transport_new(&transport, &p->transport);
 }
 
-/* 0: an answer, be it an exception; -ETIMEDOUT: none; -EIO: nor will there be, which is told. */
+static void run_request(struct hay_work *work)
+{
+	struct probe *p = (struct probe *)((char *)work - offsetof(struct probe, work));
+
+	transport_exchange(p->transport, &p->exchange);
+}
+
+/* What it says of the link is worth the same as if a device had been polled. */
+static void request_done(struct hay_work *work)
+{
+	struct probe *p = (struct probe *)((char *)work - offsetof(struct probe, work));
+
+	line_heard(p->link, &p->exchange);
+}
+
+/* 0: an answer, be it an exception; -ETIMEDOUT: none; -EIO: nor will there be, which is told; -ECANCELED. */
 static int ask(struct probe *p, unsigned unit)
 {
 	p->exchange.unit = (uint8_t)unit;
-	transport_exchange(p->transport, &p->exchange);
+	if (p->link) {
+		int r;
+
+		p->work = (struct hay_work){.run = run_request, .done = request_done};
+		r = p->hay->step(p->hay, &p->work);
+		if (r < 0)
+			return r;
+	} else {
+		transport_exchange(p->transport, &p->exchange);
+	}
 	switch (p->exchange.end) {
 	case EXCHANGE_ANSWERED:
 		return 0;
@@ -152,7 +183,7 @@ static int scan(struct probe *p, unsigned first, unsigned last)
 		/* Any answer will do: an exception is one too. */
 		pdu_read(&place, &p->exchange.pdu);
 		r = ask(p, unit);
-		if (r == -EIO)
+		if (r == -EIO || r == -ECANCELED)
 			return r;
 		if (r < 0) {
 			if (p->exchange.reason == HAY_DECODE)
@@ -334,28 +365,34 @@ static int run(struct probe *p, int argc, char **argv)
 {
 	static const char *const tables[N_TABLES] = {"coil", "discrete", "holding", "input"};
 	unsigned first = 1, last = 247, unit, table = 0, count = 1;
+	const char *what = argc > 0 ? argv[0] : "", *target = p->link ? NULL : argc > 1 ? argv[1] : NULL;
 	int r;
 
-	if (argc >= 2 && argc <= 3 && !strcmp(argv[0], "scan")) {
-		if (argc == 3 && !units(argv[2], &first, &last))
+	if (argc < 1 || (!p->link && !target))
+		return wrong(p, usage);
+	/* From here on what follows the target. */
+	argc -= p->link ? 1 : 2;
+	argv += p->link ? 1 : 2;
+	if (!strcmp(what, "scan") && argc <= 1) {
+		if (argc == 1 && !units(argv[0], &first, &last))
 			return wrong(p, "units are FIRST-LAST, as in 1-32");
-		r = open_target(p, argv[1]);
+		r = open_target(p, target);
 		return r < 0 ? r : scan(p, first, last);
 	}
-	if (argc < 3 || !number(argv[2], 255, &unit))
+	if (argc < 1 || !number(argv[0], 255, &unit))
 		return wrong(p, usage);
-	if (argc == 3 && !strcmp(argv[0], "identify")) {
-		r = open_target(p, argv[1]);
+	if (!strcmp(what, "identify") && argc == 1) {
+		r = open_target(p, target);
 		return r < 0 ? r : identify(p, unit);
 	}
-	if (strcmp(argv[0], "dump") || argc < 5 || argc > 6 || !number(argv[4], UINT16_MAX, &first) ||
-	    (argc == 6 && (!number(argv[5], 65536, &count) || !count)))
+	if (strcmp(what, "dump") || argc < 3 || argc > 4 || !number(argv[2], UINT16_MAX, &first) ||
+	    (argc == 4 && (!number(argv[3], 65536, &count) || !count)))
 		return wrong(p, usage);
-	while (table < N_TABLES && strcmp(argv[3], tables[table]))
+	while (table < N_TABLES && strcmp(argv[1], tables[table]))
 		table++;
 	if (table == N_TABLES)
 		return wrong(p, "the table is holding, input, coil or discrete");
-	r = open_target(p, argv[1]);
+	r = open_target(p, target);
 	return r < 0 ? r : dump(p, unit, table, first, count);
 }
 
@@ -367,6 +404,7 @@ int probe_modbus(const struct hay_probe *hay)
 
 	if (p && argv) {
 		*p = (struct probe){.hay = hay,
+				    .link = hay->link ? hay->link->state : NULL,
 				    .conf = {.baud = 9600,
 					     .mode = "8N1",
 					     .timeout_us = 1000000,
@@ -376,7 +414,7 @@ int probe_modbus(const struct hay_probe *hay)
 		for (int i = 0; i < hay->argc && r == 0; i++) {
 			if (!strchr(hay->argv[i], '='))
 				argv[argc++] = hay->argv[i];
-			else if (!set_option(p, hay->argv[i]))
+			else if (p->link || !set_option(p, hay->argv[i]))
 				r = wrong(p, usage);
 		}
 		/* Most units of a scan are silent: that many seconds would be minutes. */
@@ -384,7 +422,8 @@ int probe_modbus(const struct hay_probe *hay)
 			p->conf.timeout_us = 300000;
 		if (r == 0)
 			r = run(p, argc, argv);
-		transport_free(p->transport);
+		if (!p->link)
+			transport_free(p->transport);
 	}
 	free(argv);
 	free(p);

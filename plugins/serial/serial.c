@@ -362,4 +362,4 @@ HAY_PLUGIN("serial", .version = HAYWAIN_VERSION, .summary = "what boards and met
 	   .point_options = {.table = point_table, .size = sizeof(struct point_conf)}, .check_link = check_link,
 	   .check_device = check_device, .check_point = check_point, .open = open_link, .close = close_link,
 	   .start = start_device, .stop = stop_device, .poll = poll_device, .write = exchange_write,
-	   .probe = serial_probe);
+	   .probe = serial_probe, .probe_link = HAY_PROBE_TAKES_LINK);

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +21,28 @@ void api_answer_json(struct http_exchange *exchange, struct buf *body)
 {
 	buf_add_char(body, '\n');
 	http_answer(exchange, 200, API_JSON, NULL, body);
+}
+
+struct api_peer api_peer(const struct http_exchange *exchange)
+{
+	struct api_peer peer = {0};
+
+	if (http_peer(exchange, &peer.pid, &peer.uid) < 0)
+		log_debug("local API: it is not known who asks");
+	return peer;
+}
+
+void api_log(const struct api_peer *peer, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	log_info("local API, user %u, process %d: %s", (unsigned)peer->uid, (int)peer->pid,
+		 text ? text : "out of memory");
 }
 
 static void answer_device(struct api *api, struct http_exchange *exchange, const char *device)
@@ -52,19 +76,25 @@ static void answer_metrics(struct api *api, struct http_exchange *exchange)
 
 static void answer_reload(struct api *api, struct http_exchange *exchange)
 {
+	struct api_peer peer = api_peer(exchange);
 	struct buf body = {0};
 	int status = api->hooks.reload(&body, api->hooks.userdata);
 
+	api_log(&peer, "reload: %s",
+		status == 200	? "done"
+		: status == 422 ? "refused, the configuration is bad"
+				: "refused");
 	buf_add_char(&body, '\n');
 	http_answer(exchange, status, API_JSON, NULL, &body);
 }
 
 static void answer_purge(struct api *api, struct http_exchange *exchange)
 {
+	struct api_peer peer = api_peer(exchange);
 	struct buf body = {0};
 	uint64_t n = queue_purge(api->stages->queue);
 
-	log_notice("the queue was emptied through the local API: %llu samples dropped unsent", (unsigned long long)n);
+	api_log(&peer, "purge of the queue: %llu samples dropped unsent", (unsigned long long)n);
 	json_open(&body, '{');
 	json_key(&body, "purged");
 	json_uint(&body, n);
@@ -131,6 +161,9 @@ static void request(struct http_exchange *exchange, void *userdata)
 		return;
 	case API_RELOAD:
 		answer_reload(api, exchange);
+		return;
+	case API_SCAN:
+		api_scan(api, exchange);
 		return;
 	}
 }

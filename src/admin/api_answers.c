@@ -137,6 +137,7 @@ static bool add_link(const struct field_link_status *link, void *userdata)
 	json_open(out, '{');
 	text(out, "name", link->name);
 	text(out, "plugin", link->plugin);
+	text(out, "target", link->target);
 	text(out, "state", link->up ? "up" : "down");
 	text(out, "reason", link->reason);
 	since(out, "since", link->since_us);

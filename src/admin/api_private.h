@@ -29,11 +29,21 @@ struct api_task {
 	void (*gone)(struct api_task *task);
 };
 
+/* Who asked, to be told of in the log. */
+struct api_peer {
+	pid_t pid; /* 0: nobody knows */
+	uid_t uid;
+};
+struct api_peer api_peer(const struct http_exchange *exchange);
+/* A line about something that was changed, or should have been: "local API, user 1000, process 4711: …". */
+void api_log(const struct api_peer *peer, const char *format, ...) _printf_(2, 3);
+
 /* Every handler answers its exchange, now or later. */
 void api_write(struct api *api, struct http_exchange *exchange, const struct api_route *route);
 void api_queue(struct api *api, struct http_exchange *exchange);
 void api_export(struct api *api, struct http_exchange *exchange);
 void api_stream(struct api *api, struct http_exchange *exchange);
+void api_scan(struct api *api, struct http_exchange *exchange);
 
 /* The store has answered what api_queue() or api_export() asked. Takes it. */
 void api_take_answer(struct queue_ask *ask);

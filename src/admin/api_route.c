@@ -20,6 +20,7 @@ static const struct {
 	{"GET", "/v1/readings/stream", API_STREAM},
 	{"GET", "/metrics", API_METRICS},
 	{"POST", "/v1/reload", API_RELOAD},
+	{"POST", "/v1/scan", API_SCAN},
 };
 
 static bool take_name(const char **path, char ret[65])

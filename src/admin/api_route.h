@@ -19,6 +19,7 @@ enum api_endpoint {
 	API_WRITE,
 	API_PURGE,
 	API_RELOAD,
+	API_SCAN,
 };
 
 struct api_route {

@@ -12,6 +12,8 @@
 struct write_task {
 	struct api_task task;
 	struct dialect_command command;
+	struct api_route route;
+	struct api_peer peer;
 };
 
 static void free_task(struct write_task *write)
@@ -53,8 +55,12 @@ static void done(void *userdata, enum command_outcome outcome, const char *error
 {
 	struct write_task *write = userdata;
 	struct http_exchange *exchange = write->task.exchange;
-	struct buf body = {0};
+	struct buf body = {0}, value = {0};
 
+	json_value(&value, &write->command.value);
+	api_log(&write->peer, "write %s %s = %.100s: %s", write->route.device, write->route.point, buf_text(&value),
+		error ? error : "done");
+	buf_done(&value);
 	if (exchange)
 		exchange->userdata = NULL;
 	if (exchange && outcome != COMMAND_DONE) {
@@ -91,6 +97,8 @@ void api_write(struct api *api, struct http_exchange *exchange, const struct api
 			free_task(write);
 		return;
 	}
+	write->route = *route;
+	write->peer = api_peer(exchange);
 	write->task = (struct api_task){.exchange = exchange, .gone = gone};
 	exchange->userdata = &write->task;
 

@@ -363,6 +363,19 @@ void http_abort_stream(struct http_exchange *exchange)
 	answered(connection);
 }
 
+int http_peer(const struct http_exchange *exchange, pid_t *ret_pid, uid_t *ret_uid)
+{
+	const struct connection *connection = container_of(exchange, const struct connection, exchange);
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	*ret_pid = peer.pid;
+	*ret_uid = peer.uid;
+	return 0;
+}
+
 /* ---- the server ---- */
 
 static int look(sd_event_source *source, uint64_t when _unused_, void *userdata)

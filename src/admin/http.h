@@ -11,6 +11,7 @@
 
 #include "admin/http_request.h"
 #include "base/buf.h"
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #define HTTP_BODY_MAX ((size_t)64 * 1024)
@@ -38,6 +39,9 @@ struct http_handler {
 /* Takes listen_fd in any case. */
 int http_new(sd_event *event, int listen_fd, const struct http_handler *handler, struct http **ret);
 struct http *http_free(struct http *http); /* ends what is under way; NULL is fine */
+
+/* Who is at the other end: its process and user, as the kernel knows them from connecting. -errno. */
+int http_peer(const struct http_exchange *exchange, pid_t *ret_pid, uid_t *ret_uid);
 
 /* body is taken, and left empty. headers: further ones, each ended by \r\n, or NULL. */
 void http_answer(struct http_exchange *exchange, int status, const char *type, const char *headers, struct buf *body);

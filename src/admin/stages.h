@@ -8,11 +8,13 @@
 #include "upstream/uplink_set.h"
 
 struct latest;
+struct plugin_set;
 
 struct stages {
 	sd_event *event;
 	const char *gateway_id; /* may change at a reload, as the next one */
 	const struct queue_conf *queue_conf;
+	struct plugin_set *plugins;
 	struct series_set *series;
 	struct queue *queue;
 	struct field *field;

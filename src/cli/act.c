@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands that change something: write, reload; and scan. */
+/* Commands that change something: write, reload. */
 #include "base/json.h"
 #include "cli/cli.h"
 #include <stdio.h>
@@ -94,19 +94,4 @@ int cli_reload(const struct cli *cli, int argc, char *argv[] _unused_)
 	}
 	json_decref(root);
 	return status == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-int cli_scan(const struct cli *cli _unused_, int argc, char *argv[])
-{
-	_cleanup_free_ const char **arguments = NULL;
-
-	if (argc < 1)
-		return EXIT_USAGE;
-	arguments = calloc((size_t)argc + 2, sizeof(*arguments));
-	if (!arguments)
-		return cli_fail("out of memory");
-	arguments[0] = "--probe";
-	for (int i = 0; i < argc; i++)
-		arguments[i + 1] = argv[i];
-	return run_daemon(arguments);
 }

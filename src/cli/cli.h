@@ -13,7 +13,8 @@ struct cli {
 	const char *socket; /* of the local API */
 	bool json;	    /* as the daemon says it */
 	bool colour;
-	bool yes; /* --yes */
+	bool yes;   /* --yes */
+	bool quiet; /* no word where there is no daemon, or no answer */
 };
 
 /* A command's exit status: EXIT_SUCCESS, EXIT_FAILURE after a line on standard error, EXIT_USAGE. */
@@ -39,9 +40,10 @@ int client_ask(const struct cli *cli, const char *path, const char *body, struct
 /* GET, and the answer parsed; NULL after a line on standard error. With --json it is printed, and *ret_printed true. */
 json_t *client_get(const struct cli *cli, const char *path, bool *ret_printed);
 
-/* GET without an end: every line is handed over as it comes; false ends it. EXIT_SUCCESS or EXIT_FAILURE. */
-int client_lines(const struct cli *cli, const char *path, bool (*line)(const char *text, void *userdata),
-		 void *userdata);
+/* An answer without an end, to a GET or, with a body, to a POST: every line is handed over as it comes; false ends it.
+   EXIT_SUCCESS or EXIT_FAILURE. */
+int client_lines(const struct cli *cli, const char *path, const char *body,
+		 bool (*line)(const char *text, void *userdata), void *userdata);
 
 /* What an answer that says no says. */
 void client_explain(const struct buf *answer, int status);

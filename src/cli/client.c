@@ -31,6 +31,8 @@ static void explain_curl(const struct cli *cli, CURL *curl, CURLcode code)
 {
 	long error = 0;
 
+	if (cli->quiet)
+		return;
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &error);
 	if (code != CURLE_COULDNT_CONNECT)
 		cli_fail("the answer of the daemon broke off: %s", curl_easy_strerror(code));
@@ -111,13 +113,14 @@ json_t *client_get(const struct cli *cli, const char *path, bool *ret_printed)
 	if (status < 0)
 		return NULL;
 	if (status != 200) {
-		client_explain(&answer, status);
+		if (!cli->quiet)
+			client_explain(&answer, status);
 		return NULL;
 	}
 	root = json_loadb(answer.data ? answer.data : "", answer.size, 0, NULL);
-	if (!root) {
+	if (!root && !cli->quiet) {
 		cli_fail("what listens at %s is no haywaind", cli->socket);
-	} else if (cli->json) {
+	} else if (root && cli->json) {
 		fwrite(answer.data, 1, answer.size, stdout);
 		*ret_printed = true;
 	}
@@ -150,8 +153,8 @@ static size_t take_lines(char *data, size_t size, size_t n, void *userdata)
 	return buf_failed(&lines->text) || lines->text.size > ANSWER_MAX ? 0 : size * n;
 }
 
-int client_lines(const struct cli *cli, const char *path, bool (*line)(const char *text, void *userdata),
-		 void *userdata)
+int client_lines(const struct cli *cli, const char *path, const char *body,
+		 bool (*line)(const char *text, void *userdata), void *userdata)
 {
 	struct lines lines = {.curl = client_new(cli, path), .line = line, .userdata = userdata};
 	long status = 0;
@@ -160,6 +163,10 @@ int client_lines(const struct cli *cli, const char *path, bool (*line)(const cha
 		return EXIT_FAILURE;
 	curl_easy_setopt(lines.curl, CURLOPT_WRITEFUNCTION, take_lines);
 	curl_easy_setopt(lines.curl, CURLOPT_WRITEDATA, &lines);
+	if (body) {
+		curl_easy_setopt(lines.curl, CURLOPT_POSTFIELDS, body);
+		curl_easy_setopt(lines.curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+	}
 
 	CURLcode code = curl_easy_perform(lines.curl);
 	bool good = code == CURLE_OK || lines.ended;

@@ -19,7 +19,7 @@ static const struct {
 	{"reload", cli_reload, "", "read the configuration again"},
 	{"check", cli_check, "[FILE]", "say what is wrong with a configuration"},
 	{"example", cli_example, "", "print a commented configuration"},
-	{"scan", cli_scan, "PLUGIN ARGUMENT...", "look for devices: modbus, serial, ble"},
+	{"scan", cli_scan, "PLUGIN [ARGUMENT]...", "look for devices: modbus, serial, ble; --link LINK"},
 	{"diag", cli_diag, "[FILE.tar.gz]", "a bundle without secrets for a bug report"},
 };
 
@@ -109,16 +109,16 @@ int main(int argc, char *argv[])
 	if (optind == argc)
 		return usage(NULL);
 
-	/* Options may also follow the command. */
+	/* Options may also follow the command; but what a plugin's probe takes for help is its own. */
 	bool is_scan = strcmp(argv[optind], "scan") == 0;
 	int n = 0;
 
 	for (int i = optind; i < argc; i++) {
-		if (i > optind && !is_scan && strcmp(argv[i], "--json") == 0)
+		if (i > optind && strcmp(argv[i], "--json") == 0)
 			cli.json = true;
 		else if (i > optind && !is_scan && strcmp(argv[i], "--yes") == 0)
 			cli.yes = true;
-		else if (i > optind && !is_scan && strcmp(argv[i], "--help") == 0)
+		else if (i > optind && (!is_scan || i == optind + 1) && strcmp(argv[i], "--help") == 0)
 			return usage(argv[optind]) == EXIT_USAGE ? EXIT_SUCCESS : EXIT_FAILURE;
 		else
 			argv[optind + n++] = argv[i];

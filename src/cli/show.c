@@ -239,7 +239,7 @@ int cli_queue(const struct cli *cli, int argc, char *argv[])
 	json_t *root;
 
 	if (argc == 1 && strcmp(argv[0], "export") == 0)
-		return client_lines(cli, "/v1/queue/export", print_line, NULL);
+		return client_lines(cli, "/v1/queue/export", NULL, print_line, NULL);
 	if (argc == 1 && strcmp(argv[0], "purge") == 0)
 		return purge(cli);
 	if (argc > 0)

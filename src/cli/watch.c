@@ -87,5 +87,5 @@ int cli_watch(const struct cli *cli, int argc, char *argv[])
 	buf_add_text(&path, "/v1/readings/stream");
 	if (argc == 1)
 		buf_printf(&path, "?device=%s", argv[0]);
-	return client_lines(cli, buf_text(&path), take_line, &watch);
+	return client_lines(cli, buf_text(&path), NULL, take_line, &watch);
 }

@@ -128,7 +128,7 @@ void command_submit(struct field *field, const struct command_request *request, 
 	}
 	if (!error && device->link->down) {
 		outcome = COMMAND_OFFLINE;
-		error = "the device is offline";
+		error = device->link->lent ? "the device's link is being scanned" : "the device is offline";
 	}
 	if (!error) {
 		const struct point_rules *rules = normal_device_rules(device->normal, point);

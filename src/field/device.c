@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "field/command.h"
 #include "field/field_private.h"
 #include <errno.h>
 #include <math.h>
@@ -134,6 +135,25 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 		device->periods[i].next_us = device->origin_us;
 	*ret = device;
 	return 0;
+}
+
+void device_pause(struct device *device)
+{
+	if (device->started && device->link->plugin->stop)
+		device->link->plugin->stop(&device->hay);
+	device->started = false;
+	command_abandon(device);
+}
+
+void device_go_on(struct device *device)
+{
+	int r = device->link->plugin->start && !device->stopping ? device->link->plugin->start(&device->hay) : 0;
+
+	device->started = r >= 0 && !device->stopping;
+	if (r >= 0)
+		return;
+	about(device, HAY_LOG_ERROR, "cannot be started again: %s; it is left out until the next reload", strerror(-r));
+	field_stop_device(device);
 }
 
 struct device *device_free(struct device *device)
@@ -323,7 +343,7 @@ void device_end_round(struct device *device, const struct hay_sample *sample, en
 		return;
 	link->polling = NULL;
 	link->busy_us += clock_now() - link->busy_since_us;
-	if (device->stopping) {
+	if (device->stopping || link->lent) {
 		field_unsettle(link->field);
 		link_next_turn(link);
 		return;

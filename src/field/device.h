@@ -74,6 +74,10 @@ int device_add_point(struct device *device, const char *name, enum hay_type type
 /* Whether the host asks it, by its plugin and by what the plugin's start() said of it. */
 bool device_is_polled(const struct device *device);
 
+/* Its link is closed and opened again: the plugin's stop() and start(). What the device is to others stays. */
+void device_pause(struct device *device);
+void device_go_on(struct device *device);
+
 void device_begin_round(struct device *device);
 void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
 		      enum hay_reason reason, const char *detail, uint64_t rtt_us);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "field/command.h"
 #include "field/field_private.h"
+#include "field/scan.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +77,7 @@ void field_unsettle(struct field *field)
 
 /* ---- who is there ---- */
 
-static struct link *find_link(const struct field *field, const char *name)
+struct link *field_find_link(const struct field *field, const char *name)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		if (strcmp(link->conf->name, name) == 0)
@@ -111,7 +112,7 @@ static bool among(const char *const *names, const char *name)
 
 /* ---- ending ---- */
 
-static void stop_device(struct device *device)
+void field_stop_device(struct device *device)
 {
 	if (device->stopping)
 		return;
@@ -120,11 +121,12 @@ static void stop_device(struct device *device)
 	field_unsettle(device->link->field);
 }
 
-static void stop_link(struct link *link)
+void field_stop_link(struct link *link)
 {
 	link->stopping = true;
+	scan_abort(link->scan, "its link is being stopped");
 	for (struct device *device = link->devices; device; device = device->next)
-		stop_device(device);
+		field_stop_device(device);
 	field_unsettle(link->field);
 }
 
@@ -215,7 +217,7 @@ static void start_what_can(struct field *field)
 	for (size_t i = 0; i < field->n_pending_links; i++) {
 		struct link_conf *conf = field->pending_links[i];
 
-		if (find_link(field, conf->name))
+		if (field_find_link(field, conf->name))
 			field->pending_links[left++] = conf;
 		else
 			start_link(field, conf);
@@ -225,10 +227,10 @@ static void start_what_can(struct field *field)
 	left = 0;
 	for (size_t i = 0; i < field->n_pending_devices; i++) {
 		struct device_conf *conf = field->pending_devices[i];
-		struct link *link = find_link(field, conf->link);
-		bool link_to_come = (link && link->stopping) || field->n_pending_links > 0;
+		struct link *link = field_find_link(field, conf->link);
+		bool link_to_come = (link && (link->stopping || link->lent)) || field->n_pending_links > 0;
 
-		if (field_find_device(field, conf->name) || (link_to_come && (!link || link->stopping)))
+		if (field_find_device(field, conf->name) || (link_to_come && (!link || link->stopping || link->lent)))
 			field->pending_devices[left++] = conf;
 		else if (link)
 			start_device(field, link, conf);
@@ -243,6 +245,7 @@ static int settle(sd_event_source *source _unused_, void *userdata)
 	struct field *field = userdata;
 
 	end_what_is_idle(field);
+	scan_settle(field->scan);
 	start_what_can(field);
 	return 0;
 }
@@ -287,10 +290,10 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 {
 	for (struct link *link = field->links; link; link = link->next) {
 		if (!link->stopping && !link_stays(wanted, link))
-			stop_link(link);
+			field_stop_link(link);
 		for (struct device *device = link->devices; device; device = device->next) {
 			if (!device->stopping && !device_stays(wanted, device))
-				stop_device(device);
+				field_stop_device(device);
 			if (device->stopping)
 				changes->stopped++;
 			else if (link->conf->file[0]) /* the gateway's own is nobody's business */
@@ -315,7 +318,7 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 	field->pending_devices = devices;
 
 	for (size_t i = 0; i < wanted->n_links; i++) {
-		struct link *there = wanted->links[i] ? find_link(field, wanted->links[i]->name) : NULL;
+		struct link *there = wanted->links[i] ? field_find_link(field, wanted->links[i]->name) : NULL;
 
 		if (!wanted->links[i] || (there && !there->stopping))
 			continue;
@@ -349,13 +352,14 @@ void field_stop(struct field *field)
 	field->stopping = true;
 	drop_pending(field);
 	for (struct link *link = field->links; link; link = link->next)
-		stop_link(link);
+		field_stop_link(link);
+	scan_abort(field->scan, "the gateway is leaving");
 	end_what_is_idle(field);
 }
 
 bool field_idle(const struct field *field)
 {
-	return !field->links;
+	return !field->links && !field->scan;
 }
 
 void field_tell_cards(struct field *field)

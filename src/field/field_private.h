@@ -18,6 +18,7 @@ struct field {
 	struct field_hooks hooks;
 
 	struct link *links; /* running, or being stopped */
+	struct scan *scan;  /* the one under way; NULL: none */
 
 	/* Wanted, and waiting for one of the same name to end. */
 	struct link_conf **pending_links;
@@ -32,7 +33,12 @@ struct field {
 };
 
 /* NULL: nobody of that name. */
+struct link *field_find_link(const struct field *field, const char *name);
 struct device *field_find_device(const struct field *field, const char *name);
+
+/* The device or link is to end, as soon as nothing of its is under way. */
+void field_stop_device(struct device *device);
+void field_stop_link(struct link *link);
 
 /* Something may be ready to end or to start. */
 void field_unsettle(struct field *field);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/field_status.h"
-#include "base/clock.h"
 #include "field/field_private.h"
 
 static bool is_internal(const struct link *link)
@@ -29,11 +28,12 @@ void field_each_link(const struct field *field, field_link_fn fn, void *userdata
 		struct field_link_status status = {
 			.name = link->conf->name,
 			.plugin = link->plugin->name,
+			.target = link_target(link),
 			.internal = is_internal(link),
 			.up = !link->down,
 			.reason = link->down ? link->reason : NULL,
 			.since_us = link->since_us,
-			.busy_us = link->busy_us + (link->polling ? clock_now() - link->busy_since_us : 0),
+			.busy_us = link_busy_us(link),
 		};
 
 		for (const struct device *device = link->devices; device; device = device->next) {

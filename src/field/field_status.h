@@ -9,7 +9,8 @@
 
 struct field_link_status {
 	const char *name, *plugin;
-	bool internal; /* the gateway's own, from no file */
+	const char *target; /* port, url or adapter, as configured; or NULL */
+	bool internal;	    /* the gateway's own, from no file */
 	bool up;
 	const char *reason; /* down: why, or NULL */
 	uint64_t since_us;

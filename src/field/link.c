@@ -7,6 +7,7 @@
 #include "field/device.h"
 #include "field/field_private.h"
 #include "field/plugin_host.h"
+#include "field/scan.h"
 #include <errno.h>
 #include <string.h>
 
@@ -68,9 +69,14 @@ bool link_is_idle(const struct link *link)
 	return link->outstanding == 0;
 }
 
+uint64_t link_busy_us(const struct link *link)
+{
+	return link->busy_us + (link->polling || link->stepping ? clock_now() - link->busy_since_us : 0);
+}
+
 double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us)
 {
-	uint64_t now = clock_now(), busy = link->busy_us + (link->polling ? now - link->busy_since_us : 0);
+	uint64_t now = clock_now(), busy = link_busy_us(link);
 	uint64_t from = *at_us > 0 ? *at_us : link->started_us;
 	double load = now > from ? (double)(busy - *busy_us) / (double)(now - from) : 0;
 
@@ -112,17 +118,33 @@ void link_give_up(struct link *link, struct device *device)
 	device->waiting = false;
 }
 
+static void begin_step(struct link *link)
+{
+	link->step_waits = false;
+	link->step_was_last = true;
+	link->stepping = true;
+	link->busy_since_us = clock_now();
+	scan_begin_step(link->scan);
+}
+
 /* A plugin may end a round before its poll() returns: a loop, not a recursion as deep as the line is long. */
 void link_next_turn(struct link *link)
 {
 	if (link->taking_turns)
 		return;
 	link->taking_turns = true;
-	while (!link->polling && link->waiting_first) {
+	while (!link->polling && !link->stepping && !link->lent) {
 		struct device *device = link->waiting_first;
 
-		link_give_up(link, device);
-		device_begin_round(device);
+		if (link->step_waits && (!device || !link->step_was_last)) {
+			begin_step(link);
+		} else if (device) {
+			link->step_was_last = false;
+			link_give_up(link, device);
+			device_begin_round(device);
+		} else {
+			break;
+		}
 	}
 	link->taking_turns = false;
 }
@@ -174,8 +196,28 @@ void link_try_later(struct link *link)
 
 void link_keep_trying(struct link *link)
 {
-	if (link->down && !link->polling && !link->waiting_first && (!link->prober || link->prober->due.place == 0))
+	if (link->down && !link->lent && !link->polling && !link->waiting_first &&
+	    (!link->prober || link->prober->due.place == 0))
 		schedule_try(link);
+}
+
+static void be_down(struct link *link, enum hay_reason reason, const char *text)
+{
+	link->down = true;
+	link->since_us = clock_now();
+	free(link->reason);
+	link->reason = strdup(text);
+	link->reason_code = reason;
+	link->pause_us = FIELD_PAUSE_FIRST_US;
+	link->prober = NULL;
+}
+
+static void devices_go_offline(struct link *link, enum hay_reason reason, const char *text)
+{
+	for (struct device *device = link->devices; device; device = device->next) {
+		device_unschedule(device);
+		device_went_offline(device, reason, text, true);
+	}
 }
 
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail)
@@ -186,23 +228,14 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 
 	if (link->down || link->stopping)
 		return;
-	link->down = true;
-	link->since_us = clock_now();
-	free(link->reason);
-	link->reason = strdup(text);
-	link->reason_code = reason;
-	link->pause_us = FIELD_PAUSE_FIRST_US;
-	link->prober = NULL;
+	be_down(link, reason, text);
 	if (next_prober(link))
 		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, trying again in %s", text, n,
 		      n == 1 ? " is" : "s are", format_duration(link->pause_us, pause));
 	else
 		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline until it is back", text, n,
 		      n == 1 ? " is" : "s are");
-	for (struct device *device = link->devices; device; device = device->next) {
-		device_unschedule(device);
-		device_went_offline(device, reason, text, true);
-	}
+	devices_go_offline(link, reason, text);
 	/* Found out in a round: the end of that round counts as the first try. */
 	if (!link->polling)
 		schedule_try(link);
@@ -210,14 +243,9 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 		link->pause_us = 0;
 }
 
-void link_went_up(struct link *link)
+static void be_up(struct link *link)
 {
-	char duration[DURATION_TEXT_MAX];
-
-	if (!link->down)
-		return;
 	link->down = false;
-	about(link, HAY_LOG_NOTICE, "up again after %s", format_duration(clock_now() - link->since_us, duration));
 	link->since_us = clock_now();
 	free(link->reason);
 	link->reason = NULL;
@@ -227,4 +255,113 @@ void link_went_up(struct link *link)
 		device->pause_us = 0;
 		device_reschedule(device);
 	}
+}
+
+void link_went_up(struct link *link)
+{
+	char duration[DURATION_TEXT_MAX];
+
+	if (!link->down || link->lent)
+		return;
+	about(link, HAY_LOG_NOTICE, "up again after %s", format_duration(clock_now() - link->since_us, duration));
+	be_up(link);
+}
+
+/* ---- while it is scanned ---- */
+
+const char *link_target(const struct link *link)
+{
+	static const char *const keys[] = {"port", "url", "adapter"};
+
+	for (const struct hay_option *option = link->plugin->link_options.table; option && option->key; option++)
+		for (size_t i = 0; i < ELEMENTS(keys); i++) {
+			const char *value = NULL;
+
+			if (option->type == HAY_OPT_STRING && strcmp(option->key, keys[i]) == 0)
+				memcpy(&value, (const char *)link->conf->conf + option->offset, sizeof(value));
+			if (value)
+				return value;
+		}
+	return NULL;
+}
+
+void link_tell_scan(struct link *link, bool lends)
+{
+	unsigned n = count_devices(link);
+
+	if (!lends) {
+		about(link, HAY_LOG_INFO, "is being scanned; its %u device%s on meanwhile", n,
+		      n == 1 ? " goes" : "s go");
+		return;
+	}
+	about(link, HAY_LOG_NOTICE, "is being scanned; its %u device%s until that is over", n,
+	      n == 1 ? " waits" : "s wait");
+	link->lent = true;
+	if (link->down)
+		return;
+	be_down(link, HAY_OFFLINE, "is being scanned");
+	devices_go_offline(link, HAY_OFFLINE, "its link is being scanned");
+}
+
+void link_wants_step(struct link *link)
+{
+	if (link->stepping || link->stopping)
+		return;
+	link->step_waits = true;
+	link_next_turn(link);
+}
+
+void link_forget_step(struct link *link)
+{
+	link->step_waits = false;
+}
+
+void link_end_step(struct link *link)
+{
+	link->stepping = false;
+	link->busy_us += clock_now() - link->busy_since_us;
+	link_next_turn(link);
+}
+
+bool link_may_lend(const struct link *link)
+{
+	for (const struct device *device = link->devices; device; device = device->next)
+		if (device->outstanding > 0)
+			return false;
+	return link->lent && !link->stopping && link->outstanding == 1;
+}
+
+void link_lend(struct link *link)
+{
+	for (struct device *device = link->devices; device; device = device->next)
+		device_pause(device);
+	link->polling = NULL;
+	if (link->plugin->close)
+		link->plugin->close(&link->hay);
+	plugin_host_release(link);
+	link->hay.state = NULL;
+	link->open = false;
+}
+
+void link_take_back(struct link *link)
+{
+	int r;
+
+	link->lent = false;
+	if (link->stopping)
+		return;
+	about(link, HAY_LOG_NOTICE, "is scanned no more; its devices are asked again");
+	be_up(link);
+	if (link->open) /* it came to nothing */
+		return;
+	r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
+	link->open = r >= 0;
+	if (r < 0) {
+		about(link, HAY_LOG_ERROR, "cannot be opened again: %s; its devices are left out until the next reload",
+		      strerror(-r));
+		field_stop_link(link);
+		return;
+	}
+	for (struct device *device = link->devices; device; device = device->next)
+		device_go_on(device);
 }

@@ -17,6 +17,7 @@
 
 struct field;
 struct device;
+struct scan;
 
 struct link {
 	struct hay_link hay; /* what the plugin sees */
@@ -34,6 +35,12 @@ struct link {
 	struct device *waiting_first, *waiting_last; /* due, and waiting for their turn */
 	struct device *polling;			     /* whose round is under way */
 	struct device *prober;			     /* down: who tries next */
+
+	struct scan *scan; /* that is about this link; NULL: none */
+	bool step_waits;   /* of the scan: for its turn */
+	bool stepping;	   /* under way, as `polling` of a round */
+	bool step_was_last;
+	bool lent; /* closed, or about to be, for the scan to have its port */
 
 	bool taking_turns; /* inside link_next_turn() */
 	bool open;	   /* the plugin's open() succeeded */
@@ -57,6 +64,20 @@ void link_wants_turn(struct link *link, struct device *device);
 void link_give_up(struct link *link, struct device *device);
 void link_next_turn(struct link *link);
 
+/* ---- while it is scanned: field/scan.h ---- */
+
+const char *link_target(const struct link *link); /* its port, url or adapter as configured, or NULL */
+/* The line in the log; lends: its devices are offline from now on, and it will be closed. */
+void link_tell_scan(struct link *link, bool lends);
+/* Steps and rounds take turns: a device waits for one step at most. */
+void link_wants_step(struct link *link);
+void link_forget_step(struct link *link);
+void link_end_step(struct link *link);
+/* Close it and stop its devices, for as long as the scan lasts; once nothing of theirs is under way but the scan. */
+bool link_may_lend(const struct link *link);
+void link_lend(struct link *link);
+void link_take_back(struct link *link);
+
 void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
 /* Down, and the try has failed: the next one after a longer pause. */
@@ -68,6 +89,7 @@ void link_keep_trying(struct link *link);
    call; zeroed for the first, which is about the time since the link was started. */
 double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us);
 
-bool link_is_idle(const struct link *link); /* no work of its own under way */
+uint64_t link_busy_us(const struct link *link); /* time with a round or a step under way */
+bool link_is_idle(const struct link *link);	/* no work of its own under way */
 
 #endif

@@ -49,7 +49,7 @@ static void host_emit(struct hay_device *hay, const struct hay_sample *sample)
 {
 	struct device *device = device_of(hay);
 
-	if (device->stopping)
+	if (device->stopping || device->link->lent)
 		return;
 	device->failures = 0;
 	device_went_online(device);
@@ -72,7 +72,7 @@ static void host_device_online(struct hay_device *hay)
 {
 	struct device *device = device_of(hay);
 
-	if (!device->stopping)
+	if (!device->stopping && !device->link->lent)
 		device_went_online(device);
 }
 
@@ -243,7 +243,7 @@ static int host_submit(struct hay_link *hay, struct hay_work *work, enum hay_lan
 	struct link *link = link_of(hay);
 	struct device *device = work->device ? device_of(work->device) : NULL;
 
-	if (link->stopping || (device && device->stopping))
+	if (link->stopping || link->lent || (device && device->stopping))
 		return -ESHUTDOWN;
 	if (!link->worker) {
 		int r = worker_new(link->field->event, link->conf->name, work_done, link, &link->worker);

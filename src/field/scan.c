@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "field/scan.h"
+#include "base/buf.h"
+#include "base/worker.h"
+#include "field/field_private.h"
+#include "field/plugin_host.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define WAITING_MAX ((size_t)64 * 1024) /* of lines: then the probe waits for its reader */
+#define WHAT_MAX 128
+
+struct scan {
+	struct hay_probe hay; /* what the plugin sees */
+	struct field *field;
+	struct link *link; /* that it holds; NULL: none */
+	const struct hay_plugin *plugin;
+	char **arguments;
+	struct scan_hooks hooks;
+	bool wanted; /* somebody listens to the hooks */
+	bool lends;  /* the link is closed meanwhile */
+	bool runs;   /* the thread was started */
+	pthread_t thread;
+	int fd;
+	sd_event_source *source;
+	const char *why;       /* it was aborted */
+	struct hay_work work;  /* the step under way */
+	struct hay_work *step; /* that it runs, the plugin's */
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* Under the lock. */
+	bool cancelled, finished;
+	int result;
+	struct buf lines; /* each ended by a newline */
+	bool has_progress;
+	unsigned done, total;
+	char what[WHAT_MAX];
+	struct hay_work *asked; /* a step that waits for its turn, or is under way */
+	int answer;		/* how it went */
+};
+
+static void scan_free(struct scan *scan)
+{
+	sd_event_source_disable_unref(scan->source);
+	if (scan->fd >= 0)
+		close(scan->fd);
+	for (size_t i = 0; scan->arguments && scan->arguments[i]; i++)
+		free(scan->arguments[i]);
+	free(scan->arguments);
+	buf_done(&scan->lines);
+	pthread_cond_destroy(&scan->wake);
+	pthread_mutex_destroy(&scan->lock);
+	free(scan);
+}
+
+/* ---- the probe's thread ---- */
+
+static void notify(struct scan *scan)
+{
+	eventfd_write(scan->fd, 1);
+}
+
+static struct scan *scan_of(const struct hay_probe *hay)
+{
+	return (struct scan *)container_of(hay, struct scan, hay);
+}
+
+static void print(const struct hay_probe *hay, const char *format, ...) _printf_(2, 3);
+static void print(const struct hay_probe *hay, const char *format, ...)
+{
+	struct scan *scan = scan_of(hay);
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	int size = vasprintf(&text, format, args);
+	va_end(args);
+	if (size < 0)
+		return;
+	pthread_mutex_lock(&scan->lock);
+	while (!scan->cancelled && scan->lines.size > WAITING_MAX)
+		pthread_cond_wait(&scan->wake, &scan->lock);
+	if (!scan->cancelled) {
+		buf_add(&scan->lines, text, (size_t)size);
+		buf_add_char(&scan->lines, '\n');
+	}
+	pthread_mutex_unlock(&scan->lock);
+	free(text);
+	notify(scan);
+}
+
+/* Only the newest counts. */
+static void progress(const struct hay_probe *hay, unsigned done, unsigned total, const char *what)
+{
+	struct scan *scan = scan_of(hay);
+
+	pthread_mutex_lock(&scan->lock);
+	scan->has_progress = true;
+	scan->done = done;
+	scan->total = total;
+	snprintf(scan->what, sizeof(scan->what), "%s", what ? what : "");
+	pthread_mutex_unlock(&scan->lock);
+	notify(scan);
+}
+
+static bool cancelled(const struct hay_probe *hay)
+{
+	struct scan *scan = scan_of(hay);
+
+	pthread_mutex_lock(&scan->lock);
+	bool is = scan->cancelled;
+	pthread_mutex_unlock(&scan->lock);
+	return is;
+}
+
+static int step(const struct hay_probe *hay, struct hay_work *work)
+{
+	struct scan *scan = scan_of(hay);
+	int r = -ECANCELED;
+
+	pthread_mutex_lock(&scan->lock);
+	if (!scan->cancelled) {
+		scan->asked = work;
+		pthread_mutex_unlock(&scan->lock);
+		notify(scan);
+		pthread_mutex_lock(&scan->lock);
+		while (scan->asked)
+			pthread_cond_wait(&scan->wake, &scan->lock);
+		r = scan->answer;
+	}
+	pthread_mutex_unlock(&scan->lock);
+	return r;
+}
+
+static void *run(void *userdata)
+{
+	struct scan *scan = userdata;
+	int r = scan->plugin->probe(&scan->hay);
+
+	pthread_mutex_lock(&scan->lock);
+	scan->result = r;
+	scan->finished = true;
+	pthread_mutex_unlock(&scan->lock);
+	notify(scan);
+	return NULL;
+}
+
+/* ---- steps, on the main thread ---- */
+
+static void answer_step(struct scan *scan, int r)
+{
+	pthread_mutex_lock(&scan->lock);
+	scan->asked = NULL;
+	scan->answer = r;
+	pthread_cond_broadcast(&scan->wake);
+	pthread_mutex_unlock(&scan->lock);
+}
+
+static void run_step(struct hay_work *work)
+{
+	struct scan *scan = container_of(work, struct scan, work);
+
+	scan->step->run(scan->step);
+}
+
+static void step_done(struct hay_work *work)
+{
+	struct scan *scan = container_of(work, struct scan, work);
+	struct link *link = scan->link;
+
+	scan->step->done(scan->step);
+	scan->step = NULL;
+	answer_step(scan, 0);
+	link_end_step(link);
+}
+
+void scan_begin_step(struct scan *scan)
+{
+	int r;
+
+	pthread_mutex_lock(&scan->lock);
+	scan->step = scan->asked;
+	pthread_mutex_unlock(&scan->lock);
+	scan->work = (struct hay_work){.run = run_step, .done = step_done};
+	r = plugin_host.submit(&scan->link->hay, &scan->work, HAY_LANE_POLL);
+	if (r < 0) {
+		scan->step = NULL;
+		answer_step(scan, -ECANCELED);
+		link_end_step(scan->link);
+	}
+}
+
+/* ---- its life, on the main thread ---- */
+
+static void cancel(struct scan *scan)
+{
+	bool waits;
+
+	pthread_mutex_lock(&scan->lock);
+	scan->cancelled = true;
+	waits = scan->asked && !scan->step;
+	pthread_cond_broadcast(&scan->wake);
+	pthread_mutex_unlock(&scan->lock);
+	if (waits) {
+		link_forget_step(scan->link);
+		answer_step(scan, -ECANCELED);
+	}
+	notify(scan); /* it may not have begun yet, or wait for its reader at the end */
+}
+
+void scan_cancel(struct scan *scan)
+{
+	scan->wanted = false;
+	cancel(scan);
+}
+
+void scan_abort(struct scan *scan, const char *why)
+{
+	if (!scan || scan->why)
+		return;
+	scan->why = why;
+	cancel(scan);
+}
+
+static const char *describe(const struct scan *scan)
+{
+	if (scan->why)
+		return scan->why;
+	switch (-scan->result) {
+	case 0:
+		return NULL;
+	case EINVAL:
+		return "wrong arguments";
+	case ENOMEM:
+		return "out of memory";
+	default:
+		return "it did not succeed; the lines before say why";
+	}
+}
+
+/* The link is its own again, and the next scan may come. */
+static void let_go(struct scan *scan)
+{
+	struct link *link = scan->link;
+
+	scan->link = NULL;
+	if (link) {
+		link->scan = NULL;
+		if (scan->lends)
+			link_take_back(link);
+		link->outstanding--;
+		field_unsettle(link->field);
+	}
+	if (scan->runs)
+		pthread_join(scan->thread, NULL);
+	scan->runs = false;
+}
+
+static void take_lines(struct scan *scan)
+{
+	struct buf lines;
+
+	pthread_mutex_lock(&scan->lock);
+	lines = scan->lines;
+	scan->lines = (struct buf){0};
+	pthread_cond_broadcast(&scan->wake);
+	pthread_mutex_unlock(&scan->lock);
+	for (size_t at = 0; scan->wanted && !buf_failed(&lines) && at < lines.size;) {
+		const char *line = lines.data + at, *end = memchr(line, '\n', lines.size - at);
+
+		scan->hooks.line(line, (size_t)(end - line), scan->hooks.userdata);
+		at += (size_t)(end - line) + 1;
+	}
+	buf_done(&lines);
+}
+
+static void take_progress(struct scan *scan)
+{
+	char what[WHAT_MAX];
+	unsigned done, total;
+	bool is_there;
+
+	pthread_mutex_lock(&scan->lock);
+	is_there = scan->has_progress;
+	scan->has_progress = false;
+	done = scan->done;
+	total = scan->total;
+	memcpy(what, scan->what, sizeof(what));
+	pthread_mutex_unlock(&scan->lock);
+	if (is_there && scan->wanted)
+		scan->hooks.progress(done, total, what, scan->hooks.userdata);
+}
+
+static void end(struct scan *scan)
+{
+	struct field *field = scan->field;
+
+	field->scan = NULL;
+	if (scan->wanted)
+		scan->hooks.ended(describe(scan), scan->hooks.userdata);
+	scan_free(scan);
+	field_unsettle(field);
+}
+
+void scan_go_on(struct scan *scan)
+{
+	bool asked, finished, may_tell = !scan->wanted || scan->hooks.ready(scan->hooks.userdata);
+
+	pthread_mutex_lock(&scan->lock);
+	asked = scan->asked && !scan->step;
+	/* One that waited for its link when it was cancelled never began. */
+	finished = scan->finished || (scan->cancelled && !scan->runs);
+	pthread_mutex_unlock(&scan->lock);
+	if (asked && scan->link)
+		link_wants_step(scan->link);
+	if (finished)
+		let_go(scan);
+	if (!may_tell)
+		return;
+	take_lines(scan);
+	if (!finished)
+		take_progress(scan);
+	else
+		end(scan);
+}
+
+static int ready(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
+{
+	eventfd_t count;
+
+	eventfd_read(fd, &count);
+	scan_go_on(userdata);
+	return 0;
+}
+
+static int begin(struct scan *scan)
+{
+	int r = thread_start(&scan->thread, "scan", run, scan);
+
+	scan->runs = r >= 0;
+	return r;
+}
+
+void scan_settle(struct scan *scan)
+{
+	if (!scan || !scan->lends || scan->runs || scan->why || !scan->link || !link_may_lend(scan->link))
+		return;
+	link_lend(scan->link);
+	if (begin(scan) < 0)
+		scan_abort(scan, "out of memory");
+}
+
+/* ---- starting ---- */
+
+static int copy_arguments(struct scan *scan, const struct scan_request *request)
+{
+	const char *target =
+		scan->link && scan->plugin->probe_link != HAY_PROBE_ON_LINK ? link_target(scan->link) : NULL;
+	size_t n = 0;
+
+	scan->arguments = calloc(request->n_arguments + 2, sizeof(char *));
+	if (!scan->arguments)
+		return -ENOMEM;
+	if (target && !(scan->arguments[n++] = strdup(target)))
+		return -ENOMEM;
+	for (size_t i = 0; i < request->n_arguments; i++)
+		if (!(scan->arguments[n++] = strdup(request->arguments[i])))
+			return -ENOMEM;
+	scan->hay.argc = (int)n;
+	scan->hay.argv = scan->arguments;
+	return 0;
+}
+
+static int scan_new(struct field *field, const struct plugin *plugin, struct link *link,
+		    const struct scan_request *request, const struct scan_hooks *hooks, struct scan **ret)
+{
+	struct scan *scan = calloc(1, sizeof(*scan));
+	bool on_link = link && plugin->descriptor.probe_link == HAY_PROBE_ON_LINK;
+	int r;
+
+	if (!scan)
+		return -ENOMEM;
+	pthread_mutex_init(&scan->lock, NULL);
+	pthread_cond_init(&scan->wake, NULL);
+	scan->field = field;
+	scan->link = link;
+	scan->plugin = &plugin->descriptor;
+	scan->hooks = *hooks;
+	scan->wanted = true;
+	scan->lends = link && plugin->descriptor.probe_link == HAY_PROBE_TAKES_LINK;
+	scan->hay = (struct hay_probe){.size = sizeof(struct hay_probe),
+				       .print = print,
+				       .progress = progress,
+				       .cancelled = cancelled,
+				       .link = on_link ? &link->hay : NULL,
+				       .step = on_link ? step : NULL};
+	scan->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = scan->fd < 0 ? -errno : copy_arguments(scan, request);
+	if (r >= 0)
+		r = sd_event_add_io(field->event, &scan->source, scan->fd, EPOLLIN, ready, scan);
+	if (r >= 0 && !scan->lends)
+		r = begin(scan);
+	if (r < 0) {
+		scan_free(scan);
+		return r;
+	}
+	*ret = scan;
+	return 0;
+}
+
+static int refuse(const char **ret_error, int r, const char *error)
+{
+	*ret_error = error;
+	return r;
+}
+
+int scan_start(struct field *field, struct plugin_set *plugins, const struct scan_request *request,
+	       const struct scan_hooks *hooks, struct scan **ret, const char **ret_error)
+{
+	const struct plugin *plugin;
+	struct link *link = NULL;
+	struct scan *scan;
+	int r;
+
+	if (field->stopping)
+		return refuse(ret_error, -ESHUTDOWN, "the gateway is leaving");
+	if (field->scan)
+		return refuse(ret_error, -EBUSY, "another scan is under way");
+	if (request->link) {
+		link = field_find_link(field, request->link);
+		if (!link || link->stopping || !link->open || !link->conf->file[0])
+			return refuse(ret_error, -ENOENT, "there is no such link");
+		if (strcmp(link->plugin->name, request->plugin) != 0)
+			return refuse(ret_error, -EINVAL, "the link is another plugin's");
+	}
+	plugin = plugin_get(plugins, request->plugin, ret_error);
+	if (!plugin)
+		return -ENOENT;
+	if (!plugin->descriptor.probe)
+		return refuse(ret_error, -EINVAL, "this plugin has nothing to probe");
+	r = scan_new(field, plugin, link, request, hooks, &scan);
+	if (r < 0)
+		return refuse(ret_error, r, "out of memory or of descriptors");
+	field->scan = scan;
+	if (link) {
+		link->scan = scan;
+		link->outstanding++; /* it stays until the scan has ended */
+		link_tell_scan(link, scan->lends);
+	}
+	if (scan->lends)
+		field_unsettle(field);
+	*ret = scan;
+	return 0;
+}
