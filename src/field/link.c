@@ -277,7 +277,8 @@ const char *link_target(const struct link *link)
 		for (size_t i = 0; i < ELEMENTS(keys); i++) {
 			const char *value = NULL;
 
-			if (option->type == HAY_OPT_STRING && strcmp(option->key, keys[i]) == 0)
+			if ((option->type == HAY_OPT_STRING || option->type == HAY_OPT_NAME) &&
+			    strcmp(option->key, keys[i]) == 0)
 				memcpy(&value, (const char *)link->conf->conf + option->offset, sizeof(value));
 			if (value)
 				return value;

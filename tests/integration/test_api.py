@@ -117,6 +117,15 @@ CASES = [
     ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/polls", "1", 403),
     ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/none", "1", 404),
     ("POST", "/v1/reload", "/v1/reload", None, 200),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"serial"}', 200),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"serial","fast":true}', 400),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"serial","arguments":["a",1]}', 400),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"../serial"}', 400),
+    ("POST", "/v1/scan", "/v1/scan", '["serial"]', 400),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"nosuch"}', 404),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"modbus","link":"nosuch"}', 404),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"serial","link":"bus"}', 422),
+    ("POST", "/v1/scan", "/v1/scan", '{"plugin":"sim"}', 422),
     ("POST", "/v1/queue/purge", "/v1/queue/purge", None, 200),
 ]
 
@@ -251,10 +260,12 @@ def test_more_connections_than_there_may_be_are_turned_away_and_the_others_stay(
         s = socket.socket(socket.AF_UNIX)
         s.connect(daemon.api)
         held.append(s)
-    wait_until(lambda: ask(daemon.api, "GET", "/v1/status")[0].status == 503, what="503")
+    # It is told before it has asked: what it then sends finds nobody.
+    wait_until(lambda: raw(daemon, b"GET /v1/status HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 "), what="503")
     for s in held:
         s.close()
-    wait_until(lambda: ask(daemon.api, "GET", "/v1/status")[0].status == 200, what="room again")
+    wait_until(lambda: raw(daemon, b"GET /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 "),
+               what="room again")
 
 
 def test_several_requests_on_one_connection(plant):
