@@ -215,8 +215,8 @@ def test_a_bad_configuration_is_told_at_reload_and_changes_nothing(plant):
 
 def raw(daemon, data):
     with socket.socket(socket.AF_UNIX) as s:
+        s.connect(daemon.api)  # waits where the line before the socket is full
         s.settimeout(20)
-        s.connect(daemon.api)
         try:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
