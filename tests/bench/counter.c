@@ -121,6 +121,8 @@ static void take(struct mosquitto *mosq, void *userdata, const struct mosquitto_
 
 		if (!time)
 			break;
+		if (*at == '"') /* a quality: the device does not answer */
+			continue;
 		count(device * 16 + unit, (uint32_t)strtoul(at, NULL, 10), strtoull(time, NULL, 10), now);
 	}
 out:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench: how fast, how small, and what an outage costs; each beside a floor made of the same libraries.
 
-    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory air
+    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory air soak
 """
 import argparse
 import os
@@ -555,8 +555,40 @@ def air(quick):
         verdict("air: under 10 MB", rss < 10 * 1024, f"{rss / 1024:.1f} MB")
 
 
+def soak(quick):
+    minutes = 1 if quick else 10
+    headline(f"{minutes:g} minutes at 1000 readings/s, a fault or a reload every ten seconds")
+    with Rig() as rig:
+        broker, sim = rig.broker(), rig.devices()
+        counter = rig.counter(broker)
+        daemon = rig.haywain(broker, sim, "1s", uplink='inflight = 100; keepalive = "5s";')
+        pid = daemon.process.pid
+        faults = [("broker away", broker.stop, broker.start), ("broker silent", broker.freeze, broker.thaw),
+                  ("a device silent", lambda: sim.ask("silent 7 1"), lambda: sim.ask("answer 7 1")),
+                  ("reload", daemon.reload, lambda: None)]
+        time.sleep(4)
+        counter.mark()
+        rows, begin = [], time.monotonic()
+        while not rows or time.monotonic() - begin < minutes * 60:
+            for _, strike, heal in faults:
+                strike()
+                time.sleep(6)
+                heal()
+                time.sleep(4)
+            _, lost, _ = account(sim, counter, 60)
+            rows.append((status_kb(pid, "VmRSS"), len(os.listdir(f"/proc/{pid}/fd")), lost))
+        result = counter.report()
+        shown = [(f"after {i + 1} rounds", f"{rss / 1024:.1f}", fds, lost) for i, (rss, fds, lost) in enumerate(rows)]
+        table(["", "RSS MB", "descriptors", "lost"], shown[:1] + shown[1:-1][::max(len(rows) // 6, 1)] + shown[1:][-1:])
+        verdict("soak: none lost, in order", not any(r[2] for r in rows) and result["disordered"] == 0,
+                f"{max(r[2] for r in rows)} lost, {result['disordered']:.0f} out of order")
+        verdict("soak: as many descriptors as at first", rows[-1][1] <= rows[0][1], f"{rows[0][1]} and {rows[-1][1]}")
+        verdict("soak: no more memory than 5 % above the first", rows[-1][0] <= rows[0][0] * 1.05,
+                f"{rows[0][0] / 1024:.1f} MB and {rows[-1][0] / 1024:.1f} MB")
+
+
 SCENARIOS = {"steady": steady, "saturation": saturation, "outage": outage, "silent-broker": silent_broker, "killed": killed,
-             "silent-device": silent_device, "gateway": gateway, "serial-line": serial_line, "curve": curve, "memory": memory, "air": air}
+             "silent-device": silent_device, "gateway": gateway, "serial-line": serial_line, "curve": curve, "memory": memory, "air": air, "soak": soak}
 
 
 def main():

@@ -4,7 +4,7 @@
  * port is a gateway with units 1..UNITS. Function 3 only; as many registers as are asked for.
  *
  * Commands on standard input, each answered by a line: "silent DEVICE UNIT" (from now on it does not answer),
- * "speak DEVICE UNIT", "counts" (device unit polls, one line each, then ".").
+ * "answer DEVICE UNIT", "counts" (device unit polls, one line each, then ".").
  */
 #include "bench.h"
 #include <arpa/inet.h>
