@@ -67,7 +67,7 @@ static const struct hay_option device_table[] = {
 	{.key = "bindkey_file",
 	 .type = HAY_OPT_SECRET,
 	 .offset = offsetof(struct device_conf, bindkey_file),
-	 .help = "the key it encrypts with, 32 hexadecimal digits"},
+	 .help = "the key it encrypts with, 32 hexadecimal digits (24 before version 4 of xiaomi)"},
 	{.key = "interval",
 	 .type = HAY_OPT_DURATION,
 	 .offset = offsetof(struct device_conf, interval_us),
@@ -257,22 +257,33 @@ static int open_link(struct hay_link *hay)
 
 /* ---- devices ---- */
 
-/* A secret file of 32 hexadecimal digits. */
-static int read_key(struct ble_device *device, const char *path, uint8_t key[16])
+/* A secret file of 32 hexadecimal digits; of 24 as well where ret_size takes how many bytes they are. */
+static int read_key(struct ble_device *device, const char *path, uint8_t key[KEY_SIZE], size_t *ret_size)
 {
 	char text[128] = "";
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r = fd < 0 ? -errno : 0;
 	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	size_t size = KEY_SIZE;
 
 	if (fd >= 0 && n < 0)
 		r = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (r < 0)
+	if (r < 0) {
 		LOG(device, HAY_LOG_ERROR, "%s: %s; the device is left out", path, strerror(-r));
-	else if ((r = hex_parse(text, key, 16)) < 0)
-		LOG(device, HAY_LOG_ERROR, "%s: a key is 32 hexadecimal digits; the device is left out", path);
+		return r;
+	}
+	r = hex_parse(text, key, size);
+	if (r < 0 && ret_size) {
+		size = KEY_SIZE_SHORT;
+		r = hex_parse(text, key, size);
+	}
 	explicit_bzero(text, sizeof(text));
+	if (r < 0)
+		LOG(device, HAY_LOG_ERROR, "%s: a key is 32 hexadecimal digits%s; the device is left out", path,
+		    ret_size ? " (24 before version 4 of xiaomi)" : "");
+	else if (ret_size)
+		*ret_size = size;
 	return r;
 }
 
@@ -292,10 +303,9 @@ static int read_conf(struct ble_device *device)
 	device->is_bound = match->by_address;
 	device->address = match->address;
 	if (conf->irk_file)
-		r = read_key(device, conf->irk_file, match->irk);
+		r = read_key(device, conf->irk_file, match->irk, NULL);
 	if (r == 0 && conf->bindkey_file)
-		r = read_key(device, conf->bindkey_file, device->key.bytes);
-	device->key.is_set = conf->bindkey_file != NULL;
+		r = read_key(device, conf->bindkey_file, device->key.bytes, &device->key.size);
 	return r;
 }
 
@@ -346,6 +356,7 @@ static void stop_device(struct hay_device *hay)
 			*at = device->next;
 			break;
 		}
+	counter_keep(device);
 	device_free(device);
 }
 

@@ -5,6 +5,7 @@
  *     scan.c     the steps from no bus to a running discovery, and back to them whenever something breaks
  *     signals.c  what BlueZ says unasked, handed to whom it concerns
  *     listen.c   an advertisement becomes a device's sample
+ *     counter.c  what is sent again is refused, also after a restart
  *     gatt.c     connections; gatt_io.c what is read, notified and written over them
  *     monitor.c  passive scanning
  *     probe.c    haywaind --probe ble
@@ -60,11 +61,15 @@ struct ble_link {
 	struct hay_timer *step, *watch;
 	enum scan_state state;
 	uint64_t pause_us;
-	bool has_adapter, is_powered, is_blocked;
+	bool has_adapter, is_powered;
+	bool is_blocked; /* by rfkill */
+	bool is_down;	 /* and that was told */
+	bool told_blocked;
 	bool is_discovering;  /* we asked for it, and it was granted */
 	bool gave_up_passive; /* of scan = "passive" */
 	unsigned n_stalls;
-	uint64_t heard_us; /* anything at all, since scanning began */
+	uint64_t told_nonsense_us; /* 0: never */
+	uint64_t heard_us;	   /* anything at all, since scanning began */
 
 	struct ble_device *devices;
 	struct ble_device *connecting; /* one at a time: an adapter makes one connection after the other */
@@ -92,6 +97,15 @@ enum fault {
 	FAULT_TWO
 };
 
+/* A sample that came before the interval was over: the last one, until it is. */
+struct held {
+	struct hay_reading *readings;
+	size_t n_readings; /* 0: none is held */
+	char *text;	   /* what their strings point to */
+	uint64_t time_us;
+	struct hay_timer *timer;
+};
+
 struct gatt;
 
 struct ble_device {
@@ -114,11 +128,16 @@ struct ble_device {
 
 	uint64_t heard_us, emitted_us; /* 0: never */
 	uint64_t refused_us;	       /* last told of a fault */
-	bool is_lost, has_emitted, has_counter;
+	bool is_lost, has_taken;
 	enum fault fault;
-	uint32_t counter;	 /* the highest accepted */
-	uint32_t emitted_packet; /* packet id, counter or hash of what was emitted */
+	uint32_t taken_packet; /* packet id, counter or hash of the last that was emitted or held */
+	struct held held;
 	int rssi;
+
+	bool has_counter, has_kept;
+	uint32_t counter; /* the highest accepted */
+	uint32_t kept_counter;
+	uint64_t kept_us;
 
 	struct gatt *gatt;
 };
@@ -154,6 +173,13 @@ void listen_stop(struct ble_device *device);
 /* link->advert is from the air; is_fresh: now, and not long ago. */
 void listen_advert(struct ble_link *link, bool is_fresh);
 void listen_tick(struct ble_link *link, uint64_t now); /* who was not heard for long */
+
+/* ---- counter.c ---- */
+
+void counter_recall(struct ble_device *device);
+void counter_keep(struct ble_device *device);			  /* now */
+void counter_tick(struct ble_device *device, uint64_t now);	  /* where it is time to */
+bool counter_accept(struct ble_device *device, uint32_t counter); /* false: it was sent again */
 
 /* ---- gatt.c, gatt_io.c ---- */
 

@@ -7,11 +7,12 @@
 #include "fields.h"
 
 #define KEY_SIZE 16
-#define DECODED_MAX 128	 /* values: more do not fit into an advertising structure of 255 bytes */
-#define DECODED_TEXT 576 /* bytes of strings that a decoder makes itself */
+#define KEY_SIZE_SHORT 12 /* MiBeacon before version 4 */
+#define DECODED_MAX 128	  /* values: more do not fit into an advertising structure of 255 bytes */
+#define DECODED_TEXT 576  /* bytes of strings that a decoder makes itself */
 
 struct decode_key {
-	bool is_set;
+	size_t size; /* 0: there is none */
 	uint8_t bytes[KEY_SIZE];
 };
 

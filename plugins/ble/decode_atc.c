@@ -20,9 +20,9 @@ static int decrypt(const struct advert *advert, const struct advert_data *servic
 {
 	static const uint8_t extra[] = {0x11};
 	const uint8_t *data = service->data;
-	struct ccm ccm = {.key = key->bytes, .n_nonce = 11, .extra = extra, .n_extra = sizeof(extra)};
+	struct ccm ccm = {.key = key, .n_nonce = 11, .extra = extra, .n_extra = sizeof(extra)};
 
-	if (!key->is_set)
+	if (key->size == 0)
 		return -ENOKEY;
 	for (unsigned i = 0; i < 6; i++)
 		ccm.nonce[i] = advert->address.bytes[5 - i];
@@ -57,7 +57,7 @@ int decode_atc(const struct advert *advert, const struct decode_key *key, struct
 		decoded_bool(out, FIELD_TRIGGER, plain[2] & 0x80);
 		return 0;
 	}
-	if (key->is_set)
+	if (key->size > 0)
 		return -EPERM;
 	decoded_number(out, FIELD_TEMPERATURE, get_be(data + 6, 2, true), 10);
 	decoded_number(out, FIELD_HUMIDITY, data[8], 1);
@@ -94,7 +94,7 @@ int decode_pvvx(const struct advert *advert, const struct decode_key *key, struc
 		add_flags(out, plain[5]);
 		return 0;
 	}
-	if (key->is_set)
+	if (key->size > 0)
 		return -EPERM;
 	decoded_number(out, FIELD_TEMPERATURE, get_le(data + 6, 2, true), 100);
 	decoded_number(out, FIELD_HUMIDITY, get_le(data + 8, 2, false), 100);

@@ -226,14 +226,14 @@ static int read_encrypted(const struct advert *advert, const struct advert_data 
 			  struct decoded *out)
 {
 	const uint8_t *data = service->data;
-	struct ccm ccm = {.key = key->bytes, .n_nonce = 13};
+	struct ccm ccm = {.key = key, .n_nonce = 13};
 	size_t size;
 	char *plain;
 	int r;
 
 	if (service->size < 1 + 8)
 		return -EBADMSG;
-	if (!key->is_set)
+	if (key->size == 0)
 		return -ENOKEY;
 	size = service->size - 9;
 	plain = decoded_room(out, size);
@@ -263,7 +263,7 @@ int decode_bthome(const struct advert *advert, const struct decode_key *key, str
 		return -EBADMSG;
 	if (service->data[0] & ENCRYPTED)
 		return read_encrypted(advert, service, key, out);
-	if (key->is_set)
+	if (key->size > 0)
 		return -EPERM;
 	return read_objects(service->data + 1, service->size - 1, out);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Xiaomi MiBeacon, versions 2 to 5; encryption as of versions 4 and 5. */
+/* Xiaomi MiBeacon, versions 2 to 5. */
 #include "decode_private.h"
 #include <errno.h>
 #include <math.h>
@@ -15,6 +15,7 @@ enum { /* frame control */
        VERSION_SHIFT = 12,
 };
 #define CAPABILITY_IO 0x20
+#define PRODUCT_DIMMER 0x03B6
 
 static float get_float(const uint8_t *data)
 {
@@ -32,6 +33,22 @@ static void add_button(struct decoded *out, const uint8_t *data)
 	if (data[2] >= 4)
 		return;
 	decoded_text(out, FIELD_BUTTON, presses[data[2]]);
+	out->has_event = true;
+}
+
+/* A knob: how it was touched, how far (to the left is negative), 3 for a press or 4 for a turn. */
+static void add_knob(struct decoded *out, const uint8_t *data)
+{
+	int64_t steps = get_le(data + 1, 1, true);
+
+	if (data[2] == 3 && data[0] <= 1) {
+		decoded_text(out, FIELD_BUTTON, data[0] == 0 ? "press" : "long_press");
+	} else if (data[2] == 4 && data[0] == 0) {
+		decoded_text(out, FIELD_DIMMER, steps < 0 ? "rotate_left" : "rotate_right");
+		decoded_number(out, FIELD_DIMMER_STEPS, steps < 0 ? -steps : steps, 1);
+	} else {
+		return;
+	}
 	out->has_event = true;
 }
 
@@ -82,7 +99,7 @@ static void add_float(struct decoded *out, enum field field, const uint8_t *data
 		decoded_double(out, field, round((double)number * scale) / scale);
 }
 
-static void add_object(struct decoded *out, unsigned id, const uint8_t *data, size_t size)
+static void add_object(struct decoded *out, unsigned product, unsigned id, const uint8_t *data, size_t size)
 {
 	for (size_t i = 0; i < sizeof(simples) / sizeof(simples[0]); i++)
 		if (simples[i].id == id && size >= simples[i].size) {
@@ -97,6 +114,8 @@ static void add_object(struct decoded *out, unsigned id, const uint8_t *data, si
 		decoded_bool(out, FIELD_MOTION, true);
 		decoded_number(out, FIELD_ILLUMINANCE, get_le(data, 3, false), 1);
 		out->has_event = true;
+	} else if (id == 0x1001 && size >= 3 && product == PRODUCT_DIMMER) {
+		add_knob(out, data);
 	} else if (id == 0x1001 && size >= 3) {
 		add_button(out, data);
 	} else if (id == 0x1005 && size >= 2) { /* a kettle */
@@ -115,12 +134,12 @@ static void add_object(struct decoded *out, unsigned id, const uint8_t *data, si
 }
 
 /* Each: id (2), size (1), value. */
-static int read_objects(const uint8_t *data, size_t size, struct decoded *out)
+static int read_objects(unsigned product, const uint8_t *data, size_t size, struct decoded *out)
 {
 	for (size_t at = 0; at < size;) {
 		if (size - at < 3 || data[at + 2] > size - at - 3)
 			return -EBADMSG;
-		add_object(out, (unsigned)get_le(data + at, 2, false), data + at + 3, data[at + 2]);
+		add_object(out, product, (unsigned)get_le(data + at, 2, false), data + at + 3, data[at + 2]);
 		at += 3u + data[at + 2];
 	}
 	return 0;
@@ -132,14 +151,14 @@ static int read_encrypted(const struct advert *advert, const struct advert_data 
 {
 	static const uint8_t extra[] = {0x11};
 	const uint8_t *data = service->data;
-	struct ccm ccm = {.key = key->bytes, .n_nonce = 12, .extra = extra, .n_extra = sizeof(extra)};
+	struct ccm ccm = {.key = key, .n_nonce = 12, .extra = extra, .n_extra = sizeof(extra)};
 	size_t size;
 	char *plain;
 	int r;
 
 	if (service->size - at < 7 + 3)
 		return -EBADMSG;
-	if (!key->is_set)
+	if (key->size == 0)
 		return -ENOKEY;
 	size = service->size - at - 7;
 	plain = decoded_room(out, size);
@@ -155,7 +174,48 @@ static int read_encrypted(const struct advert *advert, const struct advert_data 
 		return r;
 	out->has_counter = true;
 	out->counter = (uint32_t)(get_le(data + at + size, 3, false) << 8 | data[4]);
-	return read_objects((const uint8_t *)plain, size, out);
+	return read_objects((unsigned)get_le(data + 2, 2, false), (const uint8_t *)plain, size, out);
+}
+
+/*
+ * Before version 4: the object, then the upper three bytes of the counter, then one byte. There is no tag: a repeat is
+ * told by the counter, an old advertisement sent again is not.
+ */
+static int read_encrypted_early(const struct advert *advert, const struct advert_data *service, size_t at,
+				const struct decode_key *key, struct decoded *out)
+{
+	static const uint8_t middle[] = {0x8d, 0x3d, 0x3c, 0x97};
+	const uint8_t *data = service->data;
+	uint8_t bytes[KEY_SIZE], nonce[13];
+	size_t size, half = KEY_SIZE_SHORT / 2;
+	char *plain;
+	int r;
+
+	if (service->size - at < 4 + 3)
+		return -EBADMSG;
+	if (key->size == 0)
+		return -ENOKEY;
+	size = service->size - at - 4;
+	plain = decoded_room(out, size);
+	if (!plain)
+		return -EBADMSG;
+	memcpy(bytes, key->bytes, half);
+	memcpy(bytes + half, middle, sizeof(middle));
+	memcpy(bytes + half + sizeof(middle), key->bytes + half, half);
+	memcpy(nonce, data, 5);
+	memcpy(nonce + 5, data + at + size, 3);
+	for (unsigned i = 0; i < 5; i++)
+		nonce[8 + i] = advert->address.bytes[5 - i];
+	r = key->size == KEY_SIZE_SHORT ? ccm_decrypt_unchecked(bytes, nonce, data + at, size, (uint8_t *)plain)
+					: -EKEYREJECTED;
+	explicit_bzero(bytes, sizeof(bytes));
+	if (r == 0)
+		r = read_objects((unsigned)get_le(data + 2, 2, false), (const uint8_t *)plain, size, out);
+	if (r < 0)
+		return -EKEYREJECTED; /* noise */
+	out->packet = (uint32_t)(get_le(data + at + size, 3, false) << 8 | data[4]);
+	out->has_packet = out->n_values > 0;
+	return 0;
 }
 
 int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct decoded *out)
@@ -182,10 +242,11 @@ int decode_xiaomi(const struct advert *advert, const struct decode_key *key, str
 	if (!(control & HAS_OBJECT) || at == service->size)
 		return -ENOMSG; /* it says no more than that it is there */
 	if (control & ENCRYPTED)
-		return control >> VERSION_SHIFT < 4 ? -ENOMSG : read_encrypted(advert, service, at, key, out);
-	if (key->is_set)
+		return control >> VERSION_SHIFT < 4 ? read_encrypted_early(advert, service, at, key, out)
+						    : read_encrypted(advert, service, at, key, out);
+	if (key->size > 0)
 		return -EPERM;
 	out->has_packet = true;
 	out->packet = data[4];
-	return read_objects(data + at, service->size - at, out);
+	return read_objects((unsigned)get_le(data + 2, 2, false), data + at, service->size - at, out);
 }

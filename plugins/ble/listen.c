@@ -92,7 +92,8 @@ static void put(struct ble_device *device, size_t *n, enum field field, unsigned
 	}
 }
 
-static void emit(struct ble_device *device, const struct decoded *decoded, uint64_t now)
+/* What was decoded, and how strong it was, into device->readings; how many. */
+static size_t fill(struct ble_device *device, const struct decoded *decoded)
 {
 	size_t n = 0;
 
@@ -100,13 +101,96 @@ static void emit(struct ble_device *device, const struct decoded *decoded, uint6
 		put(device, &n, decoded->values[i].field, decoded->values[i].number, &decoded->values[i].value);
 	if (device->rssi != RSSI_UNKNOWN)
 		put(device, &n, FIELD_RSSI, 1, &(struct hay_value){.type = HAY_INT16, .i = device->rssi});
-	device->emitted_us = now;
+	return n;
+}
+
+static void emit(struct ble_device *device, const struct hay_reading *readings, size_t n, uint64_t time_us)
+{
+	const struct hay_host *host = device->link->host;
+
+	device->emitted_us = host->now();
 	if (n > 0)
-		device->link->host->emit(
-			device->hay,
-			&(struct hay_sample){.time_us = now, .readings = device->readings, .n_readings = n});
+		host->emit(device->hay,
+			   &(struct hay_sample){.time_us = time_us, .readings = readings, .n_readings = n});
 	else
-		device->link->host->device_online(device->hay);
+		host->device_online(device->hay);
+}
+
+/* ---- what comes too early ---- */
+
+static void drop_held(struct held *held)
+{
+	free(held->readings);
+	free(held->text);
+	held->readings = NULL;
+	held->text = NULL;
+	held->n_readings = 0;
+}
+
+static void emit_held(struct ble_device *device)
+{
+	if (device->held.n_readings == 0)
+		return;
+	device->link->host->set_timer(device->held.timer, UINT64_MAX);
+	emit(device, device->held.readings, device->held.n_readings, device->held.time_us);
+	drop_held(&device->held);
+}
+
+static void interval_over(void *userdata)
+{
+	emit_held(userdata);
+}
+
+static bool has_text(const struct hay_reading *reading)
+{
+	return reading->quality != HAY_BAD && (reading->value.type == HAY_STRING || reading->value.type == HAY_BYTES);
+}
+
+static int copy_readings(struct held *held, const struct hay_reading *readings, size_t n)
+{
+	size_t size = 0;
+	char *at;
+
+	for (size_t i = 0; i < n; i++)
+		size += has_text(&readings[i]) ? readings[i].value.s.size : 0;
+	held->readings = reallocarray(NULL, n, sizeof(*readings));
+	held->text = at = malloc(size + 1);
+	if (!held->readings || !at)
+		return -ENOMEM;
+	memcpy(held->readings, readings, n * sizeof(*readings));
+	for (size_t i = 0; i < n; i++)
+		if (has_text(&readings[i])) {
+			size = readings[i].value.s.size;
+			memcpy(at, readings[i].value.s.data, size);
+			held->readings[i].value.s.data = at;
+			at += size;
+		}
+	held->n_readings = n;
+	return 0;
+}
+
+/* The last one before the interval is over goes up when it is, with its own time. */
+static void hold(struct ble_device *device, size_t n, uint64_t now)
+{
+	const struct hay_host *host = device->link->host;
+	struct held *held = &device->held;
+	int r = 0;
+
+	drop_held(held);
+	host->device_online(device->hay);
+	if (n == 0)
+		return;
+	if (!held->timer)
+		r = host->add_timer(device->hay->link, UINT64_MAX, interval_over, device, &held->timer);
+	if (r == 0)
+		r = copy_readings(held, device->readings, n);
+	if (r < 0) {
+		drop_held(held);
+		emit(device, device->readings, n, now);
+		return;
+	}
+	held->time_us = now;
+	host->set_timer(held->timer, device->emitted_us + device->conf->interval_us - now);
 }
 
 /* ---- what cannot be taken ---- */
@@ -123,8 +207,7 @@ static const char *fault_text(enum fault fault)
 	case FAULT_PLAIN:
 		return "what it advertises is not encrypted though there is a bindkey_file: anybody may have sent it";
 	case FAULT_REPLAY:
-		return "its counter went back: an old advertisement sent again, or a new battery (then restart "
-		       "haywaind)";
+		return "its counter went back: an old advertisement sent again, or a new battery (see haywain-ble(7))";
 	case FAULT_NOTHING:
 		return "it advertises nothing that the decoder understands";
 	case FAULT_TWO:
@@ -190,7 +273,7 @@ static uint32_t packet_of(const struct advert *advert, const struct decoded *dec
 static bool is_repeat(const struct ble_device *device, const struct decoded *decoded, uint32_t packet, uint64_t now,
 		      uint64_t heard_before_us)
 {
-	if (!device->has_emitted || packet != device->emitted_packet || decoded->is_presence)
+	if (!device->has_taken || packet != device->taken_packet || decoded->is_presence)
 		return false;
 	if (decoded->has_counter || (decoded->has_packet && decoded->has_event))
 		return true;
@@ -199,37 +282,46 @@ static bool is_repeat(const struct ble_device *device, const struct decoded *dec
 	return now - device->emitted_us < REPEAT_US;
 }
 
+static bool is_early(const struct ble_device *device, uint64_t now)
+{
+	return device->emitted_us > 0 &&
+	       now - device->emitted_us < device->conf->interval_us - device->conf->interval_us / JITTER;
+}
+
 static void take(struct ble_device *device, const struct decoded *decoded, uint64_t now)
 {
 	uint32_t packet = packet_of(&device->link->advert, decoded);
 	uint64_t heard_before_us = device->heard_us;
+	size_t n;
 
-	if (decoded->has_counter) {
-		if (device->has_counter && decoded->counter < device->counter) {
-			refuse(device, FAULT_REPLAY, now);
-			return;
-		}
-		device->has_counter = true;
-		device->counter = decoded->counter;
+	if (decoded->has_counter && !counter_accept(device, decoded->counter)) {
+		refuse(device, FAULT_REPLAY, now);
+		return;
 	}
 	device->fault = FAULT_NONE;
 	device->is_lost = false;
 	device->heard_us = now;
-	if (is_repeat(device, decoded, packet, now, heard_before_us) ||
-	    (!decoded->has_event && device->has_emitted &&
-	     now - device->emitted_us < device->conf->interval_us - device->conf->interval_us / JITTER)) {
+	if (is_repeat(device, decoded, packet, now, heard_before_us)) {
 		device->link->host->device_online(device->hay);
 		return;
 	}
-	device->has_emitted = true;
-	device->emitted_packet = packet;
-	emit(device, decoded, now);
+	device->has_taken = true;
+	device->taken_packet = packet;
+	if (decoded->has_event)
+		emit_held(device); /* it was before */
+	n = fill(device, decoded);
+	if (!decoded->has_event && is_early(device, now)) {
+		hold(device, n, now);
+		return;
+	}
+	drop_held(&device->held);
+	emit(device, device->readings, n, now);
 }
 
 /* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
 static void sign_of_life(struct ble_device *device, uint64_t now)
 {
-	if (device->key.is_set || !device->has_emitted)
+	if (device->key.size > 0 || !device->has_taken)
 		return;
 	device->heard_us = now;
 	device->is_lost = false;
@@ -287,7 +379,7 @@ static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
 	r = decode_advert((enum decoder)device->conf->decode, advert, &device->key, decoded);
 	if (r == 0)
 		take(device, decoded, now);
-	else if (r == -ENOMSG && device->has_emitted)
+	else if (r == -ENOMSG && device->has_taken)
 		sign_of_life(device, now);
 	else
 		refuse(device, fault_of(r), now);
@@ -314,9 +406,11 @@ void listen_tick(struct ble_link *link, uint64_t now)
 	for (struct ble_device *device = link->devices; device; device = device->next) {
 		char text[64];
 
+		counter_tick(device, now);
 		if (device->gatt || device->is_lost || now - device->heard_us < device->conf->lost_after_us)
 			continue;
 		device->is_lost = true;
+		emit_held(device);
 		snprintf(text, sizeof(text), "not heard for %llu s",
 			 (unsigned long long)(device->conf->lost_after_us / SECOND_US));
 		link->host->device_offline(device->hay, HAY_TIMEOUT, device->fault ? fault_text(device->fault) : text);
@@ -343,11 +437,14 @@ int listen_start(struct ble_device *device)
 		if (r < 0)
 			return r;
 	}
+	counter_recall(device);
 	return 0;
 }
 
 void listen_stop(struct ble_device *device)
 {
+	device->link->host->del_timer(device->held.timer);
+	drop_held(&device->held);
 	free(device->targets);
 	free(device->readings);
 	free(device->name);

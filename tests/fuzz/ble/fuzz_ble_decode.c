@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Input: a byte that chooses the decoder, one of flags (1: there is a key; 2, 4: a name), then data of companies and
+ * Input: a byte that chooses the decoder, one of flags (1: there is a key; 8: a short one; 2, 4: a name), then data of companies and
  * services as [kind, id (2), size, bytes]. Whatever comes, values lie inside what was given or made, have the type of
  * their field, and do not stand twice under one name.
  */
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	advert_clear(&advert);
-	key.is_set = data[1] & 1;
+	key.size = data[1] & 8 ? KEY_SIZE_SHORT : data[1] & 1 ? KEY_SIZE : 0;
 	advert.name = names[data[1] >> 1 & 3];
 	for (size_t at = 2; at + 4 <= size && n < 8 && data[at + 3] <= size - at - 4; at += 4u + data[at + 3]) {
 		uint16_t id = (uint16_t)(data[at + 1] << 8 | data[at + 2]);

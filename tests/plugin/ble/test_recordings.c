@@ -121,9 +121,9 @@ static unsigned replay_line(char *line, const char *file, unsigned number)
 	word = strsep(&rest, " ");
 	recording.advert.name = strcmp(word, "-") != 0 ? word : NULL;
 	word = strsep(&rest, " ");
-	recording.key.is_set = strcmp(word, "-") != 0;
-	if (recording.key.is_set)
-		assert_int_equal(hex_parse(word, recording.key.bytes, KEY_SIZE), 0);
+	recording.key.size = strcmp(word, "-") != 0 ? strlen(word) / 2 : 0;
+	if (recording.key.size > 0)
+		assert_int_equal(hex_parse(word, recording.key.bytes, recording.key.size), 0);
 	while ((word = strsep(&rest, " ")))
 		read_data(&recording, word);
 
