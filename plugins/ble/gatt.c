@@ -61,14 +61,40 @@ static void reset(struct gatt *gatt)
 	gatt->device->link->host->set_timer(gatt->timer, UINT64_MAX);
 }
 
+static bool stays_connected(const struct gatt *gatt)
+{
+	return gatt->is_kept || gatt->device->hay->every_us < KEEP_BELOW_US;
+}
+
+static void left(struct gatt *gatt)
+{
+	reset(gatt);
+	give_turn_back(gatt);
+	if (gatt->in_round || gatt->command)
+		gatt_want(gatt);
+}
+
+static int disconnected(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	(void)reply; /* an error: it is gone already */
+	(void)error;
+	left(userdata);
+	return 0;
+}
+
+/* Its turn ends when the connection has: an adapter may have room for one only. */
 void gatt_rest(struct gatt *gatt)
 {
-	if (gatt->is_kept || gatt->in_round || gatt->command || gatt->device->hay->every_us < KEEP_BELOW_US ||
-	    gatt->state != GATT_READY)
+	sd_bus *bus = gatt->device->link->bus;
+
+	if (stays_connected(gatt) || gatt->in_round || gatt->command || gatt->state != GATT_READY)
 		return;
-	disconnect(gatt);
-	reset(gatt);
 	gatt_io_end(gatt, NULL);
+	gatt->call = sd_bus_slot_unref(gatt->call);
+	gatt->state = GATT_LEAVING;
+	if (sd_bus_call_method_async(bus, &gatt->call, BLUEZ, gatt->path, IFACE_DEVICE, "Disconnect", disconnected,
+				     gatt, NULL) < 0)
+		left(gatt);
 }
 
 static void lose(struct gatt *gatt, const char *why)
@@ -195,7 +221,8 @@ static void ready(struct gatt *gatt)
 	gatt->state = GATT_READY;
 	gatt->pause_us = 0;
 	host->set_timer(gatt->timer, UINT64_MAX);
-	give_turn_back(gatt);
+	if (stays_connected(gatt))
+		give_turn_back(gatt);
 	if (!gatt->is_polled)
 		host->device_online(gatt->device->hay);
 	gatt_io_begin(gatt);
@@ -379,7 +406,7 @@ void gatt_device_changed(struct ble_link *link, const char *path, const struct p
 {
 	struct gatt *gatt = gatt_of_path(link, path);
 
-	if (!gatt || gatt->state < GATT_RESOLVING)
+	if (!gatt || gatt->state < GATT_RESOLVING || gatt->state == GATT_LEAVING)
 		return;
 	if (properties->connected == FLAG_FALSE || (properties->resolved == FLAG_FALSE && gatt->state > GATT_RESOLVING))
 		lose(gatt, "the connection was lost");

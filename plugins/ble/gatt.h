@@ -12,6 +12,7 @@ enum gatt_state {
 	GATT_RESOLVING,	 /* bluetoothd asks it for its services */
 	GATT_FINDING,	 /* we ask bluetoothd for their objects */
 	GATT_READY,
+	GATT_LEAVING, /* it is let go, so that others have a turn */
 };
 
 /* One for each point of the device. */

@@ -8,18 +8,36 @@ static bool contains(sd_bus_message *message, const char *signature)
 	return sd_bus_message_verify_type(message, SD_BUS_TYPE_VARIANT, signature) > 0;
 }
 
-/* A variant of that basic type into *ret; anything else is skipped. */
+/*
+ * Readers of a variant: 1 where it was of the type that it should be; 0 where it was another, and skipped; -errno where
+ * the message is broken.
+ */
+static int skip(sd_bus_message *message)
+{
+	int r = sd_bus_message_skip(message, "v");
+
+	return r < 0 ? r : 0;
+}
+
+static int leave(sd_bus_message *message)
+{
+	int r = sd_bus_message_exit_container(message);
+
+	return r < 0 ? r : 1;
+}
+
+/* Of that basic type, into *ret. */
 static int read_basic(sd_bus_message *message, char type, void *ret)
 {
 	char signature[2] = {type, '\0'};
 	int r;
 
 	if (!contains(message, signature))
-		return sd_bus_message_skip(message, "v");
+		return skip(message);
 	r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, signature);
 	if (r >= 0)
 		r = sd_bus_message_read_basic(message, type, ret);
-	return r < 0 ? r : sd_bus_message_exit_container(message);
+	return r < 0 ? r : leave(message);
 }
 
 static int read_flag(sd_bus_message *message, enum flag *ret)
@@ -39,24 +57,25 @@ static int read_bytes(sd_bus_message *message, const uint8_t **ret_data, size_t 
 
 	*ret_data = NULL;
 	if (!contains(message, "ay"))
-		return sd_bus_message_skip(message, "v");
+		return skip(message);
 	r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, "ay");
 	if (r >= 0)
 		r = sd_bus_message_read_array(message, 'y', &data, ret_size);
 	if (r < 0)
 		return r;
 	*ret_data = *ret_size > 0 ? data : (const uint8_t *)"";
-	return sd_bus_message_exit_container(message);
+	return leave(message);
 }
 
 /* a{qv} of companies or a{sv} of services. */
 static int read_data(sd_bus_message *message, struct advert *advert, bool of_service)
 {
 	const char *outer = of_service ? "a{sv}" : "a{qv}", *entry = of_service ? "sv" : "qv";
+	bool is_whole = true;
 	int r;
 
 	if (!contains(message, outer))
-		return sd_bus_message_skip(message, "v");
+		return skip(message);
 	r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, outer);
 	if (r >= 0)
 		r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, of_service ? "{sv}" : "{qv}");
@@ -71,6 +90,7 @@ static int read_data(sd_bus_message *message, struct advert *advert, bool of_ser
 			       : sd_bus_message_read_basic(message, 'q', &company);
 		if (r >= 0)
 			r = read_bytes(message, &data, &size);
+		is_whole &= r != 0;
 		if (r >= 0 && data && advert && !of_service)
 			r = advert_add_manufacturer(advert, company, data, size);
 		else if (r >= 0 && data && advert && uuid_parse(text, &uuid) == 0)
@@ -80,7 +100,9 @@ static int read_data(sd_bus_message *message, struct advert *advert, bool of_ser
 	}
 	if (r >= 0)
 		r = sd_bus_message_exit_container(message);
-	return r < 0 ? r : sd_bus_message_exit_container(message);
+	if (r >= 0)
+		r = leave(message);
+	return r < 0 ? r : is_whole;
 }
 
 static int read_uuids(sd_bus_message *message, struct advert *advert)
@@ -88,20 +110,20 @@ static int read_uuids(sd_bus_message *message, struct advert *advert)
 	const char *text;
 	int r;
 
-	if (!advert || !contains(message, "as"))
-		return sd_bus_message_skip(message, "v");
+	if (!contains(message, "as"))
+		return skip(message);
 	r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, "as");
 	if (r >= 0)
 		r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "s");
 	while (r >= 0 && (r = sd_bus_message_read_basic(message, 's', &text)) > 0) {
 		struct uuid uuid;
 
-		if (uuid_parse(text, &uuid) == 0)
+		if (advert && uuid_parse(text, &uuid) == 0)
 			r = advert_add_uuid(advert, &uuid);
 	}
 	if (r >= 0)
 		r = sd_bus_message_exit_container(message);
-	return r < 0 ? r : sd_bus_message_exit_container(message);
+	return r < 0 ? r : leave(message);
 }
 
 static int read_rssi(sd_bus_message *message, struct properties *properties)
@@ -111,7 +133,7 @@ static int read_rssi(sd_bus_message *message, struct properties *properties)
 
 	if (properties->advert)
 		properties->advert->rssi = rssi;
-	properties->is_heard = true;
+	properties->is_heard |= r > 0;
 	return r;
 }
 
@@ -153,7 +175,8 @@ static int read_property(sd_bus_message *message, const char *name, struct prope
 		ret->has_value = ret->value != NULL;
 		return r;
 	}
-	return sd_bus_message_skip(message, "v");
+	r = sd_bus_message_skip(message, "v");
+	return r < 0 ? r : 1; /* none that concerns us */
 }
 
 int message_properties(sd_bus_message *message, struct advert *advert, struct properties *ret)
@@ -173,6 +196,7 @@ int message_properties(sd_bus_message *message, struct advert *advert, struct pr
 		r = sd_bus_message_read_basic(message, 's', &name);
 		if (r >= 0)
 			r = read_property(message, name, ret);
+		ret->is_odd |= r == 0;
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 	}

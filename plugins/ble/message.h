@@ -27,6 +27,7 @@ struct properties {
 	const uint8_t *value;
 	size_t n_value;
 	bool has_value;
+	bool is_odd; /* something was of another type than it is said to be: that was left out */
 };
 
 /* At an a{sv}: reads it whole. -errno of sd-bus where the message is broken. */

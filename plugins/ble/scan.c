@@ -43,6 +43,7 @@ static void down(struct ble_link *link, const char *reason)
 	link->is_discovering = false;
 	if (was_running)
 		link->pause_us = 0;
+	link->is_down = true;
 	link->host->link_down(link->hay, HAY_OFFLINE, reason);
 	if (was_running)
 		tell_devices(link, false);
@@ -92,6 +93,7 @@ static void running(struct ble_link *link, enum scan_state state)
 	link->pause_us = 0;
 	link->heard_us = link->host->now();
 	link->is_discovering = state == SCAN_RUNNING;
+	link->is_down = link->told_blocked = false;
 	link->host->link_up(link->hay);
 	tell_devices(link, true);
 }
@@ -180,6 +182,17 @@ static void start_listening(struct ble_link *link)
 		scan_failed(link, "RegisterMonitor: %s", strerror(-r));
 }
 
+/* Where it is down already, for being off, the host does not tell another reason. */
+static void blocked(struct ble_link *link)
+{
+	static const char text[] = "is blocked by rfkill (rfkill unblock bluetooth)";
+
+	if (link->is_down && !link->told_blocked)
+		LINK_LOG(link, HAY_LOG_WARNING, "%s %s", link->conf->adapter, text);
+	link->told_blocked = true;
+	scan_failed(link, "%s %s", link->conf->adapter, text);
+}
+
 static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
@@ -189,8 +202,8 @@ static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	if (!why) {
 		link->is_powered = true;
 		start_listening(link);
-	} else if (link->is_blocked || failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill")) {
-		scan_failed(link, "%s is blocked by rfkill (rfkill unblock bluetooth)", link->conf->adapter);
+	} else if (failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill")) {
+		blocked(link);
 	} else {
 		scan_failed(link, "%s is off and does not power on: %s", link->conf->adapter, why);
 	}
@@ -237,6 +250,8 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		scan_failed(link, "there is no adapter %s", link->conf->adapter);
 	else if (link->is_powered)
 		start_listening(link);
+	else if (link->is_blocked)
+		blocked(link);
 	else if ((r = set_power(link, true, powered)) < 0)
 		scan_failed(link, "%s: %s", link->conf->adapter, strerror(-r));
 	return 0;
@@ -288,11 +303,18 @@ void scan_step(void *userdata)
 void scan_adapter_changed(struct ble_link *link, const struct properties *properties)
 {
 	const char *adapter = link->conf->adapter;
+	bool was_blocked = link->is_blocked;
 
 	if (properties->power_state)
 		link->is_blocked = !strcmp(properties->power_state, "off-blocked");
-	if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
+	if (properties->powered == FLAG_FALSE && scan_is_running(link) && link->is_blocked) {
+		blocked(link);
+	} else if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
 		scan_failed(link, "%s was powered off", adapter);
+	} else if (link->is_blocked && !was_blocked && link->state == SCAN_WAITING) {
+		blocked(link);
+	} else if (was_blocked && !link->is_blocked && link->state == SCAN_WAITING) {
+		scan_again(link, 0);
 	} else if (properties->powered == FLAG_TRUE && link->state == SCAN_WAITING) {
 		scan_again(link, 0);
 	} else if (properties->discovering == FLAG_FALSE && link->state == SCAN_RUNNING && link->is_discovering) {

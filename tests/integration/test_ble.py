@@ -50,9 +50,11 @@ class Air:
     def configure(self, devices, link=""):
         self.daemon.configure(self.text(devices, link))
 
-    def text(self, devices, link=""):
-        return configuration([uplink(self.broker.port)], [f'  {{ name = "air"; plugin = "ble"; {link} }}'],
-                             [f'  {{ name = "{n}"; link = "air"; {more} }}' for n, more in devices.items()],
+    def text(self, devices, link="", more_links=()):
+        links = [f'  {{ name = "air"; plugin = "ble"; {link} }}', *more_links]
+        return configuration([uplink(self.broker.port)], links,
+                             [f'  {{ name = "{n}"; ' + ("" if "link = " in more else 'link = "air"; ') + f"{more} }}"
+                              for n, more in devices.items()],
                              rest='self = false;\napi: { socket = "api.sock"; };\n')
 
     def scanning(self, times=1):
@@ -146,6 +148,77 @@ def test_key_replay_plain_and_wrong_key(air):
     assert "b932" not in air.daemon.text()
 
 
+def written(air):
+    """Which file holds what was learnt: it is another one after each write."""
+    path = os.path.join(air.daemon.dir, "learnt.json")
+    return os.stat(path).st_ino if os.path.exists(path) else None
+
+
+def test_counter_is_kept_over_a_restart(air):
+    air.run({"locked": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "key";'}, files={"key": KEY}).scanning()
+    air.bluez.bthome(KEYED, encrypt("02d007", 1000))
+    air.wait("locked", temperature=20)
+    first = wait_until(lambda: written(air), 30, "the counter to be kept")
+    for i in range(1, 51):
+        air.bluez.bthome(KEYED, encrypt("02d107", 1000 + i))
+    wait_until(lambda: len(air.samples("locked")) == 51, 30, lambda: len(air.samples("locked")))
+    assert written(air) == first, "a write for each advertisement would wear the card out"
+    air.daemon.stop()
+    air.daemon.start()
+    air.scanning(2)
+    air.bluez.bthome(KEYED, encrypt("02e803", 1049))
+    air.daemon.wait_line("locked", "counter went back")
+    air.bluez.bthome(KEYED, encrypt("02d107", 1050))  # the last one once more: nothing new
+    air.bluez.bthome(KEYED, encrypt("02b80b", 1051))
+    air.wait("locked", temperature=30)
+    assert len(air.samples("locked")) == 52
+    # Killed, it has forgotten an hour at most.
+    air.daemon.kill()
+    air.daemon.start()
+    air.scanning(3)
+    air.bluez.bthome(KEYED, encrypt("02e803", 1049))
+    air.daemon.wait_line("locked", "counter went back")
+    # Another key counts for itself.
+    air.daemon.stop()
+    with open(os.path.join(air.daemon.dir, "key"), "w", encoding="ascii") as f:
+        f.write(KEY[:-1] + "3")
+    air.daemon.start()
+    air.scanning(4)
+    air.bluez.bthome(KEYED, encrypt("02c409", 7, key=KEY[:-1] + "3"))
+    air.wait("locked", temperature=25)
+
+
+def test_counter_begins_anew_with_a_new_battery(air):
+    air.run({"locked": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "key"; lost_after = "1s";'}, files={"key": KEY}).scanning()
+    air.bluez.bthome(KEYED, encrypt("02d007", 1000))
+    air.wait("locked", temperature=20)
+    air.bluez.bthome(KEYED, encrypt("02e803", 3))
+    air.daemon.wait_line("locked", "counter went back")
+    air.wait_online("locked", False)
+    air.bluez.bthome(KEYED, encrypt("02e803", 200))  # not so soon after a new battery
+    air.bluez.bthome(KEYED, encrypt("02c409", 4))
+    air.wait("locked", temperature=25)
+    air.daemon.wait_line("locked", "counts anew")
+    assert [s["values"]["temperature"] for s in air.samples("locked") if s["values"]] == [20, 25]
+
+
+def test_interval_keeps_the_last_value(air):
+    air.run({"door": f'address = "{SENSOR}"; interval = "2s"; points: ( {{ name = "window"; }}, {{ name = "button"; }}, {{ name = "text"; }} );'}).scanning()
+    air.bluez.bthome(SENSOR, "4000012d01")
+    air.wait("door", window=True)
+    for packet, state in ((2, 0), (3, 1), (4, 0)):  # opened and closed within the interval: closed is what counts
+        air.bluez.bthome(SENSOR, f"4000{packet:02x}2d{state:02x}5302{0x60 + packet:02x}00")
+    air.wait("door", window=False)
+    first, last = air.samples("door")
+    assert last["values"]["text"].startswith("d") and 0 < last["ts"] - first["ts"] < 1900, "with its own time"
+    # An event waits for nothing, and what is held goes before it.
+    air.bluez.bthome(SENSOR, "4000052d01")
+    air.bluez.bthome(SENSOR, "4400063a01")
+    air.wait("door", button="press")
+    assert [s["values"] for s in air.samples("door")[2:]] == [{"window": True}, {"button": "press"}]
+    air.daemon.stop()
+
+
 def test_lost_and_found(air):
     air.run({"cellar": f'address = "{SENSOR}"; lost_after = "1s"; interval = "0s";'}).scanning()
     air.bluez.bthome(SENSOR, "40000102c409")
@@ -201,6 +274,53 @@ def test_adapter_removed_off_and_blocked(air):
     air.wait("cellar", temperature=25)
 
 
+@pytest.mark.parametrize("tells", (True, False))
+def test_blocked_by_rfkill(air, tells):
+    air.bluez.block(True, tells=tells)
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";'})
+    air.daemon.wait_line("hci0 is blocked by rfkill (rfkill unblock bluetooth)")
+    air.bluez.block(False, tells=tells)  # still off: haywaind powers it on
+    air.scanning()
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait("cellar", temperature=25)
+    start = len(air.daemon.log.lines)
+    air.bluez.block(True, tells=tells)
+    air.daemon.wait_line("blocked by rfkill", start=start)
+    air.bluez.block(False, tells=tells)
+    air.scanning(2)
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait("cellar", temperature=25.06)
+    assert sum("blocked" in line for _, line in air.daemon.log.lines) == 2
+
+
+def test_adapters_live_for_themselves(air):
+    air.bluez.add_adapter("hci1")
+    air.run({})
+    air.daemon.reload(air.text(
+        {"near": f'address = "{SENSOR}"; interval = "0s";', "far": f'link = "barn"; address = "{SENSOR}"; interval = "0s";',
+         "same": f'link = "second"; address = "{OTHER}"; interval = "0s";'},
+        more_links=['  { name = "barn"; plugin = "ble"; adapter = "hci1"; }', '  { name = "second"; plugin = "ble"; }']))
+    far = "/org/bluez/hci1"
+    wait_until(lambda: air.bluez.calls("StartDiscovery") >= 2 and air.bluez.calls("StartDiscovery", far) >= 1, 60, air.daemon.text)
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.bluez.bthome(SENSOR, "40000102d007", adapter="hci1")
+    air.bluez.bthome(OTHER, "40000102e803")
+    air.wait("near", temperature=25)
+    air.wait("far", temperature=20)
+    air.wait("same", temperature=10)
+    air.bluez.drop_adapter("hci1")
+    air.daemon.wait_line("barn", "adapter hci1 is gone")
+    air.wait_online("far", False)
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait("near", temperature=25.06)
+    assert air.card("near")["online"] and air.card("same")["online"]
+    air.bluez.add_adapter("hci1")
+    wait_until(lambda: air.bluez.calls("StartDiscovery", far) >= 2, 60, air.daemon.text)
+    air.bluez.bthome(SENSOR, "40000202d107", adapter="hci1")
+    air.wait("far", temperature=20.01)
+    assert [len(air.samples(name)) for name in ("near", "same")] == [2, 1]
+
+
 def test_no_bus_no_bluetoothd_no_adapter(plant):
     air = Air(plant, start=False)
     air.run({"cellar": f'address = "{SENSOR}";'})
@@ -252,6 +372,21 @@ def test_malformed_of_every_length(air):
     air.daemon.stop()
 
 
+def test_nonsense_on_the_bus(air):
+    air.bluez.answer_nonsense()
+    air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";', "raw": f'address = "{OTHER}"; decode = "raw"; interval = "0s";'})
+    air.daemon.wait_line("bluetoothd's answer makes no sense")
+    air.scanning()
+    for address in (SENSOR, OTHER, "AA:BB:CC:DD:EE:FF"):
+        air.bluez.say_nonsense(address)
+    air.daemon.wait_line("bluetoothd", "makes no sense", "ignored")
+    air.bluez.bthome(SENSOR, "4000015303fffe20")  # text that is no UTF-8
+    air.bluez.bthome(SENSOR, "40000202ca09")
+    air.wait("cellar", temperature=25.06)
+    assert sum("makes no sense" in line and "ignored" in line for _, line in air.daemon.log.lines) == 1
+    air.daemon.stop()
+
+
 def gatt(air, points, more='every = "100ms";'):
     air.bluez.advertise(SENSOR, name="probe")
     air.bluez.add_service(SENSOR, "service000a", "181a")
@@ -294,6 +429,25 @@ def test_gatt_notifies_and_reconnects(air):
     air.bluez.notify(SENSOR, "service000a/char000b", "e803")
     air.wait("probe", temperature=10)
     assert len(air.samples("probe")) - sum("quality" in s for s in air.samples("probe")) == 2
+
+
+def test_gatt_in_turn_where_one_connection_is_all(air):
+    air.bluez.limit(1)
+    addresses = {f"probe{i}": f"C0:FF:EE:00:00:0{i}" for i in range(3)}
+    for i, address in enumerate(addresses.values()):
+        air.bluez.advertise(address)
+        air.bluez.add_service(address, "service000a", "181a")
+        air.bluez.add_characteristic(address, "service000a/char000b", "2a6e", f"0{i}0a")
+        air.bluez.fault("Disconnect", delay_ms=300, times=9, path=air.bluez.path(address))  # bluetoothd takes 2 s
+    air.run({name: f'address = "{address}"; decode = "gatt"; every = "1h"; points: ( {{ name = "t"; characteristic = "2a6e"; '
+                   'type = "int16"; scale = 0.01; access = "write"; } );' for name, address in addresses.items()}).scanning()
+    client = air.plant.subscriber(air.broker)
+    for i, name in enumerate(addresses):
+        client.publish(f"haywain/plant/command/{name}/t", str(21 + i))
+    for i, (name, address) in enumerate(addresses.items()):
+        wait_until(lambda: air.bluez.value(address, "service000a/char000b") == (2100 + 100 * i).to_bytes(2, "little").hex(),
+                   30, air.daemon.text)
+    assert air.bluez.limited() == 0, "one was connected before the other was let go"
 
 
 def test_gatt_writes(air):

@@ -97,6 +97,16 @@ class Bluez:
     def power(self, on, name="hci0"):
         self._call("Power", "sb", name, on)
 
+    def block(self, on, name="hci0", tells=True):
+        """By rfkill. tells: a bluetoothd that has PowerState."""
+        self._call("Block", "sbb", name, on, tells)
+
+    def answer_nonsense(self):
+        self._call("AnswerNonsense", "")
+
+    def say_nonsense(self, address, adapter="hci0"):
+        self._call("SayNonsense", "ss", adapter, address)
+
     def calls(self, method, path="/org/bluez/hci0"):
         return int(self._call("Calls", "os", path, method))
 
@@ -155,6 +165,13 @@ class Bluez:
 
     def value(self, address, place):
         return bytes(self._call("ValueOf", "o", f"{self.path(address)}/{place}")).hex()
+
+    def limit(self, connections):
+        self._call("Limit", "u", connections)
+
+    def limited(self):
+        """How often a connection was refused for it."""
+        return self.calls("", "/limit")
 
     def lose(self, address):
         self._call("Lose", "o", self.path(address))

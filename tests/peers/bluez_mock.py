@@ -20,6 +20,9 @@ MONITORS = "org.bluez.AdvertisementMonitorManager1"
 faults = {}    # (path, method) -> [error name, message, delay in ms, times]
 monitors = {}  # who registered -> paths
 calls = {}     # "path method" -> how often
+blocked = set()  # adapters' paths
+nonsense = []  # what GetManagedObjects answers, one after the other
+limit = [0]    # connections at a time; 0: any number
 bus = None
 
 
@@ -27,6 +30,25 @@ def load(mock, parameters):
     global bus
     base.load(mock, parameters)
     bus = mock.connection
+    bus.add_message_filter(before)
+
+
+def before(_connection, message):
+    """Answers that the mock's own objects cannot give."""
+    member, path = message.get_member(), message.get_path()
+    if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL:
+        return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+    if member == "GetManagedObjects" and nonsense:
+        reply = dbus.lowlevel.MethodReturnMessage(message)
+        signature, value = nonsense.pop(0)
+        reply.append(*value, signature=signature)
+        bus.send_message(reply)
+    elif member == "Set" and path in blocked and message.get_args_list()[1] == "Powered":
+        calls[f"{path} Set"] = calls.get(f"{path} Set", 0) + 1
+        bus.send_message(dbus.lowlevel.ErrorMessage(message, "org.bluez.Error.Blocked", "Blocked through rfkill"))
+    else:
+        return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+    return dbus.lowlevel.HANDLER_RESULT_HANDLED
 
 
 def root():
@@ -111,6 +133,62 @@ def Power(_self, name, on):
         properties["Discovering"] = dbus.Boolean(False)
     adapter.props[ADAPTER].update(properties)
     changed(adapter, ADAPTER, properties)
+
+
+@dbus.service.method(MOCK, in_signature="sbb", out_signature="")
+def Block(_self, name, on, tells):
+    """rfkill. tells: this bluetoothd has the property PowerState."""
+    path = f"/org/bluez/{name}"
+    adapter = mockobject.objects[path]
+    properties = {}
+    (blocked.add if on else blocked.discard)(path)
+    if on:
+        properties = {"Powered": dbus.Boolean(False), "Discovering": dbus.Boolean(False)}
+    if tells:
+        properties["PowerState"] = dbus.String("off-blocked" if on else "off")
+    adapter.props[ADAPTER].update(properties)
+    if properties:
+        changed(adapter, ADAPTER, properties)
+
+
+@dbus.service.method(MOCK, in_signature="", out_signature="")
+def AnswerNonsense(_self):
+    """The next three answers of GetManagedObjects."""
+    nonsense.extend([("", ()), ("s", ("no objects",)), ("a{sv}", ({"Powered": dbus.Boolean(True)},))])
+
+
+@dbus.service.method(MOCK, in_signature="ss", out_signature="")
+def SayNonsense(_self, adapter, address):
+    """Signals of wrong signatures, properties of wrong types, and sizes nothing in the air has."""
+    path = f"/org/bluez/{adapter}/dev_" + address.replace(":", "_")
+    text, number, none = dbus.String("x", variant_level=1), dbus.Int32(-7, variant_level=1), dbus.Array([], signature="s")
+    huge = dbus.Array(bytes(60000), signature="y", variant_level=1)
+    properties = [
+        {"RSSI": text}, {"RSSI": dbus.Int64(-60, variant_level=1)}, {"Name": number}, {"AddressType": number}, {"UUIDs": text},
+        {"UUIDs": dbus.Array(["", "fcd2", "x" * 5000], signature="s", variant_level=1)}, {"Connected": text}, {"Value": text},
+        {"ServicesResolved": number}, {"ServiceData": text}, {"ManufacturerData": number}, {"ServiceData": huge},
+        {"ServiceData": dbus.Dictionary({"fcd2": "x"}, signature="ss", variant_level=1)},
+        {"ServiceData": dbus.Dictionary({"fcd2": text, "": number, "\u00e9" * 3000: huge}, signature="sv", variant_level=1)},
+        {"ManufacturerData": dbus.Dictionary({"1": huge}, signature="sv", variant_level=1)},
+        {"ManufacturerData": dbus.Dictionary({dbus.UInt16(c): huge for c in (1, 0x499, 0x4C)}, signature="qv", variant_level=1)},
+        {"ManufacturerData": dbus.Dictionary({dbus.UInt16(c): text for c in range(3000)}, signature="qv", variant_level=1)},
+        {"Name": dbus.String("\x01\x7f\u202e" * 9000, variant_level=1), "RSSI": dbus.Int16(-60, variant_level=1)}]
+    signals = [(path, dbus.PROPERTIES_IFACE, "PropertiesChanged", "sa{sv}as", (DEVICE, p, none)) for p in properties]
+    signals += [(f"/org/bluez/{adapter}", dbus.PROPERTIES_IFACE, "PropertiesChanged", "sa{sv}as", (ADAPTER, p, none))
+                for p in ({"Powered": text}, {"Discovering": number}, {"PowerState": number})]
+    signals += [(path, dbus.PROPERTIES_IFACE, "PropertiesChanged", signature, value)
+                for signature, value in (("", ()), ("s", (DEVICE,)), ("sa{ss}as", (DEVICE, {"RSSI": "1"}, none)), ("u", (1,)))]
+    signals += [("/", OBJECT_MANAGER_IFACE, member, signature, value) for member in ("InterfacesAdded", "InterfacesRemoved")
+                for signature, value in (("", ()), ("o", (path,)), ("oa{ss}", (path, {DEVICE: "x"})), ("s", ("x",)))]
+    for place, interface, member, signature, value in signals:
+        signal = dbus.lowlevel.SignalMessage(place, interface, member)
+        signal.append(*value, signature=signature)
+        bus.send_message(signal)
+
+
+@dbus.service.method(MOCK, in_signature="u", out_signature="")
+def Limit(_self, connections):
+    limit[0] = int(connections)
 
 
 def discovering(adapter, on):
@@ -230,6 +308,10 @@ def Connect(self, ok=None, fail=None):
         self.props[DEVICE]["Connected"] = dbus.Boolean(True)
         changed(self, DEVICE, {"Connected": dbus.Boolean(True)})
         GLib.timeout_add(20, resolved)
+    if limit[0] and sum(bool(o.props.get(DEVICE, {}).get("Connected")) for o in mockobject.objects.values()) >= limit[0]:
+        calls["/limit "] = calls.get("/limit ", 0) + 1
+        fail(dbus.exceptions.DBusException("le-connection-abort-by-local", name="org.bluez.Error.Failed"))
+        return
     answer(self, "Connect", ok, fail, then=then)
 
 
