@@ -127,6 +127,33 @@ static bool knows(const struct conf_part *parts, size_t n_parts, const char *con
 	return false;
 }
 
+/* The key of the file that holds what somebody wanted to write here: `password_file` of `password`, `passwd`, `pass`. */
+static const char *secret_of(const struct conf_part *parts, size_t n_parts, const char *word)
+{
+	static const char suffix[] = "_file";
+	size_t size = strlen(word);
+
+	if (strchr(word, '_'))
+		return NULL; /* it means the file's key itself */
+	for (size_t i = 0; i < n_parts; i++)
+		for (const struct hay_option *option = parts[i].table; option && option->key; option++) {
+			size_t key_size = strlen(option->key);
+			_cleanup_free_ char *stem = NULL;
+			struct conf_nearest nearest = {.word = word};
+
+			if (option->type != HAY_OPT_SECRET || key_size < sizeof(suffix) ||
+			    strcmp(option->key + key_size - (sizeof(suffix) - 1), suffix) != 0)
+				continue;
+			stem = strndup(option->key, key_size - (sizeof(suffix) - 1));
+			if (!stem)
+				return NULL;
+			conf_nearest_try(&nearest, stem);
+			if (nearest.best || (size >= 3 && strncmp(stem, word, size) == 0))
+				return option->key;
+		}
+	return NULL;
+}
+
 static unsigned check_unknown(const config_setting_t *layer, const struct conf_part *parts, size_t n_parts,
 			      const char *const *others, struct pool *pool, struct conf_messages *messages)
 {
@@ -136,7 +163,18 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 		const config_setting_t *member = config_setting_get_elem(layer, (unsigned)i);
 		struct conf_nearest nearest = {.word = config_setting_name(member)};
 
-		if (!knows(parts, n_parts, others, nearest.word, &nearest))
+		if (knows(parts, n_parts, others, nearest.word, &nearest))
+			continue;
+
+		const char *secret = secret_of(parts, n_parts, nearest.word);
+
+		if (secret)
+			n_errors += tell(
+				messages, member,
+				"unknown key `%s`: a secret does not stand in the configuration; put it alone into a "
+				"file, and name that with `%s`",
+				nearest.word, secret);
+		else
 			n_errors += tell(messages, member, "unknown key `%s`%s", nearest.word,
 					 conf_nearest_text(&nearest, pool));
 	}

@@ -133,8 +133,12 @@ void conf_nearest_try(struct conf_nearest *nearest, const char *candidate)
 		return;
 	distance = edit_distance(nearest->word, size, candidate, candidate_size);
 	limit = (unsigned)MAX(size, candidate_size) / 3;
-	if (distance > MAX(limit, 1) || distance >= MIN(size, candidate_size))
-		return;
+	if (distance > MAX(limit, 1) || distance >= MIN(size, candidate_size)) {
+		/* `user` of `username`, `addr` of `address`: short for it; any word with a mere slip is nearer. */
+		if (size < 3 || strncmp(nearest->word, candidate, size) != 0)
+			return;
+		distance = WORD_MAX;
+	}
 	if (!nearest->best || distance < nearest->distance) {
 		nearest->best = candidate;
 		nearest->distance = distance;

@@ -225,12 +225,49 @@ struct place {
 	conf_error((place)->messages, conf_setting_file((place)->setting), conf_setting_line((place)->setting),        \
 		   __VA_ARGS__)
 
+/* "9600", "0,1": a number, but as a text. NULL: no number. */
+static const char *number_in_text(const config_setting_t *setting, struct pool *pool)
+{
+	const char *text = config_setting_get_string(setting);
+	char *copy = text ? pool_strdup(pool, text) : NULL, *comma = copy ? strchr(copy, ',') : NULL, *end;
+
+	if (!copy || !*copy)
+		return NULL;
+	if (comma)
+		*comma = '.';
+	return isfinite(strtod(copy, &end)) && *end == '\0' ? copy : NULL;
+}
+
+/* The text with what people add taken out, "1 s", "0,5s": a good one? NULL: neither. */
+static const char *unit_meant(const struct hay_option *option, const char *text, struct pool *pool)
+{
+	char *copy = pool_strdup(pool, text), *to = copy;
+	uint64_t value;
+	double rate;
+
+	for (const char *from = copy; from && *from; from++)
+		if (*from != ' ')
+			*to++ = *from == ',' ? '.' : *from;
+	if (!copy)
+		return NULL;
+	*to = '\0';
+	return option->type == HAY_OPT_RATE	  ? parse_rate(copy, &rate) < 0 ? NULL : copy
+	       : option->type == HAY_OPT_SIZE	  ? parse_size(copy, &value) < 0 ? NULL : copy
+	       : parse_duration(copy, &value) < 0 ? NULL
+						  : copy;
+}
+
 static void tell_wrong_type(const struct place *place, const struct hay_option *option, struct pool *pool)
 {
 	const char *key = option->key, *example = example_of(option);
 	int type = config_setting_type(place->setting);
 	bool number = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+	const char *quoted = type == CONFIG_TYPE_STRING ? number_in_text(place->setting, pool) : NULL;
 
+	if (quoted && (option->type == HAY_OPT_FLOAT || (option->type == HAY_OPT_INT && !strchr(quoted, '.')))) {
+		place_error(place, "`%s` must be a number without quotes: write %s", key, quoted);
+		return;
+	}
 	switch (option->type) {
 	case HAY_OPT_BOOL:
 		place_error(place, "`%s` must be true or false, without quotes", key);
@@ -297,6 +334,14 @@ static void tell_limits(const struct place *place, const struct hay_option *opti
 static void tell_wrong_text(const struct place *place, const struct hay_option *option, const char *text,
 			    struct pool *pool)
 {
+	bool with_unit =
+		option->type == HAY_OPT_DURATION || option->type == HAY_OPT_SIZE || option->type == HAY_OPT_RATE;
+	const char *meant = with_unit ? unit_meant(option, text, pool) : NULL;
+
+	if (meant) {
+		place_error(place, "`%s`: write \"%s\", not \"%s\"", option->key, meant, text);
+		return;
+	}
 	switch (option->type) {
 	case HAY_OPT_NAME:
 		place_error(place, "`%s` must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"%s\"", option->key,

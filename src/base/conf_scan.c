@@ -121,7 +121,10 @@ static bool check_whole(struct cursor *cursor, const char *text, size_t size)
 		cursor_error(cursor, "%.*s does not fit 64 bits: a whole number is at most 9223372036854775807", width,
 			     text);
 	else if (!is_long && value > (uint64_t)INT32_MAX + (negative ? 1 : 0))
-		cursor_error(cursor, "%.*s does not fit 32 bits: write %.*sL", width, text, width, text);
+		cursor_error(cursor,
+			     "%.*s does not fit 32 bits: write %.*sL; a time or a size has a unit, "
+			     "like \"5s\" or \"4KB\"",
+			     width, text, width, text);
 	return true;
 }
 
@@ -183,6 +186,39 @@ static bool is_utf8(const unsigned char *at, const unsigned char *end)
 	return true;
 }
 
+/* What word processors and foreign keyboards put for a quote: how many bytes it takes, 0: it is none. */
+static size_t foreign_quote(const char *at, const char *end)
+{
+	static const char *const quotes[] = {"“", "”", "„", "‟", "‘", "’", "‚", "«", "»", "″", "'", "`", "´"};
+
+	for (size_t i = 0; i < ELEMENTS(quotes); i++)
+		if ((size_t)(end - at) >= strlen(quotes[i]) && memcmp(at, quotes[i], strlen(quotes[i])) == 0)
+			return strlen(quotes[i]);
+	return 0;
+}
+
+/* A text between quotes that are none here, to its end as the person meant it. */
+static int scan_foreign_string(struct cursor *cursor)
+{
+	const char *start = cursor->at + foreign_quote(cursor->at, cursor->end), *at = start;
+
+	while (at < cursor->end && *at != '\n' && *at != '"' && !foreign_quote(at, cursor->end))
+		at++;
+	cursor->at = at;
+	if (at == cursor->end || *at == '\n')
+		while (cursor->at > start && strchr(" \t\r;,)}]", cursor->at[-1]))
+			cursor->at--;
+	else
+		cursor->at += *at == '"' ? 1 : foreign_quote(at, cursor->end);
+	at = MIN(at, cursor->at);
+	if (is_utf8((const unsigned char *)start, (const unsigned char *)at))
+		cursor_error(cursor, "the wrong quotes: a text stands between straight double ones, \"%.*s\"",
+			     (int)MIN(at - start, QUOTED_MAX), start);
+	else
+		cursor_error(cursor, "this is not UTF-8: save the file as UTF-8");
+	return add_token(cursor, TOKEN_BAD, start, (size_t)(at - start));
+}
+
 static int scan_string(struct cursor *cursor)
 {
 	const char *start = ++cursor->at;
@@ -199,6 +235,16 @@ static int scan_string(struct cursor *cursor)
 		if (!is_utf8((const unsigned char *)start, (const unsigned char *)at))
 			cursor_error(cursor, "this text is not UTF-8: save the file as UTF-8");
 		return add_token(cursor, TOKEN_STRING, start, (size_t)(at - start));
+	}
+	for (const char *quote = start; quote < at; quote++) {
+		size_t size = foreign_quote(quote, at);
+
+		if (size == 0 || *quote == '\'')
+			continue;
+		cursor_error(cursor, "the text ends with %.*s, which is no quote here: write \" for it", (int)size,
+			     quote);
+		cursor->at = quote + size;
+		return add_token(cursor, TOKEN_BAD, start, (size_t)(quote - start));
 	}
 	cursor_error(cursor, "the quote is not closed: a text begins and ends with \" on one line");
 	/* What closes things at the end of the line does so still; this keeps one mistake from becoming five. */
@@ -342,6 +388,8 @@ static int scan_token(struct cursor *cursor)
 		return scan_comment(cursor);
 	if (c == '"')
 		return scan_string(cursor);
+	if (foreign_quote(cursor->at, cursor->end))
+		return scan_foreign_string(cursor);
 	if (strchr("=:;,{}()[]", c)) {
 		cursor->at++;
 		return add_token(cursor, TOKEN_PUNCT, cursor->at - 1, 1);

@@ -9,14 +9,16 @@
 #include <string.h>
 
 #define DEPTH_MAX 32
-#define KEYS_MAX 4096 /* in one group: they are compared with each other */
+#define SYNTAX_GUESSES_MAX 20 /* each may look through the whole file */
+#define KEYS_MAX 4096	      /* in one group: they are compared with each other */
 #define WIDTH(token) (int)MIN((token)->size, (size_t)60), (token)->text
 
 struct walk {
 	struct scan *scan;
 	size_t at;
 	unsigned depth;
-	bool out_of_memory; /* nothing more is told: the walk was cut short */
+	char open[DEPTH_MAX + 1]; /* the brackets around here: `depth` of them */
+	bool out_of_memory;	  /* nothing more is told: the walk was cut short */
 };
 
 static void check_settings(struct walk *walk, const struct token *opener);
@@ -88,6 +90,46 @@ static void not_closed(struct walk *walk, const struct token *opener, const stru
 			     closer, here->line);
 }
 
+/* How far the brackets fit each other from `at` on, with so many of those around it still open. */
+static size_t fits_until(const struct walk *walk, size_t at, unsigned depth)
+{
+	const struct token *tokens = walk->scan->tokens;
+	char open[DEPTH_MAX + 1];
+
+	memcpy(open, walk->open, depth);
+	for (; tokens[at].type != TOKEN_END; at++) {
+		if (is(&tokens[at], "{([")) {
+			if (depth == DEPTH_MAX)
+				return at;
+			open[depth++] = tokens[at].punct;
+		} else if (is(&tokens[at], "})]")) {
+			if (depth == 0 || closer_of(open[depth - 1]) != tokens[at].punct)
+				return at;
+			depth--;
+		}
+	}
+	return depth == 0 ? SIZE_MAX : at;
+}
+
+/*
+ * A closing bracket that is not the opener's: either the opener's own was forgotten before it, or this one is one too
+ * many. What makes more of the rest fit is what the person did. False: forgotten, and told so.
+ */
+static bool skip_stray(struct walk *walk, const struct token *opener)
+{
+	const struct token *token = peek(walk);
+
+	if (token->type == TOKEN_END || walk->scan->n_errors > SYNTAX_GUESSES_MAX ||
+	    fits_until(walk, walk->at + 1, walk->depth) <= fits_until(walk, walk->at, walk->depth - 1)) {
+		not_closed(walk, opener, token);
+		return false;
+	}
+	syntax_error(walk, token, "a `%c` too many: the `%c` of line %u is still open", token->punct, opener->punct,
+		     opener->line);
+	take(walk);
+	return true;
+}
+
 /* To the end of a setting that went wrong, but not past its line or a closing bracket. */
 static void skip_rest(struct walk *walk, const struct token *from)
 {
@@ -119,7 +161,7 @@ static void check_value(struct walk *walk)
 		walk->at = walk->scan->n_tokens - 1;
 		return;
 	}
-	walk->depth++;
+	walk->open[walk->depth++] = token->punct;
 	if (token->punct == '{')
 		check_settings(walk, token);
 	else
@@ -157,8 +199,9 @@ static void check_elements(struct walk *walk, const struct token *opener)
 			return;
 		}
 		if (token->type == TOKEN_END || is(token, ")]}")) {
-			not_closed(walk, opener, token);
-			return;
+			if (!skip_stray(walk, opener))
+				return;
+			continue;
 		}
 		if (token->type == TOKEN_NAME && is(peek_next(walk), "=:") && opener->line != token->line) {
 			/* A key: the list ended before it, and its bracket was forgotten. */
@@ -205,6 +248,13 @@ static void check_elements(struct walk *walk, const struct token *opener)
 	}
 }
 
+/* 0,1: the tokens 0 and , and 1 without anything between them. A group holds no values, so nobody means two. */
+static bool is_decimal_comma(const struct token *token)
+{
+	return is(token + 1, ",") && token[2].type == TOKEN_NUMBER && token[1].text == token->text + token->size &&
+	       token[2].text == token[1].text + 1;
+}
+
 static void check_setting(struct walk *walk, const struct token *key)
 {
 	const struct token *token = peek(walk);
@@ -221,7 +271,11 @@ static void check_setting(struct walk *walk, const struct token *key)
 	}
 
 	token = peek(walk);
-	if (is_value(token)) {
+	if (token->type == TOKEN_NUMBER && is_decimal_comma(token)) {
+		syntax_error(walk, token, "a comma in a number: write %.*s.%.*s, not %.*s,%.*s", WIDTH(token),
+			     WIDTH(token + 2), WIDTH(token), WIDTH(token + 2));
+		walk->at += 3;
+	} else if (is_value(token)) {
 		check_value(walk);
 	} else if (token->type == TOKEN_NAME && (same_line(token, key) || !is(peek_next(walk), "=:"))) {
 		check_bare_word(walk, token);
@@ -264,9 +318,12 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			return;
 		}
 		if (is(token, ")}]")) {
-			if (opener && token->punct != '}') {
-				not_closed(walk, opener, token);
-				return;
+			if (opener) {
+				if (!skip_stray(walk, opener))
+					return;
+				if (is(peek(walk), ";,"))
+					take(walk);
+				continue;
 			}
 			syntax_error(walk, token, "a `%c` too many: nothing is open here", token->punct);
 			take(walk);

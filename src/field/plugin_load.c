@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/plugin_load.h"
+#include "base/buf.h"
+#include "base/conf.h"
 #include "base/pool.h"
 #include "base/util.h"
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +68,42 @@ static const struct plugin *fail(struct plugin_set *set, const char **ret_error,
 	return NULL;
 }
 
+static int is_plugin(const struct dirent *entry)
+{
+	size_t size = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && size > 3 && strcmp(entry->d_name + size - 3, ".so") == 0;
+}
+
+/* There is no file for it: which are there, and which of them may have been meant. */
+static const struct plugin *fail_unknown(struct plugin_set *set, const char *name, const char **ret_error)
+{
+	struct conf_nearest nearest = {.word = name};
+	_cleanup_buf_ struct buf all = {0};
+	struct dirent **entries = NULL;
+	int n = scandir(set->dir, &entries, is_plugin, alphasort);
+
+	if (n < 0)
+		return fail(set, ret_error, "there is no plugin `%s`: the folder %s cannot be read: %s", name, set->dir,
+			    strerror(errno));
+	for (int i = 0; i < n; i++) {
+		entries[i]->d_name[strlen(entries[i]->d_name) - 3] = '\0';
+		conf_nearest_try(&nearest, entries[i]->d_name);
+		buf_printf(&all, "%s`%s`", i == 0 ? "" : i + 1 < n ? ", " : " and ", entries[i]->d_name);
+	}
+	if (nearest.best)
+		fail(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);
+	else if (n > 0)
+		fail(set, ret_error, "there is no plugin `%s`: in %s there %s %s", name, set->dir,
+		     n == 1 ? "is" : "are", buf_text(&all));
+	else
+		fail(set, ret_error, "there is no plugin `%s`: there is none in %s", name, set->dir);
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	free(entries);
+	return NULL;
+}
+
 const struct plugin *plugin_get(struct plugin_set *set, const char *name, const char **ret_error)
 {
 	_cleanup_free_ char *path = NULL;
@@ -78,7 +117,9 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 		return fail(set, ret_error, "out of memory");
 	}
 	if (access(path, F_OK) < 0)
-		return fail(set, ret_error, "there is no plugin `%s`: %s: %s", name, path, strerror(errno));
+		return errno == ENOENT ? fail_unknown(set, name, ret_error)
+				       : fail(set, ret_error, "plugin `%s` cannot be loaded: %s: %s", name, path,
+					      strerror(errno));
 
 	/* Never unloaded: a plugin's library may have threads or handlers of its own. */
 	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

@@ -163,6 +163,44 @@ unsigned report_conf_read(const struct conf_group *group, struct pool *pool, str
 
 /* ---- one point ---- */
 
+/* What other tools call our types. */
+static const char *type_elsewhere(const char *word)
+{
+	static const struct {
+		const char *theirs, *ours;
+	} words[] = {
+		{"double", "float64"}, {"real", "float32"},    {"single", "float32"}, {"word", "uint16"},
+		{"dword", "uint32"},   {"qword", "uint64"},    {"short", "int16"},    {"ushort", "uint16"},
+		{"long", "int64"},     {"unsigned", "uint16"}, {"signed", "int16"},   {"boolean", "bool"},
+		{"bit", "bool"},       {"text", "string"},     {"str", "string"},     {"ascii", "string"},
+		{"u16", "uint16"},     {"u32", "uint32"},      {"u64", "uint64"},     {"i16", "int16"},
+		{"i32", "int32"},      {"i64", "int64"},       {"s16", "int16"},      {"s32", "int32"},
+		{"s64", "int64"},      {"f32", "float32"},     {"f64", "float64"},    {"bcd", "bcd16"},
+	};
+
+	for (size_t i = 0; i < ELEMENTS(words); i++)
+		if (strcasecmp(words[i].theirs, word) == 0)
+			return words[i].ours;
+	return NULL;
+}
+
+/* The types that begin with the word whatever its case, or are it: "`int16`, `int32` or `int64`"; NULL: none. */
+static const char *types_beginning(const char *word, const struct hay_plugin *plugin, struct pool *pool)
+{
+	const char *found[HAY_N_TYPES + 16], *text = "";
+	size_t n = 0;
+
+	for (int type = HAY_TYPE_NONE + 1; type < HAY_N_TYPES; type++)
+		if (strncasecmp(type_name((enum hay_type)type), word, strlen(word)) == 0)
+			found[n++] = type_name((enum hay_type)type);
+	for (const char *const *type = plugin->types; type && *type && n < ELEMENTS(found); type++)
+		if (strncasecmp(*type, word, strlen(word)) == 0)
+			found[n++] = *type;
+	for (size_t i = 0; i < n && text; i++)
+		text = pool_printf(pool, "%s%s`%s`", text, i == 0 ? "" : i + 1 < n ? ", " : " or ", found[i]);
+	return n > 0 ? text : NULL;
+}
+
 static unsigned read_type(const struct point_keys *keys, const struct conf_group *group,
 			  const struct hay_plugin *plugin, struct point_conf *point, struct pool *pool,
 			  struct conf_messages *messages)
@@ -182,8 +220,16 @@ static unsigned read_type(const struct point_keys *keys, const struct conf_group
 	}
 	for (int type = HAY_TYPE_NONE + 1; type < HAY_N_TYPES; type++)
 		conf_nearest_try(&nearest, type_name((enum hay_type)type));
+
+	const config_setting_t *setting = conf_group_get(group, "type");
+	const char *ours = type_elsewhere(keys->type), *beginning = types_beginning(keys->type, plugin, pool);
+
+	if (ours)
+		return setting_error(messages, setting, "unknown type `%s`, did you mean `%s`?", keys->type, ours);
+	if (beginning && *keys->type)
+		return setting_error(messages, setting, "unknown type `%s`, did you mean %s?", keys->type, beginning);
 	return setting_error(
-		messages, conf_group_get(group, "type"), "unknown type `%s`%s", keys->type,
+		messages, setting, "unknown type `%s`%s", keys->type,
 		nearest.best ? conf_nearest_text(&nearest, pool)
 			     : ": it is bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, "
 			       "bytes or one of the protocol's own");

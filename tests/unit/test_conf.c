@@ -89,6 +89,35 @@ static void brackets(void **state _unused_)
 	       "1: the brackets are nested deeper than 32\n");
 }
 
+/* One bracket too many is one line, wherever it stands and whatever is open there. */
+static void strays(void **state _unused_)
+{
+	expect("a: (\n { b = 1; } },\n { c = 1; }\n);\nd = 1;", "2: a `}` too many: the `(` of line 1 is still open\n");
+	expect("a: (\n { b: ( { c = 1; }\n } ); },\n { c = 1; }\n);\nd = 1;",
+	       "3: a `}` too many: the `(` of line 2 is still open\n");
+	expect("a: {\n b = 1; );\n c = 2; };\nd = 1;", "2: a `)` too many: the `{` of line 1 is still open\n");
+	expect("a: (\n { b = 1; } ] );\nd = 1;", "2: a `]` too many: the `(` of line 1 is still open\n");
+	/* One too few is told where it was opened, as before. */
+	expect("a: (\n { b: ( { c = 1; } },\n { c = 1; }\n);\nd = 1;",
+	       "2: the `(` is not closed: `)` is missing before line 2\n");
+}
+
+/* What comes along with a word processor, a phone or another country's keyboard. */
+static void foreign_marks(void **state _unused_)
+{
+	expect("a = “x y”;\nb = „x“; c = «x»; d = ’x’;",
+	       "1: the wrong quotes: a text stands between straight double ones, \"x y\"\n"
+	       "2: the wrong quotes: a text stands between straight double ones, \"x\"\n");
+	expect("a: { b = 'x'; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
+	expect("a: { b = “x; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
+	expect("a: { b = “x\"; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
+	expect("a: { b = \"x”; };\nc = 1;", "1: the text ends with ”, which is no quote here: write \" for it\n");
+	expect("a = \"it’s “so” 'quoted'\";", "");
+	expect("a: { b = 0,1; c = 2; };", "1: a comma in a number: write 0.1, not 0,1\n");
+	expect("a = 0,1", "1: a comma in a number: write 0.1, not 0,1\n");
+	expect("a = [0,1]; b = 0, c = 1", "");
+}
+
 static void keys(void **state _unused_)
 {
 	expect("name \"x\";", "1: a `=` is missing after `name`\n");
@@ -98,20 +127,22 @@ static void keys(void **state _unused_)
 	expect("5 = 3;", "1: a key belongs here, not 5\n");
 }
 
+#define WIDE "; a time or a size has a unit, like \"5s\" or \"4KB\"\n"
+
 static void all_mistakes_are_told(void **state _unused_)
 {
 	expect("a = 1s;\nb = ( 1, );\nc = 99999999999;\nd: {\n",
 	       "1: 1s makes no sense here: a text needs quotes, \"1s\"\n"
 	       "2: a `,` too many: nothing follows it before the `)`\n"
-	       "3: 99999999999 does not fit 32 bits: write 99999999999L\n"
+	       "3: 99999999999 does not fit 32 bits: write 99999999999L" WIDE
 	       "4: the `{` is not closed: `}` is missing before the end of the file\n");
 }
 
 static void large_numbers(void **state _unused_)
 {
-	expect("a = 5000000000;", "1: 5000000000 does not fit 32 bits: write 5000000000L\n");
-	expect("a = -2147483649;", "1: -2147483649 does not fit 32 bits: write -2147483649L\n");
-	expect("a = 0x80000000;", "1: 0x80000000 does not fit 32 bits: write 0x80000000L\n");
+	expect("a = 5000000000;", "1: 5000000000 does not fit 32 bits: write 5000000000L" WIDE);
+	expect("a = -2147483649;", "1: -2147483649 does not fit 32 bits: write -2147483649L" WIDE);
+	expect("a = 0x80000000;", "1: 0x80000000 does not fit 32 bits: write 0x80000000L" WIDE);
 	expect("a = 0x8000000000000000L;",
 	       "1: 0x8000000000000000L does not fit 64 bits: a whole number is at most 9223372036854775807\n");
 	expect("a = 99999999999999999999;",
@@ -309,10 +340,13 @@ static void wrong_values_are_told(void **state _unused_)
 	     "1: `name` must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"my boiler\"\n");
 	walk("name = 5;", &values, pool, "1: `name` must be a text in quotes\n");
 #define N "name = \"n\";\n"
-	walk(N "baud = \"9600\";", &values, pool, "2: `baud` must be a whole number, like 9600\n");
+	walk(N "baud = \"9600\";", &values, pool, "2: `baud` must be a number without quotes: write 9600\n");
+	walk(N "baud = \"fast\";", &values, pool, "2: `baud` must be a whole number, like 9600\n");
 	walk(N "baud = 9600.0;", &values, pool, "2: `baud` must be a whole number, like 9600\n");
 	walk(N "baud = 10;", &values, pool, "2: `baud` must be from 50 to 4000000, not 10\n");
-	walk(N "scale = \"0.1\";", &values, pool, "2: `scale` must be a number, like 0.1\n");
+	walk(N "scale = \"0.1\";", &values, pool, "2: `scale` must be a number without quotes: write 0.1\n");
+	walk(N "scale = \"0,1\";", &values, pool, "2: `scale` must be a number without quotes: write 0.1\n");
+	walk(N "scale = \"x\";", &values, pool, "2: `scale` must be a number, like 0.1\n");
 	walk(N "text = 5;", &values, pool, "2: `text` must be a text in quotes, like \"8N1\"\n");
 	walk(N "flow = \"rts\";", &values, pool,
 	     "2: `flow` must be \"none\", \"rtscts\" or \"xonxoff\", not \"rts\"\n");
@@ -321,6 +355,9 @@ static void wrong_values_are_told(void **state _unused_)
 	walk(N "timeout = \"10\";", &values, pool,
 	     "2: `timeout` must be a time with a unit (us, ms, s, m, h, d), like \"1s\", not \"10\"\n");
 	walk(N "timeout = \"2h\";", &values, pool, "2: `timeout` must be from \"1ms\" to \"1m\", not \"2h\"\n");
+	walk(N "timeout = \"1 s\";", &values, pool, "2: `timeout`: write \"1s\", not \"1 s\"\n");
+	walk(N "timeout = \"0,5s\";", &values, pool, "2: `timeout`: write \"0.5s\", not \"0,5s\"\n");
+	walk(N "size = \"4 KB\";", &values, pool, "2: `size`: write \"4KB\", not \"4 KB\"\n");
 	walk(N "size = 64;", &values, pool, "2: `size` needs a unit: write \"64KB\" or \"64MB\", not 64\n");
 	walk(N "size = \"0B\";", &values, pool, "2: `size` must be at least \"1B\", not \"0B\"\n");
 	walk(N "rate = 5;", &values, pool, "2: `rate` needs a unit: write \"5/s\", not 5\n");
@@ -329,6 +366,12 @@ static void wrong_values_are_told(void **state _unused_)
 	     "3: unknown key `cafile`, did you mean `ca_file`?\n"
 	     "2: unknown key `buad`, did you mean `baud`?\n"
 	     "4: unknown key `whatever`\n");
+	walk(N "key = \"geheim\";\nkey_fil = \"x\";\ntime = \"1s\";", &values, pool,
+	     "2: unknown key `key`: a secret does not stand in the configuration; put it alone into a file, and name "
+	     "that "
+	     "with `key_file`\n"
+	     "3: unknown key `key_fil`, did you mean `key_file`?\n"
+	     "4: unknown key `time`, did you mean `timeout`?\n");
 	walk(N "key_file = \"/nonexistent/key\";", &values, pool,
 	     "2: warning: `key_file`: /nonexistent/key cannot be read: No such file or directory\n");
 	pool_free(pool);
@@ -501,6 +544,8 @@ int main(void)
 		cmocka_unit_test(commas),
 		cmocka_unit_test(quotes),
 		cmocka_unit_test(brackets),
+		cmocka_unit_test(strays),
+		cmocka_unit_test(foreign_marks),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(all_mistakes_are_told),
 		cmocka_unit_test(large_numbers),

@@ -352,6 +352,13 @@ static void bad_points(void **state)
 	expect_device(place, P("type = \"unit16\";"),
 		      "haywain.conf:3: unknown type `unit16`, did you mean `uint16`?\n");
 	expect_device(place, P("type = \"bcd61\";"), "haywain.conf:3: unknown type `bcd61`, did you mean `bcd16`?\n");
+	expect_device(place, P("type = \"int\";"),
+		      "haywain.conf:3: unknown type `int`, did you mean `int16`, `int32` or `int64`?\n");
+	expect_device(place, P("type = \"UINT16\";"),
+		      "haywain.conf:3: unknown type `UINT16`, did you mean `uint16`?\n");
+	expect_device(place, P("type = \"BCD\";"), "haywain.conf:3: unknown type `BCD`, did you mean `bcd16`?\n");
+	expect_device(place, P("type = \"double\";"),
+		      "haywain.conf:3: unknown type `double`, did you mean `float64`?\n");
 	expect_device(place, P("type = \"bool\"; scale = 2;"),
 		      "haywain.conf:3: `scale` is for numbers, but this is a bool\n");
 	expect_device(place, P("regster = 2;"), "haywain.conf:3: unknown key `regster`\n");
@@ -361,7 +368,7 @@ static void bad_points(void **state)
 	expect_device(place,
 		      "unit = 300;\npoints: ( { name = \"p\"; holding = \"1\"; },\n{ name = \"q\"; scael = 2; } );",
 		      "haywain.conf:3: `unit` must be from 1 to 247, not 300\n"
-		      "haywain.conf:4: `holding` must be a whole number, like 1\n"
+		      "haywain.conf:4: `holding` must be a number without quotes: write 1\n"
 		      "haywain.conf:5: unknown key `scael`, did you mean `scale`?\n");
 	expect(place,
 	       GATEWAY "links: ( { name = \"m\"; plugin = \"mute\"; } ); devices: ( { name = \"d\"; link = \"m\";\n"
@@ -385,7 +392,8 @@ static void links_take_their_devices_along(void **state)
 		       "{ name = \"gateway\"; link = \"good\"; } );",
 	       0,
 	       "haywain.conf:2: link `a`: `port` is missing\n"
-	       "haywain.conf:3: there is no plugin `nope`: /nonexistent/nope.so: No such file or directory\n"
+	       "haywain.conf:3: there is no plugin `nope`: the folder /nonexistent cannot be read: No such file or "
+	       "directory\n"
 	       "haywain.conf:4: `baud` must be a whole number, like 9600\n"
 	       "haywain.conf:4: unknown key `buad`, did you mean `baud`?\n"
 	       "haywain.conf:6: device `d1` cannot be used as long as its link `a` has mistakes\n"
