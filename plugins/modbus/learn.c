@@ -36,16 +36,16 @@ static void keep(struct modbus_device *md)
 
 bool learn_refusal(struct modbus_device *md, const struct plan_request *request)
 {
-	static const char *const names[N_TABLES] = {"coil", "discrete input", "holding register", "input register"};
 	struct plan_cut cut;
+	char place[PLACE_TEXT_MAX];
 
 	if (md->limits.n_cuts == CUTS_MAX || !plan_find_cut(md->plan, request, md->places, &cut))
 		return false;
 	md->cuts[md->limits.n_cuts++] = cut;
 	keep(md);
-	md->device->link->host->log(md->device->link, md->device, HAY_LOG_INFO,
-				    "refuses to be read from %u to %u at once; from now on requests end before %s %u",
-				    request->place.address, request->place.address + request->place.count - 1u,
-				    names[cut.table], cut.address);
+	md->device->link->host->log(
+		md->device->link, md->device, HAY_LOG_INFO,
+		"refuses to be asked for %s at once; from now on requests end before %u, also after a restart",
+		plan_place_text(&request->place, place), cut.address);
 	return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,4 +145,16 @@ void plan_cache_done(struct plan_cache *cache)
 {
 	for (unsigned i = 0; i < N_PLANS; i++)
 		cache->plans[i] = plan_free(cache->plans[i]);
+}
+
+const char *plan_place_text(const struct plan_place *place, char buffer[PLACE_TEXT_MAX])
+{
+	static const char *const names[N_TABLES] = {"coil", "discrete input", "holding register", "input register"};
+	unsigned last = place->address + place->count - 1u;
+
+	if (place->count == 1)
+		snprintf(buffer, PLACE_TEXT_MAX, "%s %u", names[place->table], place->address);
+	else
+		snprintf(buffer, PLACE_TEXT_MAX, "%ss %u to %u", names[place->table], place->address, last);
+	return buffer;
 }

@@ -23,6 +23,10 @@ struct plan_place {
 	uint16_t count; /* registers or bits, at least 1 */
 };
 
+/* "coil 4", "holding registers 10 to 12": as a line in the log says it. Returns buffer. */
+#define PLACE_TEXT_MAX 64
+const char *plan_place_text(const struct plan_place *place, char buffer[PLACE_TEXT_MAX]);
+
 /* No request runs across the beginning of that register: the device was seen to refuse it. */
 struct plan_cut {
 	enum modbus_table table;

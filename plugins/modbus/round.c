@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const table_names[N_TABLES] = {"coil", "discrete", "holding", "input"};
-
 static void run_request(struct hay_work *work)
 {
 	struct modbus_request *request = (struct modbus_request *)work;
@@ -143,7 +141,7 @@ static void request_done(struct hay_work *work)
 	const struct exchange *x = &done->exchange;
 	const char *exception = NULL, *why = x->detail;
 	enum hay_reason reason = x->reason;
-	char detail[200];
+	char detail[240], place[PLACE_TEXT_MAX];
 
 	line_heard(md->link, x);
 	if (x->end == EXCHANGE_DOWN) {
@@ -160,8 +158,7 @@ static void request_done(struct hay_work *work)
 		why = NULL;
 	}
 	if (why && md->tries++ >= md->link->retries) {
-		snprintf(detail, sizeof(detail), "%s to %s %u (%u)", why, table_names[request->place.table],
-			 request->place.address, request->place.count);
+		snprintf(detail, sizeof(detail), "%s (asked for %s)", why, plan_place_text(&request->place, place));
 		end_round(md, HAY_FAILED, reason, exception, detail);
 		return;
 	}

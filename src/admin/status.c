@@ -140,6 +140,7 @@ static int summarize(sd_event_source *source, uint64_t when _unused_, void *user
 		 format_size(now.bytes_written - last->bytes_written, size), field.devices_online, field.devices,
 		 field.failures - status->last_field.failures, field.rounds - status->last_field.rounds,
 		 field.late - status->last_field.late);
+	field_remind(status->stages->field);
 	advise(status->stages, now.appended - last->appended, now.written - last->written);
 	status->last = now;
 	status->last_field = field;

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include <stdbool.h>
+#include <stdio.h>
 
 #define FOLD_WINDOW_US (10 * USEC_PER_MINUTE)
 #define FOLD_LINES 6 /* said in full within a window */
@@ -31,6 +32,18 @@ static inline bool fold_says(struct fold *fold, uint64_t now_us, unsigned *ret_b
 		fold->count = 0;
 	}
 	return ++fold->count <= FOLD_LINES;
+}
+
+/* The end of a line about coming and going that fold_says() let through: that this happens often, or nothing. */
+#define FOLD_TEXT_MAX 80
+static inline const char *fold_text(const struct fold *fold, unsigned before, char buffer[FOLD_TEXT_MAX])
+{
+	buffer[0] = '\0';
+	if (before > 0)
+		snprintf(buffer, FOLD_TEXT_MAX, "; it came or went %u times in 10 min", before);
+	else if (fold->count == FOLD_LINES)
+		snprintf(buffer, FOLD_TEXT_MAX, "; it keeps coming and going, told again in 10 min");
+	return buffer;
 }
 
 #endif

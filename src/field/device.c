@@ -409,22 +409,18 @@ static void about_state(struct device *device, enum hay_log_level level, const c
 static void about_state(struct device *device, enum hay_log_level level, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL;
-	char before_text[64] = "";
+	char often[FOLD_TEXT_MAX];
 	unsigned before;
 	va_list args;
 
 	if (!fold_says(&device->fold, clock_now(), &before))
 		level = HAY_LOG_DEBUG;
-	else if (before > 0)
-		snprintf(before_text, sizeof(before_text), "; it came or went %u times in 10 min", before);
-	else if (device->fold.count == FOLD_LINES)
-		snprintf(before_text, sizeof(before_text), "; it keeps coming and going, told again in 10 min");
 	va_start(args, format);
 	int r = vasprintf(&text, format, args);
 	va_end(args);
 	if (r < 0)
 		text = NULL;
-	about(device, level, "%s%s", text ? text : "out of memory", before_text);
+	about(device, level, "%s%s", text ? text : "out of memory", fold_text(&device->fold, before, often));
 }
 
 void device_went_online(struct device *device)
@@ -456,7 +452,7 @@ void device_went_online(struct device *device)
 void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link)
 {
 	const char *text = detail ? detail : reason_word(reason);
-	char pause[DURATION_TEXT_MAX];
+	char tries[BACKOFF_TEXT_MAX];
 
 	if (device->state == DEVICE_OFFLINE)
 		return;
@@ -470,10 +466,11 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
 	else if (device_is_polled(device))
-		about_state(device, HAY_LOG_WARNING, "offline: %s; trying again in %s", text,
-			    format_duration(MAX(device->pause_us, device->conf->every_us), pause));
+		about_state(device, HAY_LOG_WARNING, "offline: %s; %s", text,
+			    backoff_text(MAX(device->pause_us, device->conf->every_us),
+					 MAX(FIELD_PAUSE_LAST_US, device->conf->every_us), tries));
 	else
-		about_state(device, HAY_LOG_WARNING, "offline: %s", text);
+		about_state(device, HAY_LOG_WARNING, "offline: %s; it is back when it is heard again", text);
 	normal_device_lost(device->normal, device->since_us, HAY_OFFLINE);
 	device_tell_card(device);
 }

@@ -369,3 +369,10 @@ void field_tell_cards(struct field *field)
 			if (!device->stopping)
 				device_tell_card(device);
 }
+
+void field_remind(const struct field *field)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		if (!link->stopping)
+			link_remind(link);
+}

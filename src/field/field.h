@@ -45,6 +45,9 @@ struct field *field_free(struct field *field); /* only when idle; NULL is fine *
 /* Tell every device's card again: a new uplink wants them all. */
 void field_tell_cards(struct field *field);
 
+/* Say once more in the log which links and devices have been away for long. */
+void field_remind(const struct field *field);
+
 struct field_status {
 	unsigned links, links_down;
 	unsigned devices, devices_online;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/link.h"
 #include "base/backoff.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -9,7 +10,11 @@
 #include "field/plugin_host.h"
 #include "field/scan.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#define REMIND_AFTER_US (30 * USEC_PER_MINUTE) /* who has just gone is still in the log */
+#define REMIND_NAMES_MAX 8
 
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...)
@@ -20,6 +25,25 @@ static void about(const struct link *link, enum hay_log_level level, const char 
 	va_start(args, format);
 	log_about_v(&subject, level, format, args);
 	va_end(args);
+}
+
+/* A line about going down or coming up. One that comes and goes all the time is told of in few. */
+static void about_state(struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+static void about_state(struct link *link, enum hay_log_level level, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	char often[FOLD_TEXT_MAX];
+	unsigned before;
+	va_list args;
+
+	if (!fold_says(&link->fold, clock_now(), &before))
+		level = HAY_LOG_DEBUG;
+	va_start(args, format);
+	int r = vasprintf(&text, format, args);
+	va_end(args);
+	if (r < 0)
+		text = NULL;
+	about(link, level, "%s%s", text ? text : "out of memory", fold_text(&link->fold, before, often));
 }
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret)
@@ -223,24 +247,63 @@ static void devices_go_offline(struct link *link, enum hay_reason reason, const 
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail)
 {
 	const char *text = detail ? detail : reason_word(reason);
-	char pause[DURATION_TEXT_MAX];
+	char tries[BACKOFF_TEXT_MAX];
 	unsigned n = count_devices(link);
 
 	if (link->down || link->stopping)
 		return;
 	be_down(link, reason, text);
 	if (next_prober(link))
-		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, trying again in %s", text, n,
-		      n == 1 ? " is" : "s are", format_duration(link->pause_us, pause));
+		about_state(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, %s", text, n,
+			    n == 1 ? " is" : "s are", backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries));
 	else
-		about(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline until it is back", text, n,
-		      n == 1 ? " is" : "s are");
+		about_state(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline until it is back", text, n,
+			    n == 1 ? " is" : "s are");
 	devices_go_offline(link, reason, text);
 	/* Found out in a round: the end of that round counts as the first try. */
 	if (!link->polling)
 		schedule_try(link);
 	else
 		link->pause_us = 0;
+}
+
+/* "boiler (timeout)", "a (timeout), b (not heard yet) and 3 more": who has been away that long. */
+static unsigned list_away(const struct link *link, uint64_t now, struct buf *out)
+{
+	unsigned n = 0;
+
+	for (const struct device *device = link->devices; device; device = device->next) {
+		if (device->state == DEVICE_ONLINE || now - device->since_us < REMIND_AFTER_US)
+			continue;
+		if (n < REMIND_NAMES_MAX)
+			buf_printf(out, "%s%s (%s)", n > 0 ? ", " : "", device->conf->name,
+				   device->reason ? device->reason : "not heard yet");
+		n++;
+	}
+	if (n > REMIND_NAMES_MAX)
+		buf_printf(out, " and %u more", n - REMIND_NAMES_MAX);
+	return n;
+}
+
+void link_remind(struct link *link)
+{
+	_cleanup_buf_ struct buf names = {0};
+	char duration[DURATION_TEXT_MAX], tries[BACKOFF_TEXT_MAX];
+	uint64_t now = clock_now();
+	unsigned n;
+
+	if (link->lent)
+		return;
+	if (link->down && now - link->since_us >= REMIND_AFTER_US) {
+		about(link, HAY_LOG_WARNING, "still down after %s: %s; %s",
+		      format_duration(now - link->since_us, duration), link->reason ? link->reason : "out of memory",
+		      next_prober(link) ? backoff_text(FIELD_PAUSE_LAST_US, FIELD_PAUSE_LAST_US, tries)
+					: "it is looked for all the time");
+		return;
+	}
+	n = link->down ? 0 : list_away(link, now, &names);
+	if (n > 0)
+		about(link, HAY_LOG_WARNING, "still without %s; the rest goes on", buf_text(&names));
 }
 
 static void be_up(struct link *link)
@@ -263,7 +326,7 @@ void link_went_up(struct link *link)
 
 	if (!link->down || link->lent)
 		return;
-	about(link, HAY_LOG_NOTICE, "up again after %s", format_duration(clock_now() - link->since_us, duration));
+	about_state(link, HAY_LOG_NOTICE, "up again after %s", format_duration(clock_now() - link->since_us, duration));
 	be_up(link);
 }
 

@@ -6,6 +6,7 @@
 #ifndef HAYWAIN_FIELD_LINK_H
 #define HAYWAIN_FIELD_LINK_H
 
+#include "base/fold.h"
 #include "base/worker.h"
 #include "field/field_conf.h"
 #include "field/plugin_load.h"
@@ -51,6 +52,7 @@ struct link {
 	uint64_t started_us;
 	uint64_t since_us;
 	uint64_t pause_us; /* down: the present back-off */
+	struct fold fold;  /* of its lines in the log about coming and going */
 
 	uint64_t busy_us, busy_since_us; /* time with a round under way */
 	uint64_t errors[HAY_N_REASONS];	 /* of its devices, as in struct device; those of removed ones stay */
@@ -80,6 +82,8 @@ void link_take_back(struct link *link);
 
 void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
+/* Say what has long been away: the link, or else devices on it. */
+void link_remind(struct link *link);
 /* Down, and the try has failed: the next one after a longer pause. */
 void link_try_later(struct link *link);
 /* Devices came or went: where nobody is left to try, another one does. */

@@ -37,7 +37,8 @@ static void host_log(struct hay_link *link, struct hay_device *device, enum hay_
 static void host_log(struct hay_link *link, struct hay_device *device, enum hay_log_level level, const char *format,
 		     ...)
 {
-	struct log_subject subject = {.link = link ? link->name : NULL, .device = device ? device->name : NULL};
+	const struct hay_link *on = link ? link : device ? device->link : NULL;
+	struct log_subject subject = {.link = on ? on->name : NULL, .device = device ? device->name : NULL};
 	va_list args;
 
 	va_start(args, format);

@@ -100,11 +100,11 @@ static bool tell(struct uplink *uplink, struct trouble *trouble, const char *rea
 		trouble->untold++;
 		return false;
 	}
-	char text[DURATION_TEXT_MAX], more[64] = "";
+	char text[BACKOFF_TEXT_MAX], more[64] = "";
 	if (trouble->untold)
 		snprintf(more, sizeof(more), " (and %u times more since this was last told)", trouble->untold);
-	uplink_log(uplink, HAY_LOG_WARNING, "%s: %s%s; trying again in %s", trouble->what, reason, more,
-		   format_duration(pause, text));
+	uplink_log(uplink, HAY_LOG_WARNING, "%s: %s%s; %s", trouble->what, reason, more,
+		   backoff_text(pause, BACKOFF_MAX_US, text));
 	reason_set(&trouble->last, "%s", reason);
 	trouble->told_us = now;
 	trouble->untold = 0;

@@ -333,7 +333,7 @@ static void two_failures_make_offline_and_one_answer_brings_back(void **state _u
 	for (const char *at = bench->samples; (at = strstr(at, "a=")); at++)
 		snprintf(a_only + strlen(a_only), sizeof(a_only) - strlen(a_only), "%.*s ", (int)strcspn(at, " "), at);
 	assert_string_equal(a_only, "a=timeout a=offline ");
-	assert_non_null(strstr(bench->lines, "device a: offline: timeout; trying again in 1 s"));
+	assert_non_null(strstr(bench->lines, "device a: offline: timeout; trying again in 1 s, later every 1 min"));
 	assert_null(strstr(bench->lines, "device b: offline"));
 	const struct device *device = field_find_device(bench->field, "a");
 
@@ -389,10 +389,67 @@ static void a_link_speaks_for_its_devices(void **state _unused_)
 	apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
 	run_until(bench, link_is_down);
 	assert_non_null(strstr(bench->lines,
-			       "link l: down: connection refused; its 3 devices are offline, trying again in 1 s"));
+			       "link l: down: connection refused; its 3 devices are offline, trying again in 1 s, "
+			       "later every 1 min"));
 	assert_null(strstr(bench->lines, "device a:"));
 	script.link_fails = false;
 	run_until(bench, link_is_up);
+	bench_free(bench);
+}
+
+static unsigned count_of(const char *text, const char *word)
+{
+	unsigned n = 0;
+
+	for (const char *at = text; (at = strstr(at, word)); at++)
+		n++;
+	return n;
+}
+
+static void a_link_that_flaps_is_folded(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	apply(bench, "u1", 1, 10 * USEC_PER_MSEC, NULL);
+	struct hay_link *link = &bench->field->links->hay;
+
+	for (int i = 0; i < 50; i++) {
+		plugin_host.link_down(link, HAY_OFFLINE, "unplugged");
+		plugin_host.link_up(link);
+	}
+	assert_int_equal(count_of(bench->lines, "link l: down"), 3);
+	assert_int_equal(count_of(bench->lines, "link l: up again"), 3);
+	assert_int_equal(count_of(bench->lines, "it keeps coming and going, told again in 10 min"), 1);
+	bench->lines[0] = 0;
+	bench->field->links->fold.since_us -= FOLD_WINDOW_US;
+	plugin_host.link_down(link, HAY_OFFLINE, "unplugged");
+	assert_non_null(strstr(bench->lines, "it came or went 100 times in 10 min"));
+	bench_free(bench);
+}
+
+static void who_is_long_away_is_told_again(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	apply(bench, "u1 v1", 1, 10 * USEC_PER_MSEC, NULL);
+	struct link *link = bench->field->links;
+
+	bench->lines[0] = 0;
+	field_remind(bench->field);
+	assert_string_equal(bench->lines, "");
+	for (struct device *device = link->devices; device; device = device->next)
+		device->since_us -= USEC_PER_HOUR;
+	plugin_host.device_offline(&field_find_device(bench->field, "v")->hay, HAY_TIMEOUT, NULL);
+	field_find_device(bench->field, "v")->since_us -= USEC_PER_HOUR;
+	bench->lines[0] = 0;
+	field_remind(bench->field);
+	assert_string_equal(bench->lines, "link l: still without u (not heard yet), v (timeout); the rest goes on\n");
+
+	plugin_host.link_down(&link->hay, HAY_OFFLINE, "unplugged");
+	link->since_us -= 3 * USEC_PER_HOUR;
+	bench->lines[0] = 0;
+	field_remind(bench->field);
+	assert_string_equal(bench->lines, "link l: still down after 3 h: unplugged; trying again every 1 min\n");
 	bench_free(bench);
 }
 
@@ -659,6 +716,8 @@ int main(void)
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
+		cmocka_unit_test(a_link_that_flaps_is_folded),
+		cmocka_unit_test(who_is_long_away_is_told_again),
 		cmocka_unit_test(a_link_that_is_down_outlives_its_prober),
 		cmocka_unit_test(some_devices_are_not_polled_and_some_without_points),
 		cmocka_unit_test(reload_restarts_only_what_changed),

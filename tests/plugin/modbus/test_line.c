@@ -89,7 +89,7 @@ static void test_faults(void **state)
 	expect_bad(poll_device(&rig, rig.device), HAY_DECODE, "another unit");
 	expect_bad(poll_device(&rig, rig.device), HAY_DECODE, "wrong CRC");
 	expect_bad(poll_device(&rig, rig.device), HAY_TIMEOUT, "cut short");
-	expect_bad(poll_device(&rig, rig.device), HAY_TIMEOUT, "no answer to holding 10 (3)");
+	expect_bad(poll_device(&rig, rig.device), HAY_TIMEOUT, "no answer (asked for holding registers 10 to 12)");
 	assert_string_equal(fake_reading(poll_device(&rig, rig.device), 0)->exception, "server device failure");
 	expect_bad(poll_device(&rig, rig.device), HAY_EXCEPTION, "failed to respond");
 	/* Noise when the line turns round, and a frame of somebody else, do no harm. */
