@@ -18,7 +18,7 @@
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const clocks[] = {"ntp", "trust", NULL};
 
-static const struct hay_option gateway_options[] = {
+const struct hay_option gateway_options[] = {
 	{.key = "id",
 	 .type = HAY_OPT_NAME,
 	 .offset = offsetof(struct gateway_conf, id),
@@ -351,7 +351,8 @@ static int read_uplinks(struct config_loader *loader)
 	struct config *config = loader->config;
 
 	config->uplinks = pool_alloc(config->pool, (loader->uplinks.n + 1) * sizeof(*config->uplinks));
-	if (!config->uplinks)
+	config->uplink_marks = pool_alloc(config->pool, (loader->uplinks.n + 1) * sizeof(*config->uplink_marks));
+	if (!config->uplinks || !config->uplink_marks)
 		return -ENOMEM;
 	for (size_t i = 0; i < loader->uplinks.n; i++) {
 		const config_setting_t *setting = loader->uplinks.items[i],
@@ -390,6 +391,8 @@ static int read_uplinks(struct config_loader *loader)
 				loader->n_fatal++;
 			}
 		}
+		config->uplink_marks[config->n_uplink_marks++] =
+			(struct config_mark){.name = pool_strdup(config->pool, uplink->name), .digest = uplink->digest};
 		config->uplinks[config->n_uplinks++] = uplink;
 	}
 	return 0;

@@ -6,6 +6,7 @@
 #ifndef HAYWAIN_CONFIG_H
 #define HAYWAIN_CONFIG_H
 
+#include "base/buf.h"
 #include "field/field_conf.h"
 #include "queue/queue.h"
 #include "upstream/uplink.h"
@@ -23,6 +24,12 @@ struct config_bad {
 	const char *name; /* of the link or device, or the path of the file */
 };
 
+/* What stays of a part when it was taken: whether the next file says the same of it. */
+struct config_mark {
+	const char *name;
+	uint64_t digest;
+};
+
 struct config {
 	struct pool *pool;
 	struct gateway_conf gateway;
@@ -33,6 +40,8 @@ struct config {
 	/* Whoever uses one takes it and leaves NULL. */
 	struct uplink_conf **uplinks;
 	size_t n_uplinks;
+	struct config_mark *uplink_marks; /* of the uplinks, also when they are taken */
+	size_t n_uplink_marks;
 	struct link_conf **links;
 	size_t n_links;
 	struct device_conf **devices; /* in the order of the files; only enabled ones */
@@ -51,5 +60,9 @@ struct plugin_set;
  */
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);
 struct config *config_free(struct config *config);
+
+/* What differs between two of them besides links and devices, for people: "uplink cloud changed; queue.max_size and
+   self changed". Appends to out, each part after a "; ". */
+void config_tell_changes(const struct config *before, const struct config *now, struct buf *out);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "config.h"
 
+extern const struct hay_option gateway_options[];
+
 /* A growing array of pointers; free(items). */
 struct list {
 	void **items;

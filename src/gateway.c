@@ -8,12 +8,12 @@
 #include "admin/timesync.h"
 #include "base/clock.h"
 #include "base/fold.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "config.h"
 #include "field/command.h"
 #include "field/field.h"
 #include "field/plugin_load.h"
+#include "gateway_words.h"
 #include "normalize/normalize.h"
 #include "queue/queue.h"
 #include "upstream/uplink_set.h"
@@ -45,7 +45,8 @@ struct gateway {
 	struct status *status;
 	struct latest *latest;
 	struct api *api;
-	struct fold refused_commands; /* of their lines in the log */
+	char *queue_asked, *api_asked; /* queue.path (NULL: the default) and api.socket as they were at the start */
+	struct fold refused_commands;  /* of their lines in the log */
 	bool stopping;
 };
 
@@ -112,33 +113,11 @@ static bool is_alive(const char **ret_why, void *userdata)
 
 /* ---- configuration ---- */
 
-static void log_messages(const struct conf_messages *messages)
-{
-	for (const struct conf_message *at = messages->first; at; at = at->next) {
-		enum hay_log_level level = at->warning ? HAY_LOG_WARNING : HAY_LOG_ERROR;
-
-		if (at->line > 0)
-			log_about(NULL, level, "%s:%u: %s", at->file, at->line, at->text);
-		else
-			log_about(NULL, level, "%s: %s", at->file, at->text);
-	}
-}
-
-/* The messages said what is wrong; this says what follows. */
-static void log_bad(const struct config *config, const char *what_follows)
-{
-	static const char *const kinds[] = {
-		[CONFIG_BAD_LINK] = "link ", [CONFIG_BAD_DEVICE] = "device ", [CONFIG_BAD_FILE] = ""};
-
-	for (size_t i = 0; i < config->n_bad; i++)
-		log_warning("%s%s %s; the rest goes on", kinds[config->bad[i].kind], config->bad[i].name, what_follows);
-}
-
 static int load_config(struct gateway *gateway, struct conf_messages *messages, struct config **ret)
 {
 	int r = config_load(gateway->config_path, gateway->plugins, messages, ret);
 
-	log_messages(messages);
+	tell_messages(messages);
 	return r;
 }
 
@@ -218,62 +197,22 @@ static int apply_field(struct gateway *gateway, struct config *config, struct fi
 	return 0;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static int apply_uplinks(struct gateway *gateway, struct config *config)
 {
 	return uplink_set_apply(gateway->uplinks, config->uplinks, config->n_uplinks, config->gateway.id);
 }
 
-/* What the API says of a reload: ok, what changed, and every message. */
-static void tell_reload(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes)
-{
-	json_open(out, '{');
-	json_key(out, changes ? "ok" : "error");
-	if (changes)
-		json_bool(out, true);
-	else
-		json_text(out, "the configuration is not applied: everything goes on as it was");
-	if (changes) {
-		json_key(out, "started");
-		json_uint(out, changes->started);
-		json_key(out, "stopped");
-		json_uint(out, changes->stopped);
-		json_key(out, "kept");
-		json_uint(out, changes->kept);
-	}
-	json_key(out, "messages");
-	json_open(out, '[');
-	for (const struct conf_message *at = messages->first; at; at = at->next) {
-		json_open(out, '{');
-		json_key(out, "file");
-		json_text(out, at->file);
-		if (at->line > 0) {
-			json_key(out, "line");
-			json_uint(out, at->line);
-		}
-		json_key(out, "warning");
-		json_bool(out, at->warning);
-		json_key(out, "text");
-		json_text(out, at->text);
-		json_close(out, '}');
-	}
-	json_close(out, ']');
-	json_close(out, '}');
-}
-
-static void apply(struct gateway *gateway, struct config *config, struct field_changes *ret)
+static void apply(struct gateway *gateway, struct config *config, unsigned n_mistakes, struct field_changes *ret)
 {
 	struct config *before = gateway->config;
 
-	log_bad(config, "keeps its last good form, if it has one");
-	if (!same_text(config->queue.path, before->queue.path))
-		log_warning("queue.path has changed: this takes a restart, the queue stays where it is");
-	if (!same_text(config->api_socket, before->api_socket))
-		log_warning("api.socket has changed: this takes a restart, the local API stays where it is");
+	_cleanup_buf_ struct buf more = {0};
+
+	tell_bad(config, gateway->field);
+	tell_restart_needed(config, gateway->queue_asked, gateway->api_asked, gateway->queue);
+	config_tell_changes(before, config, &more);
+	if (n_mistakes > 0)
+		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
 	gateway->config = config;
 	look_at_config(gateway);
 	log_set_level((enum hay_log_level)config->gateway.log_level);
@@ -283,8 +222,8 @@ static void apply(struct gateway *gateway, struct config *config, struct field_c
 		log_error("out of memory: %s is applied only in part", gateway->config_path);
 	config_free(before);
 	status_trim_soon(gateway->status);
-	log_info("reloaded: %u device%s started, %u stopped, %u as before", ret->started, ret->started == 1 ? "" : "s",
-		 ret->stopped, ret->kept);
+	log_info("reloaded: %u device%s started, %u stopped, %u as before%s", ret->started,
+		 ret->started == 1 ? "" : "s", ret->stopped, ret->kept, buf_text(&more));
 }
 
 /* 0 or -errno: nothing was applied. */
@@ -300,10 +239,10 @@ static int reload(struct gateway *gateway, struct buf *ret_json)
 	if (r < 0)
 		log_error("%s is not applied: everything goes on as it was", gateway->config_path);
 	else
-		apply(gateway, config, &changes);
+		apply(gateway, config, messages.n_errors, &changes);
 	notify_ready(gateway->notify);
 	if (ret_json)
-		tell_reload(ret_json, &messages, r < 0 ? NULL : &changes);
+		reload_json(ret_json, &messages, r < 0 ? NULL : &changes);
 	conf_messages_done(&messages);
 	return r;
 }
@@ -468,8 +407,13 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 		goto fail;
 	look_at_config(gateway);
 	log_set_level((enum hay_log_level)gateway->config->gateway.log_level);
-	log_bad(gateway->config, "is left out until it is mended");
+	if ((gateway->config->queue.path && !(gateway->queue_asked = strdup(gateway->config->queue.path))) ||
+	    !(gateway->api_asked = strdup(gateway->config->api_socket))) {
+		r = -ENOMEM;
+		goto fail;
+	}
 	log_info("haywaind " HAYWAIN_VERSION " starts as gateway %s with %s", gateway->config->gateway.id, config_path);
+	tell_bad(gateway->config, NULL);
 	r = timesync_new(event, gateway->config->gateway.clock == CONFIG_CLOCK_TRUST, clock_changed, gateway,
 			 &gateway->timesync);
 	if (r >= 0)
@@ -479,6 +423,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 
+	tell_mode(gateway->queue);
 	path = strdup(queue_path(gateway->queue));
 	r = path ? start_stages(gateway, dirname(path)) : -ENOMEM;
 	if (r >= 0)
@@ -512,7 +457,7 @@ void gateway_stop(struct gateway *gateway)
 	if (gateway->stopping)
 		return;
 	gateway->stopping = true;
-	log_info("leaving");
+	tell_leaving(gateway->queue);
 	notify_stopping(gateway->notify);
 	field_stop(gateway->field);
 	uplink_set_stop(gateway->uplinks);
@@ -520,20 +465,6 @@ void gateway_stop(struct gateway *gateway)
 				   leave_anyway, gateway);
 	if (uplink_set_empty(gateway->uplinks))
 		sd_event_exit(gateway->event, 0);
-}
-
-static void say_what_stays(struct gateway *gateway, int flushed)
-{
-	struct queue_status status;
-
-	queue_get_status(gateway->queue, &status);
-
-	uint64_t waiting = status.tail_samples + status.body_samples;
-
-	if (flushed < 0 && status.tail_samples > 0)
-		log_error("%" PRIu64 " samples could not be written to disk in time and are lost", status.tail_samples);
-	else if (waiting > 0)
-		log_info("%" PRIu64 " samples are queued on disk and go up after the next start", waiting);
 }
 
 struct gateway *gateway_free(struct gateway *gateway)
@@ -551,7 +482,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 	if (gateway->queue) {
 		log_notices(NULL, 0, 0, gateway);
 		if (gateway->stopping)
-			say_what_stays(gateway, flushed);
+			tell_left(gateway->queue, flushed >= 0);
 	}
 	/* A thread inside a look-up or a connect cannot be joined; all that counts is on disk. */
 	if (hangs || flushed < 0)
@@ -571,6 +502,8 @@ struct gateway *gateway_free(struct gateway *gateway)
 	series_set_free(gateway->series);
 	config_free(gateway->config);
 	plugin_set_free(gateway->plugins);
+	free(gateway->queue_asked);
+	free(gateway->api_asked);
 	free(gateway->config_path);
 	sd_event_unref(gateway->event);
 	free(gateway);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define EXIT_BAD_CONFIG 78 /* EX_CONFIG of sysexits.h: systemd does not restart for it */
 #define EXIT_USAGE 64	   /* EX_USAGE */
@@ -93,6 +94,8 @@ static int run(const char *path)
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_ARENA_MAX, 2);
+	/* The queue holds what was measured: whoever starts us by hand shall not give it to everyone. */
+	umask(umask(077) | 027);
 
 	int r = sd_event_default(&event);
 

@@ -294,9 +294,11 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 		for (struct device *device = link->devices; device; device = device->next) {
 			if (!device->stopping && !device_stays(wanted, device))
 				field_stop_device(device);
+			if (!link->conf->file[0]) /* the gateway's own is nobody's business */
+				continue;
 			if (device->stopping)
 				changes->stopped++;
-			else if (link->conf->file[0]) /* the gateway's own is nobody's business */
+			else
 				changes->kept++;
 		}
 	}
@@ -330,9 +332,9 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 
 		if (!wanted->devices[i] || (there && !there->stopping))
 			continue;
+		changes->started += wanted->devices[i]->file[0] != '\0';
 		devices[field->n_pending_devices++] = wanted->devices[i];
 		wanted->devices[i] = NULL;
-		changes->started++;
 	}
 	return 0;
 }
@@ -375,4 +377,30 @@ void field_remind(const struct field *field)
 	for (struct link *link = field->links; link; link = link->next)
 		if (!link->stopping)
 			link_remind(link);
+}
+
+bool field_runs_link(const struct field *field, const char *name)
+{
+	const struct link *link = field_find_link(field, name);
+
+	return link && !link->stopping;
+}
+
+bool field_runs_device(const struct field *field, const char *name)
+{
+	const struct device *device = field_find_device(field, name);
+
+	return device && !device->stopping;
+}
+
+bool field_runs_file(const struct field *field, const char *path)
+{
+	for (const struct link *link = field->links; link; link = link->next) {
+		if (!link->stopping && strcmp(link->conf->file, path) == 0)
+			return true;
+		for (const struct device *device = link->devices; device; device = device->next)
+			if (!device->stopping && strcmp(device->conf->file, path) == 0)
+				return true;
+	}
+	return false;
 }

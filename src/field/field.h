@@ -37,6 +37,11 @@ struct field_changes {
 };
 void field_apply(struct field *field, struct field_wanted *wanted, struct field_changes *ret);
 
+/* Whether a link or a device of that name, or anything from that file, runs. */
+bool field_runs_link(const struct field *field, const char *name);
+bool field_runs_device(const struct field *field, const char *name);
+bool field_runs_file(const struct field *field, const char *path);
+
 /* Stop everything; field_idle() turns true when no plugin has work under way any more. */
 void field_stop(struct field *field);
 bool field_idle(const struct field *field);

@@ -263,6 +263,18 @@ int announce_begin(struct announce *announce, const struct announce_voice *voice
 	return r;
 }
 
+void announce_withdraw(struct announce *announce)
+{
+	forget_notes(announce);
+	pthread_mutex_lock(&announce->lock);
+	for (size_t i = 0; i < announce->n_devices; i++) {
+		announce->devices[i].removed = announce->devices[i].dirty = true;
+		announce->devices[i].version++;
+	}
+	announce->news = true;
+	pthread_mutex_unlock(&announce->lock);
+}
+
 static int make_devices(struct announce *announce, const struct announce_voice *voice)
 {
 	for (size_t i = 0; i < announce->n_devices && announce->n_notes < NOTES_AHEAD; i++) {

@@ -34,6 +34,9 @@ struct announce_voice {
 /* A new connection: whatever was under way is forgotten; the birth and all devices go out again. */
 int announce_begin(struct announce *announce, const struct announce_voice *voice);
 
+/* The topics will not be ours any more: what is retained of the devices is cleared with the next announce_send(). */
+void announce_withdraw(struct announce *announce);
+
 /* Publish what there is while fewer than `limit` messages are under way. -errno: the connection or memory. */
 int announce_send(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt, size_t limit,
 		  uint64_t now_us);

@@ -567,13 +567,20 @@ static void begin(struct session *session)
 		end_session(session, "out of memory");
 }
 
+/* How many messages besides samples may be under way now: the broker counts them together. */
+static size_t announce_limit(const struct session *session)
+{
+	const struct uplink *uplink = session->uplink;
+	size_t inflight = uplink->conf->qos > 0 ? window_inflight(uplink->window) : 0;
+	size_t maximum = mqtt_receive_maximum(session->mqtt);
+	return MIN(ANNOUNCE_INFLIGHT, maximum - MIN(inflight, maximum));
+}
+
 static void speak(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	size_t limit = MIN(ANNOUNCE_INFLIGHT, mqtt_receive_maximum(session->mqtt));
-	size_t inflight = uplink->conf->qos > 0 ? window_inflight(uplink->window) : 0;
-	limit = MIN(limit, mqtt_receive_maximum(session->mqtt) - MIN(inflight, mqtt_receive_maximum(session->mqtt)));
-	int r = announce_send(uplink->announce, &session->voice, session->mqtt, limit, session->now_us);
+	int r = announce_send(uplink->announce, &session->voice, session->mqtt, announce_limit(session),
+			      session->now_us);
 	if (r == -EOPNOTSUPP)
 		end_session(session, "the broker offers only QoS 0, which may lose samples (qos = 0 accepts that)");
 	else if (r == -ENOMEM)
@@ -604,15 +611,33 @@ static void check_deadlines(struct session *session)
 	}
 }
 
+/* Clear what is retained of the devices. */
+static void withdraw(struct session *session, uint64_t until_us)
+{
+	struct announce *announce = session->uplink->announce;
+	announce_withdraw(announce);
+	while (session->now_us < until_us && mqtt_phase(session->mqtt) == MQTT_READY &&
+	       announce_send(announce, &session->voice, session->mqtt, announce_limit(session), session->now_us) == 0 &&
+	       !announce_idle(announce)) {
+		mqtt_flush(session->mqtt);
+		wait_and_turn(session, until_us);
+	}
+}
+
 /* `online: false`, and a second for the broker to acknowledge it; then leave. */
 static void say_goodbye(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	_cleanup_(message_done) struct message message = {0};
-	if (uplink->dialect->death(session->voice.state, &message) == 0 &&
-	    mqtt_publish(session->mqtt, &message, &session->goodbye) == 0) {
+	uint64_t until = session->now_us + GOODBYE_US;
+	if (uplink->withdraws)
+		withdraw(session, until);
+	int r = uplink->dialect->death(session->voice.state, &message);
+	/* Nobody is to be told any more that there is a gateway of that name. */
+	if (uplink->withdraws && message.retain)
+		buf_clear(&message.payload);
+	if (r == 0 && mqtt_publish(session->mqtt, &message, &session->goodbye) == 0) {
 		mqtt_flush(session->mqtt);
-		uint64_t until = session->now_us + GOODBYE_US;
 		while (session->goodbye && session->now_us < until && mqtt_phase(session->mqtt) == MQTT_READY)
 			wait_and_turn(session, until);
 	}

@@ -427,6 +427,12 @@ void uplink_stop(struct uplink *uplink)
 	signal_fd(uplink->stop_fd);
 }
 
+void uplink_withdraw(struct uplink *uplink)
+{
+	uplink->withdraws = true;
+	uplink_stop(uplink);
+}
+
 bool uplink_stopped(const struct uplink *uplink)
 {
 	return uplink->stopped;

@@ -50,6 +50,8 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 
 /* Ask it to leave: `online: false` is published and waited for, at most 1 s. Returns at once; uplink_fd() becomes readable. */
 void uplink_stop(struct uplink *uplink);
+/* The same of one whose topics will be called otherwise: what is retained under them is cleared, if it is connected. */
+void uplink_withdraw(struct uplink *uplink);
 bool uplink_stopped(const struct uplink *uplink);
 int uplink_fd(const struct uplink *uplink); /* eventfd: its thread has ended */
 /* Joins the thread: call when it has stopped. NULL is fine. A thread that hangs in a look-up is left to _exit. */

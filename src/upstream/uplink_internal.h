@@ -33,6 +33,7 @@ struct uplink {
 	int stop_fd;  /* readable from the moment of uplink_stop() on */
 	int ended_fd; /* the thread has ended */
 	atomic_bool stopped;
+	atomic_bool withdraws;	  /* stopping: its topics will be called otherwise */
 	_Atomic uint64_t turn_us; /* when the loop last came round; 0: it waits */
 
 	struct announce *announce;

@@ -214,12 +214,15 @@ static void drop_pending(struct uplink_set *set)
 	set->n_pending = 0;
 }
 
-static void stop(struct running *running)
+static void stop(struct running *running, bool withdraw)
 {
 	if (running->stopping)
 		return;
 	running->stopping = true;
-	uplink_stop(running->uplink);
+	if (withdraw)
+		uplink_withdraw(running->uplink);
+	else
+		uplink_stop(running->uplink);
 }
 
 int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t n_confs, const char *gateway_id)
@@ -243,13 +246,17 @@ int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t 
 
 	for (struct running *at = set->first; at; at = at->next) {
 		const struct uplink_conf *was = uplink_get_conf(at->uplink);
-		bool stays = false;
+		bool stays = false, moves = false;
 
-		for (size_t i = 0; i < n_confs && !id_changed; i++)
-			if (strcmp(names[i], was->name) == 0 && confs[i]->digest == was->digest)
-				stays = true;
+		for (size_t i = 0; i < n_confs; i++) {
+			if (strcmp(names[i], was->name) != 0)
+				continue;
+			stays = !id_changed && confs[i]->digest == was->digest;
+			moves = strcmp(confs[i]->prefix, was->prefix) != 0 ||
+				(id_changed && strstr(was->prefix, "{gateway}"));
+		}
 		if (!stays)
-			stop(at);
+			stop(at, moves);
 	}
 	for (size_t i = 0; i < n_confs; i++) {
 		struct running *there = find(set, names[i]);
@@ -270,7 +277,7 @@ void uplink_set_stop(struct uplink_set *set)
 	set->stopping = true;
 	drop_pending(set);
 	for (struct running *at = set->first; at; at = at->next)
-		stop(at);
+		stop(at, false);
 }
 
 bool uplink_set_empty(const struct uplink_set *set)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the gateway says about its configuration and its queue, in the log and to who asked for a reload. */
+#ifndef HAYWAIN_GATEWAY_WORDS_H
+#define HAYWAIN_GATEWAY_WORDS_H
+
+#include "config.h"
+#include "field/field.h"
+#include "queue/queue.h"
+
+void tell_messages(const struct conf_messages *messages);
+
+/* The messages said what is wrong; this says what follows. field: what runs, NULL at the start. */
+void tell_bad(const struct config *config, const struct field *field);
+
+/* What the file asks for and a running gateway cannot do: compared with what it was started with, not with the last file. */
+void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *socket_asked,
+			 const struct queue *queue);
+
+/* What the API says of a reload: ok, what changed (NULL: nothing was applied), and every message. */
+void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes);
+
+/* A queue made by hand, or by an older version: readings are not everybody's business. */
+void tell_mode(const struct queue *queue);
+
+void tell_leaving(struct queue *queue);
+void tell_left(struct queue *queue, bool flushed);
+
+#endif
