@@ -18,13 +18,13 @@ const struct hay_option conf_link_table[] = {
 	{.key = "baud",
 	 .type = HAY_OPT_INT,
 	 .offset = offsetof(struct link_conf, baud),
-	 .fallback = "9600",
-	 .help = "speed of the serial port"},
+	 .min = 1,
+	 .max = UINT32_MAX,
+	 .help = "speed of the serial port; 9600 where it is left out"},
 	{.key = "mode",
 	 .type = HAY_OPT_STRING,
 	 .offset = offsetof(struct link_conf, mode),
-	 .fallback = "8N1",
-	 .help = "data bits, parity and stop bits: \"8N1\", \"8E1\", …"},
+	 .help = "data bits, parity and stop bits: \"8N1\" where it is left out, \"8E1\", …"},
 	{.key = "rs485",
 	 .type = HAY_OPT_BOOL,
 	 .offset = offsetof(struct link_conf, rs485),
@@ -135,6 +135,32 @@ static const char *const table_keys[N_TABLES] = {"coil", "discrete", "holding", 
 
 /* ---- links ---- */
 
+static unsigned baud_of(const struct link_conf *conf)
+{
+	return conf->baud ? (unsigned)conf->baud : 9600;
+}
+
+static const char *mode_of(const struct link_conf *conf)
+{
+	return conf->mode ? conf->mode : "8N1";
+}
+
+/* The settings of a serial port say nothing to a TCP connection. */
+static void check_belongs(const struct link_conf *c, const struct hay_report *report)
+{
+	const struct {
+		const char *key;
+		bool written;
+	} keys[] = {{"baud", c->baud}, {"mode", c->mode}, {"rs485", c->rs485}, {"rts_delay", c->rts_delay_us > 0}};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].written)
+			report->error(
+				report, keys[i].key,
+				"`%s` says nothing here: it belongs to a `port`; behind a `url` the converter has it",
+				keys[i].key);
+}
+
 void conf_check_link(const void *conf, const struct hay_report *report)
 {
 	const struct link_conf *c = conf;
@@ -149,15 +175,19 @@ void conf_check_link(const void *conf, const struct hay_report *report)
 		report->error(report, "url", "url \"%s\": %s", c->url, error);
 	if (c->port && c->port[0] != '/')
 		report->error(report, "port", "port \"%s\" is a path, as in \"/dev/serial/by-id/…\"", c->port);
-	if (c->baud <= 0 || c->baud > UINT32_MAX || !tty_knows_baud((unsigned)c->baud))
+	if (c->url && !c->port) {
+		check_belongs(c, report);
+		return;
+	}
+	if (!tty_knows_baud(baud_of(c)))
 		report->error(report, "baud",
 			      "baud = %lld is not a speed of serial ports; usual are 9600, 19200 and 115200",
 			      (long long)c->baud);
-	if (!tty_parse_mode(c->mode, &tty))
+	if (!tty_parse_mode(mode_of(c), &tty))
 		report->error(report, "mode",
-			      "mode \"%s\" is none; right would be \"8N1\", \"8E1\", \"8O1\" or \"8N2\"", c->mode);
+			      "mode \"%s\" is none; right would be \"8N1\", \"8E1\", \"8O1\" or \"8N2\"", mode_of(c));
 	else if (tty.data_bits == 7)
-		report->error(report, "mode", "mode \"%s\": Modbus RTU needs 8 data bits", c->mode);
+		report->error(report, "mode", "mode \"%s\": Modbus RTU needs 8 data bits", mode_of(c));
 }
 
 /* The standard (V1.02, 2.5.1.1) wants 3.5 characters, but a fixed time above 19200 baud. */
@@ -165,7 +195,7 @@ static uint64_t default_gap(const struct link_conf *conf, const struct tty_conf 
 {
 	uint64_t gap = tty_char_us(tty) * 7 / 2;
 
-	return conf->baud > 19200 && gap < FAST_GAP_US ? FAST_GAP_US : gap;
+	return baud_of(conf) > 19200 && gap < FAST_GAP_US ? FAST_GAP_US : gap;
 }
 
 void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct url *url, struct tty_conf *tty,
@@ -180,10 +210,10 @@ void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct 
 		ret->framing = url->rtu ? FRAMING_RTU : FRAMING_TCP;
 	} else {
 		*tty = (struct tty_conf){.path = conf->port,
-					 .baud = (unsigned)conf->baud,
+					 .baud = baud_of(conf),
 					 .rs485 = conf->rs485,
 					 .rts_delay_us = conf->rts_delay_us};
-		(void)tty_parse_mode(conf->mode, tty);
+		(void)tty_parse_mode(mode_of(conf), tty);
 		ret->tty = tty;
 		ret->framing = FRAMING_RTU;
 	}

@@ -11,8 +11,8 @@
 #define GAP_DEFAULT_US UINT64_C(3600000000) /* "1h": longer than any that may be written */
 
 struct link_conf {
-	const char *url, *port, *mode;
-	int64_t baud;
+	const char *url, *port, *mode; /* mode NULL: 8N1 */
+	int64_t baud;		       /* 0: 9600 */
 	bool rs485;
 	uint64_t rts_delay_us, timeout_us, gap_us, unit_gap_us; /* gaps: GAP_DEFAULT_US where not written */
 	int64_t retries;

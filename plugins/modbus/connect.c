@@ -62,7 +62,7 @@ static int connect_to(const struct addrinfo *address, uint64_t wait_us, uint64_t
 	return fd;
 }
 
-int connect_host(const char *host, const char *port, uint64_t timeout_us, uint64_t (*now)(void),
+int connect_host(const char *host, const char *port, const char *unknown, uint64_t timeout_us, uint64_t (*now)(void),
 		 enum hay_reason *ret_reason, const char **ret_detail)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
@@ -79,7 +79,7 @@ int connect_host(const char *host, const char *port, uint64_t timeout_us, uint64
 	}
 	if (r != 0) {
 		*ret_reason = HAY_OFFLINE;
-		*ret_detail = gai_strerror(r);
+		*ret_detail = r == EAI_MEMORY ? gai_strerror(r) : unknown;
 		return -1;
 	}
 	for (const struct addrinfo *a = addresses; a; a = a->ai_next)

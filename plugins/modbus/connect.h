@@ -6,10 +6,10 @@
 #include <haywain/reading.h>
 
 /*
- * A non-blocking socket, or -1: *ret_reason and *ret_detail (which lives for ever) say why. All addresses of the host
- * together get timeout_us.
+ * A non-blocking socket, or -1: *ret_reason and *ret_detail (which lives for ever, or is `unknown`) say why. unknown:
+ * what to say where the host's name does not resolve. All addresses of the host together get timeout_us.
  */
-int connect_host(const char *host, const char *port, uint64_t timeout_us, uint64_t (*now)(void),
+int connect_host(const char *host, const char *port, const char *unknown, uint64_t timeout_us, uint64_t (*now)(void),
 		 enum hay_reason *ret_reason, const char **ret_detail);
 
 #endif

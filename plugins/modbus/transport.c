@@ -11,7 +11,8 @@
 
 struct transport {
 	enum framing framing;
-	char *host; /* NULL: a serial port */
+	char *host;    /* NULL: a serial port */
+	char *unknown; /* what is said where the host's name does not resolve: written once, another thread reads it */
 	char port[8];
 	struct tty_conf tty_conf;
 	char *path; /* tty_conf.path */
@@ -51,6 +52,10 @@ int transport_new(const struct transport_conf *conf, struct transport **ret)
 	if (conf->url) {
 		snprintf(t->port, sizeof(t->port), "%u", conf->url->port);
 		t->host = strndup(conf->url->host, conf->url->host_size);
+		if (t->host && asprintf(&t->unknown, "the name %s does not resolve", t->host) < 0) {
+			free(t->host);
+			t->host = NULL;
+		}
 	} else {
 		t->tty_conf = *conf->tty;
 		t->tty_conf.path = t->path = strdup(conf->tty->path);
@@ -79,6 +84,7 @@ struct transport *transport_free(struct transport *t)
 	if (t) {
 		transport_close(t);
 		free(t->host);
+		free(t->unknown);
 		free(t->path);
 		free(t);
 	}
@@ -121,7 +127,7 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 	int r;
 
 	if (t->host) {
-		t->fd = connect_host(t->host, t->port, t->timeout_us, t->now, &x->reason, &x->detail);
+		t->fd = connect_host(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
 		if (t->fd < 0)
 			x->end = EXCHANGE_DOWN;
 	} else {

@@ -576,11 +576,15 @@ static void test_refused_and_back(void **state)
 static void test_unknown_name(void **state)
 {
 	struct rig rig = {.url = "tcp://no-such-host.invalid:502"};
+	const struct fake_event *down;
 
 	(void)state;
 	rig_host(&rig, "10s", "0");
 	expect_bad(poll_all(&rig), 0, HAY_OFFLINE);
-	assert_non_null(fake_take(rig.host, FAKE_LINK_DOWN));
+	down = fake_take(rig.host, FAKE_LINK_DOWN);
+	assert_non_null(down);
+	/* With fifty links it is the name that one wants to know. */
+	assert_non_null(strstr(down->text, "no-such-host.invalid"));
 	rig_done(&rig);
 }
 
@@ -644,6 +648,8 @@ static void test_configuration(void **state)
 		{"/dev/a", "mode", "7E1", "8 data bits"},   {"/dev/a", "gap", "11s", "gap"},
 		{"/dev/a", "rts_delay", "2s", "rts_delay"},
 	};
+	static const char *const of_ports[][2] = {
+		{"baud", "9600"}, {"mode", "8N1"}, {"rs485", "true"}, {"rts_delay", "1ms"}};
 	static const char *const bad_urls[] = {"192.0.2.1",	"udp://192.0.2.1", "tcp://",	  "tcp://a:0",
 					       "tcp://a:65536", "tcp://a:",	   "tcp://::1",	  "tcp://[::1",
 					       "tcp://a/b",	"tcp://a:1x",	   "rtu+tcp://a", "rtu+udp://a:1"};
@@ -660,6 +666,11 @@ static void test_configuration(void **state)
 		assert_null(
 			fake_link(host, "x", "port", bad_ports[i].port, bad_ports[i].key, bad_ports[i].value, NULL));
 		expect_error(host, bad_ports[i].error);
+	}
+	for (size_t i = 0; i < sizeof(of_ports) / sizeof(of_ports[0]); i++) {
+		assert_null(fake_link(host, "x", "url", i % 2 ? "tcp://a" : "rtu+tcp://a:1", of_ports[i][0],
+				      of_ports[i][1], NULL));
+		expect_error(host, "belongs to a `port`");
 	}
 	assert_null(fake_link(host, "x", NULL));
 	expect_error(host, "either a url or a port");

@@ -26,8 +26,10 @@ static struct hay_device *add_device(struct rig *rig, const char *name, const ch
 static void rig_open(struct rig *rig, const char *where, const char *timeout)
 {
 	rig->host = fake_host_new(&hay_plugin, FAKE_THREAD);
-	rig->link = fake_link(rig->host, "bus", where[0] == '/' ? "port" : "url", where, "timeout", timeout, "baud",
-			      "115200", NULL);
+	if (where[0] == '/')
+		rig->link = fake_link(rig->host, "bus", "port", where, "timeout", timeout, "baud", "115200", NULL);
+	else
+		rig->link = fake_link(rig->host, "bus", "url", where, "timeout", timeout, NULL);
 	assert_non_null(rig->link);
 	rig->device = add_device(rig, "meter", "7");
 	rig->neighbour = add_device(rig, "neighbour", "8");
