@@ -116,7 +116,8 @@ static enum decoded name_cells(const struct decode_rules *rules, const struct cs
 	size_t n = record->n, named = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct text name = {0}, number = record_name(record, "%zu", i + 1);
+		char digits[TEXT_NUMBER_MAX];
+		struct text name = {0}, number = text_of_number(i + 1, digits);
 
 		if (rules->columns) {
 			name = next_column(&at);
@@ -124,6 +125,7 @@ static enum decoded name_cells(const struct decode_rules *rules, const struct cs
 			name = text_of(at);
 			at += name.size + 1;
 		}
+		number = record_name(record, number, "", (struct text){0}, "");
 		if (!number.data) {
 			*ret_error = "it has too many cells";
 			return DECODED_WRONG;

@@ -35,8 +35,7 @@ static int add_tree(struct record *record, struct text path, json_t *tree, unsig
 
 static int add_member(struct record *record, struct text path, const char *key, json_t *member, unsigned depth)
 {
-	struct text name =
-		path.size > 0 ? record_name(record, "%.*s.%s", (int)path.size, path.data, key) : text_of(key);
+	struct text name = path.size > 0 ? record_name(record, path, ".", text_of(key), "") : text_of(key);
 
 	return name.data ? add_tree(record, name, member, depth + 1) : -E2BIG;
 }
@@ -62,8 +61,8 @@ static int add_tree(struct record *record, struct text path, json_t *tree, unsig
 	if (json_is_array(tree)) {
 		json_array_foreach(tree, i, member)
 		{
-			struct text name =
-				record_name(record, "%.*s[%zu]", (int)path.size, path.size ? path.data : "", i);
+			char number[TEXT_NUMBER_MAX];
+			struct text name = record_name(record, path, "[", text_of_number(i, number), "]");
 
 			r = name.data ? add_tree(record, name, member, depth + 1) : -E2BIG;
 			if (r < 0)

@@ -4,7 +4,6 @@
  * the table or by number: field 1 is the first after the address. Meanings as in "NMEA Revealed" of the gpsd project.
  */
 #include "decode.h"
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -195,12 +194,13 @@ static bool date_and_time(const struct sentence *sentence, double *ret)
 static int add_names(struct record *record, const struct sentence *sentence, const struct field *field, size_t number,
 		     struct item item)
 {
+	char digits[TEXT_NUMBER_MAX];
+	struct text count = text_of_number(number, digits), none = {0}, name = text_of(field ? field->name : NULL);
 	struct text names[] = {
-		{field ? field->name : NULL, field ? strlen(field->name) : 0},
-		field ? record_name(record, "%.*s.%s", (int)sentence->name.size, sentence->name.data, field->name)
-		      : (struct text){0},
-		record_name(record, "%.*s.%zu", (int)sentence->name.size, sentence->name.data, number),
-		record_name(record, "%zu", number),
+		name,
+		field ? record_name(record, sentence->name, ".", name, "") : none,
+		record_name(record, sentence->name, ".", count, ""),
+		record_name(record, count, "", none, ""),
 	};
 
 	for (size_t i = 0; i < 4; i++) {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,20 +51,22 @@ int record_add_text(struct record *record, struct text name, struct text text, b
 	return record_add(record, &item);
 }
 
-struct text record_name(struct record *record, const char *format, ...)
+struct text record_name(struct record *record, struct text first, const char *between, struct text second,
+			const char *behind)
 {
-	size_t room = record->names_size - record->names_used;
+	const struct text parts[] = {first, text_of(between), second, text_of(behind)};
+	size_t room = record->names_size - record->names_used, n = 0;
 	char *at = record->names + record->names_used;
-	va_list args;
-	int n;
 
-	va_start(args, format);
-	n = vsnprintf(at, room, format, args);
-	va_end(args);
-	if (n < 0 || (size_t)n >= room)
-		return (struct text){0};
-	record->names_used += (size_t)n + 1;
-	return (struct text){at, (size_t)n};
+	for (size_t i = 0; i < 4; i++) {
+		if (parts[i].size > room - n)
+			return (struct text){0};
+		if (parts[i].size > 0)
+			memcpy(at + n, parts[i].data, parts[i].size);
+		n += parts[i].size;
+	}
+	record->names_used += n;
+	return (struct text){at, n};
 }
 
 const struct item *record_get(const struct record *record, struct text name, size_t *hint)
@@ -85,6 +86,17 @@ const struct item *record_get(const struct record *record, struct text name, siz
 struct text text_of(const char *string)
 {
 	return (struct text){string, string ? strlen(string) : 0};
+}
+
+struct text text_of_number(size_t number, char buffer[TEXT_NUMBER_MAX])
+{
+	size_t at = TEXT_NUMBER_MAX;
+
+	do {
+		buffer[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	return (struct text){buffer + at, TEXT_NUMBER_MAX - at};
 }
 
 static bool is_blank(char c)
@@ -107,11 +119,17 @@ struct text text_trim(struct text text)
    characters (strtod would take "0x1p3" too). */
 static bool copy_number(struct text text, char into[64])
 {
+	static const bool of_numbers[256] = {
+		['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
+		['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true,
+		['+'] = true, ['-'] = true, ['.'] = true, ['e'] = true, ['E'] = true,
+	};
+
 	text = text_trim(text);
 	if (text.size == 0 || text.size > 63)
 		return false;
 	for (size_t i = 0; i < text.size; i++)
-		if (!memchr("0123456789+-.eE", text.data[i], 15))
+		if (!of_numbers[(uint8_t)text.data[i]])
 			return false;
 	memcpy(into, text.data, text.size);
 	into[text.size] = 0;
@@ -289,10 +307,8 @@ static int number_from_text(struct text text, enum hay_type type, struct hay_val
 	char copy[64], *end;
 	double number;
 
-	if (is_not_a_number(text))
-		return -EDOM;
 	if (!copy_number(text, copy))
-		return -EINVAL;
+		return is_not_a_number(text) ? -EDOM : -EINVAL;
 	if (is_whole_type(type) && !strpbrk(copy, ".eE")) {
 		const char *digits = copy + (*copy == '+' || *copy == '-');
 		uint64_t magnitude;

@@ -37,8 +37,9 @@ void record_clear(struct record *record);
 /* -E2BIG past RECORD_ITEMS_MAX, -ENOMEM. */
 int record_add(struct record *record, const struct item *item);
 int record_add_text(struct record *record, struct text name, struct text text, bool hidden);
-/* A name put together; lives as long as the record's content. NULL data: no room. */
-struct text record_name(struct record *record, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A name put together of four parts; lives as long as the record's content. NULL data: no room. */
+struct text record_name(struct record *record, struct text first, const char *between, struct text second,
+			const char *behind);
 
 /* The item of that name; *hint: where to look first, and where it was. NULL: there is none. */
 const struct item *record_get(const struct record *record, struct text name, size_t *hint);
@@ -48,6 +49,8 @@ static inline bool text_equal(struct text a, struct text b)
 	return a.size == b.size && (a.size == 0 || __builtin_memcmp(a.data, b.data, a.size) == 0);
 }
 struct text text_of(const char *string); /* NULL: empty */
+#define TEXT_NUMBER_MAX 20
+struct text text_of_number(size_t number, char buffer[TEXT_NUMBER_MAX]);
 struct text text_trim(struct text text); /* without blanks around it */
 
 /* A number as devices print it: decimal, with sign, fraction and exponent, blanks around it. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench: how fast, how small, and what an outage costs; each beside a floor made of the same libraries.
 
-    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway curve memory air soak
+    run.py [--quick] [SCENARIO...]      steady saturation outage silent-broker killed silent-device gateway serial-line board curve memory air soak
 """
 import argparse
 import os
@@ -470,6 +470,72 @@ def serial_line(quick):
         verdict("serial line: at least 90 % of what the wire allows", rate / allowed >= 0.9, f"{rate / allowed * 100:.0f} %")
 
 
+class BoardDaemon(Haywain):
+    """The daemon listening to one board."""
+
+    def __init__(self, directory, broker, port, form):  # pylint: disable=super-init-not-called
+        os.makedirs(directory)
+        self.dir = directory
+        self.process = None
+        decode = 'decode = "json";' if form == "json" else 'decode = "csv"; columns = "polls,answered,temp,hum,volt,on";'
+        temp, hum = ('field = "env.temp"; ', 'field = "env.hum"; ') if form == "json" else ("", "")
+        with open(directory + "/haywain.conf", "w", encoding="ascii") as f:
+            f.write(f'gateway: {{ id = "bench"; clock = "trust"; log_level = "warning"; }};\n'
+                    f'queue: {{ path = "{directory}/queue.db"; memory = "64MB"; }};\n'
+                    f'uplinks: ( {{ name = "cloud"; url = "mqtt://127.0.0.1:{broker.port}"; inflight = 500; batch = 50; }} );\n'
+                    f'links: ( {{ name = "l0"; plugin = "serial"; port = "{port}"; baud = 115200; {decode} }} );\n'
+                    f'devices: ( {{ name = "d0"; link = "l0"; points: ( {{ name = "polls"; type = "uint32"; }}, {{ name = "answered"; type = "uint64"; }}, '
+                    f'{{ name = "temp"; {temp}}}, {{ name = "hum"; {hum}}}, {{ name = "volt"; }}, {{ name = "on"; type = "bool"; }} ); }} );\n')
+        self.start()
+
+
+def board(quick):
+    """What a board prints: lines of 6 values, as a line of 115200 baud brings them, and as fast as a pty does."""
+    points, seconds = 6, 4 if quick else 12
+    headline(f"a board that prints lines of {points} values")
+    rows, kept = [], {}
+    for form in ("json", "csv"):
+        for name, rate in (("115200 baud", 11520), ("full pty speed", 0)):
+            with Rig() as rig:
+                broker = rig.broker()
+                counter = rig.counter(broker)
+                talker = rig.keep(Talker("board", form, rate))
+                daemon = rig.keep(BoardDaemon(rig.path("haywain"), broker, talker.process.stdout.readline().strip(), form))
+                pid = daemon.process.pid
+                talker.ask("go")
+                time.sleep(1)  # the first lines may be thrown away, and the caches are cold
+                counter.mark()
+                begin, (lines, sent), cpu = time.monotonic(), map(int, talker.ask("counts").split()), cpu_seconds(pid)
+                time.sleep(seconds)
+                (now_lines, now_sent), came, cpu = map(int, talker.ask("counts").split()), counter.report(), cpu_seconds(pid) - cpu
+                took = time.monotonic() - begin
+                last = int(talker.ask("halt").split()[0])
+
+                def all_came(counter=counter, last=last):
+                    return next((highest for _, _, highest, _, _ in counter.table("came")), 0) >= last - 1
+                try:
+                    wait_until(all_came, 60, "the last line")
+                except TimeoutError:
+                    pass  # the report shows what is missing
+                end = counter.report()
+                offered, rate_came = (now_lines - lines) / took, came["samples"] / took
+                kept[form, rate] = {"missing": end["missing"], "twice": end["twice"], "offered": offered, "rate": rate_came,
+                                    "cpu": cpu / max(offered * took * points, 1) * 1e6, "share": cpu / took,
+                                    "rss": status_kb(pid, "VmHWM")}
+                rows.append([f"{form}, {name}", f"{(now_sent - sent) / took / 1000:.0f}", f"{offered:.0f}", f"{rate_came:.0f}",
+                             f"{kept[form, rate]['cpu']:.2f}", f"{cpu / took * 100:.1f} %", f"{came['p50']:.2f}", f"{came['p99']:.2f}",
+                             f"{kept[form, rate]['rss'] / 1024:.1f}", f"{end['twice']:.0f}", f"{end['missing']:.0f}"])
+    table(["", "kB/s", "lines/s", "delivered/s", "CPU us/reading", "of one core", "p50 ms", "p99 ms", "peak RSS MB", "twice", "missing"], rows)
+    for form in ("json", "csv"):
+        slow, fast = kept[form, 11520], kept[form, 0]
+        verdict(f"board, {form}: all lines of a 115200-baud line come once", slow["missing"] == slow["twice"] == 0,
+                f"{slow['missing']:.0f} missing, {slow['twice']:.0f} twice")
+        verdict(f"board, {form}: a 115200-baud line takes under a tenth of a core", slow["share"] < 0.1, f"{slow['share'] * 100:.1f} %")
+        verdict(f"board, {form}: at full speed at least 20 such lines' worth", fast["rate"] >= 20 * slow["rate"],
+                f"{fast['rate'] / max(slow['rate'], 1):.0f}")
+        verdict(f"board, {form}: at full speed none missing", fast["missing"] == 0, f"{fast['missing']:.0f} missing")
+
+
 class LineDaemon(Haywain):
     """The daemon on a serial line, with no uplink."""
 
@@ -588,7 +654,8 @@ def soak(quick):
 
 
 SCENARIOS = {"steady": steady, "saturation": saturation, "outage": outage, "silent-broker": silent_broker, "killed": killed,
-             "silent-device": silent_device, "gateway": gateway, "serial-line": serial_line, "curve": curve, "memory": memory, "air": air, "soak": soak}
+             "silent-device": silent_device, "gateway": gateway, "serial-line": serial_line, "board": board, "curve": curve, "memory": memory, "air": air,
+             "soak": soak}
 
 
 def main():
