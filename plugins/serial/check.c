@@ -29,7 +29,11 @@ int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret)
 				    .length_little = conf->length_order == 1,
 				    .length_adds = conf->length_adds,
 				    .max_frame = conf->max_frame,
-				    .checksum = (enum checksum)conf->checksum};
+				    .checksum = (enum checksum)conf->checksum,
+				    .checksum_hex = conf->checksum_form == FORM_HEX ||
+						    (conf->checksum_form == FORM_AUTO && conf->frame == FRAME_LINE),
+				    .checksum_after = conf->checksum_at == 1,
+				    .checked = (enum checked)conf->checksum_of};
 	r = read_mark(conf->delimiter, "\n", &ret->delimiter);
 	if (r == 0)
 		r = read_mark(conf->start, marked ? "\x02" : "", &ret->start);
@@ -51,19 +55,6 @@ void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret)
 				     .columns = conf->columns,
 				     .pattern = conf->pattern,
 				     .sentence = conf->sentence};
-}
-
-int serial_bytes(const char *text, struct bytes *ret)
-{
-	uint8_t *data = malloc(REQUEST_MAX);
-	int n = data ? text_unescape(text, data, REQUEST_MAX) : -ENOMEM;
-
-	if (n < 0) {
-		free(data);
-		return n;
-	}
-	*ret = (struct bytes){data, (size_t)n};
-	return 0;
 }
 
 int serial_match_place(const char *match_field, size_t *ret)
@@ -115,7 +106,7 @@ int serial_binary_form(const struct point_conf *conf, enum hay_type type, const 
 static void check_escapes(const struct hay_report *report, const char *key, const char *text, size_t most,
 			  bool empty_ok)
 {
-	uint8_t bytes[REQUEST_MAX];
+	uint8_t bytes[TEMPLATE_MAX];
 	int n = text ? text_unescape(text, bytes, most) : 1;
 
 	if (n == -EINVAL)
@@ -126,9 +117,19 @@ static void check_escapes(const struct hay_report *report, const char *key, cons
 		report->error(report, key, "`%s` is empty", key);
 }
 
+/* What is sent. */
+static void check_template(const struct hay_report *report, const char *key, const char *text,
+			   const struct link_conf *link)
+{
+	check_escapes(report, key, text, TEMPLATE_MAX, false);
+	if (text && strstr(text, TEMPLATE_CHECKSUM) && link->checksum == CHECKSUM_NONE)
+		report->error(report, key, TEMPLATE_CHECKSUM " of which kind? The link has no `checksum`");
+}
+
 /* Keys that say something only together with another one. */
 static void check_belongs(const struct link_conf *c, const struct hay_report *report)
 {
+	bool marked = c->frame == FRAME_LINE || c->frame == FRAME_STX_ETX;
 	const struct {
 		const char *key;
 		bool written, fits;
@@ -147,6 +148,11 @@ static void check_belongs(const struct link_conf *c, const struct hay_report *re
 		{"columns", c->columns, c->decode == DECODE_CSV, "decode = \"csv\""},
 		{"pattern", c->pattern, c->decode == DECODE_REGEX, "decode = \"regex\""},
 		{"sentence", c->sentence, c->decode == DECODE_NMEA, "decode = \"nmea\""},
+		{"checksum_at", c->checksum_at > 0, marked && c->checksum > 0,
+		 "a `checksum` of lines or of frame = \"stx-etx\""},
+		{"checksum_of", c->checksum_of > 0, marked && c->checksum > 0,
+		 "a `checksum` of lines or of frame = \"stx-etx\""},
+		{"checksum_form", c->checksum_form > 0, c->checksum > 0, "a `checksum`"},
 		{"time_field", c->time_field, c->decode != DECODE_BINARY, "a decoder that gives fields names"},
 	};
 
@@ -158,12 +164,16 @@ static void check_belongs(const struct link_conf *c, const struct hay_report *re
 
 static void check_frame(const struct link_conf *c, const struct hay_report *report)
 {
-	size_t check = checksum_size((enum checksum)c->checksum);
+	size_t check = checksum_wire_size((enum checksum)c->checksum, c->checksum_form == FORM_HEX);
 
 	check_escapes(report, "delimiter", c->delimiter, MARK_MAX, false);
 	check_escapes(report, "start", c->start, MARK_MAX, false);
 	check_escapes(report, "end", c->end, MARK_MAX, false);
 	check_escapes(report, "escape", c->escape, 1, false);
+	if (c->checksum_of == CHECKED_END && c->checksum_at == 0)
+		report->error(
+			report, "checksum_of",
+			"the end mark comes after the checksum: checksum_of = \"end\" needs checksum_at = \"after\"");
 	if (c->frame == FRAME_FIXED && c->length == 0)
 		report->error(report, "frame", "frame = \"fixed\" needs `length`, the bytes of a frame");
 	else if (c->frame == FRAME_FIXED && ((uint64_t)c->length > c->max_frame || (size_t)c->length <= check))
@@ -211,7 +221,7 @@ void check_link(const void *conf, const struct hay_report *report)
 			report, "mode",
 			"mode \"%s\" is not data bits (5 to 8), parity (N, E, O) and stop bits (1, 2), like \"8N1\"",
 			c->mode);
-	check_escapes(report, "request", c->request, REQUEST_MAX, false);
+	check_template(report, "request", c->request, c);
 	check_belongs(c, report);
 	check_frame(c, report);
 	check_decode(c, report);
@@ -224,7 +234,7 @@ void check_device(const void *conf, const void *link_conf, const struct hay_repo
 	const struct device_conf *c = conf;
 	const struct link_conf *link = link_conf;
 
-	check_escapes(report, "request", c->request, REQUEST_MAX, false);
+	check_template(report, "request", c->request, link);
 	if (c->match && !link->match_field)
 		report->error(report, "match", "the link has no `match_field` that could be compared with `match`");
 	else if (!c->match && link->match_field)
@@ -276,12 +286,13 @@ static void check_field(const struct hay_point *point, const struct point_conf *
 	decoder_free(decoder);
 }
 
-static void check_write(const struct hay_point *point, const struct point_conf *c, const struct hay_report *report)
+static void check_write(const struct hay_point *point, const struct point_conf *c, const struct link_conf *link,
+			const struct hay_report *report)
 {
 	char error[DECODE_ERROR_MAX];
 	struct regex *ack;
 
-	check_escapes(report, "write_template", c->write_template, REQUEST_MAX, false);
+	check_template(report, "write_template", c->write_template, link);
 	if (point->flags & HAY_POINT_WRITABLE && !c->write_template)
 		report->error(report, "access", "access = \"write\" needs `write_template`, what a command sends");
 	if (!(point->flags & HAY_POINT_WRITABLE) && c->write_template)
@@ -314,5 +325,5 @@ void check_point(struct hay_point *point, const void *device_conf, const void *l
 		check_binary(point, c, report);
 	else
 		check_field(point, c, link, report);
-	check_write(point, c, report);
+	check_write(point, c, link, report);
 }

@@ -3,55 +3,97 @@
 
 size_t checksum_size(enum checksum kind)
 {
-	return kind == CHECKSUM_NONE ? 0 : kind == CHECKSUM_XOR || kind == CHECKSUM_SUM8 ? 1 : 2;
+	return kind == CHECKSUM_NONE ? 0 : kind <= CHECKSUM_SUM8_ZERO ? 1 : 2;
 }
 
-static uint16_t crc_modbus(const uint8_t *data, size_t size)
+static bool is_high_first(enum checksum kind)
 {
-	unsigned crc = 0xffff;
+	return kind == CHECKSUM_SUM16 || kind == CHECKSUM_CRC16_CCITT;
+}
+
+/* From the low bit on. */
+static uint16_t crc_reflected(uint16_t polynomial, uint16_t crc, const uint8_t *data, size_t size)
+{
+	unsigned value = crc;
 
 	for (size_t i = 0; i < size; i++) {
-		crc ^= data[i];
+		value ^= data[i];
 		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0xa001 : crc >> 1;
+			value = value & 1 ? value >> 1 ^ polynomial : value >> 1;
 	}
-	return (uint16_t)crc;
+	return (uint16_t)value;
 }
 
-static uint16_t crc_ccitt(const uint8_t *data, size_t size)
+static uint16_t crc_ccitt(uint16_t crc, const uint8_t *data, size_t size)
 {
-	unsigned crc = 0xffff;
+	unsigned value = crc;
 
 	for (size_t i = 0; i < size; i++) {
-		crc ^= (unsigned)data[i] << 8;
+		value ^= (unsigned)data[i] << 8;
 		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1;
+			value = value & 0x8000 ? value << 1 ^ 0x1021 : value << 1;
 	}
-	return (uint16_t)crc;
+	return (uint16_t)value;
 }
 
-uint16_t checksum_of(enum checksum kind, const uint8_t *data, size_t size)
+uint16_t checksum_start(enum checksum kind)
 {
-	unsigned value = 0;
+	return kind == CHECKSUM_CRC16_MODBUS || kind == CHECKSUM_CRC16_CCITT || kind == CHECKSUM_CRC16_X25 ? 0xffff : 0;
+}
 
+uint16_t checksum_add(enum checksum kind, uint16_t value, const uint8_t *data, size_t size)
+{
 	switch (kind) {
 	case CHECKSUM_NONE:
+	case N_CHECKSUMS:
 		break;
 	case CHECKSUM_XOR:
 		for (size_t i = 0; i < size; i++)
 			value ^= data[i];
 		break;
 	case CHECKSUM_SUM8:
+	case CHECKSUM_SUM8_ZERO:
 		for (size_t i = 0; i < size; i++)
-			value += data[i];
-		value &= 0xff;
+			value = (uint8_t)(value + data[i]);
+		break;
+	case CHECKSUM_SUM16:
+		for (size_t i = 0; i < size; i++)
+			value = (uint16_t)(value + data[i]);
 		break;
 	case CHECKSUM_CRC16_MODBUS:
-		return crc_modbus(data, size);
+	case CHECKSUM_CRC16_ARC:
+		return crc_reflected(0xa001, value, data, size);
+	case CHECKSUM_CRC16_X25:
+		return crc_reflected(0x8408, value, data, size);
 	case CHECKSUM_CRC16_CCITT:
-		return crc_ccitt(data, size);
+		return crc_ccitt(value, data, size);
 	}
-	return (uint16_t)value;
+	return value;
+}
+
+uint16_t checksum_end(enum checksum kind, uint16_t value)
+{
+	if (kind == CHECKSUM_SUM8_ZERO)
+		return (uint8_t)-value;
+	return kind == CHECKSUM_CRC16_X25 ? (uint16_t)~value : value;
+}
+
+size_t checksum_wire_size(enum checksum kind, bool hex)
+{
+	return checksum_size(kind) * (hex ? 2 : 1);
+}
+
+void checksum_print(enum checksum kind, bool hex, uint16_t value, uint8_t into[CHECKSUM_WIRE_MAX])
+{
+	size_t n = checksum_wire_size(kind, hex);
+
+	if (hex) {
+		for (size_t i = 0; i < n; i++)
+			into[i] = (uint8_t) "0123456789ABCDEF"[value >> 4 * (n - 1 - i) & 15];
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		into[i] = (uint8_t)(value >> 8 * (is_high_first(kind) ? n - 1 - i : i));
 }
 
 static int hex_digit(uint8_t c)
@@ -62,46 +104,21 @@ static int hex_digit(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool holds_as_text(enum checksum kind, const uint8_t *frame, size_t size, size_t *ret_size)
+bool checksum_read(enum checksum kind, bool hex, const uint8_t *wire, uint16_t *ret)
 {
-	size_t n_digits = 2 * checksum_size(kind);
+	size_t n = checksum_wire_size(kind, hex);
 	unsigned value = 0;
 
-	if (size < n_digits)
-		return false;
-	size -= n_digits;
-	for (size_t i = 0; i < n_digits; i++) {
-		int digit = hex_digit(frame[size + i]);
+	for (size_t i = 0; i < n; i++) {
+		int digit = hex ? hex_digit(wire[i]) : wire[i];
 
 		if (digit < 0)
 			return false;
-		value = value << 4 | (unsigned)digit;
+		if (hex)
+			value = value << 4 | (unsigned)digit;
+		else
+			value |= (unsigned)digit << 8 * (is_high_first(kind) ? n - 1 - i : i);
 	}
-	if (size > 0 && frame[size - 1] == '*')
-		size--;
-	*ret_size = size;
-	return checksum_of(kind, frame, size) == value;
-}
-
-bool checksum_holds(enum checksum kind, bool text, const uint8_t *frame, size_t size, size_t *ret_size)
-{
-	size_t n = checksum_size(kind);
-	unsigned value;
-
-	if (kind == CHECKSUM_NONE) {
-		*ret_size = size;
-		return true;
-	}
-	if (text)
-		return holds_as_text(kind, frame, size, ret_size);
-	if (size < n)
-		return false;
-	size -= n;
-	value = frame[size];
-	if (kind == CHECKSUM_CRC16_MODBUS)
-		value |= (unsigned)frame[size + 1] << 8;
-	else if (n == 2)
-		value = value << 8 | frame[size + 1];
-	*ret_size = size;
-	return checksum_of(kind, frame, size) == value;
+	*ret = (uint16_t)value;
+	return true;
 }

@@ -2,8 +2,6 @@
 /* Asking and writing: one at a time on a line, commands before polls, each with a time-out. */
 #include "serial.h"
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -196,84 +194,13 @@ void exchange_output_ready(struct serial_link *line)
 	free(out);
 }
 
-/* ---- values into templates ---- */
-
-static int value_text(const struct hay_value *value, char buffer[32], struct text *ret)
-{
-	int n = 0;
-
-	switch (value->type) {
-	case HAY_STRING:
-	case HAY_BYTES:
-		/* A line end within would make a second message of the rest. */
-		for (size_t i = 0; i < value->s.size; i++)
-			if ((uint8_t)value->s.data[i] < 0x20 || value->s.data[i] == 0x7f)
-				return -EINVAL;
-		*ret = (struct text){value->s.data, value->s.size};
-		return 0;
-	case HAY_BOOL:
-		n = snprintf(buffer, 32, "%d", value->b);
-		break;
-	case HAY_INT16:
-	case HAY_INT32:
-	case HAY_INT64:
-		n = snprintf(buffer, 32, "%" PRId64, value->i);
-		break;
-	case HAY_UINT16:
-	case HAY_UINT32:
-	case HAY_UINT64:
-		n = snprintf(buffer, 32, "%" PRIu64, value->u);
-		break;
-	case HAY_FLOAT32:
-		n = snprintf(buffer, 32, "%.7g", (double)value->f);
-		break;
-	default:
-		n = snprintf(buffer, 32, "%.15g", value->d);
-	}
-	*ret = (struct text){buffer, (size_t)n};
-	return 0;
-}
-
-/* The template with each {value} replaced. */
-static int fill_template(const char *template, const struct hay_value *value, struct bytes *ret)
-{
-	static const char mark[] = "{value}";
-	const size_t mark_size = sizeof(mark) - 1;
-	struct bytes plain = {0};
-	char buffer[32];
-	struct text text;
-	size_t n = 0;
-	int r = serial_bytes(template, &plain);
-
-	if (r < 0)
-		return r;
-	r = value_text(value, buffer, &text);
-
-	/* Each mark is seven bytes long, so there cannot be more of them than that. */
-	uint8_t *out = r == 0 ? malloc(plain.size + (plain.size / mark_size + 1) * text.size + 1) : NULL;
-
-	for (size_t i = 0; out && i < plain.size;) {
-		if (plain.size - i >= mark_size && memcmp(plain.data + i, mark, mark_size) == 0) {
-			if (text.size > 0)
-				memcpy(out + n, text.data, text.size);
-			n += text.size;
-			i += mark_size;
-		} else {
-			out[n++] = plain.data[i++];
-		}
-	}
-	free(plain.data);
-	if (r == 0 && !out)
-		r = -ENOMEM;
-	*ret = (struct bytes){out, n};
-	return r;
-}
+/* ---- what begins one ---- */
 
 static void begin_write(struct serial_link *line, struct hay_command *command)
 {
 	const struct point_conf *conf = command->device->points[command->point]->conf;
 	struct bytes bytes;
-	int r = fill_template(conf->write_template, &command->value, &bytes);
+	int r = template_fill(conf->write_template, &command->value, &line->frame, &bytes);
 
 	line->exchange.command = command;
 	if (r < 0) {

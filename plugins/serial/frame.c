@@ -17,8 +17,10 @@ struct framer {
 	void *userdata;
 	struct frame_counts counts;
 
-	uint8_t *bytes; /* capacity: max_frame and its marks */
+	uint8_t *bytes; /* capacity: max_frame, its marks and what is behind them */
 	size_t size, capacity;
+	size_t awaited; /* bytes of a checksum behind the end; at the end of bytes they belong to… */
+	size_t content; /* … a frame of this size */
 
 	bool skipping;	/* up to the next delimiter, or silence */
 	bool inside;	/* stx-etx: past the start */
@@ -37,7 +39,7 @@ struct framer *framer_new(const struct frame_rules *rules, frame_fn fn, void *us
 	framer->rules = *rules;
 	framer->fn = fn;
 	framer->userdata = userdata;
-	framer->capacity = rules->max_frame + MARK_MAX + 4;
+	framer->capacity = rules->max_frame + 2 * MARK_MAX + CHECKSUM_WIRE_MAX;
 	framer->bytes = malloc(framer->capacity);
 	if (!framer->bytes)
 		return framer_free(framer);
@@ -71,24 +73,111 @@ void framer_reset(struct framer *framer, bool at_start)
 {
 	framer->size = 0;
 	framer->inside = framer->escaped = false;
-	framer->literal = 0;
+	framer->literal = framer->awaited = 0;
 	framer->lost = !at_start; /* what is wrong at first is no news */
 	framer->skipping = !at_start && (framer->rules.kind == FRAME_LINE || needs_silence(framer));
 }
 
-static void deliver(struct framer *framer, const uint8_t *frame, size_t size)
+/* Whether the checksum of a frame on the wire, as it stands there, is right. before, behind: marks that count. */
+static bool checksum_holds(const struct framer *framer, const struct mark *before, const uint8_t *frame, size_t size,
+			   const struct mark *behind, const uint8_t *wire)
 {
-	size_t without;
+	enum checksum kind = framer->rules.checksum;
+	uint16_t value = checksum_start(kind), said;
 
-	if (size == 0)
-		return;
-	if (!checksum_holds(framer->rules.checksum, framer->rules.kind == FRAME_LINE, frame, size, &without)) {
+	if (!checksum_read(kind, framer->rules.checksum_hex, wire, &said))
+		return false;
+	if (before)
+		value = checksum_add(kind, value, before->bytes, before->size);
+	value = checksum_add(kind, value, frame, size);
+	if (behind)
+		value = checksum_add(kind, value, behind->bytes, behind->size);
+	return checksum_end(kind, value) == said;
+}
+
+/* The checksum at the end of a frame: off with it. False: it is wrong. */
+static bool take_checksum(const struct framer *framer, const uint8_t *frame, size_t size, size_t *ret_size)
+{
+	const struct frame_rules *rules = &framer->rules;
+	size_t n = checksum_wire_size(rules->checksum, rules->checksum_hex);
+	const uint8_t *wire = frame + (size - n);
+
+	*ret_size = size;
+	if (rules->checksum == CHECKSUM_NONE)
+		return true;
+	if (size < n)
+		return false;
+	*ret_size = size -= n;
+	if (rules->checksum_hex && size > 0 && frame[size - 1] == '*')
+		*ret_size = --size;
+	return checksum_holds(framer,
+			      rules->kind == FRAME_STX_ETX && rules->checked == CHECKED_MARKS ? &rules->start : NULL,
+			      frame, size, NULL, wire);
+}
+
+/* good: its checksum was. */
+static void hand_over(struct framer *framer, const uint8_t *frame, size_t size, bool good)
+{
+	if (!good) {
 		framer->counts.bad_checksum++;
 		return;
 	}
 	framer->counts.frames++;
-	if (without > 0)
-		framer->fn(frame, without, framer->userdata);
+	if (size > 0)
+		framer->fn(frame, size, framer->userdata);
+}
+
+static size_t without_return(const struct framer *framer, size_t size)
+{
+	const struct mark *delimiter = &framer->rules.delimiter;
+	bool newline = framer->rules.kind == FRAME_LINE && delimiter->size == 1 && delimiter->bytes[0] == '\n';
+
+	return size - (newline && size > 0 && framer->bytes[size - 1] == '\r');
+}
+
+static void deliver(struct framer *framer, size_t size)
+{
+	size_t without;
+	bool good;
+
+	size = without_return(framer, size);
+	if (size == 0)
+		return;
+	good = take_checksum(framer, framer->bytes, size, &without);
+	hand_over(framer, framer->bytes, without, good);
+}
+
+/* ---- a checksum behind the end ---- */
+
+/* The end has come, with its mark or without it in the bytes: its checksum is awaited. */
+static void await_checksum(struct framer *framer, size_t content)
+{
+	framer->content = content;
+	framer->awaited = checksum_wire_size(framer->rules.checksum, framer->rules.checksum_hex);
+}
+
+/* How many of the bytes belonged to it. */
+static size_t push_checksum(struct framer *framer, const uint8_t *data, size_t size)
+{
+	const struct frame_rules *rules = &framer->rules;
+	const struct mark *end = rules->kind == FRAME_LINE ? &rules->delimiter : &rules->end;
+	const struct mark *start = rules->kind == FRAME_LINE ? NULL : &rules->start;
+	size_t take = MIN(size, framer->awaited), content = framer->content;
+	bool skipped = framer->skipping, good;
+
+	memcpy(framer->bytes + framer->size, data, take);
+	framer->size += take;
+	framer->awaited -= take;
+	if (framer->awaited > 0)
+		return take;
+	good = checksum_holds(framer, rules->checked == CHECKED_MARKS ? start : NULL, framer->bytes, content,
+			      rules->checked == CHECKED_CONTENT ? NULL : end,
+			      framer->bytes + framer->size - checksum_wire_size(rules->checksum, rules->checksum_hex));
+	framer->size = framer->literal = 0;
+	framer->skipping = false;
+	if (!skipped)
+		hand_over(framer, framer->bytes, without_return(framer, content), good);
+	return take;
 }
 
 static void give_up_long(struct framer *framer)
@@ -108,17 +197,17 @@ static bool ends_with(const struct framer *framer, const struct mark *mark)
 
 static void end_line(struct framer *framer)
 {
-	const struct mark *delimiter = &framer->rules.delimiter;
-	size_t size = framer->size - delimiter->size;
+	size_t size = framer->size - framer->rules.delimiter.size;
 	bool skipped = framer->skipping;
 
+	if (framer->rules.checksum_after) {
+		await_checksum(framer, size);
+		return;
+	}
 	framer->size = 0;
 	framer->skipping = false;
-	if (skipped)
-		return;
-	if (size > 0 && delimiter->size == 1 && delimiter->bytes[0] == '\n' && framer->bytes[size - 1] == '\r')
-		size--;
-	deliver(framer, framer->bytes, size);
+	if (!skipped)
+		deliver(framer, size);
 }
 
 static void push_line(struct framer *framer, const uint8_t *data, size_t size)
@@ -127,9 +216,19 @@ static void push_line(struct framer *framer, const uint8_t *data, size_t size)
 	size_t most = framer->rules.max_frame + delimiter->size, keep = delimiter->size - 1;
 
 	while (size > 0) {
-		const uint8_t *last = memchr(data, delimiter->bytes[keep], size);
-		size_t n = last ? (size_t)(last - data) + 1 : size;
-		size_t room = most - framer->size, take = MIN(n, room);
+		const uint8_t *last;
+		size_t n, room, take;
+
+		if (framer->awaited > 0) {
+			take = push_checksum(framer, data, size);
+			data += take;
+			size -= take;
+			continue;
+		}
+		last = memchr(data, delimiter->bytes[keep], size);
+		n = last ? (size_t)(last - data) + 1 : size;
+		room = most - framer->size;
+		take = MIN(n, room);
 
 		memcpy(framer->bytes + framer->size, data, take);
 		framer->size += take;
@@ -154,6 +253,10 @@ static void push_marked_byte(struct framer *framer, uint8_t byte)
 {
 	const struct frame_rules *rules = &framer->rules;
 
+	if (framer->awaited > 0) {
+		push_checksum(framer, &byte, 1);
+		return;
+	}
 	framer->bytes[framer->size++] = byte;
 	if (!framer->inside) {
 		if (ends_with(framer, &rules->start)) {
@@ -178,8 +281,12 @@ static void push_marked_byte(struct framer *framer, uint8_t byte)
 		/* One mark may end a frame and begin the next. */
 		framer->inside = size == 0 && rules->end.size == rules->start.size &&
 				 memcmp(rules->end.bytes, rules->start.bytes, rules->end.size) == 0;
+		if (rules->checksum_after && !framer->inside) {
+			await_checksum(framer, size);
+			return;
+		}
 		framer->size = framer->literal = 0;
-		deliver(framer, framer->bytes, size);
+		deliver(framer, size);
 		return;
 	} else if (ends_with(framer, &rules->start)) {
 		framer->counts.lost_bytes += framer->size;
@@ -270,7 +377,7 @@ static void cut_bytes(struct framer *framer)
 		}
 		if (whole == 0 || framer->size < whole)
 			return;
-		if (!checksum_holds(framer->rules.checksum, false, framer->bytes, whole, &without)) {
+		if (!take_checksum(framer, framer->bytes, whole, &without)) {
 			look_further(framer, &framer->counts.bad_checksum, whole + framer->size);
 			continue;
 		}
@@ -355,7 +462,7 @@ void framer_idle(struct framer *framer)
 	framer->skipping = false;
 	if (framer->rules.kind == FRAME_IDLE) {
 		if (!skipped)
-			deliver(framer, framer->bytes, size);
+			deliver(framer, size);
 		return;
 	}
 	framer->counts.lost_bytes += size; /* half a frame */

@@ -10,12 +10,15 @@
 
 enum frame_kind { FRAME_LINE, FRAME_FIXED, FRAME_LENGTH_PREFIXED, FRAME_STX_ETX, FRAME_IDLE };
 
-#define MARK_MAX 8
+#define MARK_MAX 16
 
 struct mark {
 	uint8_t bytes[MARK_MAX];
 	size_t size;
 };
+
+/* Which bytes a checksum is made of. */
+enum checked { CHECKED_CONTENT, CHECKED_END, CHECKED_MARKS }; /* the end mark too; the start mark as well */
 
 struct frame_rules {
 	enum frame_kind kind;
@@ -28,7 +31,10 @@ struct frame_rules {
 	bool length_little;	/* … the low one first */
 	int64_t length_adds;	/* bytes after the length = its value + this */
 	size_t max_frame;
-	enum checksum checksum; /* at the end of what is between the marks; hexadecimal digits where kind is line */
+	enum checksum checksum; /* at the end of what is between the marks, … */
+	bool checksum_hex;	/* … as hexadecimal digits, with or without a `*` before them */
+	bool checksum_after;	/* line, stx-etx: behind the delimiter or the end mark */
+	enum checked checked;	/* line, stx-etx; else the whole frame is */
 };
 
 struct frame_counts {

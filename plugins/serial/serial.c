@@ -9,7 +9,11 @@
 static const char *const flows[] = {"none", "rtscts", "xonxoff", NULL};
 static const char *const frames[] = {"line", "fixed", "length-prefixed", "stx-etx", "idle", NULL};
 static const char *const orders[] = {"big", "little", NULL};
-static const char *const checksums[] = {"none", "xor", "sum8", "crc16-modbus", "crc16-ccitt", NULL};
+static const char *const checksums[] = {"none",		"xor",	       "sum8",	    "sum8-zero", "sum16",
+					"crc16-modbus", "crc16-ccitt", "crc16-arc", "crc16-x25", NULL};
+static const char *const checksum_places[] = {"end", "after", NULL};
+static const char *const checksum_scopes[] = {"content", "end", "marks", NULL};
+static const char *const checksum_forms[] = {"auto", "bytes", "hex", NULL};
 static const char *const decoders[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", NULL};
 static const char *const time_units[] = {"s", "ms", "us", "iso", NULL};
 /* Beside the plain types, in frames of bytes. */
@@ -116,7 +120,25 @@ static const struct hay_option link_table[] = {
 	 LINK(checksum),
 	 .fallback = "none",
 	 .choices = checksums,
-	 .help = "what stands at the end of a frame"},
+	 .help = "what tells whether a frame came unharmed"},
+	{.key = "checksum_at",
+	 .type = HAY_OPT_CHOICE,
+	 LINK(checksum_at),
+	 .fallback = "end",
+	 .choices = checksum_places,
+	 .help = "line, stx-etx: the last of the frame, or \"after\" its delimiter or end mark"},
+	{.key = "checksum_of",
+	 .type = HAY_OPT_CHOICE,
+	 LINK(checksum_of),
+	 .fallback = "content",
+	 .choices = checksum_scopes,
+	 .help = "line, stx-etx: what is between the marks; with the end mark; with both marks"},
+	{.key = "checksum_form",
+	 .type = HAY_OPT_CHOICE,
+	 LINK(checksum_form),
+	 .fallback = "auto",
+	 .choices = checksum_forms,
+	 .help = "\"auto\": hexadecimal digits where frame = \"line\", else bytes"},
 	{.key = "decode",
 	 .type = HAY_OPT_CHOICE,
 	 LINK(decode),
@@ -234,7 +256,6 @@ static int open_link(struct hay_link *link)
 	const struct link_conf *conf = link->conf;
 	struct serial_link *line = calloc(1, sizeof(*line));
 	char error[DECODE_ERROR_MAX];
-	struct frame_rules frame;
 	struct decode_rules decode;
 	int r;
 
@@ -253,14 +274,14 @@ static int open_link(struct hay_link *link)
 	serial_decode_rules(conf, &decode);
 	r = port_mode_parse(conf->mode, &line->port.mode);
 	if (r == 0)
-		r = serial_frame_rules(conf, &frame);
+		r = serial_frame_rules(conf, &line->frame);
 	if (r == 0 && conf->decode == DECODE_BINARY && conf->match_field)
 		r = serial_match_place(conf->match_field, &line->match_place);
 	if (r == 0)
 		r = record_init(&line->record, 4 * conf->max_frame + 4096);
 	if (r == 0)
 		r = decoder_new(&decode, &line->decoder, error);
-	if (r == 0 && !(line->framer = framer_new(&frame, route_frame, line)))
+	if (r == 0 && !(line->framer = framer_new(&line->frame, route_frame, line)))
 		r = -ENOMEM;
 	if (r == 0)
 		r = line_open(line);
@@ -336,7 +357,7 @@ static int start_device(struct hay_device *hay)
 	device->n_own = hay->n_points;
 	r = device->points && device->due ? values_reserve(device, hay->n_points) : -ENOMEM;
 	if (r == 0 && request)
-		r = serial_bytes(request, &device->request);
+		r = template_fill(request, NULL, &line->frame, &device->request);
 	for (uint32_t i = 0; i < hay->n_points && r == 0; i++)
 		r = prepare_point(hay->points[i], line->conf, &device->points[i]);
 	if (r < 0) {

@@ -6,12 +6,14 @@
 #include "decode.h"
 #include "frame.h"
 #include "port.h"
+#include "template.h"
 #include <haywain/plugin.h>
 
 #define USEC_PER_MSEC ((uint64_t)1000)
 #define USEC_PER_SEC ((uint64_t)1000000)
 #define FOLD_US (600 * USEC_PER_SEC)
 
+enum checksum_form { FORM_AUTO, FORM_BYTES, FORM_HEX };
 enum time_unit { TIME_S, TIME_MS, TIME_US, TIME_ISO };
 
 struct link_conf {
@@ -27,7 +29,7 @@ struct link_conf {
 	int64_t length, length_at, length_size, length_adds;
 	int length_order;
 	uint64_t gap_us, max_frame;
-	int checksum;
+	int checksum, checksum_at, checksum_of, checksum_form;
 
 	int decode;
 	const char *separator, *assign, *columns, *pattern, *sentence;
@@ -50,18 +52,9 @@ struct point_conf {
 	const char *write_template, *write_ack;
 };
 
-/* Bytes that a person wrote with escapes. data NULL: none. */
-struct bytes {
-	uint8_t *data;
-	size_t size;
-};
-
-#define REQUEST_MAX 1024
-
 /* Rules out of the configuration. What check_link() has passed is right, but for memory: 0, -ENOMEM, -EINVAL. */
 int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret);
 void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret);
-int serial_bytes(const char *text, struct bytes *ret);
 /* Where a point lies in a frame of bytes. type_name: as written, or NULL; type: the plain one of it. -EINVAL. */
 int serial_binary_form(const struct point_conf *conf, enum hay_type type, const char *type_name,
 		       struct binary_form *ret);
@@ -137,6 +130,7 @@ struct serial_link {
 	const struct hay_host *host;
 	const struct link_conf *conf;
 	struct port_rules port;
+	struct frame_rules frame;
 	struct framer *framer;
 	struct decoder *decoder;
 	struct record record;

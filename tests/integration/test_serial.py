@@ -4,6 +4,7 @@ import ast
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from conftest import DAEMON, TOP, configuration, uplink
 from processes import spawn, stop, wait_until
 
 EXAMPLES = os.path.join(TOP, "docs", "examples")
+RECORDINGS = os.path.join(TOP, "tests", "recordings", "serial")
 MAIN = os.path.join(EXAMPLES, "micropython", "main.py")
 
 
@@ -183,6 +185,16 @@ def run_main(plant):
     return Line(plant, program=f"{micropython or '/usr/bin/python3'} {MAIN}").plug()
 
 
+def write_point(daemon, path, body):
+    """Through the local API; the first line of the answer."""
+    with socket.socket(socket.AF_UNIX) as api:
+        api.settimeout(30)
+        api.connect(os.path.join(daemon.dir, "api.sock"))
+        api.sendall(f"POST /v1/devices/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        return api.recv(4096).split(b"\r\n")[0]
+
+
 def test_the_micropython_example_runs_as_it_is_described(plant):
     broker = plant.broker()
     account = plant.account(broker)
@@ -194,13 +206,51 @@ def test_the_micropython_example_runs_as_it_is_described(plant):
     daemon = plant.haywain(configuration([uplink(broker.port)], rest='api: { socket = "api.sock"; };\n') + text)
     wait_until(lambda: values(account, "pico", "temperature"), what="a reading")
     assert values(account, "pico", "temperature")[-1] == 21.5
-    with socket.socket(socket.AF_UNIX) as api:
-        api.settimeout(30)
-        api.connect(os.path.join(daemon.dir, "api.sock"))
-        api.sendall(b"POST /v1/devices/pico/points/led HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: 14\r\n\r\n{\"value\":true}")
-        assert b" 200 " in api.recv(4096).split(b"\r\n")[0]
+    assert b" 200 " in write_point(daemon, "pico/points/led", '{"value":true}')
     wait_until(lambda: values(account, "pico", "led")[-1] is True, what="the led on")
+    daemon.stop()
+
+
+def test_the_arduino_example_runs_as_it_is_described(plant):
+    """The sketch itself, on as much of an Arduino as it needs."""
+    sketch = os.path.join(EXAMPLES, "arduino", "haywain.ino")
+    program = os.path.join(plant.dir, "uno")
+    subprocess.run(["g++", "-Wall", "-Werror", "-x", "c++", "-include", os.path.join(TOP, "tests", "peers", "arduino.h"), sketch,
+                    "-o", program], check=True)
+    with open(sketch, encoding="utf-8") as f:
+        text = f.read().split("For haywaind:", 1)[1].split("*/", 1)[0].replace("\n *", "\n")
+    broker = plant.broker()
+    account = plant.account(broker)
+    line = Line(plant, program=program).plug()
+    text = text.replace("/dev/serial/by-id/usb-Arduino…-if00", line.port)
+    daemon = plant.haywain(configuration([uplink(broker.port)], rest='api: { socket = "api.sock"; };\n') + text)
+    wait_until(lambda: values(account, "uno", "temperature"), what="a reading")
+    assert values(account, "uno", "temperature")[-1] == 21.3
+    assert values(account, "uno", "light")[-1] == 512
+    assert b" 200 " in write_point(daemon, "uno/points/relay", '{"value":true}')
+    wait_until(lambda: values(account, "uno", "relay")[-1] is True, what="the relay on")
+    daemon.stop()
+
+
+@pytest.mark.parametrize("name, recording, expected", (
+    ("gps", "gps.nmea", {"latitude": -37.784788, "longitude": 175.314897, "altitude": 59.9, "satellites": 8, "speed": 0.69}),
+    ("smartmeter", "meter.d0", {"import": 52185.7825309, "export": 19949.3221493, "power": 2124.86}),
+), ids=("gps", "smartmeter"))
+def test_the_examples_make_readings_of_real_frames(plant, name, recording, expected):
+    broker = plant.broker()
+    account = plant.account(broker)
+    line = Line(plant).plug()
+    with open(os.path.join(EXAMPLES, name + ".conf"), encoding="utf-8") as f:
+        text = re.sub(r'port *= *"[^"]*"', f'port = "{line.port}"', f.read())
+    with open(os.path.join(RECORDINGS, recording), "rb") as f:
+        frames = f.read()
+    daemon = plant.haywain(configuration([uplink(broker.port)]) + text)
+    opened(daemon, line)
+    line.say(frames * 2)  # the first frame may be thrown away
+    device_name = re.search(r'devices: \(\s*{ name = "([^"]*)"', text).group(1)
+    for point, value in expected.items():
+        wait_until(lambda point=point: values(account, device_name, point), what=point)
+        assert values(account, device_name, point)[0] == pytest.approx(value, abs=1e-6), point
     daemon.stop()
 
 

@@ -49,7 +49,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 6)
 		return 0;
 	rules.kind = (enum frame_kind)(data[0] % 5);
-	rules.checksum = (enum checksum)(data[1] % 5);
+	rules.checksum = (enum checksum)(data[1] % N_CHECKSUMS);
+	rules.checksum_hex = data[1] & 64;
+	if (rules.checksum != CHECKSUM_NONE && (rules.kind == FRAME_LINE || rules.kind == FRAME_STX_ETX)) {
+		rules.checksum_after = data[1] & 128;
+		rules.checked = (enum checked)((data[1] >> 3 & 7) % (rules.checksum_after ? 3 : 1));
+	}
 	if (data[2] & 1)
 		rules.delimiter = (struct mark){"\r\n", 2};
 	if (rules.kind == FRAME_STX_ETX || data[2] & 2)

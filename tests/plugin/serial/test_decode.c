@@ -279,32 +279,102 @@ static const char *replay(const char *name, const struct frame_rules *frame, con
 	return replay.out;
 }
 
-static void real_devices(void **state)
+static const struct frame_rules lines = {.kind = FRAME_LINE, .delimiter = {"\n", 1}, .escape = -1, .max_frame = 4096};
+
+static void receivers(void **state)
 {
-	const struct frame_rules lines = {.kind = FRAME_LINE, .delimiter = {"\n", 1}, .escape = -1, .max_frame = 4096};
+	const struct decode_rules gga = {.kind = DECODE_NMEA, .sentence = "GGA"},
+				  gsv = {.kind = DECODE_NMEA, .sentence = "GPGSV"};
+
+	(void)state;
+	assert_string_equal(replay("gps.nmea", &lines, &gga),
+			    "lat=-37.7847883333333 lon=175.314896666667 quality=1 satellites=08 hdop=1.1 "
+			    "altitude=59.9 geoid_separation=23.7|other|other|"
+			    "lat=-37.7847916666667 lon=175.314896666667 quality=1 satellites=08 hdop=1.1 "
+			    "altitude=59.8 geoid_separation=23.7|other|other|"
+			    "lat=-37.7847933333333 lon=175.31489 quality=1 satellites=08 hdop=1.1 altitude=60.1 "
+			    "geoid_separation=23.7|other|other|other|other|other|");
+	assert_string_equal(replay("gps.nmea", &lines, &gsv),
+			    "other|other|other|other|other|other|other|other|satellites_in_view=12|"
+			    "satellites_in_view=12|satellites_in_view=12|other|");
+}
+
+static void scales(void **state)
+{
+	const struct decode_rules scale = {.kind = DECODE_REGEX,
+					   .pattern = "^(?:(?<state>ST|US),[A-Z]+,)?(?<sign>[-+]?) *(?<weight>[0-9.]+)"
+						      "(?:/[0-9])? k?[gG] *(?<moving>[?])?(?<mode>[GN])?"},
+				  ph = {.kind = DECODE_REGEX, .pattern = "^(?<ph>[0-9.]+)pH (?<t>[0-9.]+)\xf8\x43"};
+
+	(void)state;
+	assert_string_equal(replay("scales.txt", &lines, &scale),
+			    "sign= state=ST weight=245.6|sign= state=US weight=92.6|mode=G sign= weight=20.0|"
+			    "mode=G moving=? sign= weight=19.8|mode=N sign=- weight=1.640|mode=G sign= weight=0.360|"
+			    "sign=+ weight=007.12|");
+	/* Its degree sign is no UTF-8. */
+	assert_string_equal(replay("ph.txt", &lines, &ph), "ph=3.01 t=25.5|ph=4.77 t=24.7|");
+}
+
+static void meters(void **state)
+{
+	const struct decode_rules d0 = {.kind = DECODE_REGEX,
+					.pattern = "^1-0:(?:1\\.8\\.0\\*255\\((?<energy>[0-9.]+)|1\\.7\\.0\\*255\\("
+						   "(?<power>[0-9.]+))"},
+				  p1 = {.kind = DECODE_REGEX,
+					.pattern = "(?s)1-0:1\\.8\\.1\\((?<low>[0-9.]+).*1-0:1\\.7\\.0\\((?<power>[0-9."
+						   "]+).*0-1:24\\.2\\.1\\([0-9SW]+\\)\\((?<gas>[0-9.]+)"};
+	const struct frame_rules telegrams = {.kind = FRAME_STX_ETX,
+					      .start = {"/", 1},
+					      .end = {"!", 1},
+					      .escape = -1,
+					      .max_frame = 4096,
+					      .checksum = CHECKSUM_CRC16_ARC,
+					      .checksum_after = true,
+					      .checksum_hex = true,
+					      .checked = CHECKED_MARKS};
+
+	(void)state;
+	assert_string_equal(replay("meter.d0", &lines, &d0),
+			    "other|other|energy=00052185.7825309|other|other|other|other|power=002124.86|other|other|"
+			    "other|");
+	assert_string_equal(replay("meter.p1", &telegrams, &p1),
+			    "gas=00981.443 low=001581.123 power=02.027|gas=00000.107 low=000004.426 power=00.244|");
+}
+
+static void a_battery_monitor(void **state)
+{
+	const struct decode_rules pairs = {.kind = DECODE_KEYVALUE, .separator = {"\r\n", 2}, .assign = {"\t", 1}};
+	const struct frame_rules blocks = {.kind = FRAME_LINE,
+					   .delimiter = {"\r\nChecksum\t", 11},
+					   .escape = -1,
+					   .max_frame = 4096,
+					   .checksum = CHECKSUM_SUM8_ZERO,
+					   .checksum_after = true,
+					   .checked = CHECKED_MARKS};
+	const char *said = replay("shunt.vedirect", &blocks, &pairs);
+
+	(void)state;
+	assert_memory_equal(said, "PID=0x203 V=12065 I=-7625 P=-92 CE=-65473 SOC=839 TTG=942 Alarm=OFF ", 68);
+	assert_non_null(strstr(said, "|H1=-149322 H2=-82854 "));
+	assert_non_null(strstr(said, "|PID=0x203 V=12065 I=-7626 "));
+	assert_non_null(strstr(said, " H9=368004 H10=26 H11=0 H12=0 H17=6843 H18=8527|"));
+}
+
+static void a_dust_sensor(void **state)
+{
+	const struct decode_rules bytes = {.kind = DECODE_BINARY};
 	struct frame_rules dust = {.kind = FRAME_LENGTH_PREFIXED,
 				   .start = {"BM", 2},
 				   .escape = -1,
 				   .length_at = 2,
 				   .length_size = 2,
-				   .max_frame = 64};
-	const struct decode_rules gga = {.kind = DECODE_NMEA, .sentence = "GGA"};
-	const struct decode_rules meter = {.kind = DECODE_REGEX,
-					   .pattern = "^1-0:(?:1\\.8\\.0\\*255\\((?<energy>[0-9.]+)|1\\.7\\.0\\*255\\("
-						      "(?<power>[0-9.]+))"};
-	const struct decode_rules scale = {.kind = DECODE_REGEX, .pattern = "^S S +(?<weight>-?[0-9.]+) g"};
-	const struct decode_rules bytes = {.kind = DECODE_BINARY};
-	char data[8192];
+				   .max_frame = 64,
+				   .checksum = CHECKSUM_SUM16};
 
 	(void)state;
-	assert_string_equal(replay("gps.nmea", &lines, &gga),
-			    "lat=48.1173 lon=11.5166666666667 quality=1 satellites=08 hdop=0.9 altitude=545.4 "
-			    "geoid_separation=46.9|other|other|other|other|other|other|");
-	assert_string_equal(replay("meter.d0", &lines, &meter),
-			    "other|other|energy=00026107.7034231|other|power=000312.47|other|other|other|");
-	assert_string_equal(replay("scale.txt", &lines, &scale), "weight=100.03|other|other|weight=-0.02|");
 	assert_string_equal(replay("dust.bin", &dust, &bytes), "||");
-	assert_int_equal(load("dust.bin", data), 64);
+	dust.checksum = CHECKSUM_CRC16_CCITT;
+	assert_string_equal(replay("dust.bin", &dust, &bytes), "");
 }
 
 static struct guess guess_of(const char *text)
@@ -355,7 +425,11 @@ int main(void)
 		cmocka_unit_test(nmea),
 		cmocka_unit_test(binary),
 		cmocka_unit_test(texts_become_values),
-		cmocka_unit_test(real_devices),
+		cmocka_unit_test(receivers),
+		cmocka_unit_test(scales),
+		cmocka_unit_test(meters),
+		cmocka_unit_test(a_battery_monitor),
+		cmocka_unit_test(a_dust_sensor),
 		cmocka_unit_test(guesses),
 	};
 

@@ -116,6 +116,7 @@ static void checksums_of_lines(void **state)
 
 	(void)state;
 	rules.checksum = CHECKSUM_XOR;
+	rules.checksum_hex = true;
 	EXPECT(&rules, "abc*60\nabc*61\nabc60\nab\n", "[abc][abc]");
 	/* CRC catalogue: "123456789" gives 0x4B37 for MODBUS, 0x29B1 for CCITT-FALSE; sum8 is 0xDD */
 	rules.checksum = CHECKSUM_CRC16_MODBUS;
@@ -124,6 +125,95 @@ static void checksums_of_lines(void **state)
 	EXPECT(&rules, "12345678929b1\n", "[123456789]");
 	rules.checksum = CHECKSUM_SUM8;
 	EXPECT(&rules, "123456789DD\n123456789DE\n", "[123456789]");
+}
+
+/* "123456789": CRC catalogue 0xBB3D for ARC, 0x906E for X-25; the sum is 0x1DD, and 0x23 makes it 0. */
+static void checksums_behind_the_end(void **state)
+{
+	struct frame_rules rules = rules_of(FRAME_STX_ETX);
+
+	(void)state;
+	/* IEC 62056-21: a block check of all behind STX up to ETX; ETX may be the check itself. */
+	rules.checksum = CHECKSUM_XOR;
+	rules.checksum_after = true;
+	rules.checked = CHECKED_END;
+	EXPECT(&rules,
+	       "..\x02"
+	       "abc\x03\x63\x02"
+	       "abc\x03\x60\x02"
+	       "cb\x03\x02\x02"
+	       "aa\x03\x03..",
+	       "[abc][cb][aa]");
+	rules.checked = CHECKED_CONTENT;
+	EXPECT(&rules,
+	       "\x02"
+	       "abc\x03\x60",
+	       "[abc]");
+	rules.checked = CHECKED_MARKS;
+	EXPECT(&rules,
+	       "\x02"
+	       "abc\x03\x61",
+	       "[abc]");
+	/* In digits, as DSMR meters have it. */
+	rules.start = (struct mark){"1", 1};
+	rules.end = (struct mark){"9", 1};
+	rules.checksum_hex = true;
+	rules.checksum = CHECKSUM_CRC16_ARC;
+	EXPECT(&rules, "123456789BB3D\r\n123456789bb3e\r\n123456789bb3d", "[2345678][2345678]");
+	rules.checksum = CHECKSUM_CRC16_X25;
+	EXPECT(&rules, "123456789906E", "[2345678]");
+	rules.checksum_hex = false;
+	EXPECT(&rules, "123456789\x6e\x90", "[2345678]");
+	rules.checksum = CHECKSUM_SUM16;
+	EXPECT(&rules, "123456789\x01\xdd", "[2345678]");
+
+	/* Frames of which one begins where the last one ended; the check may look like the delimiter. */
+	rules = rules_of(FRAME_LINE);
+	rules.delimiter = (struct mark){"=", 1};
+	rules.checksum = CHECKSUM_SUM8_ZERO;
+	rules.checksum_after = true;
+	rules.checked = CHECKED_MARKS;
+	EXPECT(&rules, "123456789=\xe6zz=\x01\x86=\x3d", "[123456789][\\x86]");
+	rules.delimiter = (struct mark){"\n", 1};
+	rules.checked = CHECKED_CONTENT;
+	EXPECT(&rules, "123456789\n\x23", "[123456789]");
+	/* The start mark counts where the checksum is inside, too. */
+	rules = rules_of(FRAME_STX_ETX);
+	rules.checksum = CHECKSUM_XOR;
+	rules.checked = CHECKED_MARKS;
+	EXPECT(&rules,
+	       "\x02"
+	       "abc\x62\x03",
+	       "[abc]");
+}
+
+/* The frame that was begun before is thrown away with its checksum, and so is one that is too long. */
+static void a_checksum_behind_what_is_thrown_away(void **state)
+{
+	struct frame_rules rules = rules_of(FRAME_LINE);
+	struct framer *framer;
+	char longer[100];
+
+	(void)state;
+	rules.checksum = CHECKSUM_SUM8;
+	rules.checksum_after = true;
+	framer = framer_new(&rules, take, NULL);
+	seen[0] = 0;
+	framer_reset(framer, false);
+	framer_push(framer, (const uint8_t *)"56\n\nab\n\xc3", 8);
+	assert_string_equal(seen, "[ab]");
+	assert_int_equal(framer_counts(framer)->bad_checksum, 0);
+	memset(longer, 'x', sizeof(longer));
+	framer_push(framer, (const uint8_t *)longer, sizeof(longer));
+	framer_push(framer, (const uint8_t *)"\n\nab\n\xc3", 6);
+	assert_string_equal(seen, "[ab][ab]");
+	assert_int_equal(framer_counts(framer)->too_long, 1);
+	/* The line is cut while a checksum is awaited. */
+	framer_push(framer, (const uint8_t *)"ab\n", 3);
+	framer_reset(framer, true);
+	framer_push(framer, (const uint8_t *)"ab\n\xc3", 4);
+	assert_string_equal(seen, "[ab][ab][ab]");
+	framer_free(framer);
 }
 
 static void fixed_frames_are_found_by_their_checksum(void **state)
@@ -267,6 +357,8 @@ int main(void)
 		cmocka_unit_test(a_line_begun_before_is_thrown_away),
 		cmocka_unit_test(ten_megabytes_without_a_delimiter),
 		cmocka_unit_test(checksums_of_lines),
+		cmocka_unit_test(checksums_behind_the_end),
+		cmocka_unit_test(a_checksum_behind_what_is_thrown_away),
 		cmocka_unit_test(fixed_frames_are_found_by_their_checksum),
 		cmocka_unit_test(fixed_frames_without_any_mark_need_silence),
 		cmocka_unit_test(length_prefixed),

@@ -540,6 +540,12 @@ static void mistakes_are_told(void **state)
 	assert_non_null(strstr(fake_error(host), "escape"));
 	assert_null(fake_link(host, "a", "port", "/x", "separator", ";", NULL));
 	assert_non_null(strstr(fake_error(host), "belongs to"));
+	assert_null(fake_link(host, "a", "port", "/x", "request", "?{checksum}\\r", NULL));
+	assert_non_null(strstr(fake_error(host), "no `checksum`"));
+	assert_null(fake_link(host, "a", "port", "/x", "checksum_at", "after", NULL));
+	assert_non_null(strstr(fake_error(host), "belongs to a `checksum`"));
+	assert_null(fake_link(host, "a", "port", "/x", "checksum", "xor", "checksum_of", "end", NULL));
+	assert_non_null(strstr(fake_error(host), "needs checksum_at"));
 	link = fake_link(host, "a", "port", "/x", "match_field", "id", NULL);
 	assert_null(fake_device(link, "d", NULL));
 	assert_non_null(strstr(fake_error(host), "needs `match`"));
