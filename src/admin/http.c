@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/http.h"
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/json.h"
 #include "base/log.h"
 #include <errno.h>
@@ -13,6 +14,7 @@
 #define REQUEST_US (10 * USEC_PER_SEC) /* from the first byte to the last */
 #define IDLE_US (30 * USEC_PER_SEC)    /* between requests, and without reading what was sent */
 #define LOOK_US (2 * USEC_PER_SEC)
+#define REST_US USEC_PER_SEC /* without descriptors nobody can be let in: until the next try */
 #define READ_BYTES 4096
 
 enum phase {
@@ -42,7 +44,8 @@ struct http {
 	sd_event *event;
 	struct http_handler handler;
 	int listen_fd;
-	sd_event_source *listen, *look;
+	sd_event_source *listen, *look, *rest;
+	struct fold fold; /* of the line about having no descriptors */
 	struct connection *first;
 	unsigned n;
 };
@@ -398,6 +401,26 @@ static int look(sd_event_source *source, uint64_t when _unused_, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static int let_in_again(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+{
+	struct http *http = userdata;
+
+	return sd_event_source_set_enabled(http->listen, SD_EVENT_ON);
+}
+
+/* Who knocks stays at the door, and the loop would see them there for ever. */
+static void rest(struct http *http, int error)
+{
+	unsigned before;
+
+	if (fold_says(&http->fold, clock_now(), &before))
+		log_warning("local API: %s, so nobody can be let in; trying again in 1 s",
+			    error == EMFILE || error == ENFILE ? "no descriptor is left" : strerror(error));
+	sd_event_source_set_enabled(http->listen, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(http->rest, REST_US);
+	sd_event_source_set_enabled(http->rest, SD_EVENT_ONESHOT);
+}
+
 static void turn_away(int fd)
 {
 	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
@@ -415,8 +438,12 @@ static int arrived(sd_event_source *source _unused_, int listen_fd, uint32_t eve
 	struct connection *connection;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* All others are about the one who knocked, and who is gone with them. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			rest(http, errno);
 		return 0;
+	}
 	if (http->n >= HTTP_CONNECTIONS_MAX) {
 		turn_away(fd);
 		return 0;
@@ -455,6 +482,11 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 	r = sd_event_add_io(event, &http->listen, listen_fd, EPOLLIN, arrived, http);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &http->look, CLOCK_MONOTONIC, LOOK_US, USEC_PER_SEC, look, http);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &http->rest, CLOCK_MONOTONIC, REST_US, USEC_PER_MSEC,
+					       let_in_again, http);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(http->rest, SD_EVENT_OFF);
 	if (r < 0) {
 		http_free(http);
 		return r;
@@ -471,6 +503,7 @@ struct http *http_free(struct http *http)
 		connection_free(http->first);
 	sd_event_source_disable_unref(http->listen);
 	sd_event_source_disable_unref(http->look);
+	sd_event_source_disable_unref(http->rest);
 	close(http->listen_fd);
 	sd_event_unref(http->event);
 	free(http);

@@ -12,6 +12,8 @@
 struct command {
 	struct hay_command hay; /* what the plugin sees */
 	struct command *next;	/* of the same device */
+	bool begun;		/* the plugin has it */
+	uint64_t expires_us;
 	command_done_fn done;
 	void *userdata;
 	char text[]; /* a string's bytes */
@@ -84,11 +86,43 @@ static const char *find(struct field *field, const struct command_request *reque
 	return "the device has no such point";
 }
 
-static const char *begin(struct device *device, uint32_t point, const struct hay_value *value, command_done_fn done,
-			 void *userdata, enum command_outcome *ret_outcome)
+static void end(struct device *device, struct command *command, enum command_outcome outcome, const char *error)
+{
+	for (struct command **at = &device->commands; *at; at = &(*at)->next)
+		if (*at == command) {
+			*at = command->next;
+			device->n_commands--;
+			break;
+		}
+	command->done(command->userdata, outcome, error);
+	free(command);
+}
+
+/* The plugin has one command of a device at a time: so their order holds, and one that waits for another can expire.
+   A plugin may answer before its write() returns. */
+static void write_next(struct device *device)
+{
+	struct command *command;
+
+	while (device->started && !device->stopping && (command = device->commands) && !command->begun) {
+		int r;
+
+		if (command->expires_us > 0 && clock_now() > command->expires_us) {
+			end(device, command, COMMAND_EXPIRED, "expired while it waited for another command");
+			continue;
+		}
+		command->begun = true;
+		r = device->link->plugin->write(&command->hay);
+		if (r < 0)
+			end(device, command, COMMAND_FAILED, strerror(-r));
+	}
+}
+
+static const char *begin(struct device *device, uint32_t point, const struct hay_value *value, uint64_t expires_us,
+			 command_done_fn done, void *userdata, enum command_outcome *ret_outcome)
 {
 	size_t size = value->type == HAY_STRING || value->type == HAY_BYTES ? value->s.size : 0;
-	struct command *command;
+	struct command *command, **last = &device->commands;
 
 	*ret_outcome = COMMAND_BUSY;
 	if (device->n_commands >= OPEN_MAX)
@@ -103,13 +137,12 @@ static const char *begin(struct device *device, uint32_t point, const struct hay
 	}
 	command->done = done;
 	command->userdata = userdata;
-	command->next = device->commands;
-	device->commands = command;
+	command->expires_us = expires_us;
+	while (*last)
+		last = &(*last)->next;
+	*last = command;
 	device->n_commands++;
-	int r = device->link->plugin->write(&command->hay);
-
-	if (r < 0)
-		command_finish(&command->hay, strerror(-r));
+	write_next(device);
 	return NULL;
 }
 
@@ -147,7 +180,7 @@ void command_submit(struct field *field, const struct command_request *request, 
 		}
 	}
 	if (!error)
-		error = begin(device, point, &raw, done, userdata, &outcome);
+		error = begin(device, point, &raw, request->expires_us, done, userdata, &outcome);
 	if (error)
 		done(userdata, outcome, error);
 	free(text);
@@ -158,18 +191,22 @@ void command_finish(struct hay_command *hay, const char *error)
 	struct command *command = container_of(hay, struct command, hay);
 	struct device *device = container_of(hay->device, struct device, hay);
 
-	for (struct command **at = &device->commands; *at; at = &(*at)->next)
-		if (*at == command) {
-			*at = command->next;
-			device->n_commands--;
-			break;
-		}
-	command->done(command->userdata, error ? COMMAND_FAILED : COMMAND_DONE, error);
-	free(command);
+	end(device, command, error ? COMMAND_FAILED : COMMAND_DONE, error);
+	/* The plugin is still inside its call to us: the next one comes with the loop. */
+	if (device->commands)
+		field_unsettle(device->link->field);
+}
+
+void command_go_on(struct field *field)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		for (struct device *device = link->devices; device; device = device->next)
+			if (device->commands)
+				write_next(device);
 }
 
 void command_abandon(struct device *device)
 {
 	while (device->commands)
-		command_finish(&device->commands->hay, "the device was stopped");
+		end(device, device->commands, COMMAND_FAILED, "the device was stopped");
 }

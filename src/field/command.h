@@ -36,6 +36,9 @@ void command_submit(struct field *field, const struct command_request *request, 
 /* For the host: a plugin's answer. */
 void command_finish(struct hay_command *command, const char *error);
 
+/* Commands that waited for the one before them. */
+void command_go_on(struct field *field);
+
 /* The device is going: whatever is still open is answered so. */
 struct device;
 void command_abandon(struct device *device);

@@ -139,9 +139,11 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 
 void device_pause(struct device *device)
 {
-	if (device->started && device->link->plugin->stop)
-		device->link->plugin->stop(&device->hay);
+	bool started = device->started;
+
 	device->started = false;
+	if (started && device->link->plugin->stop)
+		device->link->plugin->stop(&device->hay);
 	command_abandon(device);
 }
 

@@ -46,7 +46,7 @@ struct device {
 	bool stopping;
 	unsigned outstanding; /* work submitted on its behalf and not handed back */
 
-	struct command *commands; /* written and not answered: field/command.h */
+	struct command *commands; /* not answered, the first one with the plugin: field/command.h */
 	unsigned n_commands;
 
 	enum device_state state;

@@ -246,6 +246,7 @@ static int settle(sd_event_source *source _unused_, void *userdata)
 
 	end_what_is_idle(field);
 	scan_settle(field->scan);
+	command_go_on(field);
 	start_what_can(field);
 	return 0;
 }

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The local API: every path of docs/openapi.yaml answered as it says, and what a careless or hostile client does."""
+import fcntl
 import http.client
 import json
 import os
 import re
+import signal
 import socket
 import stat
+import struct
+import termios
+import threading
+import time
 
 import pytest
 import yaml
@@ -272,6 +278,156 @@ def test_several_requests_on_one_connection(plant):
     daemon = run(plant)
     data = raw(daemon, b"GET /v1/links HTTP/1.1\r\n\r\n" * 3 + b"GET /v1/queue HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert data.count(b"HTTP/1.1 200 OK") == 4
+
+
+# ---- statuses that take a special hour ----
+
+def start(plant, slave, timeout, points=POINTS, every="100ms"):
+    daemon = plant.haywain(start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.configure(configuration([], [link(slave, timeout=timeout)], [device(points=points, every=every)],
+                                   rest=f'api: {{ socket = "{daemon.api}"; }};\n'))
+    return daemon.start()
+
+
+def hold_write(daemon, body):
+    response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/setpoint", body)
+    hold_answer("POST", "/v1/devices/{device}/points/{point}", response, data)
+    return response.status, json.loads(data)
+
+
+def test_a_write_that_the_device_refuses_is_502(plant):
+    slave = plant.slave()
+    slave.answer = lambda t, u, pdu: slave.good(t, u, pdu) if pdu[0] == 3 else slave.frame(t, u, bytes([pdu[0] | 0x80, 4]))
+    daemon = start(plant, slave.port, "2s")
+    daemon.wait_line("d1: online")
+    status, answer = hold_write(daemon, "55")
+    assert status == 502 and answer["error"]
+    line = daemon.wait_line("local API, user", "write d1 setpoint = 55: ")
+    assert f"user {os.getuid()}, process {os.getpid()}: " in line and answer["error"] in line
+
+
+def test_a_write_to_a_link_that_is_down_is_503(plant):
+    daemon = start(plant, 1, "2s")
+    daemon.wait_line("link bus", "down")
+    status, answer = hold_write(daemon, "55")
+    assert status == 503 and "offline" in answer["error"]
+
+
+def test_more_writes_than_a_device_takes_are_429_and_one_that_waits_too_long_504(plant):
+    let_go = threading.Event()
+    slave = plant.slave()
+
+    def answer(transaction, unit, pdu):
+        if pdu[0] == 3:
+            return slave.good(transaction, unit, pdu)
+        let_go.wait(60)
+        return slave.frame(transaction, unit, pdu[:5])
+
+    slave.answer = answer
+    plant.defer(let_go.set)
+    daemon = start(plant, slave.port, "30s", points=POINTS.replace("min = 30; max = 75;", ""), every="1h")
+    daemon.wait_line("d1: online")
+    got = []
+
+    def write(body):
+        got.append(hold_write(daemon, body))
+
+    threads = [threading.Thread(target=write, args=('{"value":40,"ttl_ms":1}' if i == 1 else "40",)) for i in range(17)]
+    threads[0].start()
+    wait_until(lambda: any(pdu[0] != 3 for _, _, pdu in slave.requests), what="the first write")
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: got, what="the one too many")
+    assert [status for status, _ in got] == [429]
+    let_go.set()
+    for thread in threads:
+        thread.join()
+    statuses = sorted(status for status, _ in got)
+    # The hasty one is the one too many, or has expired.
+    assert statuses in ([200] * 15 + [429, 504], [200] * 16 + [429]), got
+
+
+def unread(sock):
+    """Bytes that were sent on it, and that the other end has not read."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+
+
+def test_one_command_behind_another_can_expire(plant):
+    let_go = threading.Event()
+    slave = plant.slave()
+
+    def answer(transaction, unit, pdu):
+        if pdu[0] == 3:
+            return slave.good(transaction, unit, pdu)
+        let_go.wait(60)
+        return slave.frame(transaction, unit, pdu[:5])
+
+    slave.answer = answer
+    plant.defer(let_go.set)
+    daemon = start(plant, slave.port, "30s", every="1h")
+    daemon.wait_line("d1: online")
+    connections = [Connection(daemon.api) for _ in range(2)]
+    connections[0].request("POST", "/v1/devices/d1/points/setpoint", "40")
+    wait_until(lambda: any(pdu[0] != 3 for _, _, pdu in slave.requests), what="the first write")
+    connections[1].request("POST", "/v1/devices/d1/points/setpoint", '{"value":41,"ttl_ms":1}')
+    wait_until(lambda: unread(connections[1].sock) == 0, what="the daemon to have read it")
+    read = time.monotonic()
+    wait_until(lambda: time.monotonic() > read + 0.01, what="its millisecond to be over")
+    let_go.set()
+    assert connections[0].getresponse().status == 200
+    response = connections[1].getresponse()
+    data = response.read()
+    hold_answer("POST", "/v1/devices/{device}/points/{point}", response, data)
+    assert response.status == 504 and "expired" in json.loads(data)["error"], data
+
+
+def test_more_streams_than_there_may_be_are_429(plant):
+    daemon = run(plant)
+    streams = []
+    for _ in range(8):
+        connection = Connection(daemon.api)
+        connection.request("GET", "/v1/readings/stream")
+        streams.append((connection, connection.getresponse()))
+    response, data = ask(daemon.api, "GET", "/v1/readings/stream")
+    hold_answer("GET", "/v1/readings/stream", response, data)
+    assert response.status == 429
+    streams.pop()[0].close()
+    wait_until(lambda: begins(daemon, "/v1/readings/stream"), what="room for a stream")
+
+
+def begins(daemon, url):
+    connection = Connection(daemon.api)
+    connection.request("GET", url)
+    status = connection.getresponse().status
+    connection.close()
+    return status == 200
+
+
+@pytest.mark.parametrize("url", ["/v1/queue", "/v1/queue/export"])
+def test_more_looks_at_the_queue_than_there_may_be_are_429(plant, url):
+    daemon = run(plant)
+    connections = [Connection(daemon.api) for _ in range(20)]
+    for connection in connections:
+        connection.connect()
+    wait_until(lambda: sockets(daemon) >= 20, what="all to be let in")
+    # All at once: the daemon finds the twenty in one turn of its loop.
+    daemon.process.send_signal(signal.SIGSTOP)
+    for connection in connections:
+        connection.request("GET", url)
+    daemon.process.send_signal(signal.SIGCONT)
+    answers = [(response, response.read()) for response in (connection.getresponse() for connection in connections)]
+    for response, data in answers:
+        hold_answer("GET", url, response, data)
+    statuses = [response.status for response, _ in answers]
+    assert set(statuses) == {200, 429} and statuses.count(200) >= 8, statuses
+    assert ask(daemon.api, "GET", url)[0].status == 200
+
+
+def sockets(daemon):
+    """Connections that the daemon has accepted at its API."""
+    with open("/proc/net/unix", encoding="utf-8") as f:
+        return sum(line.split()[5] == "03" for line in f if line.rstrip().endswith(" " + daemon.api))
 
 
 # ---- the socket ----

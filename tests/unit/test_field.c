@@ -616,6 +616,58 @@ static void commands_are_checked_and_answered_once(void **state _unused_)
 	bench_free(bench);
 }
 
+static char outcomes[256];
+
+static void add_outcome(void *userdata, enum command_outcome result, const char *error)
+{
+	size_t used = strlen(outcomes);
+
+	assert_int_equal(result == COMMAND_DONE, !error);
+	snprintf(outcomes + used, sizeof(outcomes) - used, "%s:%s ", (const char *)userdata,
+		 result == COMMAND_EXPIRED ? "expired"
+		 : result == COMMAND_BUSY  ? "busy"
+		 : error		   ? error
+					   : "done");
+}
+
+static bool second_is_written(const struct bench *bench _unused_)
+{
+	return script.command && script.command->value.i == 3;
+}
+
+static void commands_of_a_device_go_one_after_the_other(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	struct command_request request = {.device = "a", .point = "p", .value = {.type = HAY_INT64, .i = 1}};
+	char who_first[] = "first", who_hasty[] = "hasty", who_second[] = "second", who_rest[] = "rest",
+	     who_late[] = "late";
+
+	outcomes[0] = 0;
+	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	command_submit(bench->field, &request, add_outcome, who_first);
+	request.value.i = 2;
+	request.expires_us = clock_now() + 1;
+	command_submit(bench->field, &request, add_outcome, who_hasty);
+	request.value.i = 3;
+	request.expires_us = 0;
+	command_submit(bench->field, &request, add_outcome, who_second);
+	for (int i = 0; i < 13; i++)
+		command_submit(bench->field, &request, add_outcome, who_rest);
+	command_submit(bench->field, &request, add_outcome, who_late);
+	assert_string_equal(outcomes, "late:busy ");
+	assert_int_equal(script.command->value.i, 1);
+	outcomes[0] = 0;
+	plugin_host.command_done(script.command, NULL);
+	/* Not from within the plugin's own call. */
+	assert_string_equal(outcomes, "first:done ");
+	run_until(bench, second_is_written);
+	assert_string_equal(outcomes, "first:done hasty:expired ");
+	outcomes[0] = 0;
+	field_stop(bench->field);
+	assert_int_equal(strncmp(outcomes, "second:the device was stopped rest:the device was stopped ", 56), 0);
+	bench_free(bench);
+}
+
 /* ---- pieces ---- */
 
 static uint64_t heap_seen[64];
@@ -723,6 +775,7 @@ int main(void)
 		cmocka_unit_test(reload_restarts_only_what_changed),
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
 		cmocka_unit_test(commands_are_checked_and_answered_once),
+		cmocka_unit_test(commands_of_a_device_go_one_after_the_other),
 		cmocka_unit_test(schedule_runs_in_order),
 		cmocka_unit_test(starts_are_spread_and_share_slots),
 		cmocka_unit_test(memory_survives),
