@@ -28,8 +28,8 @@ class Connection(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)  # waits where the line before the socket is full
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def ask(path, method, url, body=None):
