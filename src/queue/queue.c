@@ -133,20 +133,6 @@ void queue_body_dropped(struct queue *queue, uint64_t id)
 		reader->taken = MAX(reader->taken, id);
 }
 
-void queue_find_base(struct queue *queue)
-{
-	const struct run *run = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
-	int64_t seconds;
-
-	if (!run || run->known || !clock_trusted())
-		return;
-	seconds = MAX(clock_wall() / (int64_t)USEC_PER_SEC, (int64_t)1);
-	runs_know(&queue->runs, MAX((uint64_t)seconds * USEC_PER_SEC, queue->seq_floor));
-	queue->runs_version++;
-	queue->reserve_wanted = queue->base_is_new = true;
-	queue_wake_store(queue, 0);
-}
-
 /* Room for one more sample. False: it is the one that goes. */
 static bool make_room(struct queue *queue, size_t cost)
 {
@@ -190,7 +176,6 @@ static void drop_new(struct queue *queue, struct sample *sample)
 /* *ret_news: the readers are to be told. */
 static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 {
-	const struct run *run;
 	size_t cost = sample_cost(sample);
 	uint64_t now;
 
@@ -211,12 +196,7 @@ static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 		return;
 	}
 	queue->unwritten_bytes += cost;
-	run = &queue->runs.at[queue->runs.n - 1]; /* making room may have moved them */
-	if (run->known && (uint64_t)((int64_t)sample->id + run->base) + SEQ_BLOCK / 2 > queue->reserved &&
-	    !queue->reserve_wanted) {
-		queue->reserve_wanted = true;
-		queue_wake_store(queue, 0);
-	}
+	numbers_want_more(queue);
 	if (queue->conf.write == QUEUE_WRITE_THROUGH) {
 		if (queue->body_state != QUEUE_BODY_OK)
 			readers_signal(queue);
@@ -251,7 +231,7 @@ void queue_append(struct queue *queue, struct sample *sample)
 void queue_clock_changed(struct queue *queue)
 {
 	pthread_mutex_lock(&queue->lock);
-	queue_find_base(queue);
+	numbers_find_base(queue);
 	/* Ages and offsets are looked at anew. */
 	queue_wake_store(queue, 0);
 	pthread_mutex_unlock(&queue->lock);

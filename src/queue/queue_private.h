@@ -101,6 +101,8 @@ struct queue {
 	uint64_t seq_floor;		   /* no sequence number below it may be given out */
 	uint64_t reserved;		   /* nor from here on without reserving more; 0: the count is not known */
 	bool reserve_wanted;
+	bool may_have_left_mark; /* the last process ended unclean: it may have given out numbers past the mark, by the time of day */
+	unsigned numbering; /* changes with the base */
 	bool base_is_new; /* a base found just now: no number of it goes out before the mark stands, or cannot be written */
 
 	/* Times. */
@@ -150,8 +152,6 @@ void queue_forget_acked(struct queue *queue);
 uint64_t queue_first_unwritten(const struct queue *queue);
 /* A sample is lost: charge the readers that had not acknowledged it. device 0: unknown. */
 void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device);
-/* The base of the numbers was unknown, and the clock can be trusted now. */
-void queue_find_base(struct queue *queue);
 /* The same of all samples from `from` to `to`, of unknown devices. */
 void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to);
@@ -221,7 +221,21 @@ int store_open(struct queue *queue, pid_t *ret_pid);
 /* The rest without the lock, in the store thread. */
 int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
 int store_damaged(struct queue *queue); /* set it aside, begin a new one, and begin to salvage */
-int store_reserve(struct queue *queue); /* the next block of sequence numbers */
+
+/* ---- numbers.c: with the lock held ---- */
+
+/* The last id whose number may go out; 0: none. */
+uint64_t numbers_limit(const struct queue *queue);
+/* The clock can be trusted, perhaps: where the base of the numbers is unknown, it tells. */
+void numbers_find_base(struct queue *queue);
+bool numbers_wait_for_day(const struct queue *queue); /* the clock is trusted, but behind the last mark */
+/* A sample was appended. */
+void numbers_want_more(struct queue *queue);
+/* The disk has failed: what the mark does not cover gets numbers by the time of day. */
+void numbers_leave_mark(struct queue *queue);
+/* Without the lock, in the store thread: the next block of sequence numbers. */
+int numbers_reserve(struct queue *queue);
+int numbers_write_mark(struct queue *queue, uint64_t mark);
 
 /* ---- store_commit.c: with the lock held, and held again ---- */
 

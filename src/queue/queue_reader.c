@@ -82,12 +82,12 @@ void readers_signal(struct queue *queue)
 
 uint64_t readers_limit(const struct queue *queue)
 {
-	if (queue->salvaging || queue->base_is_new || queue->runs.n == 0 || !queue->runs.at[queue->runs.n - 1].known)
-		return 0;
+	uint64_t limit = queue->salvaging ? 0 : numbers_limit(queue);
+
 	/* In `through` only what is on disk goes out; but a disk that has failed does not hold up everything for ever. */
 	if (queue->conf.write == QUEUE_WRITE_THROUGH && queue->body_state == QUEUE_BODY_OK)
-		return MAX(queue->written, queue->min_acked);
-	return queue->tail.next - 1;
+		return MIN(limit, MAX(queue->written, queue->min_acked));
+	return limit;
 }
 
 uint64_t reader_depth(const struct queue_reader *reader)

@@ -118,6 +118,37 @@ void runs_know(struct runs *runs, uint64_t seq)
 	}
 }
 
+int runs_forget_base(struct runs *runs, uint64_t id)
+{
+	size_t i;
+
+	if (runs->n == 0)
+		return 0;
+	i = find(runs, id);
+	if (runs->at[i].first_id < id) {
+		uint64_t skipped = id - 1 - runs_count_to(runs, id - 1);
+
+		if (reserve(runs) < 0)
+			return -ENOMEM;
+		memmove(&runs->at[i + 2], &runs->at[i + 1], (runs->n - i - 1) * sizeof(*runs->at));
+		runs->at[++i] = (struct run){.first_id = id, .skipped = skipped};
+		runs->n++;
+	}
+	for (; i < runs->n; i++) {
+		runs->at[i].base = 0;
+		runs->at[i].known = false;
+	}
+	return 0;
+}
+
+uint64_t runs_first_unknown(const struct runs *runs)
+{
+	for (size_t i = 0; i < runs->n; i++)
+		if (!runs->at[i].known)
+			return runs->at[i].first_id;
+	return 0;
+}
+
 bool runs_prune(struct runs *runs, uint64_t id)
 {
 	size_t n = 0;

@@ -37,6 +37,10 @@ int runs_skip(struct runs *runs, uint64_t id);
 
 /* The base of the runs that have none: the first of them begins at seq. */
 void runs_know(struct runs *runs, uint64_t seq);
+/* From id on the base is not known. -ENOMEM. */
+int runs_forget_base(struct runs *runs, uint64_t id);
+/* The first id whose base is not known; 0: all are. */
+uint64_t runs_first_unknown(const struct runs *runs);
 
 /* Forget what only concerns ids below. Returns true where something was forgotten. */
 bool runs_prune(struct runs *runs, uint64_t id);

@@ -66,6 +66,8 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 {
 	uint64_t at = drop_notice_due_at(queue), commit_at;
 
+	if (numbers_wait_for_day(queue))
+		at = MIN(at, now + USEC_PER_SEC);
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
 	commit_at = commit_due_at(queue, now);
@@ -198,7 +200,7 @@ static bool reserve(struct queue *queue)
 	if (!queue->reserve_wanted)
 		return false;
 	pthread_mutex_unlock(&queue->lock);
-	r = use_reserve(queue, store_reserve(queue));
+	r = use_reserve(queue, numbers_reserve(queue));
 	pthread_mutex_lock(&queue->lock);
 	if (r < 0)
 		store_failed(queue, r);
@@ -326,14 +328,19 @@ static bool work(struct queue *queue)
 	uint64_t now = clock_now();
 
 	notice_drops(queue, now);
+	if (numbers_wait_for_day(queue))
+		numbers_find_base(queue);
 	if (flush(queue) || retry(queue, now) || (queue->base_is_new && reserve(queue)))
 		return true;
 	if (can_write(queue)) {
+		/* The mark goes first: rows are not to be past it. */
+		if (reserve(queue))
+			return true;
 		if (commit_due_at(queue, now) <= now) {
 			store_commit(queue);
 			return true;
 		}
-		if (reserve(queue) || configure(queue) || check(queue))
+		if (configure(queue) || check(queue))
 			return true;
 	}
 	bool answered = asks_answer(queue);
@@ -350,8 +357,11 @@ static void finish(struct queue *queue)
 
 	if (write_all(queue) < 0)
 		return;
+	bool wanted = queue->reserve_wanted;
+
 	pthread_mutex_unlock(&queue->lock);
-	if (body_begin(body) == 0) {
+	/* A clean end says that no number past the mark was given out. */
+	if ((!wanted || numbers_reserve(queue) == 0) && body_begin(body) == 0) {
 		if (state_save_clean(body, true) == 0)
 			body_commit(body);
 		else

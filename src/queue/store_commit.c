@@ -51,6 +51,7 @@ void store_failed(struct queue *queue, int error)
 			     queue->path, store->body.message[0] ? store->body.message : strerror(-error),
 			     format_size(queue->conf.memory, memory), format_duration(store->backoff_us, pause));
 	queue->body_state = state;
+	numbers_leave_mark(queue);
 	readers_signal(queue);
 }
 

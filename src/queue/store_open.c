@@ -127,56 +127,17 @@ int store_damaged(struct queue *queue)
 
 /* ---- numbers ---- */
 
-static int write_marks(struct queue *queue, uint64_t mark)
+/* Rows and cursors are not past the mark; but should they be, their numbers are used. */
+static uint64_t number_after(const struct queue *queue, uint64_t last_row)
 {
-	struct body *body = &queue->store.body;
-	uint64_t bytes = 0;
-	int in_file = queue_mark_write(queue->path, mark, &bytes), r;
+	const struct run *last = queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
+	uint64_t used = last_row;
 
-	queue->mark_bytes += bytes;
-	if (!body->db || body->read_only)
-		return in_file;
-	r = body_begin(body);
-	if (r == 0)
-		r = state_save_mark(body, mark);
-	if (r == 0)
-		r = state_save_clean(body, false);
-	if (r == 0)
-		r = body_commit(body);
-	else
-		body_rollback(body);
-	/* The greater of both counts: one is enough. */
-	return r < 0 && in_file < 0 ? r : 0;
-}
-
-int store_reserve(struct queue *queue)
-{
-	const struct run *run;
-	uint64_t mark, next;
-	int r;
-
-	pthread_mutex_lock(&queue->lock);
-	run = &queue->runs.at[queue->runs.n - 1];
-	next = (uint64_t)((int64_t)queue->tail.next + run->base);
-	/* A new file gets the mark as it is. */
-	mark = run->known ? MAX(queue->reserved, next + SEQ_BLOCK) : 0;
-	queue->reserve_wanted = false;
-	pthread_mutex_unlock(&queue->lock);
-	if (mark == 0)
+	if (!last || !last->known)
 		return 0;
-	r = write_marks(queue, mark);
-	pthread_mutex_lock(&queue->lock);
-	if (r == 0)
-		queue->reserved = mark;
-	else
-		queue->reserve_wanted = true;
-	if (queue->base_is_new) {
-		queue->base_is_new = false;
-		readers_signal(queue);
-	}
-	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
-	return r;
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		used = MAX(used, reader->acked);
+	return used >= last->first_id ? (uint64_t)((int64_t)used + last->base) + 1 : 0;
 }
 
 /* Where the log of this process begins. mark: the next number nobody used, or 0; only where it could be moved on. */
@@ -311,9 +272,13 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 	}
 	if (queue_mark_read(queue->path, &file_mark) == 0)
 		mark = MAX(mark, file_mark);
+	if (mark > SEQ_MAX)
+		mark = 0; /* no number of ours */
+	if (mark > 0)
+		mark = MAX(mark, number_after(queue, last_row));
 	queue->seq_floor = mark;
 	/* A mark that cannot be moved on is worth nothing: the next start would give the same numbers again. */
-	if (mark > SEQ_MAX || (mark > 0 && write_marks(queue, mark + SEQ_BLOCK) < 0))
+	if (mark > 0 && numbers_write_mark(queue, mark + SEQ_BLOCK) < 0)
 		mark = 0;
 	if (mark > 0)
 		queue->reserved = mark + SEQ_BLOCK;
@@ -324,7 +289,8 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 			queue, HAY_LOG_WARNING,
 			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up "
 			"once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
-	queue->reserve_wanted = mark == 0 && queue->runs.at[queue->runs.n - 1].known;
+	queue->reserve_wanted = mark == 0;
+	queue->may_have_left_mark = !marks->clean || marks->seq == 0;
 	return 0;
 }
 
@@ -359,7 +325,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	}
 	pthread_mutex_lock(&queue->lock);
 	queue_forget_acked(queue);
-	queue_find_base(queue);
+	numbers_find_base(queue);
 	found = queue->base_is_new;
 	if (r < 0)
 		store_failed(queue, r);
@@ -367,7 +333,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	pthread_mutex_unlock(&queue->lock);
 	/* Where it fails the store thread tries again. */
 	if (found)
-		store_reserve(queue);
+		numbers_reserve(queue);
 	return 0;
 }
 
@@ -377,7 +343,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 static int adopt(struct queue *queue)
 {
 	struct store *store = &queue->store;
-	uint64_t rows = 0, mark = 0;
+	uint64_t rows = 0, mark = 0, file_mark = 0;
 	char *aside;
 	int r = body_number(&store->body, "SELECT count(*) FROM samples", &rows);
 
@@ -385,8 +351,11 @@ static int adopt(struct queue *queue)
 		r = body_number(&store->body, "SELECT value FROM meta WHERE key = 'seq_reserved'", &mark);
 	if (r < 0)
 		return r;
+	if (queue_mark_read(queue->path, &file_mark) == 0)
+		mark = MAX(mark, file_mark);
 	pthread_mutex_lock(&queue->lock);
-	queue->seq_floor = MAX(queue->seq_floor, mark);
+	if (mark <= SEQ_MAX)
+		queue->seq_floor = MAX(queue->seq_floor, mark);
 	pthread_mutex_unlock(&queue->lock);
 	store->loaded = true;
 	r = replace_file(queue, "left", &aside);
