@@ -56,11 +56,11 @@ bool queue_body_is_done(const struct queue *queue)
 
 void queue_settle(struct queue *queue, uint64_t to)
 {
-	for (uint64_t id = queue_first_unwritten(queue); id <= to && id < queue->tail.next; id++) {
-		const struct sample *sample = tail_at(&queue->tail, id)->sample;
-
-		if (sample)
-			queue->unwritten_bytes -= sample_cost(sample);
+	TAIL_FOREACH(slot, &queue->tail, queue_first_unwritten(queue))
+	{
+		if (slot->sample->id > to)
+			break;
+		queue->unwritten_bytes -= sample_cost(slot->sample);
 	}
 }
 
@@ -148,20 +148,20 @@ static bool make_room(struct queue *queue, size_t cost)
 		return false;
 	/* What is being written just now is left alone. */
 	queue->drop_at = MAX(MAX(queue->drop_at, queue_first_unwritten(queue)), queue->writing_to + 1);
-	while (queue->drop_at < tail->next && tail->bytes + cost > limit) {
-		uint64_t id = queue->drop_at++;
-		const struct sample *sample = tail_at(tail, id)->sample;
+	while (tail->bytes + cost > limit) {
+		const struct tail_slot *slot = tail_from(tail, queue->drop_at);
+		uint64_t id;
 
-		if (!sample)
-			continue;
-		queue_charge(queue, DROP_MEMORY_FULL, id, sample->device);
-		queue->unwritten_bytes -= sample_cost(sample);
+		if (!slot)
+			break;
+		id = slot->sample->id;
+		queue->drop_at = id + 1;
+		queue_charge(queue, DROP_MEMORY_FULL, id, slot->sample->device);
+		queue->unwritten_bytes -= sample_cost(slot->sample);
 		tail_drop(tail, id);
 		runs_skip(&queue->runs, id);
 		queue->runs_version++;
 	}
-	while (tail->first < tail->next && !tail_at(tail, tail->first)->sample)
-		tail_pop(tail);
 	return tail->bytes + cost <= limit;
 }
 

@@ -45,18 +45,20 @@ static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t a
 static void page_from_memory(struct queue *queue, struct queue_ask *ask)
 {
 	size_t bytes = 0;
-	uint64_t id = first_in_memory(queue, ask->after);
 
-	for (; id < queue->tail.next && ask->n_samples < PAGE_SAMPLES && bytes < PAGE_BYTES; id++) {
-		struct sample *sample = tail_at(&queue->tail, id)->sample;
-
-		if (!sample)
-			continue;
-		bytes += sample_cost(sample);
-		ask->samples[ask->n_samples++] = sample_ref(sample);
+	ask->end = true;
+	TAIL_FOREACH(slot, &queue->tail, first_in_memory(queue, ask->after))
+	{
+		if (ask->n_samples == PAGE_SAMPLES || bytes >= PAGE_BYTES) {
+			ask->end = false;
+			break;
+		}
+		bytes += sample_cost(slot->sample);
+		ask->samples[ask->n_samples++] = sample_ref(slot->sample);
+		ask->after = slot->sample->id;
 	}
-	ask->after = MAX(ask->after, id - 1);
-	ask->end = id >= queue->tail.next;
+	if (ask->end)
+		ask->after = MAX(ask->after, queue->tail.next - 1);
 }
 
 /* True: done. */
@@ -118,9 +120,12 @@ static bool answer_count(struct queue *queue, struct queue_ask *ask)
 		ask->result = count_on_disk(queue, ask, after, to);
 		return ask->result < 0;
 	}
-	for (uint64_t id = first_in_memory(queue, ask->after); id < queue->tail.next && ask->result == 0; id++)
-		if (tail_at(&queue->tail, id)->sample)
-			ask->result = count_one(ask, tail_at(&queue->tail, id)->sample->device);
+	TAIL_FOREACH(slot, &queue->tail, first_in_memory(queue, ask->after))
+	{
+		ask->result = count_one(ask, slot->sample->device);
+		if (ask->result < 0)
+			break;
+	}
 	return true;
 }
 

@@ -218,16 +218,18 @@ static size_t take_ahead(struct queue_reader *reader, struct sample **ret, size_
 static size_t take_tail(struct queue_reader *reader, struct sample **ret, size_t max, uint64_t limit)
 {
 	struct tail *tail = &reader->queue->tail;
-	uint64_t id = MAX(reader->taken + 1, tail->first);
 	size_t n = 0;
 
-	for (; n < max && id < tail->next && id <= limit; id++) {
-		struct sample *sample = tail_at(tail, id)->sample;
-
-		if (sample)
-			ret[n++] = sample_ref(sample);
-		reader->taken = id;
+	TAIL_FOREACH(slot, tail, reader->taken + 1)
+	{
+		if (slot->sample->id > limit)
+			break;
+		if (n == max)
+			return n;
+		ret[n++] = sample_ref(slot->sample);
+		reader->taken = slot->sample->id;
 	}
+	reader->taken = MAX(reader->taken, limit); /* all there is was taken */
 	return n;
 }
 

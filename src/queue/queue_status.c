@@ -96,8 +96,10 @@ static uint64_t oldest_age(struct queue *queue, uint64_t now)
 			return now;
 		return (uint64_t)MAX(age, (int64_t)0);
 	}
-	if (first < queue->tail.next)
-		time_us = tail_at(&queue->tail, first)->appended_us;
+	const struct tail_slot *slot = tail_from(&queue->tail, first);
+
+	if (slot)
+		time_us = slot->appended_us;
 	return now > time_us ? now - time_us : 0;
 }
 

@@ -28,15 +28,13 @@ static bool body_is_empty(const struct queue *queue)
 
 static uint64_t samples_due_at(struct queue *queue)
 {
-	uint64_t id = queue_first_unwritten(queue);
+	const struct tail_slot *slot = tail_from(&queue->tail, queue_first_unwritten(queue));
 
-	while (id < queue->tail.next && !tail_at(&queue->tail, id)->sample)
-		id++;
-	if (id >= queue->tail.next)
+	if (!slot)
 		return USEC_NEVER;
 	if (queue->conf.write == QUEUE_WRITE_THROUGH || queue->unwritten_bytes > queue->conf.memory / 2)
 		return 0;
-	return tail_at(&queue->tail, id)->appended_us + queue->conf.commit_us;
+	return slot->appended_us + queue->conf.commit_us;
 }
 
 static uint64_t commit_due_at(struct queue *queue, uint64_t now)

@@ -100,25 +100,23 @@ static void batch_done(struct batch *batch)
 
 static int batch_take(struct queue *queue, struct batch *batch)
 {
-	uint64_t from = queue_first_unwritten(queue), next = queue->tail.next;
+	uint64_t from = queue_first_unwritten(queue);
+	size_t most = tail_count_from(&queue->tail, from);
 
 	batch->state = state_take(queue);
 	if (!batch->state)
 		return -ENOMEM;
-	if (from < next) {
-		batch->samples = malloc((next - from) * sizeof(struct sample *));
+	if (most > 0) {
+		batch->samples = malloc(most * sizeof(struct sample *));
 		if (!batch->samples)
 			return -ENOMEM;
 	}
-	for (uint64_t id = from; id < next; id++) {
-		struct sample *sample = tail_at(&queue->tail, id)->sample;
-
-		if (!sample)
-			continue;
-		batch->samples[batch->n++] = sample_ref(sample);
-		batch->bytes += sample->size + BODY_ROW_BYTES;
+	TAIL_FOREACH(slot, &queue->tail, from)
+	{
+		batch->samples[batch->n++] = sample_ref(slot->sample);
+		batch->bytes += slot->sample->size + BODY_ROW_BYTES;
 	}
-	batch->to = next - 1;
+	batch->to = queue->tail.next - 1;
 	queue->writing_to = batch->to;
 	if (queue->body_first <= queue->written && queue->min_acked >= queue->body_first) {
 		batch->remove_from = queue->body_first;
@@ -221,8 +219,6 @@ static void drop_batch(struct queue *queue, const struct batch *batch)
 		runs_skip(&queue->runs, sample->id);
 	}
 	queue->runs_version++;
-	while (queue->tail.first < queue->tail.next && !tail_at(&queue->tail, queue->tail.first)->sample)
-		tail_pop(&queue->tail);
 }
 
 static void batch_removed(struct queue *queue, const struct batch *batch)

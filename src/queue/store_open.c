@@ -104,11 +104,8 @@ static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 	if (queue->written >= queue->tail.first) {
 		queue->written = queue->tail.first - 1;
 		queue->unwritten_bytes = 0;
-		for (uint64_t id = queue_first_unwritten(queue); id < queue->tail.next; id++) {
-			const struct sample *sample = tail_at(&queue->tail, id)->sample;
-
-			queue->unwritten_bytes += sample ? sample_cost(sample) : 0;
-		}
+		TAIL_FOREACH(slot, &queue->tail, queue_first_unwritten(queue))
+		queue->unwritten_bytes += sample_cost(slot->sample);
 	}
 	pthread_mutex_unlock(&queue->lock);
 	r = begin_new(queue);

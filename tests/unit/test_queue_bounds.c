@@ -96,7 +96,9 @@ static void test_no_number_past_the_mark(void **state)
 	fixture_close(f);
 	go_on_writing();
 
-	/* The clock is not known at once. */
+	/* An hour later; the clock is not known at once. */
+	fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall() + (int64_t)USEC_PER_HOUR};
+	clock_set_fake(&fake);
 	clock_set_trusted(false);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
@@ -112,10 +114,170 @@ static void test_no_number_past_the_mark(void **state)
 	free(seqs);
 }
 
+/* ---- memory ---- */
+
+/* Against a plain array of what is there: pushed, dropped from anywhere, taken from the front. */
+static void test_tail_with_holes(void **state)
+{
+	struct fixture *f = *state;
+	static bool there[20001];
+	unsigned random = 5;
+	struct tail tail;
+
+	fixture_open(f);
+	tail_init(&tail, 1);
+	for (uint64_t id = 1; id <= 20000; id++) {
+		struct sample *sample = numbered(f, id);
+		size_t alive = 0, bytes = 0;
+		uint64_t at = 0;
+
+		sample->id = id;
+		assert_int_equal(tail_push(&tail, sample, id), 0);
+		there[id] = true;
+		for (unsigned i = rand_r(&random) % 3; i > 0; i--) {
+			uint64_t gone = 1 + (uint64_t)rand_r(&random) % id;
+
+			tail_drop(&tail, gone);
+			there[gone] = false;
+		}
+		if (id % 1000 != 0)
+			continue;
+		TAIL_FOREACH(slot, &tail, 1)
+		{
+			uint64_t before = at;
+
+			at = slot->sample->id;
+			assert_true(there[at]);
+			assert_int_equal(number_of(slot->sample), at);
+			assert_int_equal(slot->appended_us, at);
+			for (before++; before < at; before++)
+				assert_false(there[before]);
+			alive++;
+			bytes += sample_cost(slot->sample);
+			assert_ptr_equal(tail_from(&tail, at), slot);
+		}
+		assert_int_equal(tail.bytes, bytes);
+		assert_true(tail_count_from(&tail, 1) >= alive);
+		assert_int_equal(tail_count_from(&tail, tail.next), 0);
+		assert_true(tail.capacity <= MAX(4 * alive, (size_t)512));
+	}
+	tail_done(&tail);
+}
+
+/* One that stays and millions behind it that do not: as while a write hangs. */
+static void test_tail_behind_one_that_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct tail tail;
+
+	fixture_open(f);
+	tail_init(&tail, 7);
+	for (uint64_t id = 7; id < 1000000; id++) {
+		struct sample *sample = numbered(f, id);
+
+		sample->id = id;
+		assert_int_equal(tail_push(&tail, sample, id), 0);
+		if (id >= 7 + 100)
+			tail_drop(&tail, id - 99);
+	}
+	assert_true(tail.capacity <= 512);
+	assert_int_equal(tail.first, 7);
+	assert_int_equal(tail_from(&tail, 8)->sample->id, 1000000 - 99);
+	tail_pop(&tail);
+	assert_int_equal(tail.first, 1000000 - 99);
+	tail_done(&tail);
+	assert_int_equal(tail.first, tail.next);
+}
+
+/* SQLite syncs through us: a disk that hangs for as long as we say. */
+static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disk_changed = PTHREAD_COND_INITIALIZER;
+static bool disk_hangs;
+static unsigned disk_waits;
+
+static void disk_wait(void)
+{
+	pthread_mutex_lock(&disk_lock);
+	disk_waits += disk_hangs;
+	pthread_cond_broadcast(&disk_changed);
+	while (disk_hangs)
+		pthread_cond_wait(&disk_changed, &disk_lock);
+	pthread_mutex_unlock(&disk_lock);
+}
+
+__attribute__((visibility("default"))) int fdatasync(int fd _unused_)
+{
+	disk_wait();
+	return 0;
+}
+
+__attribute__((visibility("default"))) int fsync(int fd _unused_)
+{
+	disk_wait();
+	return 0;
+}
+
+static void disk_hang(bool hangs)
+{
+	pthread_mutex_lock(&disk_lock);
+	disk_hangs = hangs;
+	disk_waits = 0;
+	pthread_cond_broadcast(&disk_changed);
+	pthread_mutex_unlock(&disk_lock);
+}
+
+static void wait_until_it_hangs(void)
+{
+	pthread_mutex_lock(&disk_lock);
+	while (disk_waits == 0)
+		pthread_cond_wait(&disk_changed, &disk_lock);
+	pthread_mutex_unlock(&disk_lock);
+}
+
+/* A write hangs while many times the memory passes: what was being written and the newest are there, the rest is counted. */
+static void test_memory_while_a_write_hangs(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t last = 300000;
+	struct queue_reader *reader;
+	uint64_t lost, id = 0, n = 0, before = 0;
+
+	f->conf.memory = 64 * 1024;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	disk_hang(true);
+	append_numbers(f, 1, 100);
+	wait_until_it_hangs();
+	append_numbers(f, 101, last);
+	lost = status_of(f).dropped[DROP_MEMORY_FULL];
+	assert_int_equal(queue_reader_depth(reader), last - lost);
+	assert_int_equal(status_of(f).tail_samples, last - lost);
+	assert_true(status_of(f).tail_bytes <= f->conf.memory);
+	disk_hang(false);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	for (; before < last; n++) {
+		struct sample *sample = take_one(reader);
+
+		assert_true(number_of(sample) > before);
+		before = number_of(sample);
+		assert_true(before <= 100 || before > lost);
+		id = sample->id;
+		sample_unref(sample);
+	}
+	assert_int_equal(n, last - lost);
+	queue_reader_ack(reader, id);
+	assert_int_equal(queue_reader_depth(reader), 0);
+	queue_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_no_number_past_the_mark, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tail_with_holes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
