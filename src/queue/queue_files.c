@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue/queue_files.h"
 #include "base/clock.h"
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <zlib.h>
 
@@ -206,4 +209,114 @@ int queue_set_aside(const char *path, const char *kind, char **ret)
 	*ret = aside;
 	aside = NULL;
 	return 0;
+}
+
+/* KIND-YYYYMMDDTHHMMSSZ or KIND-YYYYMMDDTHHMMSSZ.N: where the time begins; NULL: it is no name of ours. */
+static const char *aside_stamp(const char *name)
+{
+	static const char form[] = "00000000T000000Z";
+	static const char *const kinds[] = {"damaged-", "newer-", "left-"};
+	const char *stamp = NULL;
+	size_t i = 0;
+
+	for (size_t kind = 0; kind < ELEMENTS(kinds); kind++)
+		if (strncmp(name, kinds[kind], strlen(kinds[kind])) == 0)
+			stamp = name + strlen(kinds[kind]);
+	for (; stamp && form[i]; i++)
+		if (form[i] == '0' ? !isdigit((unsigned char)stamp[i]) : stamp[i] != form[i])
+			return NULL;
+	if (!stamp || (stamp[i] && (stamp[i] != '.' || strspn(stamp + i + 1, "0123456789") != strlen(stamp + i + 1))))
+		return NULL;
+	return stamp;
+}
+
+static uint64_t file_bytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+static int add_aside(struct queue_aside **asides, size_t *n, int folder_length, const char *path, const char *name)
+{
+	struct queue_aside *more = reallocarray(*asides, *n + 1, sizeof(*more));
+	_cleanup_free_ char *log = NULL;
+	char *full;
+
+	if (!more)
+		return -ENOMEM;
+	*asides = more;
+	if (asprintf(&full, "%.*s%s", folder_length, path, name) < 0)
+		return -ENOMEM;
+	more[(*n)++] = (struct queue_aside){.path = full, .bytes = file_bytes(full)};
+	log = join(full, "-wal");
+	if (!log)
+		return -ENOMEM;
+	more[*n - 1].bytes += file_bytes(log);
+	return 0;
+}
+
+/* By time, and those of one second by what was added to tell them apart. */
+static int compare_asides(const void *a, const void *b)
+{
+	const char *x = strrchr(((const struct queue_aside *)a)->path, '-');
+	const char *y = strrchr(((const struct queue_aside *)b)->path, '-');
+
+	return strverscmp(x ? x : "", y ? y : "");
+}
+
+int queue_asides(const char *path, struct queue_aside **ret, size_t *ret_n)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	int folder_length = (int)(base - path), r = 0;
+	_cleanup_free_ char *folder = slash ? strndup(path, (size_t)folder_length) : strdup(".");
+	struct queue_aside *asides = NULL;
+	size_t n = 0;
+	DIR *dir;
+
+	if (!folder)
+		return -ENOMEM;
+	dir = opendir(folder);
+	if (!dir)
+		return -errno;
+	for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
+		const char *name = entry->d_name;
+		size_t length = strlen(base);
+
+		if (strncmp(name, base, length) == 0 && name[length] == '.' && aside_stamp(name + length + 1))
+			r = add_aside(&asides, &n, folder_length, path, name);
+	}
+	closedir(dir);
+	if (r < 0) {
+		queue_asides_free(asides, n);
+		return r;
+	}
+	if (n > 1)
+		qsort(asides, n, sizeof(*asides), compare_asides);
+	*ret = asides;
+	*ret_n = n;
+	return 0;
+}
+
+void queue_asides_free(struct queue_aside *asides, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(asides[i].path);
+	free(asides);
+}
+
+int queue_discard(const char *path)
+{
+	static const char *const ends[] = {"-wal", "-shm", ""};
+	int r = 0;
+
+	for (size_t i = 0; i < ELEMENTS(ends); i++) {
+		_cleanup_free_ char *name = join(path, ends[i]);
+
+		if (!name)
+			return -ENOMEM;
+		if (unlink(name) < 0 && errno != ENOENT)
+			r = -errno;
+	}
+	return r;
 }

@@ -21,4 +21,16 @@ int queue_reserve_remove(const char *path); /* -ENOENT: it was gone */
 /* Rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. */
 int queue_set_aside(const char *path, const char *kind, char **ret);
 
+/* A file that was set aside, and its log. */
+struct queue_aside {
+	char *path;
+	uint64_t bytes;
+};
+/* All of them, the oldest first. */
+int queue_asides(const char *path, struct queue_aside **ret, size_t *ret_n);
+void queue_asides_free(struct queue_aside *asides, size_t n);
+
+/* Remove queue.db, or one that was set aside, with what SQLite keeps beside it. */
+int queue_discard(const char *path);
+
 #endif

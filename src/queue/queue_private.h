@@ -73,6 +73,8 @@ struct store {
 	struct salvage *salvage;
 	bool check_wanted; /* after an unclean stop */
 	unsigned read_failures;
+	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
+	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
 };
 
 struct queue {
@@ -222,6 +224,9 @@ int store_open(struct queue *queue, pid_t *ret_pid);
 int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
 int store_damaged(struct queue *queue); /* set it aside, begin a new one, and begin to salvage */
 
+/* Remove files that were set aside, where they are too many or too large. */
+void store_bound_asides(struct queue *queue);
+
 /* ---- numbers.c: with the lock held ---- */
 
 /* The last id whose number may go out; 0: none. */
@@ -269,6 +274,9 @@ uint64_t salvage_last(struct salvage *salvage);
 void salvage_set_end(struct salvage *salvage, uint64_t end);
 int salvage_save(struct queue *queue); /* into the new file: that it is to be done */
 int salvage_step(struct queue *queue); /* 1: more to do */
+const char *salvage_path(const struct salvage *salvage);
+/* With the lock held: the new file is damaged too. What was copied is copied again; its own samples, up to `to`, are lost. */
+void salvage_again(struct queue *queue, uint64_t to);
 struct salvage *salvage_free(struct salvage *salvage);
 
 /* ---- boots.c: with the lock held ---- */

@@ -18,6 +18,7 @@ struct salvage {
 	uint64_t at;  /* done up to this id */
 	uint64_t end; /* the last id that can be in it */
 	uint64_t found;
+	uint64_t counted_to; /* damaged rows up to this id were charged */
 };
 
 struct salvage *salvage_free(struct salvage *salvage)
@@ -29,6 +30,11 @@ struct salvage *salvage_free(struct salvage *salvage)
 	free(salvage->path);
 	free(salvage);
 	return NULL;
+}
+
+static uint64_t begins_after(const struct queue *queue)
+{
+	return MAX(queue->min_acked, MAX(queue->body_first, (uint64_t)1) - 1);
 }
 
 int salvage_begin(struct queue *queue, char *path, uint64_t end)
@@ -45,9 +51,7 @@ int salvage_begin(struct queue *queue, char *path, uint64_t end)
 	if (body_open(&salvage->old, path, SALVAGE_MAX_SIZE, true) < 0)
 		salvage->old.db = NULL;
 	pthread_mutex_lock(&queue->lock);
-	salvage->at = queue->min_acked;
-	if (queue->body_first > 0)
-		salvage->at = MAX(salvage->at, queue->body_first - 1);
+	salvage->at = begins_after(queue);
 	queue->salvaging = true;
 	pthread_mutex_unlock(&queue->lock);
 	queue->store.salvage = salvage;
@@ -120,6 +124,21 @@ void salvage_set_end(struct salvage *salvage, uint64_t end)
 		salvage->end = end;
 }
 
+const char *salvage_path(const struct salvage *salvage)
+{
+	return salvage->path;
+}
+
+void salvage_again(struct queue *queue, uint64_t to)
+{
+	struct salvage *salvage = queue->store.salvage;
+
+	if (to > salvage->end)
+		queue_charge_range(queue, DROP_DAMAGED, salvage->end + 1, to);
+	salvage->at = begins_after(queue);
+	salvage->found = 0;
+}
+
 int salvage_save(struct queue *queue)
 {
 	struct body *body = &queue->store.body;
@@ -150,8 +169,8 @@ static int done(struct queue *queue, uint64_t lost_to)
 		return r;
 	}
 	pthread_mutex_lock(&queue->lock);
-	if (lost_to > salvage->at)
-		queue_charge_range(queue, DROP_DAMAGED, salvage->at + 1, lost_to);
+	if (lost_to > MAX(salvage->at, salvage->counted_to))
+		queue_charge_range(queue, DROP_DAMAGED, MAX(salvage->at, salvage->counted_to) + 1, lost_to);
 	queue->salvaging = false;
 	if (salvage->found > 0)
 		queue->body_first = queue->min_acked + 1;
@@ -161,6 +180,7 @@ static int done(struct queue *queue, uint64_t lost_to)
 	readers_signal(queue);
 	pthread_mutex_unlock(&queue->lock);
 	salvage_free(salvage);
+	store_bound_asides(queue);
 	return 0;
 }
 
@@ -177,6 +197,8 @@ static int copy_rows(struct queue *queue, const struct body_row *rows, size_t n)
 		return r;
 	}
 	r = body_commit(body);
+	if (r == 0)
+		queue->store.holds_nothing = false;
 	if (r == 0 && body->wal_bytes > body->wal_limit)
 		body_checkpoint(body, false);
 	return r;
@@ -202,9 +224,10 @@ static int salvage_rows(struct queue *queue, const struct body_row *rows, size_t
 	for (size_t i = 0; i < n; i++) {
 		if (rows[i].sample)
 			salvage->found++;
-		else
+		else if (rows[i].id > salvage->counted_to)
 			queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
 	}
+	salvage->counted_to = MAX(salvage->counted_to, rows[n - 1].id);
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
 	salvage->at = rows[n - 1].id;
@@ -242,8 +265,9 @@ int salvage_step(struct queue *queue)
 	if (!jump(salvage, &next))
 		return done(queue, salvage->end);
 	pthread_mutex_lock(&queue->lock);
-	if (next > salvage->at + 1)
-		queue_charge_range(queue, DROP_DAMAGED, salvage->at + 1, next - 1);
+	if (next > MAX(salvage->at, salvage->counted_to) + 1)
+		queue_charge_range(queue, DROP_DAMAGED, MAX(salvage->at, salvage->counted_to) + 1, next - 1);
+	salvage->counted_to = MAX(salvage->counted_to, next - 1);
 	pthread_mutex_unlock(&queue->lock);
 	salvage->at = next - 1;
 	return 1;

@@ -112,6 +112,17 @@ static void notice_drops(struct queue *queue, uint64_t now)
 }
 
 /* The lock held, as in all below. */
+static int commit_all(struct queue *queue)
+{
+	int r;
+
+	/* After a damaged file the new one; that one, empty as it is, is not set aside. */
+	do
+		r = store_commit(queue);
+	while (r == -EAGAIN);
+	return r;
+}
+
 static bool retry(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
@@ -129,11 +140,15 @@ static bool retry(struct queue *queue, uint64_t now)
 		store_commit(queue);
 	} else if (r < 0) {
 		store_failed(queue, r);
-	} else {
+	} else if (full) {
 		store_healed(queue);
-		for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
-			reader->wants_ahead = reader->fd >= 0;
+	} else {
+		/* That it can be opened is not enough. */
+		store->retry_at = 0;
+		commit_all(queue);
 	}
+	for (struct queue_reader *reader = queue->readers; reader && store->retry_at == 0; reader = reader->next)
+		reader->wants_ahead = reader->fd >= 0;
 	return true;
 }
 
@@ -152,10 +167,7 @@ static int write_all(struct queue *queue)
 			return r;
 		}
 	}
-	do
-		r = store_commit(queue);
-	while (r == -EAGAIN);
-	return r;
+	return commit_all(queue);
 }
 
 static bool flush(struct queue *queue)

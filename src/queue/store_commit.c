@@ -258,6 +258,7 @@ static void batch_written(struct queue *queue, const struct batch *batch)
 	if (runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->body_first)))
 		queue->runs_version++;
 	store->side_at = 0;
+	store->holds_nothing &= batch->n == 0;
 	queue->n_written += batch->n;
 	queue->commits++;
 	queue->fsync_last_us = batch->fsync_us;

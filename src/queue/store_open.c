@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the queue's file is opened, replaced, and where ids and sequence numbers go on. */
+#include "base/backoff.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "queue/queue_files.h"
 #include "queue/queue_private.h"
 #include <errno.h>
@@ -8,6 +10,9 @@
 #include <string.h>
 
 #define RESERVE_BYTES ((size_t)256 * 1024)
+#define ASIDES_MAX 8
+#define DAMAGE_PAUSE_MIN_US (10 * USEC_PER_SEC)
+#define DAMAGE_PAUSE_MAX_US (10 * USEC_PER_MINUTE)
 
 static int lock_file(struct queue *queue, pid_t *ret_pid)
 {
@@ -56,10 +61,42 @@ static int replace_file(struct queue *queue, const char *kind, char **ret_path)
 	return 0;
 }
 
+/* The oldest go, but not one that is still being read. */
+void store_bound_asides(struct queue *queue)
+{
+	const char *in_use = queue->store.salvage ? salvage_path(queue->store.salvage) : "";
+	struct queue_aside *asides;
+	size_t n, left;
+	uint64_t bytes = 0;
+
+	if (queue_asides(queue->path, &asides, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		bytes += asides[i].bytes;
+	left = n;
+	for (size_t i = 0; i < n && (left > ASIDES_MAX || bytes > queue->conf.max_size); i++) {
+		char size[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
+
+		if (strcmp(asides[i].path, in_use) == 0 || queue_discard(asides[i].path) < 0)
+			continue;
+		left--;
+		bytes -= asides[i].bytes;
+		pthread_mutex_lock(&queue->lock);
+		queue_notify(queue, HAY_LOG_WARNING,
+			     "%s (%s) removed: of the files that were set aside the newest %d are kept, together no "
+			     "more than max_size (%s)",
+			     asides[i].path, format_size(asides[i].bytes, size), ASIDES_MAX,
+			     format_size(queue->conf.max_size, most));
+		pthread_mutex_unlock(&queue->lock);
+	}
+	queue_asides_free(asides, n);
+}
+
 static int begin_new(struct queue *queue)
 {
 	int r = open_file(queue);
 
+	queue->store.holds_nothing = true;
 	pthread_mutex_lock(&queue->lock);
 	state_forget_saved(queue);
 	queue->reserve_wanted = true;
@@ -80,6 +117,39 @@ static void load_aside(struct queue *queue, const char *path, struct state_marks
 	body_close(&old);
 }
 
+/* No sample is in it: there is nothing to keep. */
+static int begin_anew(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	char reason[sizeof(store->body.message)];
+	int r;
+
+	memcpy(reason, store->body.message, sizeof(reason));
+	body_close(&store->body);
+	r = queue_discard(queue->path);
+	if (r == 0)
+		r = begin_new(queue);
+	if (r == 0 && store->salvage)
+		r = salvage_save(queue);
+	if (r == 0)
+		memcpy(store->body.message, reason, sizeof(reason));
+	return -EIO;
+}
+
+/* A disk that spoils file after file would fill with them: from one to the next time passes. */
+static bool is_too_soon(struct store *store)
+{
+	uint64_t now = clock_now();
+
+	if (store->damage_pause_us > 0 && now < store->damaged_at + store->damage_pause_us)
+		return true;
+	if (now > store->damaged_at + 2 * DAMAGE_PAUSE_MAX_US)
+		store->damage_pause_us = 0;
+	store->damage_pause_us = backoff_next(store->damage_pause_us, DAMAGE_PAUSE_MIN_US, DAMAGE_PAUSE_MAX_US);
+	store->damaged_at = now;
+	return false;
+}
+
 /* marks: NULL after the first open. */
 static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 {
@@ -88,6 +158,10 @@ static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 	uint64_t end;
 	int r;
 
+	if (store->holds_nothing)
+		return begin_anew(queue);
+	if (is_too_soon(store))
+		return -EIO;
 	memcpy(reason, store->body.message, sizeof(reason));
 	r = replace_file(queue, "damaged", &aside);
 	if (r < 0)
@@ -100,6 +174,8 @@ static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 		     "the queue's file is damaged (%s): it is kept as %s, what can be read of it is moved to a new one",
 		     reason, aside);
 	end = queue->tail.first - 1;
+	if (store->salvage)
+		salvage_again(queue, MIN(queue->written, end));
 	/* Copies still in memory are written again. */
 	if (queue->written >= queue->tail.first) {
 		queue->written = queue->tail.first - 1;
@@ -109,11 +185,12 @@ static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 	}
 	pthread_mutex_unlock(&queue->lock);
 	r = begin_new(queue);
-	/* Damaged again while its forerunner is being read: that one goes first, this one is only kept. */
+	/* Damaged again while its forerunner is being read: that one is read once more, this one is only kept. */
 	if (store->salvage)
 		free(aside);
 	else if (salvage_begin(queue, aside, queue->first_id > 0 ? end : INT64_MAX) < 0)
 		return -ENOMEM;
+	store_bound_asides(queue);
 	return r == 0 ? salvage_save(queue) : r;
 }
 
@@ -218,6 +295,7 @@ static int first_open(struct queue *queue, struct state_marks *marks)
 		pthread_mutex_unlock(&queue->lock);
 		free(aside);
 		store->loaded = true;
+		store_bound_asides(queue);
 		return begin_new(queue);
 	}
 	if (r == -EROFS) {
@@ -253,11 +331,11 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 {
 	struct store *store = &queue->store;
 	uint64_t mark = marks->seq, file_mark = 0, first_row = 0, last_row = 0;
-	int r;
+	int r = 0;
 
 	if (find_rows(queue, &first_row, &last_row) == -EBADMSG) {
 		r = set_damaged_aside(queue, marks);
-		if (r < 0)
+		if (r == -ENOMEM)
 			return r;
 		mark = MAX(mark, marks->seq);
 		first_row = last_row = 0;
@@ -288,7 +366,7 @@ static int place_all(struct queue *queue, struct state_marks *marks)
 			"once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
 	queue->reserve_wanted = mark == 0;
 	queue->may_have_left_mark = !marks->clean || marks->seq == 0;
-	return 0;
+	return r;
 }
 
 int store_open(struct queue *queue, pid_t *ret_pid)
@@ -309,8 +387,9 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	if (r == -ENOMEM)
 		return r;
 	placed = place_all(queue, &marks);
-	if (placed == -ENOMEM || queue->runs.n == 0)
+	if (placed == -ENOMEM)
 		return -ENOMEM;
+	r = r == 0 ? placed : r;
 	if (store->salvage)
 		salvage_set_end(store->salvage, queue->first_id - 1);
 	if (r == 0 && store->salvage)
@@ -365,8 +444,9 @@ static int adopt(struct queue *queue)
 			     "are kept as %s, and a new file is begun",
 			     (unsigned long long)rows, aside);
 		pthread_mutex_unlock(&queue->lock);
+		store_bound_asides(queue);
 	} else {
-		unlink(aside);
+		queue_discard(aside);
 	}
 	free(aside);
 	return begin_new(queue);

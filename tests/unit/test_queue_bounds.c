@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 
 static int setup(void **state)
@@ -271,6 +272,154 @@ static void test_memory_while_a_write_hangs(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- files that were set aside ---- */
+
+/* SQLite says that the file is damaged whenever a sample is to be written. */
+static atomic_bool rows_are_refused;
+
+__attribute__((visibility("default"))) int sqlite3_step(sqlite3_stmt *statement)
+{
+	static int (*real)(sqlite3_stmt * statement);
+
+	if (!real)
+		real = (int (*)(sqlite3_stmt *))dlsym(RTLD_NEXT, "sqlite3_step");
+	const char *sql = atomic_load(&rows_are_refused) ? sqlite3_sql(statement) : NULL;
+
+	if (sql && strstr(sql, "INTO samples"))
+		return SQLITE_CORRUPT;
+	return real(statement);
+}
+
+/* How many files there are beside the queue with this in their names, logs of SQLite aside; and how large they are. */
+static unsigned count_files(const struct fixture *f, const char *word, uint64_t *ret_bytes)
+{
+	DIR *folder = opendir(f->folder);
+	unsigned n = 0;
+
+	assert_non_null(folder);
+	*ret_bytes = 0;
+	for (struct dirent *entry; (entry = readdir(folder));) {
+		char path[512];
+		struct stat st;
+
+		if (!strstr(entry->d_name, word))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", f->folder, entry->d_name);
+		assert_int_equal(stat(path, &st), 0);
+		*ret_bytes += (uint64_t)st.st_size;
+		n += !strstr(entry->d_name, "-wal");
+	}
+	closedir(folder);
+	return n;
+}
+
+/* Nothing can be written, however often it is tried: one file is kept, the one that held samples. */
+static void test_damaged_at_every_try(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t bytes;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 1000);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	atomic_store(&rows_are_refused, true);
+	for (unsigned i = 0; i < 30; i++) {
+		append_numbers(f, 1001 + i, 1001 + i);
+		assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	}
+	assert_int_equal(count_files(f, "damaged", &bytes), 1);
+	assert_int_not_equal(status_of(f).body, QUEUE_BODY_OK);
+	atomic_store(&rows_are_refused, false);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	wait_notice(f, "samples were saved");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 1030));
+	assert_int_equal(count_files(f, "damaged", &bytes), 1);
+	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	queue_reader_close(reader);
+}
+
+/* Damaged again and again, with samples in each file. */
+static void test_damaged_again_and_again(void **state)
+{
+	struct fixture *f = *state;
+	struct clock_fake fake = {.now = clock_now(), .wall = clock_wall()};
+	struct queue_reader *reader;
+	uint64_t bytes;
+
+	clock_set_fake(&fake);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	for (uint64_t i = 0; i < 40; i++) {
+		append_numbers(f, 2 * i + 1, 2 * i + 1);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		atomic_store(&rows_are_refused, true);
+		append_numbers(f, 2 * i + 2, 2 * i + 2);
+		assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		atomic_store(&rows_are_refused, false);
+		/* At once the next time nothing is set aside, an hour later it is. */
+		assert_true(count_files(f, "damaged", &bytes) <= i / 2 + 1);
+		if (i % 2 == 0)
+			continue;
+		fake.now += USEC_PER_HOUR;
+		fake.wall += (int64_t)USEC_PER_HOUR;
+	}
+	assert_int_equal(count_files(f, "damaged", &bytes), 8);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	queue_reader_ack(reader, expect_numbers(reader, 1, 80));
+	wait_notice(f, "removed");
+	queue_reader_close(reader);
+}
+
+static void put_aside(const struct fixture *f, const char *end, off_t size)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.%s", f->path, end);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0640);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+/* Together they are no more than max_size; the oldest goes first, and nothing else in the folder is touched. */
+static void test_bytes_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t bytes;
+
+	f->conf.max_size = 8 * 1024 * 1024;
+	put_aside(f, "left-20200101T000000Z", 3 * 1024 * 1024);
+	put_aside(f, "damaged-20200102T000000Z", 3 * 1024 * 1024);
+	put_aside(f, "damaged-20200102T000000Z-wal", 1024 * 1024);
+	put_aside(f, "damaged-20200103T000000Z", 3 * 1024 * 1024);
+	put_aside(f, "damaged-20200104T000000Z", 1024 * 1024);
+	put_aside(f, "damaged-by-me", 64 * 1024 * 1024);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 100);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	atomic_store(&rows_are_refused, true);
+	append_numbers(f, 101, 101);
+	assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	atomic_store(&rows_are_refused, false);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	wait_notice(f, "left-20200101T000000Z");
+	wait_notice(f, "damaged-20200102T000000Z");
+	assert_int_equal(count_files(f, "left-2020", &bytes), 0);
+	assert_int_equal(count_files(f, "damaged-20200102", &bytes), 0);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(count_files(f, "damaged-20200103", &bytes), 1);
+	assert_int_equal(count_files(f, "damaged-20200104", &bytes), 1);
+	assert_int_equal(count_files(f, "damaged-by-me", &bytes), 1);
+	wait_notice(f, "samples were saved");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 101));
+	queue_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +427,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail_with_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes_aside, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
