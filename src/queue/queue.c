@@ -128,6 +128,9 @@ void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uin
 void queue_body_dropped(struct queue *queue, uint64_t id)
 {
 	queue->body_first = MAX(queue->body_first, id + 1);
+	/* Nor does a copy in memory go out after a rewind. */
+	while (queue->tail.first < queue->tail.next && queue->tail.first <= MIN(id, queue->written))
+		tail_pop(&queue->tail);
 	/* What a reader has read ahead of it counts as dropped: it does not go out. */
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		reader->taken = MAX(reader->taken, id);
@@ -361,7 +364,8 @@ int queue_flush(struct queue *queue, uint64_t timeout_us)
 	queue_wake_store(queue, 0);
 	while (queue->flush_done < wanted && r == 0)
 		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
-	if (r == 0)
+	/* Done as the time ended is done. */
+	if (queue->flush_done >= wanted)
 		r = queue->flush_result;
 	pthread_mutex_unlock(&queue->lock);
 	return r;

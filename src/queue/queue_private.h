@@ -70,6 +70,7 @@ struct store {
 	uint32_t saved_devices, saved_series;
 	uint64_t minute_at; /* the next look at ages */
 	bool shrinking;
+	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
 	bool check_wanted; /* after an unclean stop */
 	unsigned read_failures;
@@ -261,7 +262,8 @@ void asks_free(struct queue *queue);
 /* ---- retention.c: without the lock ---- */
 
 int retention_make_room(struct queue *queue, uint64_t bytes); /* -EFBIG: there is none to be made */
-int retention_expire(struct queue *queue);		      /* a step; 1: more to do, and commits go first */
+int retention_trim(struct queue *queue);   /* a step towards a max_size that the file is larger than; 1: more to do */
+int retention_expire(struct queue *queue); /* a step; 1: more to do, and commits go first */
 int retention_look_at_oldest(struct queue *queue);
 
 /* ---- salvage.c: without the lock ---- */

@@ -373,17 +373,46 @@ int body_remove(struct body *body, uint64_t from, uint64_t to)
 
 /* ---- room ---- */
 
+static uint64_t pages_for(uint64_t bytes)
+{
+	return bytes / (BODY_PAGE_BYTES - 64) + 4;
+}
+
+static int count_room(struct body *body, uint64_t *ret_pages, uint64_t *ret_unused)
+{
+	int r = body_number(body, "PRAGMA page_count", ret_pages);
+
+	return r == 0 ? body_number(body, "PRAGMA freelist_count", ret_unused) : r;
+}
+
 int body_has_room(struct body *body, uint64_t bytes, bool *ret)
 {
-	uint64_t pages, unused, need = bytes / (BODY_PAGE_BYTES - 64) + 4;
-	int r = body_number(body, "PRAGMA page_count", &pages);
+	uint64_t pages, unused;
+	int r = count_room(body, &pages, &unused);
 
 	if (r == 0)
-		r = body_number(body, "PRAGMA freelist_count", &unused);
-	if (r < 0)
-		return r;
-	*ret = pages + need <= max_pages(body) + unused;
-	return 0;
+		*ret = pages + pages_for(bytes) <= max_pages(body) + unused;
+	return r;
+}
+
+int body_fits(struct body *body, uint64_t bytes, bool *ret)
+{
+	uint64_t pages, unused;
+	int r = count_room(body, &pages, &unused);
+
+	if (r == 0)
+		*ret = pages_for(bytes) <= unused;
+	return r;
+}
+
+int body_excess(struct body *body, uint64_t *ret_pages, uint64_t *ret_unused)
+{
+	uint64_t pages;
+	int r = count_room(body, &pages, ret_unused);
+
+	if (r == 0)
+		*ret_pages = pages > max_pages(body) ? pages - max_pages(body) : 0;
+	return r;
 }
 
 int body_check(struct body *body)
@@ -410,7 +439,14 @@ int body_shrink(struct body *body)
 	/* A megabyte stays for the next backlog. */
 	if (r < 0 || unused <= 256)
 		return r;
-	r = body_exec(body, "PRAGMA incremental_vacuum(256)");
-	count_pages(body);
+	r = body_vacuum(body);
 	return r < 0 ? r : 1;
+}
+
+int body_vacuum(struct body *body)
+{
+	int r = body_exec(body, "PRAGMA incremental_vacuum(256)");
+
+	count_pages(body);
+	return r;
 }

@@ -70,6 +70,11 @@ int body_remove(struct body *body, uint64_t from, uint64_t to);
 
 /* Whether so many bytes of samples fit below max_size. */
 int body_has_room(struct body *body, uint64_t bytes, bool *ret);
+/* Whether they fit into what is free in the file, so that it does not grow: it may be larger than a max_size that was
+   lowered. */
+int body_fits(struct body *body, uint64_t bytes, bool *ret);
+/* By how many pages the file is too large, and how many in it are free. */
+int body_excess(struct body *body, uint64_t *ret_pages, uint64_t *ret_unused);
 static inline uint64_t body_bytes(const struct body *body)
 {
 	return body->pages * BODY_PAGE_BYTES + body->wal_bytes; /* file and log */
@@ -80,6 +85,7 @@ int body_check(struct body *body);
 int body_checkpoint(struct body *body, bool truncate);
 /* Give some free pages back to the file system. 1: there may be more; 0: enough. */
 int body_shrink(struct body *body);
+int body_vacuum(struct body *body); /* a megabyte of them */
 
 /* queue_schema.c: make the tables, or bring an older file's to this version. -EBADMSG also for another program's
    file, -ENOTSUP for one of a newer version. */

@@ -45,6 +45,9 @@ int retention_make_room(struct queue *queue, uint64_t bytes)
 		bool room;
 		int r = body_has_room(&queue->store.body, bytes, &room);
 
+		/* After max_size was lowered the rest of the way is retention_trim()'s: samples do not wait for it. */
+		if (r == 0 && !room)
+			r = body_fits(&queue->store.body, bytes, &room);
 		if (r < 0 || room)
 			return r;
 		r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
@@ -59,6 +62,37 @@ int retention_make_room(struct queue *queue, uint64_t bytes)
 		if (r < 0)
 			return r;
 	}
+}
+
+int retention_trim(struct queue *queue)
+{
+	struct body *body = &queue->store.body;
+	uint64_t excess, unused, before;
+	size_t n;
+	int r = body_excess(body, &excess, &unused);
+
+	if (r < 0)
+		return r;
+	if (excess == 0)
+		return body_set_max_size(body, body->max_size); /* SQLite's cap was never below the file */
+	if (excess > unused) {
+		_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+
+		if (!heads)
+			return -ENOMEM;
+		r = body_heads(body, 0, heads, HEADS, &n);
+		if (r == 0 && n > 0)
+			r = drop(queue, DROP_QUEUE_FULL, heads, n);
+		return r < 0 ? r : n > 0;
+	}
+	before = body->pages;
+	r = body_vacuum(body);
+	if (r == 0)
+		r = body_checkpoint(body, true);
+	pthread_mutex_lock(&queue->lock);
+	store_count(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return r < 0 ? r : body->pages < before;
 }
 
 /* Called with the lock held. */

@@ -284,6 +284,28 @@ static bool configure(struct queue *queue)
 	pthread_mutex_unlock(&queue->lock);
 	body_set_max_size(&queue->store.body, max_size);
 	pthread_mutex_lock(&queue->lock);
+	queue->store.trimming = true;
+	return true;
+}
+
+/* max_size is lower than it was. With drop-newest what is there stays until it was sent. */
+static bool trim(struct queue *queue)
+{
+	struct store *store = &queue->store;
+	int r;
+
+	if (!store->trimming || queue->conf.when_full == QUEUE_DROP_NEWEST)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	r = retention_trim(queue);
+	if (r == -EBADMSG)
+		r = store_damaged(queue);
+	r = use_reserve(queue, r);
+	pthread_mutex_lock(&queue->lock);
+	if (r == 0)
+		store->trimming = false;
+	if (r < 0)
+		store_failed(queue, r);
 	return true;
 }
 
@@ -358,7 +380,7 @@ static bool work(struct queue *queue)
 	/* An uplink's samples do not wait for one who only looks. */
 	if (read_ahead(queue) || answered || skip_unreadable(queue, now))
 		return true;
-	return can_write(queue) && (salvage(queue) || minute(queue, now) || shrink(queue));
+	return can_write(queue) && (salvage(queue) || minute(queue, now) || trim(queue) || shrink(queue));
 }
 
 static void finish(struct queue *queue)

@@ -395,6 +395,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	if (r == 0 && store->salvage)
 		r = salvage_save(queue);
 	store->check_wanted = !marks.clean;
+	store->trimming = true;
 	if (r == 0) {
 		queue_reserve_make(queue->path, RESERVE_BYTES);
 		retention_look_at_oldest(queue);

@@ -420,6 +420,123 @@ static void test_bytes_aside(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- room ---- */
+
+static void fill(struct fixture *f, uint64_t n)
+{
+	for (uint64_t at = 1; at <= n; at += 1000) {
+		append_numbers(f, at, MIN(at + 999, n));
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+}
+
+/* A much smaller max_size: a new sample is on the disk long before there is room for it by that. */
+static void test_much_smaller_max_size(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t n = 400000;
+	struct queue_reader *reader;
+	struct sample *sample;
+	uint64_t lost;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	fill(f, n);
+	assert_true(status_of(f).body_bytes > 10 * 1024 * 1024);
+	f->conf.max_size = 1024 * 1024;
+	queue_configure(f->queue, &f->conf);
+	append_numbers(f, n + 1, n + 1);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	assert_int_equal(status_of(f).tail_samples, 0);
+	assert_true(queue_reader_depth(reader) > n / 2);
+	while (status_of(f).body_bytes > f->conf.max_size)
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	lost = status_of(f).dropped[DROP_QUEUE_FULL];
+	assert_int_equal(queue_reader_depth(reader), n + 1 - lost);
+	assert_true(n + 1 - lost > 5000);
+	sample = take_one(reader);
+	assert_int_equal(number_of(sample), lost + 1);
+	sample_unref(sample);
+	queue_reader_ack(reader, expect_numbers(reader, lost + 2, n + 1));
+	/* It is the bound from now on. */
+	fill(f, 50000);
+	assert_true(status_of(f).body_bytes <= f->conf.max_size);
+	queue_reader_close(reader);
+	fixture_close(f);
+
+	/* The same at a start. */
+	f->conf.max_size = 64 * 1024 * 1024;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	fill(f, n);
+	queue_reader_close(reader);
+	fixture_close(f);
+	f->conf.max_size = 1024 * 1024;
+	fixture_open(f);
+	while (status_of(f).body_bytes > f->conf.max_size)
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+}
+
+/* What was dropped on the disk is not sent from its copy in memory. */
+static void test_dropped_and_rewound(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t n = 40000;
+	struct queue_reader *reader;
+	struct sample *sample;
+	uint64_t lost;
+
+	f->conf.max_size = 1024 * 1024;
+	f->conf.memory = 16 * 1024 * 1024;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	fill(f, n);
+	lost = status_of(f).dropped[DROP_QUEUE_FULL];
+	assert_true(lost > 0);
+	queue_reader_rewind(reader);
+	sample = take_one(reader);
+	assert_int_equal(number_of(sample), lost + 1);
+	sample_unref(sample);
+	queue_reader_ack(reader, expect_numbers(reader, lost + 2, n));
+	assert_int_equal(queue_reader_depth(reader), 0);
+	queue_reader_close(reader);
+}
+
+/* ---- flushing ---- */
+
+static atomic_bool wakes_late;
+static __thread bool is_main;
+
+/* Woken, but only when the time is over too. */
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+			   const struct timespec *restrict until)
+{
+	static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+	int r;
+
+	if (!real)
+		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(
+			RTLD_NEXT, "pthread_cond_timedwait");
+	r = real(cond, mutex, until);
+	return is_main && atomic_load(&wakes_late) ? ETIMEDOUT : r;
+}
+
+static void test_flush_done_as_time_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	is_main = true;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 10);
+	atomic_store(&wakes_late, true);
+	assert_int_equal(queue_flush(f->queue, 60 * USEC_PER_SEC), 0);
+	atomic_store(&wakes_late, false);
+	assert_int_equal(status_of(f).tail_samples, 0);
+	queue_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +547,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bytes_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_much_smaller_max_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dropped_and_rewound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flush_done_as_time_ends, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
