@@ -187,11 +187,15 @@ deb-cross:
 acceptance: deb
 	@tests/deps acceptance
 	@tests/acceptance/run
+# In a qemu machine: its power is cut, its plugs are pulled. As root, minutes each.
+vm-powercut vm-hotplug: deb
+	@tests/deps vm
+	@$(PYTHON) tests/vm/$(@:vm-%=%).py
 
 clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 .PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
-        install deb deb-cross acceptance clean
+        install deb deb-cross acceptance vm-powercut vm-hotplug clean
 .SECONDARY:

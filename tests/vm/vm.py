@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "peers"))
 from processes import spawn, stop, wait_until  # noqa: E402
 
 HOST = "10.0.2.2"  # this host, seen from the guest
+GATEWAY_MODULES = ("xhci_pci", "ftdi_sio", "cdc_acm")  # of the image "gateway", for all tests of the package
 SLOW = 300  # s; a deadline for what takes a guest seconds, on a machine that has other things to do
 
 
