@@ -22,6 +22,8 @@ copy_extensions = copy
 commonName = supplied
 [leaf]
 basicConstraints = CA:FALSE
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 """
 
 
@@ -33,9 +35,10 @@ class Authority:
         for file, text in (("ca.conf", CA_CONF.format(dir=directory)), ("index.txt", ""), ("serial", "1000\n")):
             with open(os.path.join(directory, file), "w", encoding="ascii") as f:
                 f.write(text)
+        # Python 3.13 holds a certificate to every word of RFC 5280: an authority says that it may sign, all say by whose key.
         self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                       "-keyout", os.path.join(directory, "ca.key"), "-out", self.file, "-days", "365",
-                      "-subj", "/CN=" + name)
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-subj", "/CN=" + name)
 
     @staticmethod
     def _openssl(*args):
