@@ -34,7 +34,10 @@ class Connection(http.client.HTTPConnection):
 
 def ask(path, method, url, body=None):
     connection = Connection(path)
-    connection.request(method, url, body)
+    try:
+        connection.request(method, url, body)
+    except BrokenPipeError:
+        pass  # turned away before the request was out; the answer is there all the same
     response = connection.getresponse()
     data = response.read()
     connection.close()

@@ -25,8 +25,9 @@ except ImportError:
 def main():
     units = {}
     for number in map(int, sys.argv[2:]):
-        block = ModbusSequentialDataBlock(0, [100 * number + a for a in range(100)])
-        units[number] = ModbusSlaveContext(hr=block, zero_mode=True)
+        # Both releases count a block's addresses from 1; only the older one could be told otherwise.
+        block = ModbusSequentialDataBlock(1, [100 * number + a for a in range(100)])
+        units[number] = ModbusSlaveContext(hr=block)
     asyncio.run(StartAsyncSerialServer(context=ModbusServerContext(slaves=units, single=False), framer=FRAMER,
                                        port=sys.argv[1], baudrate=19200, ignore_missing_slaves=True))
 

@@ -26,6 +26,7 @@ struct fixture {
 	struct queue *queue;
 	const struct series_device *device;
 	const struct series *point;
+	struct clock_fake fake; /* here, as the store's thread looks at it until fixture_done */
 };
 
 static inline int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_,

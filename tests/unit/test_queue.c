@@ -237,10 +237,10 @@ static void remove_file(const struct fixture *f, const char *end)
 static void test_numbers_never_repeat(void **state)
 {
 	struct fixture *f = *state;
-	struct clock_fake fake = {.now = USEC_PER_HOUR, .wall = 1732287845 * (int64_t)USEC_PER_SEC};
 	uint64_t seq, next;
 
-	clock_set_fake(&fake);
+	f->fake = (struct clock_fake){.now = USEC_PER_HOUR, .wall = 1732287845 * (int64_t)USEC_PER_SEC};
+	clock_set_fake(&f->fake);
 	seq = first_seq(f);
 	assert_int_equal(seq, 1732287845000000);
 	next = first_seq(f);
@@ -259,7 +259,7 @@ static void test_numbers_never_repeat(void **state)
 	remove_file(f, "");
 	remove_file(f, ".seq");
 	clock_set_trusted(false);
-	fake.wall += 3600 * (int64_t)USEC_PER_SEC;
+	f->fake.wall += 3600 * (int64_t)USEC_PER_SEC;
 	fixture_open(f);
 	assert_true(queue_waits_for_clock(f->queue));
 	assert_int_equal(queue_first_seq(f->queue), 0);
@@ -490,30 +490,30 @@ static void test_full_drops_newest(void **state)
 static void test_max_age(void **state)
 {
 	struct fixture *f = *state;
-	struct clock_fake fake = {.now = USEC_PER_HOUR, .wall = 1732287845 * (int64_t)USEC_PER_SEC};
 	struct queue_reader *reader;
 
-	clock_set_fake(&fake);
+	f->fake = (struct clock_fake){.now = USEC_PER_HOUR, .wall = 1732287845 * (int64_t)USEC_PER_SEC};
+	clock_set_fake(&f->fake);
 	f->conf.max_age_us = USEC_PER_HOUR;
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	/* More than one step drops. */
 	append_numbers(f, 1, 1600);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	fake.now += USEC_PER_HOUR / 2;
-	fake.wall += (int64_t)USEC_PER_HOUR / 2;
+	f->fake.now += USEC_PER_HOUR / 2;
+	f->fake.wall += (int64_t)USEC_PER_HOUR / 2;
 	append_numbers(f, 1601, 1700);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 	/* A clock that nobody trusts makes nothing old. */
 	clock_set_trusted(false);
-	fake.now += USEC_PER_HOUR * 2 / 3;
-	fake.wall += (int64_t)USEC_PER_HOUR * 2 / 3;
+	f->fake.now += USEC_PER_HOUR * 2 / 3;
+	f->fake.wall += (int64_t)USEC_PER_HOUR * 2 / 3;
 	queue_clock_changed(f->queue);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 	assert_int_equal(status_of(f).dropped[DROP_TOO_OLD], 0);
 	clock_set_trusted(true);
-	fake.now += 2 * USEC_PER_MINUTE;
-	fake.wall += 2 * (int64_t)USEC_PER_MINUTE;
+	f->fake.now += 2 * USEC_PER_MINUTE;
+	f->fake.wall += 2 * (int64_t)USEC_PER_MINUTE;
 	queue_clock_changed(f->queue);
 	wait_notice(f, "max_age");
 	while (status_of(f).dropped[DROP_TOO_OLD] < 1600)
