@@ -24,7 +24,7 @@ static void tell(struct modbus_link *ml, enum link_known now, enum hay_reason re
 
 static void run_port(struct hay_work *work)
 {
-	struct port_work *port = (struct port_work *)work;
+	struct port_work *port = (void *)work;
 
 	if (port->close)
 		transport_close(port->link->transport);
@@ -34,7 +34,7 @@ static void run_port(struct hay_work *work)
 
 static void port_done(struct hay_work *work)
 {
-	struct port_work *port = (struct port_work *)work;
+	struct port_work *port = (void *)work;
 	struct modbus_link *ml = port->link;
 
 	ml->working = false;

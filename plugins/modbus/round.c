@@ -11,7 +11,7 @@
 
 static void run_request(struct hay_work *work)
 {
-	struct modbus_request *request = (struct modbus_request *)work;
+	struct modbus_request *request = (void *)work;
 
 	transport_exchange(request->transport, &request->exchange);
 }
@@ -135,7 +135,7 @@ static bool is_absence(uint8_t exception)
 
 static void request_done(struct hay_work *work)
 {
-	struct modbus_request *done = (struct modbus_request *)work;
+	struct modbus_request *done = (void *)work;
 	struct modbus_device *md = work->device->state;
 	const struct plan_request *request = &md->plan->requests[md->next];
 	const struct exchange *x = &done->exchange;

@@ -140,7 +140,7 @@ static void compare(struct modbus_write *w)
 
 static void run_write(struct hay_work *work)
 {
-	struct modbus_write *w = (struct modbus_write *)work;
+	struct modbus_write *w = (void *)work;
 	bool bits = w->place.table == TABLE_HOLDING && w->form->kind == KIND_BITS;
 
 	if (bits ? write_bits(w) : write_one_or_many(w))
@@ -150,7 +150,7 @@ static void run_write(struct hay_work *work)
 
 static void write_done(struct hay_work *work)
 {
-	struct modbus_write *w = (struct modbus_write *)work;
+	struct modbus_write *w = (void *)work;
 
 	line_heard(w->device->link, &w->exchange);
 	w->device->device->link->host->command_done(w->command, w->failed ? w->error : NULL);

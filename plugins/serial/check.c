@@ -28,7 +28,7 @@ int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret)
 				    .length_size = (size_t)conf->length_size,
 				    .length_little = conf->length_order == 1,
 				    .length_adds = conf->length_adds,
-				    .max_frame = conf->max_frame,
+				    .max_frame = (size_t)conf->max_frame,
 				    .checksum = (enum checksum)conf->checksum,
 				    .checksum_hex = conf->checksum_form == FORM_HEX ||
 						    (conf->checksum_form == FORM_AUTO && conf->frame == FRAME_LINE),

@@ -278,7 +278,7 @@ static int open_link(struct hay_link *link)
 	if (r == 0 && conf->decode == DECODE_BINARY && conf->match_field)
 		r = serial_match_place(conf->match_field, &line->match_place);
 	if (r == 0)
-		r = record_init(&line->record, 4 * conf->max_frame + 4096);
+		r = record_init(&line->record, 4 * (size_t)conf->max_frame + 4096);
 	if (r == 0)
 		r = decoder_new(&decode, &line->decoder, error);
 	if (r == 0 && !(line->framer = framer_new(&line->frame, route_frame, line)))

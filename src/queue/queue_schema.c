@@ -63,7 +63,7 @@ int body_migrate(struct body *body)
 	r = body_begin(body);
 	if (r < 0)
 		return r;
-	r = run_steps(body, version);
+	r = run_steps(body, (size_t)version);
 	if (r < 0) {
 		body_rollback(body);
 		return r;

@@ -16,7 +16,7 @@ size_t replay_allowance(struct replay *replay, uint64_t now_us, uint64_t appende
 	replay->live = MIN(replay->live + (appended - replay->appended), depth);
 	replay->at_us = now_us;
 	replay->appended = appended;
-	return (size_t)replay->tokens + replay->live;
+	return (size_t)MIN((uint64_t)replay->tokens + replay->live, (uint64_t)SIZE_MAX);
 }
 
 void replay_take(struct replay *replay, size_t n)
