@@ -33,9 +33,11 @@ copy_tree() {
 		tar -c --null -T - | tar -x -C "$1/haywain-$version"
 	mv "$1/haywain-$version/packaging/debian" "$1/haywain-$version/debian"
 	sed -i "1s/(.*)/($version~$2)/" "$1/haywain-$version/debian/changelog"
-	# What the tools of Debian 12 want said goes without saying in the later ones, and their policy is a newer one.
-	[ "$2" = deb12 ] || sed -i '/^Priority:/d; /^Rules-Requires-Root:/d; s/^\(Standards-Version:\).*/\1 4.7.2/' \
-		"$1/haywain-$version/debian/control"
+	# What Debian 12's tools want said goes without saying in the later ones, and their policy is a newer one.
+	if [ "$2" != deb12 ]; then
+		sed -i '/^Priority:/d; /^Rules-Requires-Root:/d; s/^\(Standards-Version:\).*/\1 4.7.2/' "$1/haywain-$version/debian/control"
+		rm "$1/haywain-$version/debian/haywain.lintian-overrides"
+	fi
 	echo "$1/haywain-$version"
 }
 
