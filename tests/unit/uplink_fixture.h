@@ -67,6 +67,13 @@ _unused_ static const char *logged_text(void)
 	return copy;
 }
 
+_unused_ static void forget_log(void)
+{
+	pthread_mutex_lock(&log_lock);
+	buf_clear(&log_lines);
+	pthread_mutex_unlock(&log_lock);
+}
+
 _unused_ static bool logged(const char *words)
 {
 	return strstr(logged_text(), words);
@@ -97,9 +104,7 @@ _unused_ static int rig_up(void **state)
 		rig->devices[i] = series_device_intern(rig->set, names[i], "rs485", NULL, 0);
 		rig->series[i] = series_intern(rig->set, rig->devices[i], "v", NULL, HAY_INT64);
 	}
-	pthread_mutex_lock(&log_lock);
-	buf_clear(&log_lines);
-	pthread_mutex_unlock(&log_lock);
+	forget_log();
 	log_set_sink(log_sink);
 	*state = rig;
 	return 0;
