@@ -107,7 +107,7 @@ static int batch_take(struct queue *queue, struct batch *batch)
 	if (!batch->state)
 		return -ENOMEM;
 	if (most > 0) {
-		batch->samples = malloc((size_t)most * sizeof(struct sample *));
+		batch->samples = malloc(most * sizeof(struct sample *));
 		if (!batch->samples)
 			return -ENOMEM;
 	}
