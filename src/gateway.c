@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <string.h>
 
 #define STUCK_US (20 * USEC_PER_SEC)	/* a stage that has had something to do for so long hangs */
@@ -46,6 +47,7 @@ struct gateway {
 	struct latest *latest;
 	struct api *api;
 	char *queue_asked, *api_asked; /* queue.path (NULL: the default) and api.socket as they were at the start */
+	char stuck[80];		       /* who hangs, for the log */
 	struct fold refused_commands;  /* of their lines in the log */
 	bool stopping;
 };
@@ -105,7 +107,8 @@ static bool is_alive(const char **ret_why, void *userdata)
 	}
 	for (size_t i = 0; (uplink = uplink_set_get(gateway->uplinks, i)); i++)
 		if (uplink_stuck_us(uplink) > STUCK_US) {
-			*ret_why = "an uplink";
+			snprintf(gateway->stuck, sizeof(gateway->stuck), "uplink %s", uplink_get_conf(uplink)->name);
+			*ret_why = gateway->stuck;
 			return false;
 		}
 	return true;

@@ -54,7 +54,7 @@ static int set_line(int fd, const struct port_rules *rules, bool pseudo, struct 
 	unsigned flags = mode_flags(rules);
 
 	if (ioctl(fd, TCGETS2, &line) < 0)
-		return fail(said, errno, rules->path, errno == ENOTTY ? "is no serial port" : NULL);
+		return fail(said, errno, rules->path, errno == ENOTTY ? "this is no serial port" : NULL);
 	line.c_iflag = rules->mode.parity != 'N' ? INPCK : 0;
 	if (rules->flow == FLOW_XONXOFF)
 		line.c_iflag |= IXON | IXOFF;
@@ -116,7 +116,7 @@ int port_open(const struct port_rules *rules, struct port_said *said)
 
 	said->text[0] = 0;
 	if (!path)
-		return fail(said, errno, rules->path, errno == ENOENT ? "is not there" : NULL);
+		return fail(said, errno, rules->path, errno == ENOENT ? "the port is not there" : NULL);
 	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	r = errno;
 	free(path);

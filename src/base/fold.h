@@ -34,15 +34,15 @@ static inline bool fold_says(struct fold *fold, uint64_t now_us, unsigned *ret_b
 	return ++fold->count <= FOLD_LINES;
 }
 
-/* The end of a line about coming and going that fold_says() let through: that this happens often, or nothing. */
+/* The end of a line that fold_says() let through: that what it says happens often, or nothing. */
 #define FOLD_TEXT_MAX 80
 static inline const char *fold_text(const struct fold *fold, unsigned before, char buffer[FOLD_TEXT_MAX])
 {
 	buffer[0] = '\0';
 	if (before > 0)
-		snprintf(buffer, FOLD_TEXT_MAX, "; it came or went %u times in 10 min", before);
+		snprintf(buffer, FOLD_TEXT_MAX, "; %u such changes in the last 10 min", before);
 	else if (fold->count == FOLD_LINES)
-		snprintf(buffer, FOLD_TEXT_MAX, "; it keeps coming and going, told again in 10 min");
+		snprintf(buffer, FOLD_TEXT_MAX, "; it keeps changing, told again in 10 min");
 	return buffer;
 }
 

@@ -27,23 +27,21 @@ static void about(const struct link *link, enum hay_log_level level, const char 
 	va_end(args);
 }
 
-/* A line about going down or coming up. One that comes and goes all the time is told of in few. */
-static void about_state(struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
-static void about_state(struct link *link, enum hay_log_level level, const char *format, ...)
+const char *link_target(const struct link *link)
 {
-	_cleanup_free_ char *text = NULL;
-	char often[FOLD_TEXT_MAX];
-	unsigned before;
-	va_list args;
+	static const char *const keys[] = {"port", "url", "adapter"};
 
-	if (!fold_says(&link->fold, clock_now(), &before))
-		level = HAY_LOG_DEBUG;
-	va_start(args, format);
-	int r = vasprintf(&text, format, args);
-	va_end(args);
-	if (r < 0)
-		text = NULL;
-	about(link, level, "%s%s", text ? text : "out of memory", fold_text(&link->fold, before, often));
+	for (const struct hay_option *option = link->plugin->link_options.table; option && option->key; option++)
+		for (size_t i = 0; i < ELEMENTS(keys); i++) {
+			const char *value = NULL;
+
+			if ((option->type == HAY_OPT_STRING || option->type == HAY_OPT_NAME) &&
+			    strcmp(option->key, keys[i]) == 0)
+				memcpy(&value, (const char *)link->conf->conf + option->offset, sizeof(value));
+			if (value)
+				return value;
+		}
+	return NULL;
 }
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret)
@@ -68,8 +66,12 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 		return r;
 	}
 	link->open = true;
+
+	const char *target = link_target(link);
+
 	if (conf->file[0])
-		about(link, HAY_LOG_INFO, "starts, plugin %s", link->plugin->name);
+		about(link, HAY_LOG_INFO, "starts, plugin %s%s%s", link->plugin->name, target ? ", " : "",
+		      target ? target : "");
 	*ret = link;
 	return 0;
 }
@@ -247,18 +249,22 @@ static void devices_go_offline(struct link *link, enum hay_reason reason, const 
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail)
 {
 	const char *text = detail ? detail : reason_word(reason);
-	char tries[BACKOFF_TEXT_MAX];
-	unsigned n = count_devices(link);
+	_cleanup_buf_ struct buf where = {0};
+	char tries[BACKOFF_TEXT_MAX], often[FOLD_TEXT_MAX];
+	unsigned n = count_devices(link), before;
 
 	if (link->down || link->stopping)
 		return;
 	be_down(link, reason, text);
-	if (next_prober(link))
-		about_state(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline, %s", text, n,
-			    n == 1 ? " is" : "s are", backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries));
-	else
-		about_state(link, HAY_LOG_WARNING, "down: %s; its %u device%s offline until it is back", text, n,
-			    n == 1 ? " is" : "s are");
+	/* Some plugins name it themselves. */
+	if (link_target(link) && !strstr(text, link_target(link)))
+		buf_printf(&where, "%s: ", link_target(link));
+	/* One that comes and goes all the time is told of in few, and always of both. */
+	link->quiet = !fold_says(&link->fold, clock_now(), &before);
+	about(link, link->quiet ? HAY_LOG_DEBUG : HAY_LOG_WARNING, "down: %s%s; its %u device%s offline%s%s%s",
+	      buf_text(&where), text, n, n == 1 ? " is" : "s are", next_prober(link) ? ", " : " until it is back",
+	      next_prober(link) ? backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries) : "",
+	      fold_text(&link->fold, before, often));
 	devices_go_offline(link, reason, text);
 	/* Found out in a round: the end of that round counts as the first try. */
 	if (!link->polling)
@@ -326,28 +332,12 @@ void link_went_up(struct link *link)
 
 	if (!link->down || link->lent)
 		return;
-	about_state(link, HAY_LOG_NOTICE, "up again after %s", format_duration(clock_now() - link->since_us, duration));
+	about(link, link->quiet ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",
+	      format_duration(clock_now() - link->since_us, duration));
 	be_up(link);
 }
 
 /* ---- while it is scanned ---- */
-
-const char *link_target(const struct link *link)
-{
-	static const char *const keys[] = {"port", "url", "adapter"};
-
-	for (const struct hay_option *option = link->plugin->link_options.table; option && option->key; option++)
-		for (size_t i = 0; i < ELEMENTS(keys); i++) {
-			const char *value = NULL;
-
-			if ((option->type == HAY_OPT_STRING || option->type == HAY_OPT_NAME) &&
-			    strcmp(option->key, keys[i]) == 0)
-				memcpy(&value, (const char *)link->conf->conf + option->offset, sizeof(value));
-			if (value)
-				return value;
-		}
-	return NULL;
-}
 
 void link_tell_scan(struct link *link, bool lends)
 {

@@ -52,7 +52,8 @@ struct link {
 	uint64_t started_us;
 	uint64_t since_us;
 	uint64_t pause_us; /* down: the present back-off */
-	struct fold fold;  /* of its lines in the log about coming and going */
+	struct fold fold;  /* of its lines in the log about going down */
+	bool quiet;	   /* the last of them was not told: neither is that it is up again */
 
 	uint64_t busy_us, busy_since_us; /* time with a round under way */
 	uint64_t errors[HAY_N_REASONS];	 /* of its devices, as in struct device; those of removed ones stay */

@@ -69,18 +69,22 @@ static void say(struct points_told *told, const struct hay_device *device, const
 	const struct hay_reading *first = NULL;
 	_cleanup_buf_ struct buf names = {0};
 	unsigned n = list(&names, told, device, sample, bad, &first), before;
+	char often[FOLD_TEXT_MAX] = "";
 
 	if (n == 0)
 		return;
 
-	enum hay_log_level level =
-		fold_says(&told->fold, clock_now(), &before) ? bad ? HAY_LOG_WARNING : HAY_LOG_NOTICE : HAY_LOG_DEBUG;
+	enum hay_log_level level = HAY_LOG_DEBUG;
 
+	if (fold_says(&told->fold, clock_now(), &before)) {
+		level = bad ? HAY_LOG_WARNING : HAY_LOG_NOTICE;
+		fold_text(&told->fold, before, often);
+	}
 	if (bad)
-		log_about(&subject, level, "point%s %s: bad: %s; the device goes on", n == 1 ? "" : "s",
-			  buf_text(&names), why(first));
+		log_about(&subject, level, "point%s %s: bad: %s; the device goes on%s", n == 1 ? "" : "s",
+			  buf_text(&names), why(first), often);
 	else
-		log_about(&subject, level, "point%s %s: good again", n == 1 ? "" : "s", buf_text(&names));
+		log_about(&subject, level, "point%s %s: good again%s", n == 1 ? "" : "s", buf_text(&names), often);
 }
 
 void points_tell(struct points_told *told, const struct hay_device *device, const struct hay_sample *sample)

@@ -163,12 +163,12 @@ static void refuse(struct session *session, int mid, unsigned code)
 	session->refused.probe = 0;
 	uint64_t pause = backoff_next_us(&session->refused.backoff);
 	session->refused.next_us = session->now_us + pause;
-	char text[DURATION_TEXT_MAX];
+	char text[BACKOFF_TEXT_MAX];
 	struct reason reason;
 	reason_set(&reason, "the broker turns down messages to %s: %s", topic.text, word.text);
 	if (first || session->now_us - session->refused.logged_us >= 10 * USEC_PER_MINUTE) {
-		uplink_log(uplink, HAY_LOG_WARNING, "%s; nothing is lost, trying again in %s", reason.text,
-			   format_duration(pause, text));
+		uplink_log(uplink, HAY_LOG_WARNING, "%s; nothing is lost, %s", reason.text,
+			   backoff_text(pause, BACKOFF_MAX_US, text));
 		session->refused.logged_us = session->now_us;
 	}
 	uplink_set_state(uplink, UPLINK_REFUSED, reason.text);
@@ -622,6 +622,7 @@ static void withdraw(struct session *session, uint64_t until_us)
 		mqtt_flush(session->mqtt);
 		wait_and_turn(session, until_us);
 	}
+	session->uplink->withdrawn = announce_idle(announce);
 }
 
 /* `online: false`, and a second for the broker to acknowledge it; then leave. */

@@ -15,7 +15,6 @@
 #include <sys/random.h>
 
 #define BACKOFF_MIN_US USEC_PER_SEC
-#define BACKOFF_MAX_US (60 * USEC_PER_SEC)
 #define LASTING_US (10 * USEC_PER_SEC)
 #define TAKEN_OVER_LASTING_US (10 * USEC_PER_MINUTE)
 #define TELL_AGAIN_US (10 * USEC_PER_MINUTE)
@@ -304,6 +303,11 @@ static void *run(void *userdata)
 			rest(uplink, &troubles, &result);
 		stop = stop || stop_asked(uplink);
 	}
+	if (uplink->withdraws && !uplink->withdrawn)
+		uplink_log(uplink, HAY_LOG_NOTICE,
+			   "was not connected while its topics were renamed: what is retained under the old ones (%s, "
+			   "gateway %s) stays at the broker",
+			   uplink->conf->prefix, uplink->gateway_id);
 	uplink->turn_us = 0;
 	uplink_set_state(uplink, UPLINK_STOPPED, "");
 	uplink->stopped = true;

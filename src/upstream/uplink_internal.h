@@ -3,6 +3,7 @@
 #ifndef HAYWAIN_UPSTREAM_UPLINK_INTERNAL_H
 #define HAYWAIN_UPSTREAM_UPLINK_INTERNAL_H
 
+#include "base/backoff.h"
 #include "base/log.h"
 #include "upstream/announce.h"
 #include "upstream/commands.h"
@@ -12,6 +13,8 @@
 #include "upstream/window.h"
 #include <pthread.h>
 #include <stdatomic.h>
+
+#define BACKOFF_MAX_US (60 * USEC_PER_SEC)
 
 /* A pause that doubles from 1 s to 60 s. */
 struct backoff {
@@ -34,6 +37,7 @@ struct uplink {
 	int ended_fd; /* the thread has ended */
 	atomic_bool stopped;
 	atomic_bool withdraws;	  /* stopping: its topics will be called otherwise */
+	bool withdrawn;		  /* the thread's: and nothing is left under the old ones */
 	_Atomic uint64_t turn_us; /* when the loop last came round; 0: it waits */
 
 	struct announce *announce;

@@ -75,6 +75,12 @@ def test_a_gateway_that_is_renamed_leaves_nothing_behind(plant):
     daemon.reload(text.replace('id = "plant"', 'id = "garden"'))
     daemon.wait_line("gateway.id changed")
     wait_until(lambda: retained() == topics("garden"), what="the old name's to be cleared")
+    # Where nobody listens nothing can be cleared, and that is said.
+    broker.stop()
+    daemon.wait_line("no connection")
+    daemon.reload(text.replace('id = "plant"', 'id = "yard"'))
+    line = daemon.wait_line("was not connected while its topics were renamed")
+    assert "uplink cloud" in line and "(haywain/{gateway}, gateway garden) stays at the broker" in line
 
 
 def test_leaving_says_what_waits_and_where(plant):
@@ -106,4 +112,4 @@ def test_a_line_about_a_device_that_does_not_answer(plant):
     daemon.kill()
     refused = plant.haywain(configuration(links=[link(1)], devices=[device()]))
     line = refused.wait_line("link bus: down")
-    assert line.endswith("down: connection refused; its 1 device is offline, trying again in 1 s, later every 1 min")
+    assert line.endswith("down: tcp://127.0.0.1:1: connection refused; its 1 device is offline, trying again in 1 s, later every 1 min")
