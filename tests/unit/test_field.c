@@ -132,9 +132,13 @@ struct bench {
 
 static struct bench *logging_to;
 
-static void take_line(enum hay_log_level level _unused_, const struct log_subject *subject _unused_, const char *text)
+static void take_line(enum hay_log_level level _unused_, const struct log_subject *subject, const char *text)
 {
 	size_t used = strlen(logging_to->lines);
+
+	/* Who filters the journal by link finds what its devices had to say. */
+	if (subject && subject->device)
+		assert_non_null(subject->link);
 
 	snprintf(logging_to->lines + used, sizeof(logging_to->lines) - used, "%s\n", text);
 }
