@@ -190,7 +190,7 @@ acceptance: deb
 # In a qemu machine: its power is cut, its plugs are pulled. As root, minutes each.
 vm-powercut vm-hotplug: deb
 	@tests/deps vm
-	@$(PYTHON) tests/vm/$(@:vm-%=%).py
+	@$(PYTHON) tests/vm/$(@:vm-%=%).py $(ROUNDS)
 
 clean:
 	rm -rf build

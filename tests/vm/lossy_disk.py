@@ -3,9 +3,9 @@
 """A disk with a volatile cache: an NBD server whose writes are on the disk only after a flush, and lost before.
 
 lossy_disk.py IMAGE SOCKET      serves one client. On standard input, one line:
-    now 0 SEED          the power fails: of what was not flushed, nothing reaches the disk
-    at-flush 50 SEED    it fails when the next flush is asked for, with all written and nothing safe; 50 % of the
-                        sectors reach the disk, whichever they are: torn and out of order
+    -1 0 SEED    the power fails: of what was not flushed, nothing reaches the disk
+    0 50 SEED    it fails when the next flush is asked for, with all written and nothing safe; 50 % of the sectors
+                 reach the disk, whichever they are: torn and out of order. 1: at the flush after that, and so on
 Then answers with one line of JSON, serves nothing any more, and ends when its input does: the client shall be
 killed meanwhile, and see no error that a power cut would not show it.
 """
@@ -124,7 +124,7 @@ class Client:
         elif kind == WRITE:
             self.disk.write(offset, self.take(length), flags & FORCE_UNIT_ACCESS)
         elif kind == FLUSH:
-            if self.before_flush:
+            if self.before_flush and self.disk.unflushed:
                 self.before_flush()
             self.disk.flush()
         elif kind == DISCONNECT:
@@ -158,10 +158,11 @@ def main():
                 order = sys.stdin.readline().split()
                 if not order:
                     return
-                percent, seed = int(order[1]), int(order[2])
-                if order[0] == "now":
+                flushes_left, percent, seed = (int(word) for word in order)
+                if flushes_left < 0:
                     power_fails(disk, percent, seed)
-                client.before_flush = lambda percent=percent, seed=seed: disk.unflushed and power_fails(disk, percent, seed)
+                left = iter(range(flushes_left))
+                client.before_flush = lambda: next(left, None) is None and power_fails(disk, percent, seed)
             elif not client.serve_one():
                 events.unregister(sock)
 

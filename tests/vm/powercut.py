@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""make vm-powercut: the installed package in a guest whose power is cut again and again, its queue on a disk that loses
-what was not flushed. The device, which numbers and times each reading, and the broker are outside and live on. As root.
+"""make vm-powercut [ROUNDS=1]: the installed package in a guest whose power is cut again and again, its queue on a disk
+that loses what was not flushed. The device, which numbers and times each reading, and the broker are outside and live
+on. As root.
 
 Then the same with a daemon whose flushes do nothing: it must be seen to lose what the other one keeps.
 """
@@ -12,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import vm  # first: it finds tests/peers
 
@@ -32,7 +32,6 @@ devices: ( {{ name = "d1"; link = "bus"; unit = 1; every = "{every}ms";
     points: ( {{ name = "polls"; holding = 0; type = "uint32"; }} ); }} );
 """
 DISK = ("-drive", "file=nbd+unix:///?socket={0},if=none,id=queue,format=raw", "-device", "virtio-blk-pci,drive=queue")
-NOW, AT_FLUSH = "now", "at-flush"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -123,9 +122,9 @@ class Gateway:
         return self.machine.run("ls /var/lib/haywain | grep -E 'damaged|newer|left'; "
                                 "journalctl -u haywain -o cat | grep -iE 'damaged|set aside'; true").strip()
 
-    def cut(self, when, percent, seed):
+    def cut(self, flushes_left, percent, seed):
         """The power fails: what the disk says of it."""
-        self.disk.stdin.write(f"{when} {percent} {seed}\n")
+        self.disk.stdin.write(f"{flushes_left} {percent} {seed}\n")
         self.disk.stdin.flush()
         answer = json.loads(self.disk.stdout.readline())
         self.machine.cut_power()
@@ -136,13 +135,14 @@ class Gateway:
 class Cut:
     """One cut of power, to be judged when all that was kept has been delivered."""
 
-    def __init__(self, gateway, what, when, percent, seed):
+    def __init__(self, gateway, what, at_flush, percent, seed):
         status = gateway.queue_status()
-        # a random moment of the rhythm in which commits go
-        gateway.wait_taken(random.Random(seed).randrange(COMMIT_MS // EVERY_MS))
+        chance = random.Random(seed)
+        # a random moment of the rhythm in which commits go, and one of their flushes
+        gateway.wait_taken(chance.randrange(COMMIT_MS // EVERY_MS))
         self.gateway = gateway
-        self.what = f"{what}, cut {'before a flush' if when == AT_FLUSH else 'at any moment'}"
-        self.disk = gateway.cut(when, percent, seed)
+        self.what = f"{what}, cut {'before a flush' if at_flush else 'at any moment'}"
+        self.disk = gateway.cut(chance.randrange(8) if at_flush else -1, percent, seed)
         self.at = self.disk["at"]
         self.numbers = range(gateway.first, gateway.taken() + 1)
         self.fsync_ms = status["fsync_max_ms"]
@@ -175,25 +175,31 @@ def drain(gateway):
     wait_until(lambda: any(number > now for number in gateway.account.counts("d1")), vm.SLOW, "the queue to drain", 0.1)
 
 
-def power_cuts(gateway, report):
+def power_cuts(gateway, rounds, report):
     cuts = []
 
     def boot():
         report.say(f"booted in {gateway.boot():.0f} s; first reading is number {gateway.first}")
 
-    for when, percent in ((NOW, 0), (AT_FLUSH, 0), (AT_FLUSH, 50)):
+    def cut(what, at_flush, percent):
+        cuts.append(Cut(gateway, what, at_flush, percent, seed=len(cuts)))
+
+    for _ in range(rounds):
+        for at_flush, percent in ((False, 0), (True, 0), (True, 50)):
+            boot()
+            gateway.wait_taken(300)
+            cut("broker away", at_flush, percent)
+        gateway.broker_comes()
+        for at_flush, percent in ((False, 0), (True, 50)):
+            boot()
+            arrived = gateway.account.distinct()
+            wait_until(lambda: gateway.account.distinct() > arrived + 150, vm.SLOW, "the backlog to begin to drain")
+            cut("backlog draining", at_flush, percent)
         boot()
-        gateway.wait_taken(300)
-        cuts.append(Cut(gateway, "broker away", when, percent, len(cuts)))
+        drain(gateway)
+        gateway.broker.stop()
+        cut("broker just gone", True, 50)
     gateway.broker_comes()
-    for when, percent in ((NOW, 0), (AT_FLUSH, 50)):
-        boot()
-        arrived = gateway.account.distinct()
-        wait_until(lambda: gateway.account.distinct() > arrived + 150, vm.SLOW, "the backlog to begin to drain")
-        cuts.append(Cut(gateway, "backlog draining", when, percent, len(cuts)))
-    boot()
-    drain(gateway)
-    cuts.append(Cut(gateway, "broker there, queue drained", NOW, 0, len(cuts)))
     boot()
     drain(gateway)
     return cuts
@@ -223,7 +229,7 @@ def check_promise(gateway, cuts, report):
 def check_control(gateway, report):
     gateway.boot()
     gateway.wait_taken(300)
-    cut = Cut(gateway, "control, flushes do nothing", NOW, 0, 9)
+    cut = Cut(gateway, "control, flushes do nothing", False, 0, 9)
     gateway.broker_comes()
     gateway.nosync = False
     gateway.boot()
@@ -234,6 +240,7 @@ def check_control(gateway, report):
 
 def main():
     report = vm.Report()
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     if os.geteuid() != 0:
         report.check("the power cut test runs as root", False)
         report.end()
@@ -248,7 +255,7 @@ def main():
                 if nosync:
                     check_control(gateway, report)
                 else:
-                    check_promise(gateway, power_cuts(gateway, report), report)
+                    check_promise(gateway, power_cuts(gateway, rounds, report), report)
     finally:
         for gateway in gateways:
             gateway.close()
