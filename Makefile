@@ -156,8 +156,10 @@ install: all
 	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
-	$(call install_files,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/openapi.yaml),$(DATADIR)/doc/haywain)
-	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf),$(DATADIR)/doc/haywain/examples)
+	$(call install_files,LICENSE docs/openapi.yaml,$(DATADIR)/doc/haywain)
+	for page in README.md CHANGELOG.md HACKING.md docs/*.md; do $(call install_page,$$page,$${page##*/}) || exit 1; done
+	$(call install_page,packaging/README.md,packaging.md)
+	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf) plugins/sim/sim.c,$(DATADIR)/doc/haywain/examples)
 	$(call install_files,$(wildcard docs/examples/micropython/*.py),$(DATADIR)/doc/haywain/examples/micropython)
 	$(call install_files,$(wildcard docs/examples/arduino/*.ino),$(DATADIR)/doc/haywain/examples/arduino)
 	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
@@ -171,6 +173,10 @@ install: all
 	$(call install_as,systemd/tmpfiles.conf,$(LIBDIR)/tmpfiles.d/haywain.conf)
 	$(call install_as,systemd/modules-load.conf,$(LIBDIR)/modules-load.d/haywain.conf)
 	$(call install_as,systemd/udev.rules,$(LIBDIR)/udev/rules.d/90-haywain.rules)
+# A page and its name there: all pages lie in one folder, and what they link to lies elsewhere than in the tree.
+install_page = sed -e 's|](docs/|](|g' -e 's|](\.\./packaging/README.md|](packaging.md|g' -e 's|](etc/|](examples/|g' \
+	-e 's|](include/|]($(INCLUDEDIR)/|g' -e 's|](plugins/sim/|](examples/|g' $1 >$(DESTDIR)$(DATADIR)/doc/haywain/$2 && \
+	chmod 644 $(DESTDIR)$(DATADIR)/doc/haywain/$2
 # files, folder
 install_files = $(if $1,install -d $(DESTDIR)$2 && install -m 644 $1 $(DESTDIR)$2/)
 # file, where to and under which name
