@@ -7,12 +7,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define COMMAND_S 20 /* a command that hangs is cut off */
+#define READ_BYTES ((size_t)4096)
 
 static int put(const char *folder, const char *name, const void *data, size_t size)
 {
@@ -68,41 +68,87 @@ static void put_command(const char *folder, const char *name, const char *const 
 		run(argv, path);
 }
 
-/* Secrets stand in files of their own; but who knows what a person has written. Names of the files stay. */
-static bool may_hold_secret(const char *line)
+/* Secrets stand in files of their own; but who knows what a person has written, be it in a comment. A broker's user name
+   may be a token. */
+static bool names_secret(const char *word, size_t size)
 {
-	static const char *const words[] = {"password", "passwd", "secret", "token", "bindkey", "username", "irk"};
-	const char *equals = strpbrk(line, "=:");
+	static const char *const words[] = {"password", "passwd",   "secret", "token",
+					    "bindkey",	"username", "irk",    "psk"};
+	static const char file[] = "_file";
+	_cleanup_free_ char *name = strndup(word, size);
 
+	if (!name || (size >= strlen(file) && strcmp(name + size - strlen(file), file) == 0))
+		return false;
 	for (size_t i = 0; i < ELEMENTS(words); i++)
-		if (strcasestr(line, words[i]) && equals && !strcasestr(line, "_file"))
+		if (strcasestr(name, words[i]))
 			return true;
-	/* scheme://user:password@host */
-	const char *at = strstr(line, "://"), *host = at ? strchr(at, '@') : NULL;
+	return false;
+}
 
-	return host && strcspn(at + 3, "/\" ") > (size_t)(host - at - 3);
+/* How much of a text is the value that an assignment begins; 0: it is none. *ret_before: up to where the value begins. */
+static size_t assigned(const char *at, size_t *ret_before)
+{
+	size_t before = strspn(at, " \t\r\n"), size;
+
+	if ((at[before] != '=' && at[before] != ':') || strncmp(at + before, "://", 3) == 0)
+		return 0;
+	before++;
+	before += strspn(at + before, " \t\r\n");
+	*ret_before = before;
+	at += before;
+	if (*at != '"')
+		return strcspn(at, " \t\r\n;,}");
+	for (size = 1; at[size] && at[size] != '"'; size++)
+		if (at[size] == '\\' && at[size + 1])
+			size++;
+	return size + (at[size] == '"');
+}
+
+static void add_without_secrets(struct buf *out, const char *at)
+{
+	static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+	while (*at) {
+		size_t size = strspn(at, word), before = 0, value;
+
+		if (size > 0) {
+			value = names_secret(at, size) ? assigned(at + size, &before) : 0;
+			buf_add(out, at, size + (value > 0 ? before : 0));
+			at += size + (value > 0 ? before + value : 0);
+			if (value > 0)
+				buf_add_text(out, "\"(left out)\"");
+		} else if (strncmp(at, "://", 3) == 0) {
+			/* scheme://user:password@host */
+			size_t authority = strcspn(at + 3, "/\" \t\r\n");
+			const char *host = memrchr(at + 3, '@', authority);
+
+			buf_add_text(out, host ? "://(left out)" : "://");
+			at = host ? host : at + 3;
+		} else {
+			buf_add_char(out, *at++);
+		}
+	}
 }
 
 static void put_config(const char *folder, const char *path, const char *name)
 {
-	_cleanup_buf_ struct buf text = {0};
+	_cleanup_buf_ struct buf text = {0}, clean = {0};
 	FILE *file = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
+	size_t n;
 
 	if (!file) {
-		buf_printf(&text, "%s: %s\n", path, strerror(errno));
+		buf_printf(&clean, "%s: %s\n", path, strerror(errno));
 	} else {
-		while (getline(&line, &room, file) >= 0) {
-			if (may_hold_secret(line))
-				buf_add_text(&text, "# (a line that may hold a secret was left out here)\n");
-			else
-				buf_add_text(&text, line);
-		}
+		do {
+			char *room = buf_reserve(&text, READ_BYTES);
+
+			n = room ? fread(room, 1, READ_BYTES, file) : 0;
+			text.size += n;
+		} while (n > 0);
 		fclose(file);
+		add_without_secrets(&clean, buf_text(&text));
 	}
-	free(line);
-	put(folder, name, buf_text(&text), text.size);
+	put(folder, name, buf_text(&clean), clean.size);
 }
 
 static void put_configs(const char *folder)
