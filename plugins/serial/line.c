@@ -21,8 +21,13 @@ void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n
 	va_list args;
 
 	folded->n += n;
-	if (folded->said_us > 0 && now - folded->said_us < FOLD_US)
+	if (folded->said_us > 0 && now - folded->said_us < FOLD_US) {
+		if (line->state == LINE_UP && !line->rest_awaits) {
+			line->rest_awaits = true;
+			line->host->set_timer(line->look, FOLD_US); /* there is nothing to look for now */
+		}
 		return;
+	}
 	if (folded->n > 1)
 		snprintf(times, sizeof(times), "; %llu times since it was last told", (unsigned long long)folded->n);
 	va_start(args, format);
@@ -32,6 +37,20 @@ void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n
 	line->host->log(line->link, NULL, level, "%s%s", text ? text : "out of memory", times);
 	free(text);
 	*folded = (struct folded){.said_us = now};
+}
+
+/* What was dropped and is not told yet: no line may come that would tell it. */
+static void tell_rest(struct serial_link *line)
+{
+	unsigned long long too_long = line->fold_long.n, checksum = line->fold_checksum.n, wrong = line->fold_wrong.n;
+
+	line->rest_awaits = false;
+	line->fold_long.n = line->fold_checksum.n = line->fold_wrong.n = 0;
+	if (too_long + checksum + wrong > 0)
+		line->host->log(line->link, NULL, HAY_LOG_WARNING,
+				"%llu more frames were dropped since that was told: %llu too long, %llu with a wrong "
+				"checksum, %llu that made no sense",
+				too_long + checksum + wrong, too_long, checksum, wrong);
 }
 
 /* ---- lost and found ---- */
@@ -50,6 +69,7 @@ static void go_down(struct serial_link *line)
 {
 	close_port(line);
 	line->state = LINE_DOWN;
+	tell_rest(line);
 	line->host->set_timer(line->silence, UINT64_MAX);
 	line->host->set_timer(line->look, LOOK_US);
 	line->host->link_down(line->link, HAY_OFFLINE, line->reason.text);
@@ -126,7 +146,9 @@ static void look_timer(void *userdata)
 	if (line->state == LINE_SETTLING) {
 		port_discard_input(line->fd);
 		begin_listening(line);
-	} else if (line->state != LINE_UP) {
+	} else if (line->state == LINE_UP) {
+		tell_rest(line);
+	} else {
 		look(line);
 	}
 }
@@ -246,6 +268,7 @@ int line_open(struct serial_link *line)
 void line_close(struct serial_link *line)
 {
 	close_port(line);
+	tell_rest(line);
 	line->host->del_timer(line->look);
 	line->host->del_timer(line->pace);
 	line->host->del_timer(line->silence);

@@ -152,7 +152,8 @@ struct serial_link {
 	struct exchange exchange;
 	struct framer_seen {
 		uint64_t too_long, bad_checksum;
-	} told; /* counts that the log knows */
+	} told;		  /* counts that the log knows */
+	bool rest_awaits; /* the look timer will tell what was folded */
 	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
 		fold_answer;
 };

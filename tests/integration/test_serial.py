@@ -152,6 +152,56 @@ def test_a_flood_is_bounded_and_does_not_hurt_the_others(plant):
     daemon.stop()
 
 
+def answer_requests(line, done, answered):
+    """A board that answers each Q with the number of it."""
+    while not done:
+        try:
+            asked = os.read(line.fd, 4096).count(b"Q\n")
+        except BlockingIOError:
+            asked = 0
+        for _ in range(asked):
+            answered.append(time.monotonic())
+            line.say('{"n":%d}\n' % len(answered))
+        time.sleep(0.002)  # a board's own pace
+
+
+def test_a_megabyte_a_second_is_counted_and_the_neighbour_keeps_its_pace(plant):
+    """Of 10 KB, 100 times a second: one frame too long, 40 that are no JSON, 10 that are."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    wild, tame = Line(plant, "wild").plug(), Line(plant, "tame").plug()
+    daemon = plant.haywain(configuration(
+        [uplink(broker.port)], [link(wild, "wild"), link(tame, "tame", 'decode = "json"; request = "Q\\n"; timeout = "5s";')],
+        [device("wild", '{ name = "t"; }'), device("tame", '{ name = "n"; }', 'every = "50ms";')]))
+    opened(daemon, wild)
+    done, answered, seconds = [], [], 2
+    thread = threading.Thread(target=answer_requests, args=(tame, done, answered))
+    thread.start()
+    try:
+        wait_until(lambda: values(account, "tame", "n"), what="the neighbour's first answer")
+        begin = len(answered)
+        time.sleep(seconds)  # a stretch of quiet to compare with
+        quiet = len(answered) - begin
+        begin, start, memory = len(answered), time.monotonic(), 0
+        for n in range(100 * seconds):
+            wild.say(b"x" * 5000 + b"\n" + (b'{"t":' + b"y" * 90 + b"\n") * 40 + (b'{"t":%d}' % n + b" " * 90 + b"\n") * 10)
+            with open(f"/proc/{daemon.process.pid}/statm", encoding="ascii") as f:
+                memory = max(memory, int(f.read().split()[1]) * 4096)
+            time.sleep(max(0, start + (n + 1) / 100 - time.monotonic()))
+        flooded, took = len(answered) - begin, time.monotonic() - start
+    finally:
+        done.append(True)
+        thread.join()
+    wait_until(lambda: len(values(account, "wild", "t")) == 1000 * seconds, what="all that was right in the flood")
+    assert flooded / took > 0.6 * quiet / seconds, (flooded, took, quiet)
+    assert memory < 32_000_000
+    daemon.stop()
+    told = [text for _, text in daemon.log.lines if "link wild" in text and "dropped" in text]
+    assert len(told) == 3, told
+    rest = re.search(r"(\d+) more frames .*: (\d+) too long, 0 with a wrong checksum, (\d+) that made no sense", told[-1])
+    assert [int(n) for n in rest.groups()] == [41 * 100 * seconds - 2, 100 * seconds - 1, 4000 * seconds - 1], told
+
+
 def test_a_device_is_asked_and_what_does_not_answer_goes_offline(plant):
     broker = plant.broker()
     account = plant.account(broker)

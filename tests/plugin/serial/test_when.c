@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When it was measured, and from when on a line is listened to. */
+#include "board.h"
+
+static void time_stamps_of_the_device(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	const struct fake_event *event;
+	char line[128];
+	uint64_t before;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "time_field", "ts", "time_unit", "ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	before = link->host->now();
+	snprintf(line, sizeof(line), "{\"t\":1,\"ts\":%lld}\n", ((long long)time(NULL) - 2) * 1000);
+	say(&board, line);
+	event = fake_wait(host, FAKE_EMIT);
+	/* Two to three seconds ago, whatever the test's own pace. */
+	assert_true(event->sample.time_us + 1000000 < link->host->now());
+	assert_true(event->sample.time_us + 3100000 > before);
+	say(&board, "{\"t\":1,\"ts\":1000}\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_true(event->sample.time_us >= before);
+	expect_line(host, "too old");
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* A frame whose `ts` says, in that unit, that it is two seconds old; or one that nobody can read. */
+static void expect_age(const char *unit, const char *stamp, bool read)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	const struct fake_event *event;
+	struct board board;
+	char line[128];
+	uint64_t before;
+
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "time_field", "ts", "time_unit", unit, NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	before = link->host->now();
+	snprintf(line, sizeof(line), "{\"t\":1,\"ts\":%s}\n", stamp);
+	say(&board, line);
+	event = fake_wait(host, FAKE_EMIT);
+	if (read) {
+		assert_true(event->sample.time_us + 1000000 < link->host->now());
+		assert_true(event->sample.time_us + 3100000 > before);
+	} else {
+		assert_true(event->sample.time_us >= before);
+		expect_line(host, "no time that can be read");
+	}
+	fake_host_free(host);
+	board_free(&board);
+}
+
+static void time_stamps_in_each_unit(void **state)
+{
+	time_t then = time(NULL) - 2, east = then + 5400, west = then - 3600;
+	char stamp[64];
+
+	(void)state;
+	snprintf(stamp, sizeof(stamp), "%lld", (long long)then);
+	expect_age("s", stamp, true);
+	snprintf(stamp, sizeof(stamp), "%lld000000", (long long)then);
+	expect_age("us", stamp, true);
+	strftime(stamp, sizeof(stamp), "\"%FT%T.000Z\"", gmtime(&then));
+	expect_age("iso", stamp, true);
+	strftime(stamp, sizeof(stamp), "\"%F %T\"", gmtime(&then));
+	expect_age("iso", stamp, true);
+	strftime(stamp, sizeof(stamp), "\"%FT%T+01:30\"", gmtime(&east));
+	expect_age("iso", stamp, true);
+	strftime(stamp, sizeof(stamp), "\"%FT%T-0100\"", gmtime(&west));
+	expect_age("iso", stamp, true);
+	expect_age("iso", "\"yesterday\"", false);
+	expect_age("s", "\"yesterday\"", false);
+}
+
+/* What comes right after opening may be the rest of a frame; after a silence it is none. */
+static void the_first_frame_may_be_a_part_of_one(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	expect_line(host, "is open");
+	say(&board, "{\"t\":1}\n{\"t\":2}\n"); /* of {"was":{"t":1} */
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 0), 2, 0);
+	assert_int_equal(fake_count(host, FAKE_EMIT), 1);
+	unplug(&board);
+	fake_wait(host, FAKE_LINK_DOWN);
+	plug(&board);
+	expect_line(host, "is open");
+	silence_until = link->host->now() + 200000;
+	fake_run_until(host, silence_passed, link);
+	say(&board, "{\"t\":3}\n");
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 0), 3, 0);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* A board that restarts when its port is opened says things that are no readings. */
+static void a_board_settles(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "settle", "300ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	expect_line(host, "is open");
+	say(&board, "\n{\"t\":1}\n{\"t\":1}\n");
+	silence_until = link->host->now() + 500000;
+	fake_run_until(host, silence_passed, link);
+	say(&board, "{\"t\":2}\n");
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 0), 2, 0);
+	assert_int_equal(fake_count(host, FAKE_EMIT), 1);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(time_stamps_of_the_device),
+		cmocka_unit_test(time_stamps_in_each_unit),
+		cmocka_unit_test(the_first_frame_may_be_a_part_of_one),
+		cmocka_unit_test(a_board_settles),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
