@@ -200,6 +200,11 @@ static void check_decode(const struct link_conf *c, const struct hay_report *rep
 	if (c->decode == DECODE_BINARY && c->match_field && serial_match_place(c->match_field, &place) < 0)
 		report->error(report, "match_field",
 			      "where decode = \"binary\", `match_field` is the number of a byte");
+	if ((c->decode == DECODE_SML) != (c->frame == FRAME_SML))
+		report->error(report, c->decode == DECODE_SML ? "decode" : "frame",
+			      "frame = \"sml\" and decode = \"sml\" belong together");
+	if (c->frame == FRAME_SML && c->checksum > 0)
+		report->error(report, "checksum", "frame = \"sml\" has its own checksum, which is always held");
 	if (c->header && c->columns)
 		report->error(report, "columns", "`columns` names what a header would: one of the two is enough");
 	serial_decode_rules(c, &rules);

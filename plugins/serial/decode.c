@@ -58,6 +58,10 @@ enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t s
 		return r > 0 ? DECODED : r == 0 ? DECODED_OTHER : DECODED_WRONG;
 	case DECODE_NMEA:
 		return decode_nmea(&decoder->rules, text, record, ret_error);
+	case DECODE_OBIS:
+		return decode_obis(text, record, ret_error);
+	case DECODE_SML:
+		return decode_sml(text, record, ret_error);
 	case DECODE_BINARY:
 		break;
 	}

@@ -5,7 +5,16 @@
 
 #include "record.h"
 
-enum decode_kind { DECODE_JSON, DECODE_CSV, DECODE_KEYVALUE, DECODE_REGEX, DECODE_NMEA, DECODE_BINARY };
+enum decode_kind {
+	DECODE_JSON,
+	DECODE_CSV,
+	DECODE_KEYVALUE,
+	DECODE_REGEX,
+	DECODE_NMEA,
+	DECODE_BINARY,
+	DECODE_OBIS,
+	DECODE_SML
+};
 
 struct decode_rules {
 	enum decode_kind kind;
@@ -65,6 +74,9 @@ int regex_match(struct regex *regex, struct text text, struct record *record);
 
 enum decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct record *record,
 			 const char **ret_error);
+
+enum decoded decode_obis(struct text frame, struct record *record, const char **ret_error);
+enum decoded decode_sml(struct text frame, struct record *record, const char **ret_error);
 
 #define BINARY_BYTES_MAX 8
 

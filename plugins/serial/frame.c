@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "frame.h"
+#include "frame_private.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,25 +10,6 @@
 /* What finding a frame again may cost: so many bytes of checksums for each byte that came, and so many in stock. */
 #define EFFORT_PER_BYTE 32
 #define EFFORT_MAX (256 * 1024)
-
-struct framer {
-	struct frame_rules rules;
-	frame_fn fn;
-	void *userdata;
-	struct frame_counts counts;
-
-	uint8_t *bytes; /* capacity: max_frame, its marks and what is behind them */
-	size_t size, capacity;
-	size_t awaited; /* bytes of a checksum behind the end; at the end of bytes they belong to… */
-	size_t content; /* … a frame of this size */
-
-	bool skipping;	/* up to the next delimiter, or silence */
-	bool inside;	/* stx-etx: past the start */
-	bool escaped;	/* stx-etx: the next byte stands for itself */
-	size_t literal; /* stx-etx: up to here no mark can begin */
-	bool lost;	/* bytes: the last frame was wrong; its followers are no news */
-	size_t effort;
-};
 
 struct framer *framer_new(const struct frame_rules *rules, frame_fn fn, void *userdata)
 {
@@ -115,8 +96,7 @@ static bool take_checksum(const struct framer *framer, const uint8_t *frame, siz
 			      frame, size, NULL, wire);
 }
 
-/* good: its checksum was. */
-static void hand_over(struct framer *framer, const uint8_t *frame, size_t size, bool good)
+void framer_hand_over(struct framer *framer, const uint8_t *frame, size_t size, bool good)
 {
 	if (!good) {
 		framer->counts.bad_checksum++;
@@ -144,7 +124,7 @@ static void deliver(struct framer *framer, size_t size)
 	if (size == 0)
 		return;
 	good = take_checksum(framer, framer->bytes, size, &without);
-	hand_over(framer, framer->bytes, without, good);
+	framer_hand_over(framer, framer->bytes, without, good);
 }
 
 /* ---- a checksum behind the end ---- */
@@ -176,11 +156,11 @@ static size_t push_checksum(struct framer *framer, const uint8_t *data, size_t s
 	framer->size = framer->literal = 0;
 	framer->skipping = false;
 	if (!skipped)
-		hand_over(framer, framer->bytes, without_return(framer, content), good);
+		framer_hand_over(framer, framer->bytes, without_return(framer, content), good);
 	return take;
 }
 
-static void give_up_long(struct framer *framer)
+void framer_give_up_long(struct framer *framer)
 {
 	framer->counts.too_long++;
 	framer->counts.lost_bytes += framer->size;
@@ -293,7 +273,7 @@ static void push_marked_byte(struct framer *framer, uint8_t byte)
 		framer->size = framer->literal = 0; /* the end of the last one got lost */
 	}
 	if (framer->size >= rules->max_frame + rules->end.size) {
-		give_up_long(framer);
+		framer_give_up_long(framer);
 		framer->inside = framer->escaped = false;
 		framer->literal = 0;
 	}
@@ -410,7 +390,7 @@ static void push_bytes(struct framer *framer, const uint8_t *data, size_t size)
 static void push_idle(struct framer *framer, const uint8_t *data, size_t size)
 {
 	if (!framer->skipping && size > framer->rules.max_frame - framer->size) {
-		give_up_long(framer);
+		framer_give_up_long(framer);
 		framer->skipping = true;
 	}
 	if (framer->skipping) {
@@ -432,6 +412,9 @@ void framer_push(struct framer *framer, const uint8_t *data, size_t size)
 		for (size_t i = 0; i < size; i++)
 			push_marked_byte(framer, data[i]);
 		break;
+	case FRAME_SML:
+		framer_push_sml(framer, data, size);
+		break;
 	case FRAME_FIXED:
 	case FRAME_LENGTH_PREFIXED:
 		push_bytes(framer, data, size);
@@ -446,7 +429,7 @@ bool framer_wants_idle(const struct framer *framer)
 {
 	enum frame_kind kind = framer->rules.kind;
 
-	if (kind == FRAME_LINE || kind == FRAME_STX_ETX)
+	if (kind == FRAME_LINE || kind == FRAME_STX_ETX || kind == FRAME_SML)
 		return false;
 	return framer->skipping || framer->size > 0;
 }

@@ -48,7 +48,7 @@ static void tell_rest(struct serial_link *line)
 	line->fold_long.n = line->fold_checksum.n = line->fold_wrong.n = 0;
 	if (too_long + checksum + wrong > 0)
 		line->host->log(line->link, NULL, HAY_LOG_WARNING,
-				"%llu more frames were dropped since that was told: %llu too long, %llu with a wrong "
+				"%llu more dropped since that was told: %llu too long, %llu with a wrong "
 				"checksum, %llu that made no sense",
 				too_long + checksum + wrong, too_long, checksum, wrong);
 }

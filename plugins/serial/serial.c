@@ -7,14 +7,14 @@
 #include <string.h>
 
 static const char *const flows[] = {"none", "rtscts", "xonxoff", NULL};
-static const char *const frames[] = {"line", "fixed", "length-prefixed", "stx-etx", "idle", NULL};
+static const char *const frames[] = {"line", "fixed", "length-prefixed", "stx-etx", "idle", "sml", NULL};
 static const char *const orders[] = {"big", "little", NULL};
 static const char *const checksums[] = {"none",		"xor",	       "sum8",	    "sum8-zero", "sum16",
 					"crc16-modbus", "crc16-ccitt", "crc16-arc", "crc16-x25", NULL};
 static const char *const checksum_places[] = {"end", "after", NULL};
 static const char *const checksum_scopes[] = {"content", "end", "marks", NULL};
 static const char *const checksum_forms[] = {"auto", "bytes", "hex", NULL};
-static const char *const decoders[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", NULL};
+static const char *const decoders[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", "obis", "sml", NULL};
 static const char *const time_units[] = {"s", "ms", "us", "iso", NULL};
 /* Beside the plain types, in frames of bytes. */
 static const char *const own_types[] = {"int8", "uint8", "int24", "uint24", NULL};

@@ -341,6 +341,68 @@ static void meters(void **state)
 			    "gas=00981.443 low=001581.123 power=02.027|gas=00000.107 low=000004.426 power=00.244|");
 }
 
+/* The same meters without a pattern. */
+static void data_lines(void **state)
+{
+	const struct decode_rules obis = {.kind = DECODE_OBIS};
+	const struct frame_rules telegrams = {.kind = FRAME_STX_ETX,
+					      .start = {"/", 1},
+					      .end = {"!", 1},
+					      .escape = -1,
+					      .max_frame = 4096,
+					      .checksum = CHECKSUM_CRC16_ARC,
+					      .checksum_after = true,
+					      .checksum_hex = true,
+					      .checked = CHECKED_MARKS};
+	const char *said;
+	struct bench bench;
+
+	(void)state;
+	assert_string_equal(replay("meter.d0", &lines, &obis),
+			    "other|1-0:0.0.0=0272031312565|1-0:1.8.0=00052185.7825309|"
+			    "1-0:2.8.0=00019949.3221493|1-0:21.7.0=000747.85|1-0:41.7.0=000737.28|1-0:61.7.0=000639.73|"
+			    "1-0:1.7.0=002124.86|1-0:96.5.5=80|0-0:96.1.255=1ESY1313002565|other|");
+	said = replay("meter.p1", &telegrams, &obis);
+	assert_memory_equal(said, "1-3:0.2.8=42 0-0:1.0.0=161113205757W ", 37);
+	assert_non_null(strstr(said, " 1-0:1.7.0=02.027 "));
+	assert_non_null(strstr(said, " 0-1:24.2.1=00981.443|1-3:0.2.8=50 "));
+	setup(&bench, &obis);
+	/* A gas meter's reading on a line of its own, as DSMR 2.2 has it; other lines. */
+	assert_string_equal(DECODE(&bench, "0-1:24.3.0(161107190000)(0-1:24.2.1)(m3)\r\n(00001.001)\r\n"),
+			    "0-1:24.3.0=00001.001");
+	assert_string_equal(DECODE(&bench, "1-0:1.7.0()"), "1-0:1.7.0=");
+	assert_string_equal(DECODE(&bench, "*255(1)"), "*255=1");
+	assert_string_equal(DECODE(&bench, "(1)"), "it has no line of a meter");
+	assert_string_equal(DECODE(&bench, "1-0:1.7.0(1"), "it has no line of a meter");
+	assert_string_equal(DECODE(&bench, ")"), "it has no line of a meter");
+	assert_string_equal(DECODE(&bench, "\r\n"), "other");
+	teardown(&bench);
+}
+
+static void sml(void **state)
+{
+	const struct frame_rules transport = {.kind = FRAME_SML, .escape = -1, .max_frame = 4096};
+	const struct decode_rules rules = {.kind = DECODE_SML};
+	struct bench bench;
+
+	(void)state;
+	assert_string_equal(replay("meter-mt631.sml", &transport, &rules),
+			    "1-0:96.50.1*1=ISK 1-0:96.1.0=0a0149534b00047a5544 1-0:1.8.0=2043104.7 1-0:2.8.0=0 "
+			    "1-0:16.7.0=193|"
+			    "1-0:96.50.1*1=ISK 1-0:96.1.0=0a0149534b00047a5544 1-0:1.8.0=2043104.8 1-0:2.8.0=0 "
+			    "1-0:16.7.0=194|");
+	/* It gives power away. */
+	assert_string_equal(replay("meter-dvs7420.sml", &transport, &rules),
+			    "1-0:96.50.1*1=DZG 1-0:96.1.0=0a01445a4700039e2053 1-0:1.8.0=13232.9 "
+			    "1-0:2.8.0=1500321.3 1-0:16.7.0=-105.5|");
+	setup(&bench, &rules);
+	assert_string_equal(DECODE(&bench, "\x76\x05"), "it is no SML file");
+	assert_string_equal(DECODE(&bench, ""), "other");
+	assert_string_equal(DECODE(&bench, "{\"t\":1}"), "it is no SML file");
+	assert_string_equal(DECODE(&bench, "\x8f\x8f\x8f\x8f\x8f\x8f\x8f\x8f\x0f"), "it is no SML file");
+	teardown(&bench);
+}
+
 static void a_battery_monitor(void **state)
 {
 	const struct decode_rules pairs = {.kind = DECODE_KEYVALUE, .separator = {"\r\n", 2}, .assign = {"\t", 1}};
@@ -428,6 +490,8 @@ int main(void)
 		cmocka_unit_test(receivers),
 		cmocka_unit_test(scales),
 		cmocka_unit_test(meters),
+		cmocka_unit_test(data_lines),
+		cmocka_unit_test(sml),
 		cmocka_unit_test(a_battery_monitor),
 		cmocka_unit_test(a_dust_sensor),
 		cmocka_unit_test(guesses),

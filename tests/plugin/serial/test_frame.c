@@ -326,6 +326,43 @@ static void stx_etx(void **state)
 	expect(&rules, longer, 196, "[ok]");
 }
 
+static void sml_transport(void **state)
+{
+	struct frame_rules rules = rules_of(FRAME_SML);
+	struct framer *framer;
+
+	(void)state;
+	/* Garbage, a frame filled up by a byte, one with its CRC wrong, one whose end is lost, four escapes within. */
+	EXPECT(&rules,
+	       "\x1b\x1b\x1b..\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
+	       "abc\0\x1b\x1b\x1b\x1b\x1a\x01"
+	       "\x65\x39"
+	       "zz"
+	       "\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
+	       "abc\0\x1b\x1b\x1b\x1b\x1a\x01xx"
+	       "\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
+	       "lost"
+	       "\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
+	       "a\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b"
+	       "bc\x1b\x1b\x1b\x1b\x1a\0"
+	       "\x4e\x45",
+	       "[abc][a\\x1b\\x1b\\x1b\\x1b\\x1bbc]");
+	/* Never more than allowed, and found again. */
+	framer = framer_new(&rules, take, NULL);
+	seen[0] = 0;
+	framer_push(framer, (const uint8_t *)"\x1b\x1b\x1b\x1b\x01\x01\x01\x01", 8);
+	for (int i = 0; i < 100; i++)
+		framer_push(framer, (const uint8_t *)"x", 1);
+	framer_push(framer, (const uint8_t *)"\x1b\x1b\x1b\x1b\x01\x01\x01\x01", 8);
+	framer_push(framer,
+		    (const uint8_t *)"abc\0\x1b\x1b\x1b\x1b\x1a\x01"
+				     "\x65\x39",
+		    12);
+	assert_string_equal(seen, "[abc]");
+	assert_int_equal(framer_counts(framer)->too_long, 1);
+	framer_free(framer);
+}
+
 static void idle(void **state)
 {
 	struct frame_rules rules = rules_of(FRAME_IDLE);
@@ -363,6 +400,7 @@ int main(void)
 		cmocka_unit_test(fixed_frames_without_any_mark_need_silence),
 		cmocka_unit_test(length_prefixed),
 		cmocka_unit_test(stx_etx),
+		cmocka_unit_test(sml_transport),
 		cmocka_unit_test(idle),
 	};
 
