@@ -16,12 +16,12 @@ static const char usage[] =
 	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
 
 struct probe {
+	struct hay_work work; /* a request on the daemon's link */
 	const struct hay_probe *hay;
 	struct link_conf conf;
 	struct modbus_link *link; /* the daemon's; NULL: transport is our own */
 	struct transport *transport;
 	struct exchange exchange;
-	struct hay_work work; /* a request on the daemon's link */
 };
 
 static uint64_t clock_us(void)
@@ -116,7 +116,7 @@ static int open_target(struct probe *p, const char *target)
 
 static void run_request(struct hay_work *work)
 {
-	struct probe *p = (struct probe *)((char *)work - offsetof(struct probe, work));
+	struct probe *p = (struct probe *)work;
 
 	transport_exchange(p->transport, &p->exchange);
 }
@@ -124,7 +124,7 @@ static void run_request(struct hay_work *work)
 /* What it says of the link is worth the same as if a device had been polled. */
 static void request_done(struct hay_work *work)
 {
-	struct probe *p = (struct probe *)((char *)work - offsetof(struct probe, work));
+	struct probe *p = (struct probe *)work;
 
 	line_heard(p->link, &p->exchange);
 }

@@ -132,6 +132,46 @@ check_sh "at info nothing below is said" "! journalctl -u haywain -o json | grep
 check "the same in /var/log/syslog" wait_for 10 "grep 'haywaind\[$pid\]: device count: online' /var/log/syslog"
 check_sh "nothing is repeated each poll" "[ \$(journalctl -u haywain HAYWAIN_DEVICE=count -o cat | wc -l) -le 4 ]"
 
+# ---- the local API and the tool: for the group, and nobody else ----
+useradd --no-create-home --groups haywain insider
+useradd --no-create-home outsider
+as() { # user, command...
+	user=$1
+	shift
+	runuser -u "$user" -- "$@"
+}
+refused_in_one_line() {
+	as outsider haywain status >/tmp/refused 2>&1
+	status=$?
+	cat /tmp/refused
+	[ $status = 1 ] && [ "$(wc -l </tmp/refused)" = 1 ] && grep -q 'is not yours to use: .*group haywain' /tmp/refused
+}
+broken_scan() { # exit status 1, with what the port said
+	as insider haywain scan modbus identify tcp://127.0.0.1:1 1 >/tmp/scan 2>&1
+	status=$?
+	cat /tmp/scan
+	[ $status = 1 ] && grep -qi 'refused' /tmp/scan
+}
+no_secret() {
+	haywain diag /tmp/bundle.tar.gz && mkdir /tmp/bundle && tar -xzf /tmp/bundle.tar.gz -C /tmp/bundle && ls /tmp/bundle &&
+		[ -s /tmp/bundle/status.json ] && [ -s /tmp/bundle/log.txt ] && grep -q 'name = "local"' /tmp/bundle/haywain.conf &&
+		! grep -rl -e swing -e tower -e '"gate"' /tmp/bundle
+}
+check_sh "the API's socket is 0660 haywain:haywain" '[ "$(stat -c %a:%U:%G /run/haywain/api.sock)" = 660:haywain:haywain ]'
+check "who is in the group may look" as insider haywain status
+check "who is not is told so in one line" refused_in_one_line
+check "who is in the group may write to the field" sh -c "runuser -u insider -- haywain reload | grep reloaded"
+check "and the log says who" wait_for 10 "journalctl -u haywain -o cat | grep \"local API, user $(id -u insider), process [0-9]*: reload: done\""
+check "the ports are listed" as insider haywain scan serial
+check "a scan where the daemon has the port is the daemon's" broken_scan
+check "and the log says of which link" wait_for 10 "journalctl -u haywain HAYWAIN_LINK=nobody -o cat | grep 'is being scanned'"
+# What a careless owner has written.
+cat >>/etc/haywain/haywain.conf <<'END'
+# once: url = "mqtt://gate:swing@localhost"; password = "swing"
+END
+check "the bundle for a bug report holds no secret" no_secret
+rm -r /tmp/bundle /tmp/bundle.tar.gz
+
 # ---- it dies, it hangs ----
 systemctl kill -s KILL haywain
 check "killed: starts again" new_process 20 "$pid"
