@@ -403,13 +403,10 @@ int probe_modbus(const struct hay_probe *hay)
 	int argc = 0, r = -ENOMEM;
 
 	if (p && argv) {
-		*p = (struct probe){.hay = hay,
-				    .link = hay->link ? hay->link->state : NULL,
-				    .conf = {.baud = 9600,
-					     .mode = "8N1",
-					     .timeout_us = 1000000,
-					     .gap_us = GAP_DEFAULT_US,
-					     .unit_gap_us = GAP_DEFAULT_US}};
+		*p = (struct probe){
+			.hay = hay,
+			.link = hay->link ? hay->link->state : NULL,
+			.conf = {.timeout_us = 1000000, .gap_us = GAP_DEFAULT_US, .unit_gap_us = GAP_DEFAULT_US}};
 		r = 0;
 		for (int i = 0; i < hay->argc && r == 0; i++) {
 			if (!strchr(hay->argv[i], '='))
