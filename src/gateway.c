@@ -279,7 +279,7 @@ static int open_queue(struct gateway *gateway)
 		return -ENOMEM;
 	r = queue_open(&gateway->config->queue, gateway->series, &gateway->queue, &pid);
 	if (r == -EWOULDBLOCK)
-		log_error("the queue %s is in use by another haywaind%s%.0d: only one may have it",
+		log_error("the queue %s is in use by another haywaind%s%.0d: only one may have it, so this one ends",
 			  gateway->config->queue.path ? gateway->config->queue.path : "queue.db",
 			  pid > 0 ? ", process " : "", pid > 0 ? (int)pid : 0);
 	return r;

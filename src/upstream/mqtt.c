@@ -120,6 +120,10 @@ static void broke(struct mqtt *mqtt, int rc, int error)
 		end_with(mqtt, MQTT_END_OTHER);
 		if (strstr(mqtt->tls_error.text, "wrong version number"))
 			reason_set(&mqtt->reason, "the broker does not speak TLS on this port (mqtt:// goes without)");
+		else if (strstr(mqtt->tls_error.text, "unexpected eof"))
+			reason_set(
+				&mqtt->reason,
+				"the broker hung up in the TLS handshake (does this port want mqtt://, without TLS?)");
 		else
 			reason_set(&mqtt->reason, "TLS failed: %s",
 				   mqtt->tls_error.text[0] ? mqtt->tls_error.text : "the broker ended the handshake");

@@ -305,7 +305,8 @@ static void explain_verification(const struct tls *tls, struct reason *reason)
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 		reason_set(reason, "the broker's certificate was issued by \"%s\", which is not in %s", tls->issuer,
-			   tls->conf->ca_file ? tls->conf->ca_file : "the system's list of authorities");
+			   tls->conf->ca_file ? tls->conf->ca_file
+					      : "the system's list of authorities (tls.ca_file names others)");
 		return;
 	default:
 		reason_set(reason, "the broker's certificate is not accepted: %s",

@@ -113,3 +113,19 @@ def test_a_line_about_a_device_that_does_not_answer(plant):
     refused = plant.haywain(configuration(links=[link(1)], devices=[device()]))
     line = refused.wait_line("link bus: down")
     assert line.endswith("down: tcp://127.0.0.1:1: connection refused; its 1 device is offline, trying again in 1 s, later every 1 min")
+
+
+def test_the_wrong_port_of_a_broker_is_guessed(plant):
+    broker = plant.broker(tls=True)
+    daemon = plant.haywain(configuration([uplink(broker.tls_port, "plain"), uplink(broker.port, "tls", scheme="mqtts")]))
+    assert "(does this port want mqtts://?)" in daemon.wait_line("uplink plain: no connection")
+    assert "(does this port want mqtt://, without TLS?)" in daemon.wait_line("uplink tls: no connection")
+
+
+def test_a_second_daemon_says_who_has_the_queue(plant):
+    daemon = plant.haywain(configuration())
+    second = plant.haywain()
+    second.dir, second.file = daemon.dir, daemon.file
+    second.start(ready=False)
+    assert second.wait_end() == 1
+    assert second.said(f"the queue queue.db is in use by another haywaind, process {daemon.process.pid}: only one may have it, so this one ends")
