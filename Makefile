@@ -189,10 +189,10 @@ deb:
 deb-cross:
 	@tests/deps cross
 	@packaging/deb-cross $(RELEASES)
-# The package's life on a real systemd; and in a machine of its own, whose plugs can be pulled.
-acceptance: deb
+# The package's life on a real systemd: this release's, or that of RELEASE, for which make deb-cross has made one.
+acceptance: $(if $(RELEASE),,deb)
 	@tests/deps acceptance
-	@tests/acceptance/run
+	@RELEASE=$(RELEASE) tests/acceptance/run
 # In a qemu machine: its power is cut, its plugs are pulled. As root, minutes each.
 vm-powercut vm-hotplug: deb
 	@tests/deps vm

@@ -46,9 +46,9 @@ collect() {
 	find "$1" -maxdepth 1 -type f ! -name '*.log' -exec mv -t "$2" {} +
 }
 
-# newest_package: what make deb has left for this machine, if anything
+# newest_package [ROOT]: what was made for that root's (this machine's) release and this architecture, if anything
 newest_package() {
-	ls -t build/deb/haywain_*"~$(release_of /)_$(dpkg --print-architecture).deb" 2>/dev/null | head -n 1
+	ls -t build/deb/haywain_*"~$(release_of "${1:-/}")_$(dpkg --print-architecture).deb" 2>/dev/null | head -n 1
 }
 
 # depends_of PACKAGE: the names of what it depends on and recommends, the first of each choice
