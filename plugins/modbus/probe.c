@@ -116,7 +116,7 @@ static int open_target(struct probe *p, const char *target)
 
 static void run_request(struct hay_work *work)
 {
-	struct probe *p = (struct probe *)work;
+	struct probe *p = (void *)work;
 
 	transport_exchange(p->transport, &p->exchange);
 }
@@ -124,7 +124,7 @@ static void run_request(struct hay_work *work)
 /* What it says of the link is worth the same as if a device had been polled. */
 static void request_done(struct hay_work *work)
 {
-	struct probe *p = (struct probe *)work;
+	struct probe *p = (void *)work;
 
 	line_heard(p->link, &p->exchange);
 }
