@@ -18,7 +18,7 @@ async def main():
         "VendorName": "Barn & Sons", "ProductCode": "BS-100", "MajorMinorRevision": "2.17",
         "VendorUrl": "http://barn.example", "ProductName": "Hay dryer", "ModelName": "Dryer 100",
         "UserApplicationName": "Loft"})
-    units = ModbusServerContext(slaves={1: ModbusSlaveContext(hr=ModbusSequentialDataBlock(0, [0] * 100), zero_mode=True)},
+    units = ModbusServerContext(slaves={1: ModbusSlaveContext(hr=ModbusSequentialDataBlock(1, [0] * 100))},
                                 single=False)
     server = ModbusTcpServer(units, identity=identity, address=("127.0.0.1", port))
     serving = asyncio.ensure_future(server.serve_forever())

@@ -81,12 +81,12 @@ static void test_no_number_past_the_mark(void **state)
 	struct fixture *f = *state;
 	const size_t before = 1200000, after = 2000000;
 	uint64_t *seqs = malloc((before + after) * sizeof(*seqs));
-	struct clock_fake fake = {.now = clock_now(), .wall = clock_wall() - (int64_t)USEC_PER_DAY};
 	struct queue_reader *reader;
 
 	assert_non_null(seqs);
 	/* The gateway was set up yesterday. */
-	clock_set_fake(&fake);
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall() - (int64_t)USEC_PER_DAY};
+	clock_set_fake(&f->fake);
 	fixture_open(f);
 	clock_set_fake(NULL);
 	reader = open_reader(f, "cloud");
@@ -98,8 +98,8 @@ static void test_no_number_past_the_mark(void **state)
 	go_on_writing();
 
 	/* An hour later; the clock is not known at once. */
-	fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall() + (int64_t)USEC_PER_HOUR};
-	clock_set_fake(&fake);
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall() + (int64_t)USEC_PER_HOUR};
+	clock_set_fake(&f->fake);
 	clock_set_trusted(false);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
@@ -344,11 +344,11 @@ static void test_damaged_at_every_try(void **state)
 static void test_damaged_again_and_again(void **state)
 {
 	struct fixture *f = *state;
-	struct clock_fake fake = {.now = clock_now(), .wall = clock_wall()};
 	struct queue_reader *reader;
 	uint64_t bytes;
 
-	clock_set_fake(&fake);
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	for (uint64_t i = 0; i < 40; i++) {
@@ -362,8 +362,8 @@ static void test_damaged_again_and_again(void **state)
 		assert_true(count_files(f, "damaged", &bytes) <= i / 2 + 1);
 		if (i % 2 == 0)
 			continue;
-		fake.now += USEC_PER_HOUR;
-		fake.wall += (int64_t)USEC_PER_HOUR;
+		f->fake.now += USEC_PER_HOUR;
+		f->fake.wall += (int64_t)USEC_PER_HOUR;
 	}
 	assert_int_equal(count_files(f, "damaged", &bytes), 8);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
