@@ -205,10 +205,11 @@ static int apply_uplinks(struct gateway *gateway, struct config *config)
 	return uplink_set_apply(gateway->uplinks, config->uplinks, config->n_uplinks, config->gateway.id);
 }
 
-static void apply(struct gateway *gateway, struct config *config, unsigned n_mistakes, struct field_changes *ret)
+/* said: what came of it, in words. */
+static void apply(struct gateway *gateway, struct config *config, unsigned n_mistakes, struct field_changes *ret,
+		  struct buf *said)
 {
 	struct config *before = gateway->config;
-
 	_cleanup_buf_ struct buf more = {0};
 
 	tell_bad(config, gateway->field);
@@ -225,8 +226,9 @@ static void apply(struct gateway *gateway, struct config *config, unsigned n_mis
 		log_error("out of memory: %s is applied only in part", gateway->config_path);
 	config_free(before);
 	status_trim_soon(gateway->status);
-	log_info("reloaded: %u device%s started, %u stopped, %u as before%s", ret->started,
-		 ret->started == 1 ? "" : "s", ret->stopped, ret->kept, buf_text(&more));
+	buf_printf(said, "%u device%s started, %u stopped, %u as before%s", ret->started, ret->started == 1 ? "" : "s",
+		   ret->stopped, ret->kept, buf_text(&more));
+	log_info("reloaded: %s", buf_text(said));
 }
 
 /* 0 or -errno: nothing was applied. */
@@ -234,6 +236,7 @@ static int reload(struct gateway *gateway, struct buf *ret_json)
 {
 	struct conf_messages messages = {0};
 	struct field_changes changes = {0};
+	_cleanup_buf_ struct buf said = {0};
 	struct config *config;
 	int r;
 
@@ -242,10 +245,10 @@ static int reload(struct gateway *gateway, struct buf *ret_json)
 	if (r < 0)
 		log_error("%s is not applied: everything goes on as it was", gateway->config_path);
 	else
-		apply(gateway, config, messages.n_errors, &changes);
+		apply(gateway, config, messages.n_errors, &changes, &said);
 	notify_ready(gateway->notify);
 	if (ret_json)
-		reload_json(ret_json, &messages, r < 0 ? NULL : &changes);
+		reload_json(ret_json, &messages, r < 0 ? NULL : &changes, buf_text(&said));
 	conf_messages_done(&messages);
 	return r;
 }

@@ -66,7 +66,8 @@ void tell_restart_needed(const struct config *config, const char *queue_path_ask
 			    socket_asked[0] ? "stays at " : "stays off", socket_asked);
 }
 
-void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes)
+void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes,
+		 const char *summary)
 {
 	json_open(out, '{');
 	json_key(out, changes ? "ok" : "error");
@@ -81,6 +82,8 @@ void reload_json(struct buf *out, const struct conf_messages *messages, const st
 		json_uint(out, changes->stopped);
 		json_key(out, "kept");
 		json_uint(out, changes->kept);
+		json_key(out, "summary");
+		json_text(out, summary);
 	}
 	json_key(out, "messages");
 	json_open(out, '[');

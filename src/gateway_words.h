@@ -16,8 +16,9 @@ void tell_bad(const struct config *config, const struct field *field);
 void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *socket_asked,
 			 const struct queue *queue);
 
-/* What the API says of a reload: ok, what changed (NULL: nothing was applied), and every message. */
-void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes);
+/* What the API says of a reload: ok, what changed (NULL: nothing was applied) and in words, and every message. */
+void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes,
+		 const char *summary);
 
 /* A queue made by hand, or by an older version: readings are not everybody's business. */
 void tell_mode(const struct queue *queue);

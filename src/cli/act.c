@@ -86,9 +86,7 @@ int cli_reload(const struct cli *cli, int argc, char *argv[] _unused_)
 	} else {
 		print_messages(cli, json_object_get(root, "messages"));
 		if (status == 200)
-			printf("reloaded: %lld devices started, %lld stopped, %lld as before\n",
-			       (long long)json_int_of(root, "started"), (long long)json_int_of(root, "stopped"),
-			       (long long)json_int_of(root, "kept"));
+			printf("reloaded: %s\n", json_text_of(root, "summary"));
 		else
 			client_explain(&answer, status);
 	}

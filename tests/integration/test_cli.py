@@ -35,7 +35,7 @@ def test_the_commands_that_act(plant):
     daemon = run(plant)
     assert "55" in haywain(daemon, "write", "d1", "setpoint", "55")
     assert "75" in haywain(daemon, "write", "d1", "setpoint", "99", good=False)
-    assert "reloaded" in haywain(daemon, "reload")
+    assert "reloaded: 0 devices started, 0 stopped, 1 as before" in haywain(daemon, "reload")
     assert "--yes" in haywain(daemon, "queue", "purge", good=False)
     assert "dropped" in haywain(daemon, "queue", "purge", "--yes")
     daemon.stop()
