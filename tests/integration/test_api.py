@@ -270,7 +270,12 @@ def test_more_connections_than_there_may_be_are_turned_away_and_the_others_stay(
         s.connect(daemon.api)
         held.append(s)
     # It is told before it has asked: what it then sends finds nobody.
-    wait_until(lambda: raw(daemon, b"GET /v1/status HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 "), what="503")
+    for path in ("/v1/status", "/v1/queue", "/v1/queue/export", "/v1/scan"):
+        answer = wait_until(lambda path=path: next(
+            (a for a in [raw(daemon, b"GET %s HTTP/1.1\r\n\r\n" % path.encode())] if a.startswith(b"HTTP/1.1 503 ")), None),
+            what="503")
+        hold(json.loads(answer.partition(b"\r\n\r\n")[2]), SPEC["components"]["responses"]["Error"]["content"]
+             ["application/json"]["schema"], f"503 of {path}")
     for s in held:
         s.close()
     wait_until(lambda: raw(daemon, b"GET /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 "),
