@@ -81,7 +81,7 @@ static bool take_checksum(const struct framer *framer, const uint8_t *frame, siz
 {
 	const struct frame_rules *rules = &framer->rules;
 	size_t n = checksum_wire_size(rules->checksum, rules->checksum_hex);
-	const uint8_t *wire = frame + (size - n);
+	const uint8_t *wire;
 
 	*ret_size = size;
 	if (rules->checksum == CHECKSUM_NONE)
@@ -89,6 +89,7 @@ static bool take_checksum(const struct framer *framer, const uint8_t *frame, siz
 	if (size < n)
 		return false;
 	*ret_size = size -= n;
+	wire = frame + size;
 	if (rules->checksum_hex && size > 0 && frame[size - 1] == '*')
 		*ret_size = --size;
 	return checksum_holds(framer,
