@@ -117,8 +117,8 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 	static const struct {
 		enum decode_kind decode;
 		const char *separator;
-	} tries[] = {{DECODE_NMEA, NULL}, {DECODE_JSON, NULL}, {DECODE_KEYVALUE, NULL}, {DECODE_CSV, NULL},
-		     {DECODE_CSV, ";"},	  {DECODE_CSV, "\\t"}, {DECODE_CSV, " "}};
+	} tries[] = {{DECODE_NMEA, NULL}, {DECODE_OBIS, NULL}, {DECODE_JSON, NULL}, {DECODE_KEYVALUE, NULL},
+		     {DECODE_CSV, NULL},  {DECODE_CSV, ";"},   {DECODE_CSV, "\\t"}, {DECODE_CSV, " "}};
 	struct text all = {(const char *)bytes, size}, lines[LINES_MAX];
 	struct guess best = {.decode = DECODE_REGEX};
 	struct record record;
@@ -126,6 +126,7 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 
 	for (size_t i = 0; i < size; i++)
 		n_text += is_text(bytes[i]);
+	best.is_sml = size > 0 && memmem(bytes, size, "\x1b\x1b\x1b\x1b\x01\x01\x01\x01", 8) != NULL;
 	best.printable = size > 0 ? (unsigned)(n_text * 100 / size) : 0;
 	best.only_returns = size > 0 && !memchr(bytes, '\n', size) && memchr(bytes, '\r', size);
 	n = split(all, best.only_returns ? '\r' : '\n', lines);

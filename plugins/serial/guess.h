@@ -12,6 +12,7 @@ struct guess {
 	bool only_returns;  /* lines end with a carriage return and nothing else */
 	enum decode_kind decode;
 	const char *separator; /* csv: as written in a configuration; NULL: the usual one */
+	bool is_sml;	       /* the bytes are SML */
 	bool header;	       /* csv: one of the lines names the columns */
 	struct text line;      /* the last one that fits the guess, or the last one */
 };
@@ -22,7 +23,7 @@ void guess_rules(const struct guess *guess, struct decode_rules *ret);
 /* Good enough to stop listening. */
 static inline bool guess_is_sure(const struct guess *guess)
 {
-	return guess->n_lines >= 3 && guess->printable >= 95 && guess->score >= 60;
+	return guess->is_sml || (guess->n_lines >= 3 && guess->printable >= 95 && guess->score >= 60);
 }
 
 #endif

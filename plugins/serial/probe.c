@@ -139,12 +139,14 @@ static unsigned worth(const struct heard *heard)
 {
 	if (heard->size == 0)
 		return 0;
+	if (heard->guess.is_sml)
+		return UINT_MAX;
 	return 1 + heard->guess.printable + (heard->guess.n_lines > 0 ? 100 : 0) + 2 * heard->guess.score;
 }
 
 /* ---- saying what it is ---- */
 
-static const char *const decode_names[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary"};
+static const char *const decode_names[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", "obis", "sml"};
 
 /* A text of the line inside quotes of the configuration. */
 static void quote(struct text text, char *into, size_t size)
@@ -241,6 +243,22 @@ static void print_block(const struct hay_probe *probe, const char *path, const s
 	free(by_id);
 }
 
+static void print_sml(const struct hay_probe *probe, const char *path, const struct heard *heard)
+{
+	char *by_id = find_by_id(path);
+
+	probe->print(probe, "# %s, at %u baud: SML, as meters speak it; every value becomes a point", path,
+		     heard->baud);
+	probe->print(probe, "links: (");
+	probe->print(probe,
+		     "  { name = \"line\"; plugin = \"serial\"; port = \"%s\"; baud = %u; frame = \"sml\"; decode = "
+		     "\"sml\"; }",
+		     by_id ? by_id : path, heard->baud);
+	probe->print(probe, ");");
+	probe->print(probe, "devices: ( { name = \"meter\"; link = \"line\"; } );");
+	free(by_id);
+}
+
 static void print_bytes(const struct hay_probe *probe, const struct heard *heard)
 {
 	for (size_t at = 0; at < heard->size && at < 64; at += 16) {
@@ -261,6 +279,10 @@ static int print_result(const struct hay_probe *probe, const char *path, const s
 		probe->print(probe, "%s said nothing: it may wait for a request, or speak at a baud rate not tried",
 			     path);
 		return -ENODATA;
+	}
+	if (guess->is_sml) {
+		print_sml(probe, path, heard);
+		return 0;
 	}
 	if (guess->printable < 90 || guess->n_lines == 0) {
 		probe->print(probe, "# %s, at %u baud: %zu bytes, and no lines of text among them:", path, heard->baud,

@@ -76,6 +76,11 @@ def link(line, name="board", more='decode = "json";'):
     return f'  {{ name = "{name}"; plugin = "serial"; port = "{line.port}"; baud = 115200; {more} }}'
 
 
+def recorded(name):
+    with open(os.path.join(RECORDINGS, name), "rb") as f:
+        return f.read()
+
+
 def device(name="board", points="", more="", on=None):
     points = f"points: ( {points} );" if points else ""
     return f'  {{ name = "{name}"; link = "{on or name}"; {more} {points} }}'
@@ -294,11 +299,9 @@ def test_the_examples_make_readings_of_real_frames(plant, name, recording, expec
     line = Line(plant).plug()
     with open(os.path.join(EXAMPLES, name + ".conf"), encoding="utf-8") as f:
         text = re.sub(r'port *= *"[^"]*"', f'port = "{line.port}"', f.read())
-    with open(os.path.join(RECORDINGS, recording), "rb") as f:
-        frames = f.read()
     daemon = plant.haywain(configuration([uplink(broker.port)]) + text)
     opened(daemon, line)
-    line.say(frames * 2)  # the first frame may be thrown away
+    line.say(recorded(recording) * 2)  # the first frame may be thrown away
     device_name = re.search(r'devices: \(\s*{ name = "([^"]*)"', text).group(1)
     for point, value in expected.items():
         wait_until(lambda point=point: values(account, device_name, point), what=point)
@@ -327,14 +330,19 @@ def test_mistakes_stand_at_their_line(plant):
     assert "haywain.conf:" in said and "pattern" in said and "at character" in said
 
 
-def test_the_probe_writes_a_configuration_that_works(plant):
+@pytest.mark.parametrize("said, found", (
+    (b'{"env":{"temp":21.5},"ok":true,"name":"x y"}\r\n', 'name = "env.temp"'),
+    (recorded("meter.p1"), 'decode = "obis"'),
+    (recorded("meter-mt631.sml"), 'decode = "sml"'),
+), ids=("json", "obis", "sml"))
+def test_the_probe_writes_a_configuration_that_works(plant, said, found):
     line = Line(plant).plug()
     daemon = plant.haywain()
     done = []
 
     def board():
         while not done:
-            line.say('{"env":{"temp":21.5},"ok":true,"name":"x y"}\r\n')
+            line.say(said)
             time.sleep(0.05)  # a board's own pace
 
     thread = threading.Thread(target=board)
@@ -348,10 +356,10 @@ def test_the_probe_writes_a_configuration_that_works(plant):
     assert probe.returncode == 0, probe.stdout + probe.stderr
     assert "by hand" not in probe.stderr
     daemon.configure(configuration() + probe.stdout)
-    status, said = daemon.check()
-    assert status == 0, probe.stdout + said
-    assert "1 link, 1 device" in said
-    assert 'name = "env.temp"' in probe.stdout
+    status, checked = daemon.check()
+    assert status == 0, probe.stdout + checked
+    assert "1 link, 1 device" in checked
+    assert found in probe.stdout
 
 
 def test_the_probe_says_what_it_does_not_understand(plant):

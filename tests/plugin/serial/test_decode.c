@@ -457,6 +457,11 @@ static void guesses(void **state)
 	guess_make((const uint8_t *)data, n, &guess);
 	assert_int_equal(guess.decode, DECODE_NMEA);
 	assert_int_equal(guess.score, 100);
+	guess_make((const uint8_t *)data, load("meter.p1", data), &guess);
+	assert_int_equal(guess.decode, DECODE_OBIS);
+	assert_true(guess_is_sure(&guess));
+	guess_make((const uint8_t *)data, load("meter-mt631.sml", data), &guess);
+	assert_true(guess.is_sml);
 	guess = guess_of("f\":1}\r\nboot v1\r\n{\"a\":1}\r\n{\"a\":2}\r\n{\"a");
 	assert_int_equal(guess.decode, DECODE_JSON);
 	assert_true(guess_is_sure(&guess));
