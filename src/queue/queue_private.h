@@ -40,11 +40,12 @@ struct queue_reader {
 	struct queue *queue;
 	struct queue_reader *next;
 	char *name;
-	int fd;		/* -1: closed, or known from the disk only */
-	bool signalled; /* fd is readable */
-	uint64_t acked; /* the cursor: this one and all before are done with */
-	uint64_t taken; /* the last one given out */
-	uint64_t saved; /* the cursor on disk */
+	uint64_t number; /* of this one: another can have the name after it was removed */
+	int fd;		 /* -1: closed, or known from the disk only */
+	bool signalled;	 /* fd is readable */
+	uint64_t acked;	 /* the cursor: this one and all before are done with */
+	uint64_t taken;	 /* the last one given out */
+	uint64_t saved;	 /* the cursor on disk */
 	bool is_saved;
 	uint64_t damaged_to; /* unreadable rows that cannot be removed are counted up to here */
 
@@ -94,7 +95,8 @@ struct queue {
 	uint64_t min_acked;
 	uint64_t drop_at; /* no unwritten sample before it is left to drop */
 	struct queue_reader *readers;
-	char **removed; /* names whose cursors shall go from the disk */
+	uint64_t last_reader; /* its number */
+	char **removed;	      /* names whose cursors shall go from the disk */
 	size_t n_removed;
 
 	/* Numbers. */
@@ -169,6 +171,7 @@ void queue_free(struct queue *queue);
 /* ---- queue_reader.c: with the lock held ---- */
 
 struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked); /* closed */
+struct queue_reader *reader_by_number(struct queue *queue, uint64_t number);
 struct queue_reader *reader_find(struct queue *queue, const char *name);
 void reader_free(struct queue_reader *reader);
 void reader_signal(struct queue_reader *reader);

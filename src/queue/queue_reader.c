@@ -17,6 +17,14 @@ struct queue_reader *reader_find(struct queue *queue, const char *name)
 	return NULL;
 }
 
+struct queue_reader *reader_by_number(struct queue *queue, uint64_t number)
+{
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		if (reader->number == number)
+			return reader;
+	return NULL;
+}
+
 struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked)
 {
 	struct queue_reader *reader = calloc(1, sizeof(*reader));
@@ -29,6 +37,7 @@ struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t 
 		return NULL;
 	}
 	reader->queue = queue;
+	reader->number = ++queue->last_reader;
 	reader->fd = -1;
 	reader->acked = reader->taken = reader->ahead_to = acked;
 	reader->next = queue->readers;

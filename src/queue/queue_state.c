@@ -9,11 +9,13 @@
 
 struct state_cursor {
 	char *name;
+	uint64_t reader; /* its number */
 	uint64_t acked;
 };
 
 struct state_drop {
 	char *name;
+	uint64_t reader;
 	uint32_t cause, device;
 	uint64_t count;
 };
@@ -71,6 +73,7 @@ static int take_cursors(struct queue *queue, struct state *state)
 			cursor->name = strdup(reader->name);
 			if (!cursor->name)
 				return -ENOMEM;
+			cursor->reader = reader->number;
 			cursor->acked = reader->acked;
 			state->n_cursors++;
 		}
@@ -80,7 +83,8 @@ static int take_cursors(struct queue *queue, struct state *state)
 
 			if (row->count == row->saved)
 				continue;
-			*drop = (struct state_drop){strdup(reader->name), row->cause, row->device, row->count};
+			*drop = (struct state_drop){strdup(reader->name), reader->number, row->cause, row->device,
+						    row->count};
 			if (!drop->name)
 				return -ENOMEM;
 			state->n_drops++;
@@ -365,7 +369,7 @@ static void forget_removed(struct queue *queue, const struct state *state)
 void state_saved(struct queue *queue, const struct state *state)
 {
 	for (size_t i = 0; i < state->n_cursors; i++) {
-		struct queue_reader *reader = reader_find(queue, state->cursors[i].name);
+		struct queue_reader *reader = reader_by_number(queue, state->cursors[i].reader);
 
 		if (reader) {
 			reader->saved = state->cursors[i].acked;
@@ -373,7 +377,7 @@ void state_saved(struct queue *queue, const struct state *state)
 		}
 	}
 	for (size_t i = 0; i < state->n_drops; i++) {
-		struct queue_reader *reader = reader_find(queue, state->drops[i].name);
+		struct queue_reader *reader = reader_by_number(queue, state->drops[i].reader);
 		struct drop_row *row =
 			reader ? drops_row(&reader->drops, state->drops[i].cause, state->drops[i].device, false) : NULL;
 

@@ -328,7 +328,7 @@ static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t
 
 /* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
    cannot be written it comes again: each reader counts it for itself, once. */
-static void drop_damaged_rows(struct queue *queue, const char *name, const struct body_row *rows, size_t n)
+static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct queue_reader *reader;
@@ -338,7 +338,7 @@ static void drop_damaged_rows(struct queue *queue, const char *name, const struc
 			continue;
 		r = body_remove(&queue->store.body, rows[i].id, rows[i].id);
 		pthread_mutex_lock(&queue->lock);
-		reader = r < 0 && name ? reader_find(queue, name) : NULL;
+		reader = r < 0 ? reader_by_number(queue, number) : NULL;
 		if (r == 0) {
 			queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
 		} else if (reader && rows[i].id > reader->damaged_to) {
@@ -364,12 +364,13 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		return;
 	}
 	to = MIN(to, queue->tail.first - 1);
-	/* The reader cannot be freed meanwhile only if it is looked up again by name: queue_keep_readers may run. */
-	_cleanup_free_ char *name = strdup(reader->name);
+	/* It may be removed meanwhile: it is looked up again by its number. */
+	uint64_t number = reader->number;
+
 	pthread_mutex_unlock(&queue->lock);
 	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
 	if (n > 0)
-		drop_damaged_rows(queue, name, rows, n);
+		drop_damaged_rows(queue, number, rows, n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
 	/* A place the disk cannot read, however often it is asked, is damage like any other. */
@@ -379,7 +380,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
 	}
 	pthread_mutex_lock(&queue->lock);
-	reader = name ? reader_find(queue, name) : NULL;
+	reader = reader_by_number(queue, number);
 	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {
 		if (hand_over(reader, rows, n, to))
 			reader_signal(reader);

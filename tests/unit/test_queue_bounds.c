@@ -502,6 +502,42 @@ static void test_dropped_and_rewound(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- cursors ---- */
+
+/* An uplink is removed and added again while a commit that knows of the first one hangs. */
+static void test_removed_and_added_during_a_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *cloud, *other;
+	const char *const kept[] = {"other"};
+
+	fixture_open(f);
+	cloud = open_reader(f, "cloud");
+	other = open_reader(f, "other");
+	append_numbers(f, 1, 10);
+	queue_reader_ack(cloud, expect_numbers(cloud, 1, 10));
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	append_numbers(f, 11, 20);
+	queue_reader_ack(cloud, expect_numbers(cloud, 11, 20));
+	disk_hang(true);
+	wait_until_it_hangs();
+	queue_reader_close(cloud);
+	queue_keep_readers(f->queue, kept, 1);
+	cloud = open_reader(f, "cloud");
+	disk_hang(false);
+	append_numbers(f, 21, 30);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	queue_reader_close(cloud);
+	queue_reader_close(other);
+	fixture_close(f);
+
+	fixture_open(f);
+	cloud = open_reader(f, "cloud");
+	assert_int_equal(queue_reader_depth(cloud), 10);
+	expect_numbers(cloud, 21, 30);
+	queue_reader_close(cloud);
+}
+
 /* ---- flushing ---- */
 
 static atomic_bool wakes_late;
@@ -549,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bytes_aside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_much_smaller_max_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dropped_and_rewound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed_and_added_during_a_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flush_done_as_time_ends, setup, teardown),
 	};
 
