@@ -46,6 +46,7 @@ struct config {
 	size_t n_links;
 	struct device_conf **devices; /* in the order of the files; only enabled ones */
 	size_t n_devices;
+	const char **device_names; /* of all of them, also when they are taken */
 
 	struct config_bad *bad;
 	size_t n_bad;

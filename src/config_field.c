@@ -197,9 +197,12 @@ static int read_device(struct config_loader *loader, size_t at)
 		device = device_conf_read(setting, link, loader->messages, &enabled);
 	if (device && check_topics(loader, setting, device) > 0)
 		device = device_conf_free(device);
-	if (device)
+	if (device) {
+		config->device_names[config->n_devices] = pool_strdup(config->pool, device->name);
 		config->devices[config->n_devices++] = device;
-	else if (name && enabled && is_enabled(setting))
+		return config->device_names[config->n_devices - 1] ? 0 : -ENOMEM;
+	}
+	if (name && enabled && is_enabled(setting))
 		return config_add_bad(loader, CONFIG_BAD_DEVICE, name);
 	return 0;
 }
@@ -213,7 +216,8 @@ int config_read_field(struct config_loader *loader)
 	if (r < 0)
 		return r;
 	config->devices = pool_alloc(config->pool, (loader->devices.n + 1) * sizeof(*config->devices));
-	if (!config->devices)
+	config->device_names = pool_alloc(config->pool, (loader->devices.n + 1) * sizeof(*config->device_names));
+	if (!config->devices || !config->device_names)
 		return -ENOMEM;
 	for (size_t i = 0; i < loader->devices.n; i++) {
 		r = read_device(loader, i);

@@ -330,12 +330,40 @@ static void take_command(const struct uplink_set_command *command, void *userdat
 	command_submit(gateway->field, &request, command_done, (void *)command);
 }
 
+static bool is_configured(const struct config *config, const char *device)
+{
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (strcmp(config->device_names[i], device) == 0)
+			return true;
+	return config->self_every_us > 0 && strcmp(device, "gateway") == 0;
+}
+
+/* Devices that left the file while the daemon was away, or the uplink: the broker may still retain what they were. */
+static void tell_gone(struct gateway *gateway)
+{
+	/* Of what could not be read nobody knows which devices it names. */
+	if (gateway->config->n_bad > 0)
+		return;
+	for (uint32_t n = 1; n <= series_device_count(gateway->series); n++) {
+		const struct series_device *device = series_device_by_number(gateway->series, n);
+		struct device_card *card;
+
+		if (!device || is_configured(gateway->config, device->name))
+			continue;
+		card = device_card_new(device, false, clock_now(), NULL, NULL, 0);
+		if (card)
+			uplink_set_device_gone(gateway->uplinks, card);
+		device_card_unref(card);
+	}
+}
+
 static void tell_all_cards(void *userdata)
 {
 	struct gateway *gateway = userdata;
 
 	if (gateway->field)
 		field_tell_cards(gateway->field);
+	tell_gone(gateway);
 }
 
 static int start_stages(struct gateway *gateway, const char *state_dir)

@@ -145,33 +145,53 @@ static struct device_entry *entry_add(struct announce *announce, const char *nam
 	return entry;
 }
 
-void announce_device(struct announce *announce, struct device_card *card)
+/* With the lock held. */
+static void put_device(struct announce *announce, struct device_card *card)
 {
-	pthread_mutex_lock(&announce->lock);
 	struct device_entry *entry = entry_find(announce, card->device->name);
 	if (!entry)
 		entry = entry_add(announce, card->device->name);
-	if (entry) {
-		device_card_unref(entry->card);
-		entry->card = device_card_ref(card);
-		entry->removed = false;
-		entry->dirty = true;
-		entry->version++;
-		announce->news = true;
-	}
+	if (!entry)
+		return;
+	device_card_unref(entry->card);
+	entry->card = device_card_ref(card);
+	entry->removed = false;
+	entry->dirty = true;
+	entry->version++;
+	announce->news = true;
+}
+
+static void remove_device(struct announce *announce, const char *device)
+{
+	struct device_entry *entry = entry_find(announce, device);
+	if (!entry || entry->removed)
+		return;
+	entry->removed = true;
+	entry->dirty = true;
+	entry->version++;
+	announce->news = true;
+}
+
+void announce_device(struct announce *announce, struct device_card *card)
+{
+	pthread_mutex_lock(&announce->lock);
+	put_device(announce, card);
 	pthread_mutex_unlock(&announce->lock);
 }
 
 void announce_device_removed(struct announce *announce, const char *device)
 {
 	pthread_mutex_lock(&announce->lock);
-	struct device_entry *entry = entry_find(announce, device);
-	if (entry && !entry->removed) {
-		entry->removed = true;
-		entry->dirty = true;
-		entry->version++;
-		announce->news = true;
-	}
+	remove_device(announce, device);
+	pthread_mutex_unlock(&announce->lock);
+}
+
+void announce_device_gone(struct announce *announce, struct device_card *card)
+{
+	pthread_mutex_lock(&announce->lock);
+	if (!entry_find(announce, card->device->name))
+		put_device(announce, card);
+	remove_device(announce, card->device->name);
 	pthread_mutex_unlock(&announce->lock);
 }
 

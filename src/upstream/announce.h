@@ -19,6 +19,8 @@ struct announce *announce_free(struct announce *announce);
 
 void announce_device(struct announce *announce, struct device_card *card);
 void announce_device_removed(struct announce *announce, const char *device);
+/* The same of one that was never announced here. */
+void announce_device_gone(struct announce *announce, struct device_card *card);
 void announce_event(struct announce *announce, const char *name, const char *fields);
 
 /* ---- the uplink's thread ---- */

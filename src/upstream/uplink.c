@@ -329,7 +329,7 @@ static int make_window(const struct uplink_conf *conf, struct window **ret)
 	return window_new(&limits, ret);
 }
 
-static int start(struct uplink *uplink, struct series_set *series)
+static int prepare(struct uplink *uplink, struct series_set *series)
 {
 	struct uplink_conf *conf = uplink->conf;
 	uplink->dialect = dialect_by_name(conf->format);
@@ -358,12 +358,7 @@ static int start(struct uplink *uplink, struct series_set *series)
 	};
 	if (getrandom(&uplink->backoff.random, sizeof(uplink->backoff.random), 0) < 0 || !uplink->backoff.random)
 		uplink->backoff.random = clock_now() | 1;
-	r = queue_reader_open(uplink->queue, conf->name, &uplink->reader);
-	if (r < 0)
-		return r;
-	r = thread_start(&uplink->thread, conf->name, run, uplink);
-	uplink->thread_runs = r >= 0;
-	return r;
+	return queue_reader_open(uplink->queue, conf->name, &uplink->reader);
 }
 
 int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
@@ -383,13 +378,20 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 	uplink->state = UPLINK_CONNECTING;
 	uplink->since_us = clock_now();
 	pthread_mutex_init(&uplink->lock, NULL);
-	int r = start(uplink, series);
+	int r = prepare(uplink, series);
 	if (r < 0) {
 		uplink_free(uplink);
 		return r;
 	}
 	*ret = uplink;
 	return 0;
+}
+
+int uplink_start(struct uplink *uplink)
+{
+	int r = thread_start(&uplink->thread, uplink->conf->name, run, uplink);
+	uplink->thread_runs = r >= 0;
+	return r;
 }
 
 struct uplink *uplink_free(struct uplink *uplink)
@@ -464,6 +466,12 @@ void uplink_device(struct uplink *uplink, struct device_card *card)
 void uplink_device_removed(struct uplink *uplink, const char *device)
 {
 	announce_device_removed(uplink->announce, device);
+	signal_fd(uplink->wake_fd);
+}
+
+void uplink_device_gone(struct uplink *uplink, struct device_card *card)
+{
+	announce_device_gone(uplink->announce, card);
 	signal_fd(uplink->wake_fd);
 }
 

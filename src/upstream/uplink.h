@@ -44,9 +44,12 @@ struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char
 
 struct uplink;
 
-/* Takes conf in any case. Opens its reader and starts the thread. gateway_id and version are copied. Main thread, as all below. */
+/* Takes conf in any case. Opens its reader. gateway_id and version are copied. Main thread, as all below. */
 int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
 	       struct series_set *series, struct uplink **ret);
+
+/* Start its thread. */
+int uplink_start(struct uplink *uplink);
 
 /* Ask it to leave: `online: false` is published and waited for, at most 1 s. Returns at once; uplink_fd() becomes readable. */
 void uplink_stop(struct uplink *uplink);
@@ -62,6 +65,8 @@ const struct uplink_conf *uplink_get_conf(const struct uplink *uplink);
 /* The latest word on a device: sent when connected, and anew at every connect. Takes no reference of the caller's. */
 void uplink_device(struct uplink *uplink, struct device_card *card);
 void uplink_device_removed(struct uplink *uplink, const char *device);
+/* One that is not there, but was in an earlier life: what may be retained of it is cleared. */
+void uplink_device_gone(struct uplink *uplink, struct device_card *card);
 /* For the topic `event`; kept until the next connect, the last 32. fields: see dialect_event. Any thread. */
 void uplink_event(struct uplink *uplink, const char *name, const char *fields);
 

@@ -34,6 +34,8 @@ struct uplink_set {
 	struct running *first;
 	struct uplink_conf **pending; /* wait for one of the same name to end */
 	size_t n_pending;
+	char **wanted; /* the names in the file: also of one that could not be started */
+	size_t n_wanted;
 	bool stopping;
 };
 
@@ -124,6 +126,8 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 	struct log_subject subject = {.uplink = name};
 	int r = running && name ? 0 : -ENOMEM;
 
+	if (running)
+		running->set = set;
 	if (r < 0)
 		uplink_conf_free(conf);
 	else
@@ -133,15 +137,16 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 	if (r >= 0)
 		r = sd_event_add_io(set->event, &running->commands, uplink_commands_fd(running->uplink), EPOLLIN,
 				    take_commands, running);
+	if (r >= 0)
+		r = uplink_start(running->uplink);
 	if (r < 0) {
-		log_about(&subject, HAY_LOG_ERROR, "cannot be started: %s; it is left out until the next reload",
+		log_about(&subject, HAY_LOG_ERROR,
+			  "cannot be started: %s; it is left out until the next reload, its place in the queue is kept",
 			  strerror(-r));
-		if (running && running->uplink)
-			uplink_stop(running->uplink); /* its thread is left to end by itself */
-		free(running);
+		if (running)
+			running_free(running);
 		return;
 	}
-	running->set = set;
 	while (*end)
 		end = &(*end)->next;
 	*end = running;
@@ -166,7 +171,7 @@ static void start_pending(struct uplink_set *set)
 /* An uplink that is no longer wanted gives up its place in the queue, once it has ended. */
 static int keep_readers(struct uplink_set *set)
 {
-	size_t n = set->n_pending, i = 0;
+	size_t n = set->n_wanted, i = 0;
 
 	for (struct running *at = set->first; at; at = at->next)
 		n++;
@@ -177,8 +182,8 @@ static int keep_readers(struct uplink_set *set)
 		return -ENOMEM;
 	for (struct running *at = set->first; at; at = at->next)
 		names[i++] = name_of(at);
-	for (size_t j = 0; j < set->n_pending; j++)
-		names[i++] = set->pending[j]->name;
+	for (size_t j = 0; j < set->n_wanted; j++)
+		names[i++] = set->wanted[j];
 	queue_keep_readers(set->queue, names, n);
 	return 0;
 }
@@ -214,6 +219,27 @@ static void drop_pending(struct uplink_set *set)
 	set->n_pending = 0;
 }
 
+static void drop_names(char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+static char **copy_names(struct uplink_conf *const *confs, size_t n)
+{
+	char **names = calloc(MAX(n, (size_t)1), sizeof(*names));
+
+	for (size_t i = 0; names && i < n; i++) {
+		names[i] = strdup(confs[i]->name);
+		if (!names[i]) {
+			drop_names(names, i);
+			return NULL;
+		}
+	}
+	return names;
+}
+
 static void stop(struct running *running, bool withdraw)
 {
 	if (running->stopping)
@@ -228,21 +254,24 @@ static void stop(struct running *running, bool withdraw)
 int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t n_confs, const char *gateway_id)
 {
 	bool id_changed = !set->gateway_id || strcmp(set->gateway_id, gateway_id) != 0;
-	_cleanup_free_ const char **names = calloc(MAX(n_confs, (size_t)1), sizeof(*names));
+	char **names = copy_names(confs, n_confs);
 	struct uplink_conf **pending = reallocarray(set->pending, MAX(n_confs, (size_t)1), sizeof(*pending));
 	char *id = strdup(gateway_id);
 
 	if (pending)
 		set->pending = pending;
 	if (!names || !pending || !id) {
+		if (names)
+			drop_names(names, n_confs);
 		free(id);
 		return -ENOMEM;
 	}
 	free(set->gateway_id);
 	set->gateway_id = id;
 	drop_pending(set);
-	for (size_t i = 0; i < n_confs; i++)
-		names[i] = confs[i]->name;
+	drop_names(set->wanted, set->n_wanted);
+	set->wanted = names;
+	set->n_wanted = n_confs;
 
 	for (struct running *at = set->first; at; at = at->next) {
 		const struct uplink_conf *was = uplink_get_conf(at->uplink);
@@ -308,6 +337,13 @@ void uplink_set_device_removed(struct uplink_set *set, const char *device)
 			uplink_device_removed(at->uplink, device);
 }
 
+void uplink_set_device_gone(struct uplink_set *set, struct device_card *card)
+{
+	for (struct running *at = set->first; at; at = at->next)
+		if (!at->stopping)
+			uplink_device_gone(at->uplink, card);
+}
+
 int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series,
 		   const struct uplink_set_hooks *hooks, struct uplink_set **ret)
 {
@@ -328,6 +364,7 @@ struct uplink_set *uplink_set_free(struct uplink_set *set)
 	if (!set)
 		return NULL;
 	drop_pending(set);
+	drop_names(set->wanted, set->n_wanted);
 	free(set->pending);
 	free(set->gateway_id);
 	sd_event_unref(set->event);

@@ -48,5 +48,6 @@ void uplink_set_answer(const struct uplink_set_command *command, const char *err
 
 void uplink_set_device(struct uplink_set *set, struct device_card *card);
 void uplink_set_device_removed(struct uplink_set *set, const char *device);
+void uplink_set_device_gone(struct uplink_set *set, struct device_card *card); /* see uplink_device_gone() */
 
 #endif

@@ -155,3 +155,41 @@ def test_reloads_leak_nothing(plant):
     begin = time.monotonic()
     daemon.reload(texts[0])
     assert time.monotonic() - begin < 20
+
+
+def test_a_device_that_goes_while_its_uplink_or_the_daemon_is_away_leaves_no_retained_topic(plant):
+    """The uplink restarts in the same reload, and a second one goes from the file while nothing runs."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+
+    def text(*names, keepalive="30s"):
+        return configuration([uplink(broker.port, more=f'keepalive = "{keepalive}"; ')], [link(slave.port)],
+                             [device(name, unit=n + 1) for n, name in enumerate(names)])
+
+    def retained():
+        """What a client that comes now is told."""
+        seen = plant.subscriber(broker, ("haywain/plant/device/#", "haywain/plant/end"), client_id="late")
+        seen.publish("haywain/plant/end", b"")
+        wait_until(lambda: any(m.topic == "haywain/plant/end" for m in seen.messages), what="the end")
+        names = {m.topic.rsplit("/", 1)[1] for m in seen.messages if m.retained and m.payload}
+        seen.close()
+        return names - {"gateway"}
+
+    daemon = plant.haywain(text("d1", "d2", "d3"))
+    for name in ("d1", "d2", "d3"):
+        wait_complete(account, name, 3)
+    wait_until(lambda: retained() == {"d1", "d2", "d3"}, what="the cards")
+    daemon.reload(text("d1", "d2", keepalive="31s"))
+    wait_until(lambda: retained() == {"d1", "d2"}, what="the card of d3 to be cleared")
+    daemon.stop()
+    daemon.configure(text("d1", keepalive="31s"))
+    daemon.start()
+    wait_until(lambda: retained() == {"d1"}, what="the card of d2 to be cleared")
+    # One that cannot be read now may come back: nothing is cleared for it.
+    daemon.stop()
+    daemon.configure(text("d1", keepalive="31s").replace("unit = 1", "unit = 1000"))
+    daemon.start()
+    wait_until(lambda: daemon.said("left out"), what="the line about d1")
+    wait_until(lambda: daemon.said("connected to"), what="the connection")
+    assert retained() == {"d1"}

@@ -110,7 +110,7 @@ _unused_ static int rig_up(void **state)
 	return 0;
 }
 
-_unused_ static struct uplink *start_uplink(struct rig *rig, const char *name, const char *url, const char *more)
+_unused_ static struct uplink_conf *read_uplink(struct rig *rig, const char *name, const char *url, const char *more)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "%s/%s.conf", rig->directory, name);
@@ -128,8 +128,15 @@ _unused_ static struct uplink *start_uplink(struct rig *rig, const char *name, c
 		fail_msg("%s", messages.first->text);
 	conf_file_free(file);
 	conf_messages_done(&messages);
+	return conf;
+}
+
+_unused_ static struct uplink *start_uplink(struct rig *rig, const char *name, const char *url, const char *more)
+{
+	struct uplink_conf *conf = read_uplink(rig, name, url, more);
 	struct uplink *uplink;
 	assert_int_equal(uplink_new(conf, "barn-1", "1.2", rig->queue, rig->set, &uplink), 0);
+	assert_int_equal(uplink_start(uplink), 0);
 	return uplink;
 }
 
