@@ -44,6 +44,7 @@ struct device {
 
 	bool started; /* the plugin's start() succeeded */
 	bool stopping;
+	bool kept;	      /* stopping only with its link: it goes on, as it was, on the new one */
 	unsigned outstanding; /* work submitted on its behalf and not handed back */
 
 	struct command *commands; /* not answered, the first one with the plugin: field/command.h */

@@ -135,11 +135,15 @@ static void end_device(struct field *field, struct link *link, struct device *de
 	if (device->started && link->plugin->stop)
 		link->plugin->stop(&device->hay);
 	command_abandon(device);
+	if (device->kept && !field->stopping) {
+		field->pending_devices[field->n_pending_devices++] = device->conf;
+		device->conf = NULL;
+	}
 	if (link->polling == device)
 		link->polling = NULL;
 	if (link->prober == device)
 		link->prober = NULL;
-	if (!field->stopping && !is_pending(field, device->conf->name) && field->hooks.removed)
+	if (!field->stopping && device->conf && !is_pending(field, device->conf->name) && field->hooks.removed)
 		field->hooks.removed(device->conf->name, field->hooks.userdata);
 	device_free(device);
 	if (!link->stopping) {
@@ -287,6 +291,54 @@ static bool device_stays(const struct field_wanted *wanted, const struct device 
 	return among(wanted->keep_devices, device->conf->name) || among(wanted->keep_files, device->conf->file);
 }
 
+/* Its new form is bad, or its whole file, so that the last good one goes on; and there is a link for it. */
+static bool device_is_kept(const struct field_wanted *wanted, const struct device *device)
+{
+	const struct link_conf *link = wanted_link(wanted, device->conf->link);
+
+	if (wanted_device(wanted, device->conf->name) ||
+	    (!among(wanted->keep_devices, device->conf->name) && !among(wanted->keep_files, device->conf->file)))
+		return false;
+	return link ? link->plugin == device->link->conf->plugin : link_stays(wanted, device->link);
+}
+
+/* What waits to be started and has no new form that is good waits on. */
+static void keep_pending(struct field *field, const struct field_wanted *wanted)
+{
+	size_t n_links = 0, n_devices = 0;
+
+	for (size_t i = 0; i < field->n_pending_links; i++) {
+		struct link_conf *conf = field->pending_links[i];
+
+		if (!wanted_link(wanted, conf->name) &&
+		    (among(wanted->keep_links, conf->name) || among(wanted->keep_files, conf->file)))
+			field->pending_links[n_links++] = conf;
+		else
+			link_conf_free(conf);
+	}
+	for (size_t i = 0; i < field->n_pending_devices; i++) {
+		struct device_conf *conf = field->pending_devices[i];
+
+		if (!wanted_device(wanted, conf->name) &&
+		    (among(wanted->keep_devices, conf->name) || among(wanted->keep_files, conf->file)))
+			field->pending_devices[n_devices++] = conf;
+		else
+			device_conf_free(conf);
+	}
+	field->n_pending_links = n_links;
+	field->n_pending_devices = n_devices;
+}
+
+static size_t count_devices(const struct field *field)
+{
+	size_t n = 0;
+
+	for (const struct link *link = field->links; link; link = link->next)
+		for (const struct device *device = link->devices; device; device = device->next)
+			n++;
+	return n;
+}
+
 static void stop_what_changed(struct field *field, const struct field_wanted *wanted, struct field_changes *changes)
 {
 	for (struct link *link = field->links; link; link = link->next) {
@@ -295,6 +347,7 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 		for (struct device *device = link->devices; device; device = device->next) {
 			if (!device->stopping && !device_stays(wanted, device))
 				field_stop_device(device);
+			device->kept = device->stopping && device_is_kept(wanted, device);
 			if (!link->conf->file[0]) /* the gateway's own is nobody's business */
 				continue;
 			if (device->stopping)
@@ -307,14 +360,17 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 
 static int take_pending(struct field *field, struct field_wanted *wanted, struct field_changes *changes)
 {
-	struct link_conf **links = reallocarray(field->pending_links, MAX(wanted->n_links, (size_t)1), sizeof(*links));
+	size_t n_links = field->n_pending_links + wanted->n_links;
+	struct link_conf **links = reallocarray(field->pending_links, MAX(n_links, (size_t)1), sizeof(*links));
 
 	if (!links)
 		return -ENOMEM;
 	field->pending_links = links;
 
+	/* Those of today may come to wait, too. */
+	size_t n_devices = field->n_pending_devices + wanted->n_devices + count_devices(field);
 	struct device_conf **devices =
-		reallocarray(field->pending_devices, MAX(wanted->n_devices, (size_t)1), sizeof(*devices));
+		reallocarray(field->pending_devices, MAX(n_devices, (size_t)1), sizeof(*devices));
 
 	if (!devices)
 		return -ENOMEM;
@@ -343,10 +399,14 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 void field_apply(struct field *field, struct field_wanted *wanted, struct field_changes *ret)
 {
 	*ret = (struct field_changes){0};
-	drop_pending(field);
+	keep_pending(field, wanted);
 	stop_what_changed(field, wanted, ret);
-	if (take_pending(field, wanted, ret) < 0)
+	if (take_pending(field, wanted, ret) < 0) {
 		log_error("out of memory: new links and devices are not started");
+		for (struct link *link = field->links; link; link = link->next)
+			for (struct device *device = link->devices; device; device = device->next)
+				device->kept = false; /* there is no room for them to wait */
+	}
 	settle(NULL, field);
 }
 

@@ -46,6 +46,16 @@ static void host_log(struct hay_link *link, struct hay_device *device, enum hay_
 	va_end(args);
 }
 
+/* Not by an answer to a round: the pause until its next one is for who does not answer. */
+static void came_by_itself(struct device *device)
+{
+	bool was_offline = device->state == DEVICE_OFFLINE;
+
+	device_went_online(device);
+	if (was_offline && !device->link->down)
+		device_reschedule(device);
+}
+
 static void host_emit(struct hay_device *hay, const struct hay_sample *sample)
 {
 	struct device *device = device_of(hay);
@@ -53,7 +63,7 @@ static void host_emit(struct hay_device *hay, const struct hay_sample *sample)
 	if (device->stopping || device->link->lent)
 		return;
 	device->failures = 0;
-	device_went_online(device);
+	came_by_itself(device);
 	points_tell(&device->told, &device->hay, sample);
 	normal_device_sample(device->normal, sample);
 }
@@ -74,7 +84,7 @@ static void host_device_online(struct hay_device *hay)
 	struct device *device = device_of(hay);
 
 	if (!device->stopping && !device->link->lent)
-		device_went_online(device);
+		came_by_itself(device);
 }
 
 static void host_device_offline(struct hay_device *hay, enum hay_reason reason, const char *detail)

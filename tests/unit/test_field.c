@@ -556,6 +556,80 @@ static void reload_restarts_only_what_changed(void **state _unused_)
 	bench_free(bench);
 }
 
+/* Its new form is bad, and its link changes with the same reload: the last good form goes on, on the new link. */
+static void a_bad_device_outlives_its_links_change(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	static const char *const keep[] = {"b", NULL};
+
+	apply(bench, "a1 b1", 1, 10 * USEC_PER_SEC, NULL);
+	script.calls[0] = bench->cards[0] = 0;
+	apply(bench, "a1", 2, 10 * USEC_PER_SEC, keep);
+	assert_string_equal(script.calls, "stop:a stop:b close:l open:l start:a start:b ");
+	assert_null(strstr(bench->cards, "bx"));
+	/* Mended, it is started in its new form; taken out, it goes. */
+	script.calls[0] = 0;
+	apply(bench, "a1 b2", 2, 10 * USEC_PER_SEC, NULL);
+	assert_string_equal(script.calls, "stop:b start:b ");
+	apply(bench, "a1", 3, 10 * USEC_PER_SEC, NULL);
+	assert_non_null(strstr(bench->cards, "bx"));
+	bench_free(bench);
+}
+
+/* The same while the old link has not come to its end, and a second reload still does not mend it. */
+static void a_bad_device_waits_for_its_link(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	static const char *const keep[] = {"b", NULL};
+	struct hay_device *hay;
+
+	apply(bench, "a1 b1", 1, 10 * USEC_PER_SEC, NULL);
+	/* Something of a's is still under way. */
+	hay = &field_find_device(bench->field, "a")->hay;
+	container_of(hay, struct device, hay)->outstanding++;
+	apply(bench, "a1", 2, 10 * USEC_PER_SEC, keep);
+	assert_null(field_find_device(bench->field, "b"));
+	apply(bench, "a1", 3, 10 * USEC_PER_SEC, keep);
+	script.calls[0] = 0;
+	container_of(hay, struct device, hay)->outstanding--;
+	field_unsettle(bench->field);
+	while (!field_find_device(bench->field, "b"))
+		sd_event_run(bench->event, 100 * USEC_PER_MSEC);
+	assert_string_equal(script.calls, "stop:a close:l open:l start:b start:a ");
+	assert_null(strstr(bench->cards, "bx"));
+	bench_free(bench);
+}
+
+static bool is_offline(const struct bench *bench)
+{
+	return strstr(bench->cards, "a- a+ a- ") != NULL;
+}
+
+/* An absent device that speaks unasked is there, and is asked at its own pace again. */
+static void who_speaks_is_asked_again(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	struct hay_reading reading = {.value = {.type = HAY_INT64, .i = 7}};
+	struct hay_sample sample = {.readings = &reading, .n_readings = 1};
+	struct device *device;
+
+	apply(bench, "a1", 1, 10 * USEC_PER_MSEC, NULL);
+	run_until(bench, many_polls);
+	strcpy(script.silent, "a");
+	run_until(bench, is_offline);
+	device = field_find_device(bench->field, "a");
+	device->pause_us = USEC_PER_HOUR;
+	device_reschedule(device);
+	assert_true(device->due.due_us > clock_now() + USEC_PER_MINUTE);
+	sample.time_us = clock_now();
+	device->hay.link->host->emit(&device->hay, &sample);
+	assert_true(device->due.due_us <= clock_now() + USEC_PER_SEC);
+	script.silent[0] = 0;
+	script.polls = 0;
+	run_until(bench, many_polls);
+	bench_free(bench);
+}
+
 static bool holding(const struct bench *bench _unused_)
 {
 	return script.held != NULL;
@@ -785,6 +859,9 @@ int main(void)
 		cmocka_unit_test(a_link_that_is_down_outlives_its_prober),
 		cmocka_unit_test(some_devices_are_not_polled_and_some_without_points),
 		cmocka_unit_test(reload_restarts_only_what_changed),
+		cmocka_unit_test(a_bad_device_outlives_its_links_change),
+		cmocka_unit_test(a_bad_device_waits_for_its_link),
+		cmocka_unit_test(who_speaks_is_asked_again),
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
 		cmocka_unit_test(commands_are_checked_and_answered_once),
 		cmocka_unit_test(commands_of_a_device_go_one_after_the_other),
