@@ -62,6 +62,13 @@ static void keep_sample(struct sample *sample, void *userdata)
 	api_take(sample, gateway->api);
 }
 
+static void lose_sample(uint32_t device, void *userdata)
+{
+	struct gateway *gateway = userdata;
+
+	queue_lost(gateway->queue, device);
+}
+
 static void tell_card(struct device_card *card, void *userdata)
 {
 	struct gateway *gateway = userdata;
@@ -378,6 +385,7 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 	gateway->latest = latest_new(gateway->series);
 	if (!gateway->normalize || !gateway->latest)
 		return -ENOMEM;
+	normalize_on_loss(gateway->normalize, lose_sample, gateway);
 	r = normalize_subscribe(gateway->normalize, latest_take, gateway->latest);
 	if (r >= 0)
 		r = normalize_subscribe(gateway->normalize, keep_sample, gateway);

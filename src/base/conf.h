@@ -20,13 +20,15 @@ struct conf_message {
 	bool warning;
 	unsigned line;	  /* 0: the file as a whole */
 	const char *file; /* as the user named it */
-	char text[];	  /* without file and line */
+	const char *text; /* without file and line */
 };
 
 /* A list of messages, in the order they were found. */
 struct conf_messages {
 	struct conf_message *first, *last;
 	unsigned n_errors, n_warnings;
+	struct conf_message spare; /* says that there was no memory for one */
+	bool spare_used;
 };
 
 void conf_messages_done(struct conf_messages *messages);

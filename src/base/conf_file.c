@@ -129,7 +129,8 @@ static void move_sorted(struct conf_messages *found, struct conf_messages *messa
 		message = *earliest;
 		*earliest = message->next;
 		conf_error(messages, message->file, message->line, "%s", message->text);
-		free(message);
+		if (message != &found->spare)
+			free(message);
 	}
 	*found = (struct conf_messages){0};
 }

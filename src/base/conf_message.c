@@ -13,7 +13,8 @@ void conf_messages_done(struct conf_messages *messages)
 	while (message) {
 		struct conf_message *next = message->next;
 
-		free(message);
+		if (message != &messages->spare)
+			free(message);
 		message = next;
 	}
 	*messages = (struct conf_messages){0};
@@ -36,27 +37,35 @@ static void add_message(struct conf_messages *messages, bool warning, const char
 {
 	struct conf_message *message = NULL;
 	_cleanup_free_ char *text = NULL;
-	size_t text_size, file_size;
 
-	/* Counted even where there is no memory for the words: a mistake must not pass for none. */
-	if (vasprintf(&text, format, args) < 0)
+	if (vasprintf(&text, format, args) < 0) {
 		text = NULL;
-	else {
-		text_size = strlen(text) + 1;
-		file_size = strlen(file) + 1;
+	} else {
+		size_t text_size = strlen(text) + 1, file_size = strlen(file) + 1;
+		char *words;
+
 		message = malloc(sizeof(*message) + text_size + file_size);
+		if (message) {
+			words = (char *)(message + 1);
+			memcpy(words, text, text_size);
+			memcpy(words + text_size, file, file_size);
+			*message = (struct conf_message){
+				.warning = warning, .line = line, .file = words + text_size, .text = words};
+		}
+	}
+	if (message && is_known(messages, message)) {
+		free(message);
+		return;
+	}
+	/* Counted even where there is no memory for the words, and told: a mistake must not pass for none. */
+	if (!message && !messages->spare_used) {
+		message = &messages->spare;
+		*message = (struct conf_message){.warning = warning,
+						 .file = "configuration",
+						 .text = "out of memory: a message is missing here"};
+		messages->spare_used = true;
 	}
 	if (message) {
-		message->next = NULL;
-		message->warning = warning;
-		message->line = line;
-		memcpy(message->text, text, text_size);
-		memcpy(message->text + text_size, file, file_size);
-		message->file = message->text + text_size;
-		if (is_known(messages, message)) {
-			free(message);
-			return;
-		}
 		if (messages->last)
 			messages->last->next = message;
 		else

@@ -106,6 +106,44 @@ static void to_stderr(enum hay_log_level level, const char *text)
 		fprintf(stderr, "%s.%03ld %-7s %s\n", clock, now.tv_nsec / 1000000, words[level], text);
 }
 
+/* "device boiler: ", or "". */
+static const char *subject_words(const struct log_subject *subject, const char **ret_name)
+{
+	*ret_name = "";
+	if (!subject || !(subject->device || subject->link || subject->uplink))
+		return "";
+	*ret_name = subject->device ? subject->device : subject->link ? subject->link : subject->uplink;
+	return subject->device ? "device " : subject->link ? "link " : "uplink ";
+}
+
+static int add_line(struct buf *line, const struct log_subject *subject, const char *format, va_list args)
+	_printf_(3, 0);
+static int add_line(struct buf *line, const struct log_subject *subject, const char *format, va_list args)
+{
+	_cleanup_free_ char *message = NULL;
+	const char *name, *words = subject_words(subject, &name);
+
+	if (vasprintf(&message, format, args) < 0) {
+		message = NULL;
+		return -ENOMEM;
+	}
+	buf_printf(line, "%s%s%s%s", words, name, words[0] ? ": " : "", message);
+	buf_text(line);
+	return buf_failed(line) ? -ENOMEM : 0;
+}
+
+/* Without memory a line is cut, but it is said. */
+static void spare_line(char *line, size_t size, const struct log_subject *subject, const char *format, va_list args)
+	_printf_(4, 0);
+static void spare_line(char *line, size_t size, const struct log_subject *subject, const char *format, va_list args)
+{
+	const char *name, *words = subject_words(subject, &name);
+	int n = snprintf(line, size, "%s%s%s", words, name, words[0] ? ": " : "");
+
+	if (n >= 0 && (size_t)n < size)
+		vsnprintf(line + n, size - (size_t)n, format, args);
+}
+
 void log_about_v(const struct log_subject *subject, enum hay_log_level level, const char *format, va_list args)
 {
 	int saved_errno = errno;
@@ -113,27 +151,20 @@ void log_about_v(const struct log_subject *subject, enum hay_log_level level, co
 	if ((int)level > atomic_load_explicit(&threshold, memory_order_relaxed))
 		return;
 
-	/* A line is one line: what devices and brokers say may hold anything. */
 	struct buf line = {0};
-	char *message = NULL;
+	char spare[256], *text = spare;
+	va_list again;
 
-	if (vasprintf(&message, format, args) < 0)
-		return;
-	if (subject && subject->device)
-		buf_printf(&line, "device %s: ", subject->device);
-	else if (subject && subject->link)
-		buf_printf(&line, "link %s: ", subject->link);
-	else if (subject && subject->uplink)
-		buf_printf(&line, "uplink %s: ", subject->uplink);
-	buf_add_text(&line, message);
-	free(message);
-	buf_text(&line);
-	for (size_t i = 0; i < line.size; i++)
-		if ((unsigned char)line.data[i] < 0x20 || line.data[i] == 0x7f)
-			line.data[i] = ' ';
-
-	const char *text = buf_text(&line);
-
+	va_copy(again, args);
+	if (add_line(&line, subject, format, args) == 0)
+		text = line.data;
+	else
+		spare_line(spare, sizeof(spare), subject, format, again);
+	va_end(again);
+	/* A line is one line: what devices and brokers say may hold anything. */
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
 	if (sink)
 		sink(level, subject, text);
 	else if (where == TO_JOURNAL)

@@ -17,6 +17,8 @@ struct normalize {
 	struct series_set *series;
 	struct subscriber subscribers[SUBSCRIBERS_MAX];
 	size_t n_subscribers;
+	void (*lost)(uint32_t device, void *userdata);
+	void *lost_userdata;
 };
 
 /* A measurement with its string, if it is one, held in memory of its own. */
@@ -70,6 +72,12 @@ int normalize_subscribe(struct normalize *normalize, normalize_subscriber fn, vo
 		return -ENOSPC;
 	normalize->subscribers[normalize->n_subscribers++] = (struct subscriber){fn, userdata};
 	return 0;
+}
+
+void normalize_on_loss(struct normalize *normalize, void (*fn)(uint32_t device, void *userdata), void *userdata)
+{
+	normalize->lost = fn;
+	normalize->lost_userdata = userdata;
 }
 
 static void forget(struct kept *kept)
@@ -241,8 +249,11 @@ static void hand_on(struct normal_device *device, size_t n_readings, uint64_t ti
 
 	struct sample *sample = sample_new(device->series->number, time_us, device->round, n_readings);
 
-	if (!sample)
+	if (!sample) {
+		if (normalize->lost)
+			normalize->lost(device->series->number, normalize->lost_userdata);
 		return;
+	}
 	for (size_t i = 0; i < normalize->n_subscribers; i++)
 		normalize->subscribers[i].fn(sample, normalize->subscribers[i].userdata);
 	sample_unref(sample);
@@ -322,11 +333,13 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 
 			held->text = NULL;
 			report(device, &n, point, &reading, time_us);
-			if (text && point->last.text)
+			if (text && !point->last.text)
+				point->last = (struct kept){
+					.present = true, .reading = reading, .text = text, .time_us = time_us};
+			else
+				free(text);
+			if (point->last.text)
 				device->round[n - 1].value.s.data = point->last.text;
-			else if (text)
-				n--;
-			free(text);
 		}
 		hand_on(device, n, time_us);
 	}

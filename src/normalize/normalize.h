@@ -22,6 +22,9 @@ struct normalize *normalize_free(struct normalize *normalize);
 typedef void (*normalize_subscriber)(struct sample *sample, void *userdata);
 int normalize_subscribe(struct normalize *normalize, normalize_subscriber fn, void *userdata);
 
+/* There was no memory for a sample of the device with that number: it is lost, and fn counts it. */
+void normalize_on_loss(struct normalize *normalize, void (*fn)(uint32_t device, void *userdata), void *userdata);
+
 /* A device with its points and what was last reported of each. */
 struct normal_device;
 

@@ -1,11 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue/drops.h"
+#include <errno.h>
 #include <string.h>
 
 void drops_done(struct drops *drops)
 {
 	free(drops->rows);
 	*drops = (struct drops){0};
+}
+
+static int grow(struct drops *drops)
+{
+	size_t capacity = MAX(drops->capacity * 2, (size_t)16);
+	struct drop_row *rows = realloc(drops->rows, capacity * sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	drops->rows = rows;
+	drops->capacity = capacity;
+	return 0;
+}
+
+int drops_init(struct drops *drops)
+{
+	*drops = (struct drops){0};
+	return grow(drops);
 }
 
 struct drop_row *drops_row(struct drops *drops, uint32_t cause, uint32_t device, bool make)
@@ -27,25 +46,29 @@ struct drop_row *drops_row(struct drops *drops, uint32_t cause, uint32_t device,
 	}
 	if (!make)
 		return NULL;
-	if (drops->n == drops->capacity) {
-		size_t capacity = MAX(drops->capacity * 2, (size_t)8);
-		struct drop_row *rows = realloc(drops->rows, capacity * sizeof(*rows));
-
-		if (!rows)
-			return NULL;
-		drops->rows = rows;
-		drops->capacity = capacity;
-	}
+	if (drops->n == drops->capacity && grow(drops) < 0)
+		return NULL;
 	memmove(&drops->rows[low + 1], &drops->rows[low], (drops->n - low) * sizeof(*drops->rows));
 	drops->n++;
 	drops->rows[low] = (struct drop_row){.cause = cause, .device = device};
 	return &drops->rows[low];
 }
 
+static struct drop_row *same_cause(struct drops *drops, uint32_t cause)
+{
+	for (size_t i = 0; i < drops->n; i++)
+		if (drops->rows[i].cause == cause)
+			return &drops->rows[i];
+	return NULL;
+}
+
 void drops_add(struct drops *drops, uint32_t cause, uint32_t device, uint64_t count)
 {
 	struct drop_row *row = drops_row(drops, cause, device, true);
 
+	/* No memory to count it by its device: by another's, then. What is lost is not forgotten. */
+	if (!row)
+		row = same_cause(drops, cause);
 	if (!row)
 		return;
 	row->count += count;

@@ -17,6 +17,8 @@ struct drops {
 	bool dirty; /* some count is not as saved */
 };
 
+/* With room for the first rows, so that counting does not fail when memory does. -ENOMEM. */
+int drops_init(struct drops *drops);
 void drops_done(struct drops *drops);
 /* The row of a cause and device; with make: a new one where there is none. NULL. */
 struct drop_row *drops_row(struct drops *drops, uint32_t cause, uint32_t device, bool make);

@@ -170,9 +170,9 @@ static bool make_room(struct queue *queue, size_t cost)
 
 /* ---- appending ---- */
 
-static void drop_new(struct queue *queue, struct sample *sample)
+static void drop_new(struct queue *queue, enum drop_cause cause, struct sample *sample)
 {
-	queue_charge(queue, DROP_MEMORY_FULL, UINT64_MAX, sample->device);
+	queue_charge(queue, cause, UINT64_MAX, sample->device);
 	sample_unref(sample);
 }
 
@@ -188,14 +188,14 @@ static void append(struct queue *queue, struct sample *sample, bool *ret_news)
 		return;
 	}
 	if (!make_room(queue, cost)) {
-		drop_new(queue, sample);
+		drop_new(queue, DROP_MEMORY_FULL, sample);
 		return;
 	}
 	now = clock_now();
 	sample->id = queue->tail.next;
 	sample->boot = queue->boot;
 	if (tail_push(&queue->tail, sample, now) < 0) {
-		drop_new(queue, sample);
+		drop_new(queue, DROP_NO_MEMORY, sample);
 		return;
 	}
 	queue->unwritten_bytes += cost;
@@ -229,6 +229,15 @@ void queue_append(struct queue *queue, struct sample *sample)
 	pthread_mutex_unlock(&queue->lock);
 	for (size_t i = 0; i < n; i++)
 		eventfd_write(fds[i], 1);
+}
+
+void queue_lost(struct queue *queue, uint32_t device)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->appended++;
+	queue_charge(queue, DROP_NO_MEMORY, UINT64_MAX, device);
+	queue_wake_store(queue, 0);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 void queue_clock_changed(struct queue *queue)

@@ -61,6 +61,9 @@ void queue_configure(struct queue *queue, const struct queue_conf *conf);
 /* Takes the reference. Assigns id and boot. Never blocks. With no reader open the sample is let go. */
 void queue_append(struct queue *queue, struct sample *sample);
 
+/* A sample of that device was lost before it came here, for want of memory: it is counted. */
+void queue_lost(struct queue *queue, uint32_t device);
+
 /* The wall clock was set, or became trusted: readers held back by the clock go on. */
 void queue_clock_changed(struct queue *queue);
 
@@ -115,6 +118,7 @@ enum drop_cause {
 	DROP_REFUSED,	  /* "refused": by the broker */
 	DROP_DAMAGED,	  /* "damaged": unreadable on disk */
 	DROP_PURGED,	  /* "purged": a person emptied the queue */
+	DROP_NO_MEMORY,	  /* "out of memory": of the machine; the file of the queue numbers the causes like this */
 	DROP_N_CAUSES
 };
 const char *drop_cause_word(enum drop_cause cause);

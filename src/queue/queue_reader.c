@@ -32,7 +32,8 @@ struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t 
 	if (!reader)
 		return NULL;
 	reader->name = strdup(name);
-	if (!reader->name) {
+	if (!reader->name || drops_init(&reader->drops) < 0) {
+		free(reader->name);
 		free(reader);
 		return NULL;
 	}

@@ -102,6 +102,8 @@ static void notice_drops(struct queue *queue, uint64_t now)
 		else if (i == DROP_TOO_OLD)
 			queue_notify(queue, HAY_LOG_WARNING, "%llu samples older than max_age (%s) dropped unsent", n,
 				     format_duration(queue->conf.max_age_us, text));
+		else if (i == DROP_NO_MEMORY)
+			queue_notify(queue, HAY_LOG_ERROR, "%llu samples are lost: this machine is out of memory", n);
 		else
 			queue_notify(queue, HAY_LOG_ERROR,
 				     "%llu samples could not be read back from %s and are lost; the others go on", n,

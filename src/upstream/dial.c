@@ -86,8 +86,15 @@ int dial(const char *host, uint16_t port, uint64_t timeout_us, int cancel_fd, ch
 		if (r == -ECANCELED)
 			break;
 		char address[NI_MAXHOST];
-		if (getnameinfo(at->ai_addr, at->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
+		int unnamed =
+			getnameinfo(at->ai_addr, at->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
+		if (unnamed != 0) {
+			/* It may be reached, but whoever connects next needs it in words. */
+			reason_set(ret_reason, "an address of %s cannot be told: %s", host,
+				   unnamed == EAI_SYSTEM ? strerror(errno) : gai_strerror(unnamed));
+			r = r == 0 ? -EHOSTUNREACH : r;
 			continue;
+		}
 		if (r == 0) {
 			memcpy(ret_address, address, sizeof(address));
 			break;

@@ -336,6 +336,46 @@ static void a_lost_device_says_so_once(void **state _unused_)
 	teardown(&bench);
 }
 
+/* The sanitizers' allocators would rather abort. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
+static void count_loss(uint32_t device, void *userdata)
+{
+	uint32_t *lost = userdata;
+
+	assert_int_equal(device, 1);
+	(*lost)++;
+}
+
+/* No machine has the memory for this one: it is told, and the next goes up. */
+static void a_sample_without_memory_is_told(void **state _unused_)
+{
+	struct point_rules rules = {.scale = 1, .decimals = -1, .min = NAN, .max = NAN, .report = {.deadband = NAN}};
+	struct bench bench;
+	uint32_t lost = 0;
+	struct hay_reading reading = {.value = {.type = HAY_STRING, .s = {.data = "x", .size = (size_t)1 << 60}}};
+	struct hay_sample sample = {.time_us = 1, .readings = &reading, .n_readings = 1};
+
+	setup(&bench, HAY_STRING, &rules);
+	normalize_on_loss(bench.normalize, count_loss, &lost);
+	normal_device_sample(bench.device, &sample);
+	assert_int_equal(lost, 1);
+	reading.value.s.size = 1;
+	normal_device_sample(bench.device, &sample);
+	assert_int_equal(lost, 1);
+	teardown(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +385,7 @@ int main(void)
 		cmocka_unit_test(out_of_range_is_uncertain_and_delivered),
 		cmocka_unit_test(commands_are_scaled_back),
 		cmocka_unit_test(without_rules_everything_goes_up),
+		cmocka_unit_test(a_sample_without_memory_is_told),
 		cmocka_unit_test(deadband_lets_small_moves_go),
 		cmocka_unit_test(percent_is_of_the_last_reported_value),
 		cmocka_unit_test(quality_changes_go_at_once_and_only_once),

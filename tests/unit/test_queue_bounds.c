@@ -502,6 +502,26 @@ static void test_dropped_and_rewound(void **state)
 	queue_reader_close(reader);
 }
 
+/* Lost before it was a sample: counted all the same. */
+static void test_lost_for_want_of_memory(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ struct queue_drop *drops = NULL;
+	struct queue_reader *reader;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_lost(f->queue, f->device->number);
+	queue_lost(f->queue, f->device->number);
+	wait_notice(f, "out of memory");
+	assert_int_equal(status_of(f).dropped[DROP_NO_MEMORY], 2);
+	assert_int_equal(queue_drops_pending(reader, &drops), 1);
+	assert_string_equal(drops[0].device, "meter");
+	assert_string_equal(drop_cause_word(drops[0].cause), "out of memory");
+	assert_int_equal(drops[0].samples, 2);
+	queue_reader_close(reader);
+}
+
 /* ---- cursors ---- */
 
 /* An uplink is removed and added again while a commit that knows of the first one hangs. */
@@ -585,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bytes_aside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_much_smaller_max_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dropped_and_rewound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_for_want_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed_and_added_during_a_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flush_done_as_time_ends, setup, teardown),
 	};
