@@ -152,7 +152,7 @@ void log_about_v(const struct log_subject *subject, enum hay_log_level level, co
 		return;
 
 	struct buf line = {0};
-	char spare[256], *text = spare;
+	char spare[256] = "", *text = spare;
 	va_list again;
 
 	va_copy(again, args);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The uplink against a broker that misbehaves on purpose: a few lines of MQTT 5 with a script. */
-#include "upstream/dial.h"
 #include "uplink_fixture.h"
+#include "upstream/dial.h"
 #include <dlfcn.h>
 #include <netdb.h>
 
