@@ -87,12 +87,21 @@ void line_broke(struct serial_link *line, const char *why)
 		go_down(line);
 }
 
+static uint64_t silence_us(const struct serial_link *line)
+{
+	uint64_t characters = 40 * USEC_PER_SEC / (uint64_t)line->conf->baud; /* some four of them */
+
+	if (line->conf->frame == FRAME_IDLE)
+		return line->conf->gap_us;
+	return characters > START_SILENCE_US ? characters : START_SILENCE_US;
+}
+
 static void begin_listening(struct serial_link *line)
 {
 	line->state = LINE_UP;
-	line->opened_us = line->host->now();
 	line->heard = false;
 	framer_reset(line->framer, false);
+	line->host->set_timer(line->silence, silence_us(line));
 	exchange_line_up(line);
 }
 
@@ -161,15 +170,6 @@ void line_try_first(struct serial_link *line)
 
 /* ---- bytes ---- */
 
-static uint64_t silence_us(const struct serial_link *line)
-{
-	uint64_t characters = 40 * USEC_PER_SEC / (uint64_t)line->conf->baud; /* some four of them */
-
-	if (line->conf->frame == FRAME_IDLE)
-		return line->conf->gap_us;
-	return characters > START_SILENCE_US ? characters : START_SILENCE_US;
-}
-
 static void tell_counts(struct serial_link *line)
 {
 	const struct frame_counts *counts = framer_counts(line->framer);
@@ -208,6 +208,11 @@ static void silence_timer(void *userdata)
 		line->host->set_timer(line->silence, silence_us(line));
 		return;
 	}
+	if (!line->heard) {
+		framer_reset(line->framer, true);
+		line->heard = true;
+		return;
+	}
 	line->pushing = true;
 	framer_idle(line->framer);
 	end_push(line);
@@ -215,12 +220,8 @@ static void silence_timer(void *userdata)
 
 static void take_bytes(struct serial_link *line, const uint8_t *bytes, size_t n)
 {
-	uint64_t now = line->host->now();
-
 	if (line->state == LINE_SETTLING)
 		return;
-	if (!line->heard && now - line->opened_us >= silence_us(line))
-		framer_reset(line->framer, true);
 	line->heard = true;
 	line->pushing = true;
 	framer_push(line->framer, bytes, n);

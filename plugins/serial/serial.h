@@ -142,8 +142,7 @@ struct serial_link {
 	int fd;
 	struct hay_fd *watch;
 	struct hay_timer *look, *pace, *silence;
-	uint64_t opened_us;	 /* or settled */
-	bool heard;		 /* since then */
+	bool heard;		 /* bytes, or a silence after which they begin a frame */
 	bool pushing;		 /* inside the framer: nothing may be closed */
 	bool broken;		 /* to be closed as soon as that is over */
 	struct port_said reason; /* why it is down */

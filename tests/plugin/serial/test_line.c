@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links on pseudo-terminals: what is said, asked, written, unplugged and plugged in again. */
+#include "base/clock.h"
 #include "board.h"
 
 static void json_lines_become_readings(void **state)
@@ -114,6 +115,35 @@ static void unplugged_and_plugged_in_again(void **state)
 		assert_int_equal(event->reason, HAY_OFFLINE);
 	}
 	assert_int_equal(fake_count(host, FAKE_EMIT), 3); /* half a frame is no reading */
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* The rest of a line lies there when the port is open, and the loop comes to it late: it is still no line. */
+static void the_rest_of_a_line_is_no_line_however_busy_the_loop_was(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+	struct clock_fake later;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "decode", "csv", "columns", "n,copy", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "n", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	expect_line(host, "is open");
+	say(&board, "34,1234\n");
+	later = (struct clock_fake){.now = clock_now() + USEC_PER_SEC, .wall = clock_wall()};
+	clock_set_fake(&later);
+	say(&board, "1235,1235\n");
+	event = fake_wait(host, FAKE_EMIT);
+	clock_set_fake(NULL);
+	assert_float_equal(number(event, 0), 1235, 0);
 	fake_host_free(host);
 	board_free(&board);
 }
@@ -387,6 +417,7 @@ int main(void)
 		cmocka_unit_test(json_lines_become_readings),
 		cmocka_unit_test(without_points_every_field_becomes_one),
 		cmocka_unit_test(unplugged_and_plugged_in_again),
+		cmocka_unit_test(the_rest_of_a_line_is_no_line_however_busy_the_loop_was),
 		cmocka_unit_test(a_port_is_one_programs),
 		cmocka_unit_test(asked_and_answered),
 		cmocka_unit_test(written_and_acknowledged),
