@@ -184,6 +184,7 @@ def test_export_is_whole_and_in_order_and_purge_is_counted(plant):
     assert purged >= 100
     queue = get(daemon, "/v1/queue")
     assert queue["samples"] < 100 and queue["dropped"]["purged"] == purged
+    daemon.wait_line(f"local API, user {os.getuid()}, process {os.getpid()}: purge of the queue: {purged} samples")
 
 
 def test_the_stream_gives_samples_as_they_are_taken(plant):

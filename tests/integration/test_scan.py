@@ -83,6 +83,26 @@ def test_a_link_is_scanned_between_the_rounds_of_its_devices(plant):
     daemon.wait_line("local API, user", "scan modbus on link bus scan 1-4: done in")
 
 
+def test_a_terminal_sees_how_far_it_is(plant):
+    slave = plant.slave()
+    daemon = run(plant, [link(slave.port, timeout="5s")], [device(every="20ms")])
+    daemon.wait_line("d1: online")
+    ours, theirs = os.openpty()
+    plant.defer(lambda: os.close(ours))
+    done = subprocess.run([TOOL, "-s", daemon.api, "scan", "--link", "bus", "modbus", "scan", "1-30"], env=daemon.environ(),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False)
+    os.close(theirs)
+    seen = b""
+    try:
+        while more := os.read(ours, 4096):
+            seen += more
+    except OSError:
+        pass  # its other end is closed
+    assert done.returncode == 0 and b" of 30: unit " in seen, seen
+    assert seen.endswith(b"\r\x1b[K")  # and leaves nothing behind
+    assert "progress" not in done.stdout and "30 units found" in done.stdout
+
+
 def test_a_scan_uses_the_connection_the_daemon_has(plant):
     slave = plant.slave()
     daemon = run(plant, [link(slave.port, timeout="5s")], [device(every="20ms")])
