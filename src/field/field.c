@@ -436,7 +436,7 @@ void field_tell_cards(struct field *field)
 void field_remind(const struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
-		if (!link->stopping)
+		if (!link->stopping && link->conf->file[0]) /* the gateway's own is nobody's business */
 			link_remind(link);
 }
 

@@ -454,6 +454,11 @@ static void who_is_long_away_is_told_again(void **state _unused_)
 	bench->lines[0] = 0;
 	field_remind(bench->field);
 	assert_string_equal(bench->lines, "link l: still down after 3 h: unplugged; trying again every 1 min\n");
+
+	bench->lines[0] = 0;
+	link->conf->file = ""; /* the gateway's own */
+	field_remind(bench->field);
+	assert_string_equal(bench->lines, "");
 	bench_free(bench);
 }
 
