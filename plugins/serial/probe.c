@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define BY_ID "/dev/serial/by-id"
+#define TTYS "/sys/class/tty"
 #define HEARD_MAX 65536
 #define ENOUGH_NOISE 300 /* bytes that are no text: another baud rate */
 
@@ -61,22 +62,56 @@ static void print_port(const struct hay_probe *probe, const struct sp_port *port
 	free(by_id);
 }
 
+/* In a container the kernel tells of ports that have no file there, and libserialport's list fails whole: one by one. */
+static int print_each(const struct hay_probe *probe, size_t *ret_n)
+{
+	DIR *dir = opendir(TTYS);
+	struct dirent *entry;
+	size_t n = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		struct sp_port *port = NULL;
+		char *hardware, *path;
+
+		if (entry->d_name[0] == '.' || asprintf(&hardware, TTYS "/%s/device", entry->d_name) < 0)
+			continue;
+		if (access(hardware, F_OK) == 0 && asprintf(&path, "/dev/%s", entry->d_name) >= 0) {
+			if (sp_get_port_by_name(path, &port) == SP_OK) {
+				print_port(probe, port);
+				sp_free_port(port);
+				n++;
+			}
+			free(path);
+		}
+		free(hardware);
+	}
+	closedir(dir);
+	*ret_n = n;
+	return 0;
+}
+
 static int list_ports(const struct hay_probe *probe)
 {
 	struct sp_port **ports = NULL;
+	size_t n = 0;
+	int r = 0;
 
-	if (sp_list_ports(&ports) != SP_OK) {
-		probe->print(probe, "the ports cannot be listed");
-		return -EIO;
+	if (sp_list_ports(&ports) == SP_OK) {
+		for (; ports[n]; n++)
+			print_port(probe, ports[n]);
+		sp_free_port_list(ports);
+	} else {
+		r = print_each(probe, &n);
 	}
-	for (size_t i = 0; ports[i]; i++)
-		print_port(probe, ports[i]);
-	if (!ports[0])
+	if (r < 0)
+		probe->print(probe, "the ports cannot be listed: %s", strerror(-r));
+	else if (n == 0)
 		probe->print(probe, "there is no serial port");
 	else
 		probe->print(probe, "haywaind --probe serial PORT listens to one of them");
-	sp_free_port_list(ports);
-	return 0;
+	return r;
 }
 
 /* ---- listening ---- */
