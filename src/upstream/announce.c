@@ -10,6 +10,7 @@
 #define EVENTS_KEPT 32
 /* So many messages made ahead are enough; the rest stays where it can still be replaced by newer word. */
 #define NOTES_AHEAD 32
+#define CULPRIT_BREAKS 3
 #define DROPS_PERIOD_US USEC_PER_MINUTE
 
 struct device_entry {
@@ -59,6 +60,11 @@ struct announce {
 	size_t n_notes, n_inflight;
 	bool refusal_told;
 	struct buf refused_topic;
+	bool alone; /* the broker hung up over one of them: they go one by one until all have passed */
+	struct buf culprit;
+	unsigned culprit_breaks;
+	char **given_up; /* topics */
+	size_t n_given_up;
 	/* What the sink puts into the note it makes. */
 	enum note_kind making;
 	const struct device_entry *making_device;
@@ -114,6 +120,10 @@ struct announce *announce_free(struct announce *announce)
 	for (size_t i = 0; i < announce->n_events; i++)
 		event_done(&announce->events[i]);
 	buf_done(&announce->refused_topic);
+	buf_done(&announce->culprit);
+	for (size_t i = 0; i < announce->n_given_up; i++)
+		free(announce->given_up[i]);
+	free(announce->given_up);
 	pthread_mutex_destroy(&announce->lock);
 	free(announce);
 	return NULL;
@@ -493,16 +503,83 @@ static void settle(struct announce *announce, const struct announce_voice *voice
 	take_out(announce, note);
 }
 
+static bool is_topic(const struct buf *topic, const char *text)
+{
+	return strlen(text) == topic->size && memcmp(topic->data, text, topic->size) == 0;
+}
+
+static bool is_given_up(const struct announce *announce, const struct note *note)
+{
+	for (size_t i = 0; i < announce->n_given_up; i++)
+		if (is_topic(&note->message.topic, announce->given_up[i]))
+			return true;
+	return false;
+}
+
+/* What was dropped stays to be told: perhaps another time, by other means. */
+static void give_up(struct announce *announce, const struct announce_voice *voice, struct note *note)
+{
+	if (note->kind == NOTE_DROPS)
+		take_out(announce, note);
+	else
+		settle(announce, voice, note);
+}
+
+static const char *add_given_up(struct announce *announce, const char *topic)
+{
+	char **topics = reallocarray(announce->given_up, announce->n_given_up + 1, sizeof(*topics));
+	char *copy = topics ? strdup(topic) : NULL;
+	if (topics)
+		announce->given_up = topics;
+	if (!copy)
+		return NULL;
+	announce->given_up[announce->n_given_up++] = copy;
+	announce->culprit_breaks = 0;
+	return copy;
+}
+
+const char *announce_broke(struct announce *announce, bool only)
+{
+	const struct note *note = announce->notes;
+	if (announce->n_inflight == 0)
+		return NULL;
+	announce->alone = true;
+	if (!only || announce->n_inflight > 1)
+		return NULL;
+	while (!note->mid)
+		note = note->next;
+	if (!is_topic(&note->message.topic, buf_text(&announce->culprit))) {
+		buf_clear(&announce->culprit);
+		buf_add(&announce->culprit, note->message.topic.data, note->message.topic.size);
+		announce->culprit_breaks = 0;
+	}
+	if (++announce->culprit_breaks < CULPRIT_BREAKS || buf_failed(&announce->culprit))
+		return NULL;
+	return add_given_up(announce, buf_text(&announce->culprit));
+}
+
+bool announce_alone(const struct announce *announce)
+{
+	return announce->alone;
+}
+
 int announce_send(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt, size_t limit,
 		  uint64_t now_us)
 {
 	int r = make_all(announce, voice, now_us);
 	if (r < 0)
 		return r;
+	announce->alone &= announce->n_notes > 0;
+	if (announce->alone)
+		limit = MIN(limit, (size_t)1);
 	for (struct note *note = announce->notes, *next; note && announce->n_inflight < limit; note = next) {
 		next = note->next;
 		if (note->mid)
 			continue;
+		if (is_given_up(announce, note)) {
+			give_up(announce, voice, note);
+			continue;
+		}
 		int mid = 0;
 		r = mqtt_publish(mqtt, &note->message, &mid);
 		if (r == -EMSGSIZE || r == -EINVAL) {

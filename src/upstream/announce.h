@@ -36,6 +36,12 @@ struct announce_voice {
 /* A new connection: whatever was under way is forgotten; the birth and all devices go out again. */
 int announce_begin(struct announce *announce, const struct announce_voice *voice);
 
+/* The broker hung up. only: nothing but these messages was under way. From now on they go one by one; a topic that
+   breaks the connection three times, alone under way, is given up. Returns it, for the log, or NULL. */
+const char *announce_broke(struct announce *announce, bool only);
+/* They go one by one, and samples wait for them. */
+bool announce_alone(const struct announce *announce);
+
 /* The topics will not be ours any more: what is retained of the devices is cleared with the next announce_send(). */
 void announce_withdraw(struct announce *announce);
 

@@ -19,6 +19,7 @@ struct mqtt {
 	bool v5, tls;
 	unsigned keepalive_s;
 	unsigned receive_maximum;
+	int max_qos; /* what the broker offers */
 
 	unsigned n_unwritten; /* messages published since the last flush */
 
@@ -61,6 +62,9 @@ static void broker_refused(struct mqtt *mqtt, unsigned code)
 		return;
 	case 3:
 		reason_set(&mqtt->reason, "the broker refuses the login: it is not available");
+		return;
+	case MQTT_RC_QOS_NOT_SUPPORTED:
+		reason_set(&mqtt->reason, MQTT_ONLY_QOS_0);
 		return;
 	case 4:
 	case MQTT_RC_BAD_USERNAME_OR_PASSWORD:
@@ -159,6 +163,9 @@ static void on_connect(struct mosquitto *client, void *userdata, int code, int f
 		uint16_t maximum;
 		if (mosquitto_property_read_int16(props, MQTT_PROP_RECEIVE_MAXIMUM, &maximum, false) && maximum > 0)
 			mqtt->receive_maximum = maximum;
+		uint8_t qos;
+		if (mosquitto_property_read_byte(props, MQTT_PROP_MAXIMUM_QOS, &qos, false))
+			mqtt->max_qos = MIN(qos, 1);
 		mqtt->phase = MQTT_READY;
 	} else {
 		broker_refused(mqtt, (unsigned)code);
@@ -275,6 +282,7 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	mqtt->tls = settings->tls;
 	mqtt->keepalive_s = settings->keepalive_s;
 	mqtt->receive_maximum = 65535;
+	mqtt->max_qos = 1;
 	mqtt->client = mosquitto_new(settings->client_id, true, mqtt);
 	int r = mqtt->client ? configure(mqtt->client, settings) : errno == EINVAL ? -EINVAL : -ENOMEM;
 	if (r < 0) {
@@ -395,7 +403,7 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 			return -ENOMEM;
 	}
 	int rc = mosquitto_publish(mqtt->client, ret_mid, topic, (int)message->payload.size, message->payload.data,
-				   message->qos, message->retain);
+				   MIN(message->qos, mqtt->max_qos), message->retain);
 	switch (rc) {
 	case MOSQ_ERR_SUCCESS:
 		mqtt->n_unwritten++;
@@ -406,8 +414,6 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 	case MOSQ_ERR_INVAL:
 	case MOSQ_ERR_MALFORMED_UTF8:
 		return -EINVAL;
-	case MOSQ_ERR_QOS_NOT_SUPPORTED:
-		return -EOPNOTSUPP;
 	case MOSQ_ERR_NOMEM:
 		return -ENOMEM;
 	default:
@@ -448,6 +454,11 @@ void mqtt_give_up(struct mqtt *mqtt)
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt)
 {
 	return mqtt->receive_maximum;
+}
+
+int mqtt_max_qos(const struct mqtt *mqtt)
+{
+	return mqtt->max_qos;
 }
 
 const char *mqtt_tls_word(const struct mqtt *mqtt)

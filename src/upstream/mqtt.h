@@ -11,6 +11,9 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 
+/* Not used unasked: nobody would notice what is lost. */
+#define MQTT_ONLY_QOS_0 "the broker offers only QoS 0, which may lose samples; `qos = 0` in this uplink accepts that"
+
 struct mqtt_settings {
 	const char *client_id;
 	const char *username, *password; /* or NULL */
@@ -56,7 +59,7 @@ enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);
 enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 
 /* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
-   -EINVAL: no topic that MQTT can carry; -EOPNOTSUPP: the broker has no QoS 1; -ENOTCONN; -ENOMEM. */
+   -EINVAL: no topic that MQTT can carry; -ENOTCONN; -ENOMEM. */
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
 /* Ask for the messages of a filter, QoS 1. Its answer comes as subscribed(). -errno as above. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter);
@@ -67,7 +70,8 @@ void mqtt_disconnect(struct mqtt *mqtt); /* in good order: the broker does not s
 void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
 
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt); /* the broker's: messages of QoS 1 in flight */
-const char *mqtt_tls_word(const struct mqtt *mqtt);	/* "TLS 1.3"; NULL: plain */
+int mqtt_max_qos(const struct mqtt *mqtt);	    /* what the broker offers: a message of more goes out with that */
+const char *mqtt_tls_word(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
 
 /* After MQTT_ENDED: what kind, and in words. */
 enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason);

@@ -424,9 +424,6 @@ static bool send_one(struct session *session)
 	case -EINVAL:
 		drop_picked(session, samples[0], "MQTT cannot carry its topic");
 		return true;
-	case -EOPNOTSUPP:
-		end_session(session, "the broker offers only QoS 0, which may lose samples (qos = 0 accepts that)");
-		return false;
 	default:
 		session->retry_us = session->now_us + USEC_PER_SEC;
 		return false;
@@ -439,7 +436,7 @@ static bool may_send(struct session *session)
 	struct uplink *uplink = session->uplink;
 	if (session->now_us < session->retry_us)
 		return false;
-	if (window_alone(uplink->window) && !announce_idle(uplink->announce))
+	if ((window_alone(uplink->window) || announce_alone(uplink->announce)) && !announce_idle(uplink->announce))
 		return false;
 	size_t messages = session->window_messages;
 	if (uplink->conf->qos > 0) {
@@ -552,6 +549,10 @@ static void begin(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	const char *tls = mqtt_tls_word(session->mqtt);
+	if (uplink->conf->qos > mqtt_max_qos(session->mqtt)) {
+		end_session(session, MQTT_ONLY_QOS_0);
+		return;
+	}
 	session->result.was_ready = true;
 	session->result.ready_us = session->now_us;
 	session->window_messages = (size_t)uplink->conf->inflight;
@@ -581,9 +582,7 @@ static void speak(struct session *session)
 	struct uplink *uplink = session->uplink;
 	int r = announce_send(uplink->announce, &session->voice, session->mqtt, announce_limit(session),
 			      session->now_us);
-	if (r == -EOPNOTSUPP)
-		end_session(session, "the broker offers only QoS 0, which may lose samples (qos = 0 accepts that)");
-	else if (r == -ENOMEM)
+	if (r == -ENOMEM)
 		end_session(session, "out of memory");
 	if (!session->ended && mqtt_phase(session->mqtt) == MQTT_READY) {
 		subscribe(session);
@@ -654,8 +653,17 @@ static void finish(struct session *session)
 		session->result.end = mqtt_end(session->mqtt, &session->result.reason);
 	flush_cursor(session);
 	enum window_blame blame = WINDOW_BLAME_NOBODY;
-	if (session->result.end == MQTT_END_MESSAGE)
+	if (session->result.end == MQTT_END_MESSAGE) {
+		bool only = window_inflight(uplink->window) == 0 && replies_inflight(session) == 0;
+		const char *topic = announce_broke(uplink->announce, only);
+		if (topic)
+			uplink_log(uplink, HAY_LOG_WARNING,
+				   "messages for %s are given up until this uplink is started anew: it broke the "
+				   "connection "
+				   "three times, alone; samples go on",
+				   topic);
 		blame = announce_idle(uplink->announce) ? WINDOW_BLAME_MESSAGE : WINDOW_BLAME_SOMEBODY;
+	}
 	window_break(uplink->window, blame);
 	queue_reader_rewind(uplink->reader);
 	uplink->inflight = 0;

@@ -159,6 +159,8 @@ static int make_client(struct uplink *uplink, void *state, struct session *sessi
 		reason_set(reason, "out of memory");
 		return has_will;
 	}
+	/* A broker that offers only QoS 0 turns away a will of more. */
+	will.qos = MIN(will.qos, (int)conf->qos);
 	const struct mqtt_settings settings = {
 		.client_id = conf->client_id,
 		.username = conf->username,

@@ -14,6 +14,8 @@ enum manner {
 	REFUSES,	/* topics that hold `what`, with `code` */
 	TAKES_OVER,	/* says DISCONNECT 0x8E after the welcome */
 	TURNS_AWAY,	/* CONNACK with `code` */
+	HANGS_UP_OVER,	/* a message that is no sample, whose topic holds `what` */
+	ONLY_QOS_0,	/* Maximum QoS 0, MQTT 5 section 3.2.2.3.4 */
 };
 
 struct fake {
@@ -95,7 +97,8 @@ static bool on_sample(struct fake *fake, int fd, unsigned mid, const char *topic
 		break;
 	}
 	note_value(&fake->good, value);
-	puback(fd, mid, 0);
+	if (mid)
+		puback(fd, mid, 0);
 	return true;
 }
 
@@ -114,6 +117,10 @@ static bool on_publish(struct fake *fake, int fd, uint8_t first, uint8_t *body, 
 	snprintf(payload, sizeof(payload), "%.*s", (int)(size - at), body + at);
 	if (strstr(topic, "/data/"))
 		return on_sample(fake, fd, mid, topic, payload);
+	if (fake->manner == HANGS_UP_OVER && strstr(topic, fake->what))
+		return false;
+	if (mid == 0)
+		return true;
 	puback(fd, mid, fake->manner == REFUSES && strstr(topic, fake->what) ? fake->code : 0);
 	return true;
 }
@@ -125,6 +132,11 @@ static bool on_connect(struct fake *fake, int fd)
 		const uint8_t packet[] = {0x20, 3, 0, (uint8_t)fake->code, 0};
 		answer(fd, packet, sizeof(packet));
 		return false;
+	}
+	if (fake->manner == ONLY_QOS_0) {
+		const uint8_t packet[] = {0x20, 5, 0, 0, 2, 0x24, 0};
+		answer(fd, packet, sizeof(packet));
+		return true;
 	}
 	unsigned maximum = fake->receive_maximum ? fake->receive_maximum : 65535;
 	const uint8_t packet[] = {0x20, 6, 0, 0, 3, 0x21, (uint8_t)(maximum >> 8), (uint8_t)maximum};
@@ -310,6 +322,53 @@ static void test_a_message_that_breaks_the_connection(void **state)
 	leave(rig, fake);
 }
 
+/* A broker that closes the connection over a device's card, as some do where a policy is against it. */
+static void test_a_card_that_breaks_the_connection(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(HANGS_UP_OVER, "/device/boiler", 0);
+	go(rig, fake, "");
+	for (size_t i = 0; i < 2; i++) {
+		struct device_card *card = device_card_new(rig->devices[i], true, clock_now(), NULL, NULL, 0);
+		uplink_device(rig->uplink, card);
+		device_card_unref(card);
+	}
+	take(rig, 0, 5);
+	await(status_of(rig->uplink).delivered == 5);
+	const char *line = strstr(logged_text(), "/device/boiler");
+	assert_non_null(line);
+	assert_true(logged("it broke the connection three times, alone"));
+	assert_null(strstr(line + 1, "/device/boiler"));
+	/* And that is that: the connection stays. */
+	unsigned connects = fake->connects;
+	take(rig, 1, 20);
+	await(status_of(rig->uplink).delivered == 25);
+	assert_int_equal(fake->connects, connects);
+	leave(rig, fake);
+}
+
+static void test_only_qos_0(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(ONLY_QOS_0, "", 0);
+	/* Samples may be lost on the way without anybody noticing: not unless it is asked for. */
+	go(rig, fake, "");
+	take(rig, 0, 5);
+	await(logged("the broker offers only QoS 0, which may lose samples; `qos = 0` in this uplink accepts that"));
+	assert_int_equal(status_of(rig->uplink).delivered, 0);
+	stop_uplink(rig->uplink);
+	go(rig, fake, "qos = 0;");
+	await(status_of(rig->uplink).delivered == 5);
+	stop_uplink(rig->uplink);
+	/* It may also turn away the will. */
+	fake->code = 0x9b;
+	set_manner(fake, TURNS_AWAY);
+	size_t said = strlen(logged_text());
+	go(rig, fake, "");
+	await(strstr(logged_text() + said, "`qos = 0` in this uplink accepts that"));
+	leave(rig, fake);
+}
+
 static void test_refused_by_state_loses_nothing(void **state)
 {
 	struct rig *rig = *state;
@@ -469,6 +528,8 @@ int main(void)
 		test(test_a_message_that_can_never_pass),
 		test(test_a_refused_status_does_not_stop_samples),
 		test(test_reasons_in_words),
+		test(test_a_card_that_breaks_the_connection),
+		test(test_only_qos_0),
 		test(test_an_address_without_words),
 		test(test_stop_is_prompt),
 		test(test_waiting_for_the_clock_ends),
