@@ -403,10 +403,9 @@ int probe_modbus(const struct hay_probe *hay)
 	int argc = 0, r = -ENOMEM;
 
 	if (p && argv) {
-		*p = (struct probe){
-			.hay = hay,
-			.link = hay->link ? hay->link->state : NULL,
-			.conf = {.timeout_us = 1000000, .gap_us = GAP_DEFAULT_US, .unit_gap_us = GAP_DEFAULT_US}};
+		*p = (struct probe){.hay = hay,
+				    .link = hay->link ? hay->link->state : NULL,
+				    .conf = {.gap_us = GAP_DEFAULT_US, .unit_gap_us = GAP_DEFAULT_US}};
 		r = 0;
 		for (int i = 0; i < hay->argc && r == 0; i++) {
 			if (!strchr(hay->argv[i], '='))
@@ -415,8 +414,8 @@ int probe_modbus(const struct hay_probe *hay)
 				r = wrong(p, usage);
 		}
 		/* Most units of a scan are silent: that many seconds would be minutes. */
-		if (r == 0 && argc > 0 && !strcmp(argv[0], "scan") && p->conf.timeout_us == 1000000)
-			p->conf.timeout_us = 300000;
+		if (!p->conf.timeout_us)
+			p->conf.timeout_us = argc > 0 && !strcmp(argv[0], "scan") ? 300000 : 1000000;
 		if (r == 0)
 			r = run(p, argc, argv);
 		if (!p->link)

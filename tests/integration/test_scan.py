@@ -188,7 +188,7 @@ def test_leaving_does_not_wait_for_a_scan(plant):
 def test_a_scan_without_a_link_opens_its_own(plant):
     slave = slave_with(plant, 2)
     daemon = run(plant, [], [])
-    status, said = scan(daemon, "modbus", "scan", f"tcp://127.0.0.1:{slave.port}", "1-3", "timeout=1000")
+    status, said = scan(daemon, "modbus", "scan", f"tcp://127.0.0.1:{slave.port}", "2-3", "timeout=2000")
     assert status == 200 and said[-1] == {"ok": True}
     assert [s["line"] for s in said if "line" in s][-1] == "1 unit found"
     status, said = scan(daemon, "modbus", "nonsense")
