@@ -62,9 +62,10 @@ struct ble_link {
 	enum scan_state state;
 	uint64_t pause_us;
 	bool has_adapter, is_powered;
-	bool is_blocked; /* by rfkill */
-	bool is_down;	 /* and that was told */
-	bool told_blocked;
+	bool is_blocked;      /* by rfkill */
+	bool was_off;	      /* while it ran */
+	bool is_down;	      /* and that was told */
+	const char *told;     /* the reason given to scan_failed_for() */
 	bool is_discovering;  /* we asked for it, and it was granted */
 	bool gave_up_passive; /* of scan = "passive" */
 	unsigned n_stalls;
@@ -149,6 +150,8 @@ void scan_end(struct ble_link *link);
 void scan_again(struct ble_link *link, uint64_t delay_us); /* look what there is, after a while */
 /* It does not run any more: say why, once, and try again, each time later. */
 void scan_failed(struct ble_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For a reason of the adapter's, a constant, that is told also where the link is down already. */
+void scan_failed_for(struct ble_link *link, const char *reason);
 bool scan_is_running(const struct ble_link *link);
 /* Something about our adapter. */
 void scan_adapter_changed(struct ble_link *link, const struct properties *properties);

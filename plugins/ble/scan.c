@@ -66,6 +66,17 @@ void scan_failed(struct ble_link *link, const char *format, ...)
 	scan_again(link, link->pause_us);
 }
 
+/* Where it is down already the host does not tell another reason; yet these two are what a person has to know. */
+void scan_failed_for(struct ble_link *link, const char *reason)
+{
+	const char *adapter = link->conf->adapter;
+
+	if (link->is_down && link->told != reason)
+		LINK_LOG(link, HAY_LOG_WARNING, "adapter %s %s", adapter, reason);
+	link->told = reason;
+	scan_failed(link, "adapter %s %s", adapter, reason);
+}
+
 const char *bluez_error(sd_bus_message *reply)
 {
 	const sd_bus_error *error = sd_bus_message_get_error(reply);
@@ -93,7 +104,8 @@ static void running(struct ble_link *link, enum scan_state state)
 	link->pause_us = 0;
 	link->heard_us = link->host->now();
 	link->is_discovering = state == SCAN_RUNNING;
-	link->is_down = link->told_blocked = false;
+	link->is_down = link->was_off = false;
+	link->told = NULL;
 	link->host->link_up(link->hay);
 	tell_devices(link, true);
 }
@@ -182,15 +194,9 @@ static void start_listening(struct ble_link *link)
 		scan_failed(link, "RegisterMonitor: %s", strerror(-r));
 }
 
-/* Where it is down already, for being off, the host does not tell another reason. */
 static void blocked(struct ble_link *link)
 {
-	static const char text[] = "is blocked by rfkill (rfkill unblock bluetooth)";
-
-	if (link->is_down && !link->told_blocked)
-		LINK_LOG(link, HAY_LOG_WARNING, "%s %s", link->conf->adapter, text);
-	link->told_blocked = true;
-	scan_failed(link, "%s %s", link->conf->adapter, text);
+	scan_failed_for(link, "is blocked by rfkill (rfkill unblock bluetooth)");
 }
 
 static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -200,6 +206,8 @@ static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	if (!why) {
+		if (link->was_off)
+			LINK_LOG(link, HAY_LOG_NOTICE, "%s was powered off: on again", link->conf->adapter);
 		link->is_powered = true;
 		start_listening(link);
 	} else if (failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill")) {
@@ -310,7 +318,12 @@ void scan_adapter_changed(struct ble_link *link, const struct properties *proper
 	if (properties->powered == FLAG_FALSE && scan_is_running(link) && link->is_blocked) {
 		blocked(link);
 	} else if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
-		scan_failed(link, "%s was powered off", adapter);
+		/* why it is off comes only now: it is unplugged, or blocked, or somebody switched it off */
+		link->state = SCAN_STARTING;
+		link->is_discovering = false;
+		link->was_off = true;
+		tell_devices(link, false);
+		scan_again(link, SECOND_US);
 	} else if (link->is_blocked && !was_blocked && link->state == SCAN_WAITING) {
 		blocked(link);
 	} else if (was_blocked && !link->is_blocked && link->state == SCAN_WAITING) {

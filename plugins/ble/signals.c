@@ -116,7 +116,7 @@ static int interfaces_removed(sd_bus_message *message, void *userdata, sd_bus_er
 	}
 	while (sd_bus_message_read_basic(message, 's', &interface) > 0)
 		if (!strcmp(path, link->path) && !strcmp(interface, IFACE_ADAPTER))
-			scan_failed(link, "adapter %s is gone", link->conf->adapter);
+			scan_failed_for(link, "is gone");
 		else if (is_below(link, path) &&
 			 (!strcmp(interface, IFACE_CHARACTERISTIC) || !strcmp(interface, IFACE_DEVICE)))
 			gatt_removed(link, path);

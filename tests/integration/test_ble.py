@@ -278,7 +278,7 @@ def test_adapter_removed_off_and_blocked(air):
 def test_blocked_by_rfkill(air, tells):
     air.bluez.block(True, tells=tells)
     air.run({"cellar": f'address = "{SENSOR}"; interval = "0s";'})
-    air.daemon.wait_line("hci0 is blocked by rfkill (rfkill unblock bluetooth)")
+    air.daemon.wait_line("adapter hci0 is blocked by rfkill (rfkill unblock bluetooth)")
     air.bluez.block(False, tells=tells)  # still off: haywaind powers it on
     air.scanning()
     air.bluez.bthome(SENSOR, "40000102c409")
