@@ -66,7 +66,9 @@ struct ble_link {
 	bool was_off;	      /* while it ran */
 	bool is_down;	      /* and that was told */
 	const char *told;     /* the reason given to scan_failed_for() */
-	bool is_discovering;  /* we asked for it, and it was granted */
+	bool is_discovering;  /* it runs by discovery */
+	bool is_granted;      /* StartDiscovery was, and has not ended since */
+	unsigned n_busy;      /* how often it was not, for it went on already */
 	bool gave_up_passive; /* of scan = "passive" */
 	unsigned n_stalls;
 	uint64_t told_nonsense_us; /* 0: never */

@@ -5,14 +5,19 @@
  */
 #include "ble.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PAUSE_MIN_US (5 * SECOND_US)
 #define PAUSE_MAX_US (300 * SECOND_US)
 #define CALL_TIMEOUT_US (30 * SECOND_US)
 #define PASSIVE_SILENCE_US (60 * SECOND_US) /* a monitor that hears nothing for this long never will */
+#define BUSY_US (2 * SECOND_US) /* the kernel goes on scanning for a bluetoothd that was killed, 10 s at most */
+#define BUSY_TRIES 10
 #define WATCH_MAX_US (5 * SECOND_US)
 #define WATCH_MIN_US (SECOND_US / 20)
 
@@ -40,7 +45,8 @@ static void down(struct ble_link *link, const char *reason)
 	bool was_running = scan_is_running(link);
 
 	link->state = SCAN_WAITING;
-	link->is_discovering = false;
+	link->is_discovering = link->is_granted = link->was_off = false;
+	link->n_busy = 0;
 	if (was_running)
 		link->pause_us = 0;
 	link->is_down = true;
@@ -113,10 +119,20 @@ static void running(struct ble_link *link, enum scan_state state)
 static int started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
+	bool is_busy = failed_as(reply, "org.bluez.Error.InProgress"); /* also where it scans for us already */
 
 	(void)error;
 	link->call = sd_bus_slot_unref(link->call);
-	if (bluez_error(reply) && !failed_as(reply, "org.bluez.Error.InProgress"))
+	if (is_busy && !link->is_granted && link->n_busy < BUSY_TRIES) {
+		/* it scans for somebody who is gone, and will end */
+		LINK_LOG(link, HAY_LOG_DEBUG, "%s is still busy", link->conf->adapter);
+		link->n_busy++;
+		scan_again(link, BUSY_US);
+		return 0;
+	}
+	link->n_busy = 0;
+	link->is_granted = !bluez_error(reply) || is_busy;
+	if (!link->is_granted)
 		scan_failed(link, "%s does not start scanning: %s", link->conf->adapter, bluez_error(reply));
 	else
 		running(link, SCAN_RUNNING);
@@ -194,6 +210,29 @@ static void start_listening(struct ble_link *link)
 		scan_failed(link, "RegisterMonitor: %s", strerror(-r));
 }
 
+/* bluetoothd only says that it failed, before PowerState; the kernel knows why. */
+static bool is_rfkilled(const struct ble_link *link)
+{
+	char *pattern = NULL;
+	glob_t found = {0};
+	bool is_blocked = false;
+
+	if (asprintf(&pattern, "/sys/class/bluetooth/%s/rfkill*/[sh][oa][fr][td]", link->conf->adapter) < 0)
+		return false;
+	if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc; i++) { /* "soft" and "hard" */
+			int fd = open(found.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+			char c = '0';
+
+			is_blocked |= fd >= 0 && read(fd, &c, 1) == 1 && c == '1';
+			if (fd >= 0)
+				close(fd);
+		}
+	globfree(&found);
+	free(pattern);
+	return is_blocked;
+}
+
 static void blocked(struct ble_link *link)
 {
 	scan_failed_for(link, "is blocked by rfkill (rfkill unblock bluetooth)");
@@ -210,7 +249,7 @@ static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 			LINK_LOG(link, HAY_LOG_NOTICE, "%s was powered off: on again", link->conf->adapter);
 		link->is_powered = true;
 		start_listening(link);
-	} else if (failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill")) {
+	} else if (failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill") || is_rfkilled(link)) {
 		blocked(link);
 	} else {
 		scan_failed(link, "%s is off and does not power on: %s", link->conf->adapter, why);
@@ -320,7 +359,7 @@ void scan_adapter_changed(struct ble_link *link, const struct properties *proper
 	} else if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
 		/* why it is off comes only now: it is unplugged, or blocked, or somebody switched it off */
 		link->state = SCAN_STARTING;
-		link->is_discovering = false;
+		link->is_discovering = link->is_granted = false;
 		link->was_off = true;
 		tell_devices(link, false);
 		scan_again(link, SECOND_US);
@@ -367,7 +406,7 @@ static void stalled(struct ble_link *link)
 	bool cycles = link->n_stalls++ % 2 == 1;
 
 	link->state = SCAN_STARTING;
-	link->is_discovering = false;
+	link->is_discovering = link->is_granted = false;
 	LINK_LOG(link, HAY_LOG_WARNING, "no advertisement for %llu s: %s",
 		 (unsigned long long)(link->conf->stall_us / SECOND_US),
 		 cycles ? "powering the adapter off and on" : "starting the scan again");

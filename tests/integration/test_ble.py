@@ -340,6 +340,14 @@ def test_discovery_is_refused_then_granted(air):
     air.scanning(2)
 
 
+def test_discovery_goes_on_for_somebody_who_is_gone(air):
+    air.bluez.fault("StartDiscovery", "org.bluez.Error.InProgress", "Operation already in progress", times=2)
+    air.run({"cellar": f'address = "{SENSOR}";'})
+    air.scanning(3)  # until it is granted
+    air.bluez.bthome(SENSOR, "40000102c409")
+    air.wait("cellar", temperature=25)
+
+
 def test_stall_starts_again(air):
     air.run({"cellar": f'address = "{SENSOR}";'}, link='stall = "1s";').scanning()
     air.daemon.wait_line("no advertisement", "starting the scan again")
