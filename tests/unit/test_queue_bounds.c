@@ -272,6 +272,33 @@ static void test_memory_while_a_write_hangs(void **state)
 	queue_reader_close(reader);
 }
 
+/* How long the disk took stands in the status: the last and the longest. */
+static void test_sync_time_in_status(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t least_us = 30 * USEC_PER_MSEC;
+	struct queue_reader *reader;
+	uint64_t until, longest;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	disk_hang(true);
+	append_numbers(f, 1, 10);
+	wait_until_it_hangs();
+	for (until = clock_now() + least_us; clock_now() < until;)
+		poll(NULL, 0, 1);
+	disk_hang(false);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	longest = status_of(f).fsync_max_us;
+	assert_true(longest >= least_us);
+	append_numbers(f, 11, 20);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	assert_true(status_of(f).fsync_max_us >= longest);
+	assert_true(status_of(f).fsync_last_us <= status_of(f).fsync_max_us);
+	queue_reader_close(reader);
+}
+
 /* ---- files that were set aside ---- */
 
 /* SQLite says that the file is damaged whenever a sample is to be written. */
@@ -600,6 +627,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail_with_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sync_time_in_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bytes_aside, setup, teardown),

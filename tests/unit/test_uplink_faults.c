@@ -15,8 +15,11 @@ enum manner {
 	TAKES_OVER,	/* says DISCONNECT 0x8E after the welcome */
 	TURNS_AWAY,	/* CONNACK with `code` */
 	HANGS_UP_OVER,	/* a message that is no sample, whose topic holds `what` */
+	ACKS_LATE,	/* each sample when the LATENESS-th after it has come */
 	ONLY_QOS_0,	/* Maximum QoS 0, MQTT 5 section 3.2.2.3.4 */
 };
+
+#define LATENESS 20
 
 struct fake {
 	pthread_t thread;
@@ -25,8 +28,11 @@ struct fake {
 	enum manner manner;
 	char what[32];
 	unsigned code, receive_maximum;
-	struct buf got;	 /* "value " of every sample that came, whatever the answer */
-	struct buf good; /* of those acknowledged */
+	struct buf got;	   /* "value " of every sample that came, whatever the answer */
+	struct buf good;   /* of those acknowledged */
+	struct buf events; /* payloads of the topic `event`, a line each */
+	uint16_t late[LATENESS];
+	unsigned n_late;
 	unsigned connects, most_in_flight;
 	uint16_t held[4];
 	unsigned n_held;
@@ -85,6 +91,12 @@ static bool on_sample(struct fake *fake, int fd, unsigned mid, const char *topic
 			return true;
 		}
 		break;
+	case ACKS_LATE:
+		note_value(&fake->good, value);
+		if (fake->n_late >= LATENESS)
+			puback(fd, fake->late[fake->n_late % LATENESS], 0);
+		fake->late[fake->n_late++ % LATENESS] = (uint16_t)mid;
+		return true;
 	case ACKS_BACKWARDS:
 		fake->held[fake->n_held] = (uint16_t)mid;
 		memcpy(fake->held_values[fake->n_held], value, sizeof(value));
@@ -117,6 +129,8 @@ static bool on_publish(struct fake *fake, int fd, uint8_t first, uint8_t *body, 
 	snprintf(payload, sizeof(payload), "%.*s", (int)(size - at), body + at);
 	if (strstr(topic, "/data/"))
 		return on_sample(fake, fd, mid, topic, payload);
+	if (strstr(topic, "/event"))
+		buf_printf(&fake->events, "%s\n", payload);
 	if (fake->manner == HANGS_UP_OVER && strstr(topic, fake->what))
 		return false;
 	if (mid == 0)
@@ -237,6 +251,7 @@ static void stop_fake(struct fake *fake)
 	close(fake->listener);
 	buf_done(&fake->got);
 	buf_done(&fake->good);
+	buf_done(&fake->events);
 	free(fake);
 }
 
@@ -344,6 +359,69 @@ static void test_a_card_that_breaks_the_connection(void **state)
 	take(rig, 1, 20);
 	await(status_of(rig->uplink).delivered == 25);
 	assert_int_equal(fake->connects, connects);
+	leave(rig, fake);
+}
+
+/* Slow, but steady: acknowledgements come late, and all come. */
+static void test_a_slow_broker_is_kept(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(ACKS_LATE, "", 0);
+	go(rig, fake, "");
+	await(status_of(rig->uplink).state == UPLINK_CONNECTED);
+	for (uint64_t n = 1; n <= 300; n++) {
+		take(rig, 0, 1);
+		if (n > LATENESS)
+			await(status_of(rig->uplink).delivered == n - LATENESS);
+	}
+	assert_int_equal(status_of(rig->uplink).backlog, LATENESS);
+	/* Each came once, and in order. */
+	char expected[2048] = "";
+	size_t used = 0;
+	for (int n = 0; n < 300; n++)
+		used += (size_t)snprintf(expected + used, sizeof(expected) - used, "%d ", n);
+	pthread_mutex_lock(&fake->lock);
+	assert_string_equal(buf_text(&fake->got), expected);
+	assert_int_equal(fake->connects, 1);
+	pthread_mutex_unlock(&fake->lock);
+	leave(rig, fake);
+}
+
+static unsigned count_words(struct fake *fake, const char *words)
+{
+	unsigned n = 0;
+	pthread_mutex_lock(&fake->lock);
+	for (const char *at = buf_text(&fake->events); (at = strstr(at, words)); at++)
+		n++;
+	pthread_mutex_unlock(&fake->lock);
+	return n;
+}
+
+/* Samples lost by two causes while the broker was away: an event for each, with its count, once. */
+static void test_two_causes_of_loss(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(SILENT, "", 0);
+	go(rig, fake, "");
+	take(rig, 0, 3);
+	take(rig, 1, 2);
+	assert_int_equal(queue_purge(rig->queue), 5);
+	queue_lost(rig->queue, rig->devices[0]->number);
+	queue_lost(rig->queue, rig->devices[2]->number);
+	stop_uplink(rig->uplink);
+	set_manner(fake, OBEDIENT);
+	go(rig, fake, "");
+	await(count_words(fake, "\"reason\":\"purged\"") > 0 && count_words(fake, "\"reason\":\"out of memory\"") > 0);
+	assert_int_equal(count_words(fake, "\"samples\":5,\"reason\":\"purged\""), 1);
+	assert_int_equal(count_words(fake, "\"samples\":2,\"reason\":\"out of memory\""), 1);
+	/* Acknowledged, they are not told again: not with the next connection either. */
+	take(rig, 0, 1);
+	await(status_of(rig->uplink).delivered == 1);
+	stop_uplink(rig->uplink);
+	go(rig, fake, "");
+	take(rig, 0, 1);
+	await(status_of(rig->uplink).delivered == 1);
+	assert_int_equal(count_words(fake, "\"event\":\"dropped\""), 2);
 	leave(rig, fake);
 }
 
@@ -530,6 +608,8 @@ int main(void)
 		test(test_reasons_in_words),
 		test(test_a_card_that_breaks_the_connection),
 		test(test_only_qos_0),
+		test(test_a_slow_broker_is_kept),
+		test(test_two_causes_of_loss),
 		test(test_an_address_without_words),
 		test(test_stop_is_prompt),
 		test(test_waiting_for_the_clock_ends),
