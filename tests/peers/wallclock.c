@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded into the daemon under test: its wall clock is off by as many seconds as the file $WALLCLOCK says. The
-   monotonic clocks and everything that waits stay true, as when somebody sets a real clock. */
+   monotonic clocks and everything that waits stay true, as when somebody sets a real clock. With $BOOT_ID, a file, it
+   believes in another boot, and CLOCK_BOOTTIME is off by $BOOTTIME seconds. */
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -37,8 +41,35 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
 
 	if (r == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
 		ts->tv_sec += offset();
+	if (r == 0 && clock == CLOCK_BOOTTIME && getenv("BOOTTIME"))
+		ts->tv_sec += atol(getenv("BOOTTIME"));
 	return r;
 }
+
+static const char *path_of(const char *path)
+{
+	const char *boot = getenv("BOOT_ID");
+
+	return boot && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? boot : path;
+}
+
+/* The mode is passed on whether there is one or not. */
+#define OPEN(name)                                                                                                     \
+	int name(const char *path, int flags, ...)                                                                     \
+	{                                                                                                              \
+		static int (*real)(const char *, int, ...);                                                            \
+		va_list args;                                                                                          \
+		mode_t mode;                                                                                           \
+                                                                                                                       \
+		if (!real)                                                                                             \
+			real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, #name);                               \
+		va_start(args, flags);                                                                                 \
+		mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;                                     \
+		va_end(args);                                                                                          \
+		return real(path_of(path), flags, mode);                                                               \
+	}
+OPEN(open)
+OPEN(open64)
 
 time_t time(time_t *ret)
 {
