@@ -5,6 +5,7 @@ a board behind it that this program is, and a broker outside. As root.
 """
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -31,7 +32,7 @@ links: ( {{ name = "usb"; plugin = "serial"; port = "{BY_ID}"; baud = 115200; mo
 devices: ( {{ name = "board"; link = "usb"; points: (
     {{ name = "n"; field = "n"; type = "uint32"; }}, {{ name = "copy"; field = "copy"; type = "uint32"; }} ); }} );
 """
-LINES_A_SECOND = 20
+LINES_A_SECOND = 10
 
 
 class Board(threading.Thread):
@@ -49,13 +50,11 @@ class Board(threading.Thread):
 
     def run(self):
         try:
-            while not self.quiet.wait(0.5 / LINES_A_SECOND):
-                # In two halves: the port is opened in the middle of a line now and then, and hears half a number.
+            # Whole lines: on a busy machine a pause inside one would be as long as that between two, and the plugin
+            # takes what comes after a silence for the beginning of a line.
+            while not self.quiet.wait(1 / LINES_A_SECOND):
                 self.n += 1
-                number = str(self.n)
-                self.socket.sendall(number[:1].encode())
-                time.sleep(0.5 / LINES_A_SECOND)
-                self.socket.sendall(f"{number[1:]},{number}\r\n".encode())
+                self.socket.sendall(f"{self.n},{self.n}\r\n".encode())
                 self.lines += 1
         except OSError:
             pass
@@ -145,7 +144,6 @@ class Scene:
         self.machine, self.readings, self.report = machine, readings, report
         self.ours = Adapter(machine, "ours", SERIAL)
         self.pulls = 0
-        self.told = {}  # how often the log had to tell of what
 
     def comes(self, what):
         """Our adapter is plugged in: the device comes back, and readings with it."""
@@ -174,11 +172,11 @@ class Scene:
 
     def offline(self, what, at, why):
         card = wait_until(lambda: self.readings.card_after(at, False, "offline"), vm.SLOW, "the device to be offline")
-        self.told[why] = self.told.get(why, 0) + 1
-        journal = f"journalctl -u haywain -o cat | grep -F '{BY_ID}: {why}'"
-        self.machine.within(f"test $({journal} | wc -l) -ge {self.told[why]}")
-        self.report.check(f"{what}: offline, and why", True,
-                          (f"after {card[0] - at:.2f} s: " if at else "") + self.machine.run(f"{journal} | tail -n 1").strip())
+        self.machine.run("rm -f /root/diag.tar.gz; haywain diag /root/diag.tar.gz")
+        links = json.loads(self.machine.run("tar -xzO --wildcards -f /root/diag.tar.gz '*links.json'"))["links"]
+        link = next(link for link in links if link["name"] == "usb")
+        self.report.check(f"{what}: offline, and why", link["state"] == "down" and why in (link["reason"] or ""),
+                          (f"after {card[0] - at:.2f} s: " if at else "") + str(link["reason"]))
 
     def play(self):
         run, report = self.machine.run, self.report
@@ -225,11 +223,7 @@ class Scene:
                           f"{sum(step > 1 for step in steps)} gaps, {self.pulls} pulls")
 
 
-def main():
-    report = vm.Report()
-    if os.geteuid() != 0:
-        report.check("the hot-plug test runs as root", False)
-        report.end()
+def hotplug(report):
     image = vm.image("gateway", package=vm.package(), modules=vm.GATEWAY_MODULES)
     work = tempfile.mkdtemp(prefix="haywain-hotplug-")
     broker = subscriber = None
@@ -253,8 +247,7 @@ def main():
         if broker:
             broker.close()
         shutil.rmtree(work, ignore_errors=True)
-    report.end()
 
 
 if __name__ == "__main__":
-    main()
+    vm.Report().run(hotplug)

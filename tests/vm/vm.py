@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "peers"))
@@ -236,6 +237,18 @@ class Report:
             self.failed += 1
         print(f"{'ok     ' if good else 'FAILED '} {what}" + (f": {detail}" if detail else ""), flush=True)
         return good
+
+    def run(self, program):
+        """program(report), to its end or to a fault, which counts as a failed check."""
+        if os.geteuid() != 0:
+            self.check("this test runs as root", False)
+        else:
+            try:
+                program(self)
+            except Exception as fault:  # the count comes, whatever happens
+                traceback.print_exc()
+                self.check("the test came to its end", False, str(fault))
+        self.end()
 
     def end(self):
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
