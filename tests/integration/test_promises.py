@@ -221,3 +221,32 @@ def test_a_daemon_that_runs_out_of_memory_at_any_moment_ends_or_goes_on(plant, s
     before = slave.counters.get(1, 0)
     wait_until(lambda: max(account.counts("d1"), default=0) > before + 10, what="samples after all that")
     assert account.out_of_order("d1") == []
+
+
+def test_the_summary_of_an_hour_adds_up(plant):
+    """The daemon's hours last two seconds: what the lines say was taken and delivered is what arrived."""
+    if ASAN:
+        pytest.skip("nothing can be preloaded before AddressSanitizer; the plain daemon is tested")
+    shim = os.path.join(plant.dir, "hour.so")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", "-o", shim, os.path.join(PEERS, "hour.c"), "-ldl"], check=True)
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(every="50ms")], rest="self = false;"),
+                           start=False)
+    daemon.environment = {"LD_PRELOAD": shim}
+    daemon.start()
+    pattern = re.compile(r"last hour: (\d+) samples taken, (\d+) delivered, (\d+) queued, (\d+) dropped, .* written to disk; "
+                         r"1 of 1 devices online, 0 of (\d+) polls failed")
+
+    def hours():
+        return [tuple(map(int, m.groups())) for m in map(pattern.search, daemon.text().splitlines()) if m]
+
+    wait_until(lambda: len(hours()) >= 3, what="three of them")
+    lines = hours()[:3]
+    taken, delivered = sum(h[0] for h in lines), sum(h[1] for h in lines)
+    assert all(h[0] > 0 for h in lines), "each tells of its own hour"
+    assert abs(taken - delivered) <= 20 and not any(h[3] for h in lines)
+    assert abs(sum(h[4] for h in lines) - taken) <= 5, "a poll makes a sample"
+    wait_complete(account, "d1", taken)
+    assert delivered <= account.arrivals()
