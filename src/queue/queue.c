@@ -140,7 +140,7 @@ void queue_body_dropped(struct queue *queue, uint64_t id)
 static bool make_room(struct queue *queue, size_t cost)
 {
 	struct tail *tail = &queue->tail;
-	uint64_t limit = MAX(queue->conf.memory, cost);
+	uint64_t limit = MAX(queue->conf.memory, cost), from;
 
 	/* Copies of what is on disk have half of the memory at most. */
 	while (tail->first < tail->next && tail->first <= queue->written && tail->bytes + cost > limit / 2)
@@ -150,15 +150,14 @@ static bool make_room(struct queue *queue, size_t cost)
 	if (queue->conf.when_full == QUEUE_DROP_NEWEST)
 		return false;
 	/* What is being written just now is left alone. */
-	queue->drop_at = MAX(MAX(queue->drop_at, queue_first_unwritten(queue)), queue->writing_to + 1);
+	from = MAX(queue_first_unwritten(queue), queue->writing_to + 1);
 	while (tail->bytes + cost > limit) {
-		const struct tail_slot *slot = tail_from(tail, queue->drop_at);
+		const struct tail_slot *slot = tail_from(tail, from);
 		uint64_t id;
 
 		if (!slot)
 			break;
 		id = slot->sample->id;
-		queue->drop_at = id + 1;
 		queue_charge(queue, DROP_MEMORY_FULL, id, slot->sample->device);
 		queue->unwritten_bytes -= sample_cost(slot->sample);
 		tail_drop(tail, id);

@@ -93,7 +93,6 @@ struct queue {
 	size_t unwritten_bytes;
 	uint64_t written, writing_to, body_first;
 	uint64_t min_acked;
-	uint64_t drop_at; /* no unwritten sample before it is left to drop */
 	struct queue_reader *readers;
 	uint64_t last_reader; /* its number */
 	char **removed;	      /* names whose cursors shall go from the disk */

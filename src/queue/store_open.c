@@ -247,7 +247,7 @@ static int place(struct queue *queue, uint64_t mark, uint64_t first_row, uint64_
 		queue->runs_version++;
 	}
 	tail_init(&queue->tail, first);
-	queue->first_id = queue->drop_at = first;
+	queue->first_id = first;
 	queue->written = first - 1;
 	queue->body_first = last_row > 0 ? first_row : first;
 	queue->min_acked = 0;
