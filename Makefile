@@ -196,7 +196,7 @@ acceptance: $(if $(RELEASE),,deb)
 	@tests/deps acceptance
 	@RELEASE=$(RELEASE) tests/acceptance/run
 # In a qemu machine: its power is cut, its plugs are pulled. As root, minutes each.
-vm-powercut vm-hotplug: deb
+vm-powercut vm-hotplug vm-ble: deb
 	@tests/deps vm
 	@$(PYTHON) tests/vm/$(@:vm-%=%).py $(ROUNDS)
 
@@ -205,5 +205,5 @@ clean:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 .PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
-        install deb deb-cross acceptance vm-powercut vm-hotplug clean
+        install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:
