@@ -111,6 +111,20 @@ static void broker_disconnected(struct mqtt *mqtt, unsigned code)
 	reason_set(&mqtt->reason, "the broker ended the connection: %s", word.text);
 }
 
+/* libmosquitto 2.0.21 leaves no text where the broker hung up. */
+static void handshake_failed(struct mqtt *mqtt)
+{
+	const char *text = mqtt->tls_error.text;
+
+	if (strstr(text, "wrong version number"))
+		reason_set(&mqtt->reason, "the broker does not speak TLS on this port (mqtt:// goes without)");
+	else if (!text[0] || strstr(text, "unexpected eof"))
+		reason_set(&mqtt->reason,
+			   "the broker hung up in the TLS handshake (does this port want mqtt://, without TLS?)");
+	else
+		reason_set(&mqtt->reason, "TLS failed: %s", text);
+}
+
 static void broke(struct mqtt *mqtt, int rc, int error)
 {
 	bool ready = mqtt->phase == MQTT_READY;
@@ -122,17 +136,15 @@ static void broke(struct mqtt *mqtt, int rc, int error)
 	case MOSQ_ERR_TLS:
 	case MOSQ_ERR_TLS_HANDSHAKE:
 		end_with(mqtt, MQTT_END_OTHER);
-		if (strstr(mqtt->tls_error.text, "wrong version number"))
-			reason_set(&mqtt->reason, "the broker does not speak TLS on this port (mqtt:// goes without)");
-		else if (strstr(mqtt->tls_error.text, "unexpected eof"))
-			reason_set(
-				&mqtt->reason,
-				"the broker hung up in the TLS handshake (does this port want mqtt://, without TLS?)");
-		else
-			reason_set(&mqtt->reason, "TLS failed: %s",
-				   mqtt->tls_error.text[0] ? mqtt->tls_error.text : "the broker ended the handshake");
+		handshake_failed(mqtt);
 		return;
 	case MOSQ_ERR_ERRNO:
+		/* Which it says in one way or the other. */
+		if (mqtt->tls && !ready && error == EPROTO) {
+			end_with(mqtt, MQTT_END_OTHER);
+			handshake_failed(mqtt);
+			return;
+		}
 		/* EPIPE is a write after the peer has closed: the same as reading its end. */
 		end_with(mqtt, ready && (error == EPIPE || error == ECONNRESET) ? MQTT_END_MESSAGE : MQTT_END_OTHER);
 		reason_set(&mqtt->reason, "connection lost: %s", error ? strerror(error) : "closed");
