@@ -328,11 +328,6 @@ static bool same_broker(const struct uplink_conf *a, const struct uplink_conf *b
 	return a->host && b->host && strcasecmp(a->host, b->host) == 0 && a->port == b->port;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 /* A prefix may name the gateway or spell it out. */
 static bool same_prefix(const struct config *config, const char *a, const char *b)
 {
@@ -343,7 +338,7 @@ static bool same_prefix(const struct config *config, const char *a, const char *
 		for (const char *at; texts[i] && (at = strstr(texts[i], word));)
 			texts[i] = pool_printf(config->pool, "%.*s%s%s", (int)(at - texts[i]), texts[i],
 					       config->gateway.id, at + strlen(word));
-	return same_text(texts[0], texts[1]);
+	return texts[0] && text_same(texts[0], texts[1]);
 }
 
 static int read_uplinks(struct config_loader *loader)
@@ -374,7 +369,7 @@ static int read_uplinks(struct config_loader *loader)
 
 			if (!same_broker(uplink, other))
 				continue;
-			if (same_text(uplink->client_id, other->client_id)) {
+			if (text_same(uplink->client_id, other->client_id)) {
 				setting_error(loader, setting,
 					      "uplinks `%s` and `%s` have the same broker and the same client_id "
 					      "\"%s\": each would "

@@ -24,6 +24,8 @@ static void tell_names(struct buf *out, struct names *names, const char *what, c
 {
 	const char *text = buf_text(&names->text);
 
+	if (buf_failed(&names->text))
+		names->n = 0;
 	if (names->n == 1)
 		buf_printf(out, "; %s%s %s", what, text, verb);
 	else if (names->n > 1)
@@ -64,11 +66,6 @@ static void tell_uplinks(const struct config *before, const struct config *now, 
 
 /* ---- settings ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* No option of these tables is a group. */
 static size_t size_of(enum hay_option_type type)
 {
@@ -90,7 +87,7 @@ static void compare(const struct hay_option *table, const void *before, const vo
 		bool same;
 
 		if (option->type == HAY_OPT_STRING || option->type == HAY_OPT_NAME || option->type == HAY_OPT_SECRET)
-			same = same_text(*(const char *const *)(const void *)a, *(const char *const *)(const void *)b);
+			same = text_same(*(const char *const *)(const void *)a, *(const char *const *)(const void *)b);
 		else
 			same = memcmp(a, b, size_of(option->type)) == 0;
 		if (!same)
@@ -105,7 +102,7 @@ void config_tell_changes(const struct config *before, const struct config *now, 
 	tell_uplinks(before, now, out);
 	compare(gateway_options, &before->gateway, &now->gateway, "gateway.", &settings);
 	compare(queue_options, &before->queue, &now->queue, "queue.", &settings);
-	if (!same_text(before->api_socket, now->api_socket))
+	if (!text_same(before->api_socket, now->api_socket))
 		add_name(&settings, "api.socket", "");
 	if (before->self_every_us != now->self_every_us)
 		add_name(&settings, "self", "");

@@ -6,11 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* ---- configuration ---- */
 
 void tell_messages(const struct conf_messages *messages)
@@ -58,10 +53,10 @@ void tell_bad(const struct config *config, const struct field *field)
 void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *socket_asked,
 			 const struct queue *queue)
 {
-	if (!same_text(config->queue.path, queue_path_asked))
+	if (!text_same(config->queue.path, queue_path_asked))
 		log_warning("queue.path is another one now: this takes a restart, until then the queue stays at %s",
 			    queue_path(queue));
-	if (!same_text(config->api_socket, socket_asked))
+	if (!text_same(config->api_socket, socket_asked))
 		log_warning("api.socket is another one now: this takes a restart, until then the local API %s%s",
 			    socket_asked[0] ? "stays at " : "stays off", socket_asked);
 }

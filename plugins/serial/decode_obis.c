@@ -19,6 +19,20 @@ static const char *known_unit(struct text unit)
 	return text_equal(unit, text_of("m3")) ? "m³" : NULL;
 }
 
+/* Which meter it is: 0.0.x, 42.0.x (VDE) and 96.1.x (DSMR P1 5.0.2, 6.12) of any medium and channel. */
+static bool names_meter(struct text name)
+{
+	static const char *const groups[] = {"0.0.", "42.0.", "96.1."};
+	const char *colon = memchr(name.data, ':', name.size);
+	size_t medium = colon ? (size_t)(colon + 1 - name.data) : 0;
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (name.size - medium >= strlen(groups[i]) &&
+		    memcmp(name.data + medium, groups[i], strlen(groups[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Of all parentheses the last: its value and unit. False: there are none, or not to the end of the line. */
 static bool take_value(struct text line, struct item *item)
 {
@@ -75,6 +89,7 @@ enum decoded decode_obis(struct text frame, struct record *record, const char **
 		}
 		if (item.name.size > 4 && memcmp(open - 4, "*255", 4) == 0)
 			item.name.size -= 4; /* the usual last part is left out, as meters do that print five of six */
+		item.is_name = names_meter(item.name);
 		if (item.name.size > 0 && record_add(record, &item) < 0) {
 			*ret_error = "it has too many lines";
 			return DECODED_WRONG;

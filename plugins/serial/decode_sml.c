@@ -127,7 +127,7 @@ static bool octets(struct record *record, const struct sml_value *value, struct 
 
 	while (n < value->size && value->data[n] >= 0x20 && value->data[n] < 0x7f)
 		n++;
-	item->is_text = true;
+	item->is_text = item->is_name = true;
 	item->text = (struct text){(const char *)value->data, value->size};
 	if (n < value->size)
 		item->text = hex_of(record, value);

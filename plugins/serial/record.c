@@ -418,6 +418,8 @@ enum hay_type item_natural_type(const struct item *item)
 
 	if (text.size == 0)
 		return HAY_TYPE_NONE;
+	if (item->is_name)
+		return HAY_STRING;
 	if (text_is_number(text) || is_not_a_number(text))
 		return HAY_FLOAT64;
 	if (equals_word(text, "true") || equals_word(text, "false"))

@@ -14,6 +14,7 @@ struct item {
 	struct text name;
 	bool hidden;  /* a further name of another item, or none of the device's values: never a point by itself */
 	bool is_text; /* text is what stood there; else value is */
+	bool is_name; /* text that is no number even where it looks like one: a serial number, "039601e2" */
 	struct text text;
 	struct hay_value value; /* HAY_TYPE_NONE: null */
 	const char *unit;	/* of measure, where the protocol says it; else NULL */

@@ -3,9 +3,11 @@
 #ifndef HAYWAIN_BASE_UTIL_H
 #define HAYWAIN_BASE_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define USEC_PER_MSEC ((uint64_t)1000)
@@ -30,6 +32,12 @@
 		if (*object)                                                                                           \
 			fn(*object);                                                                                   \
 	}
+
+/* NULL is the same as NULL, and as nothing else. */
+static inline bool text_same(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
 
 static inline void cleanup_free(void *pointer)
 {

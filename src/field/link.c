@@ -351,8 +351,12 @@ void link_tell_scan(struct link *link, bool lends)
 	about(link, HAY_LOG_NOTICE, "is being scanned; its %u device%s until that is over", n,
 	      n == 1 ? " waits" : "s wait");
 	link->lent = true;
-	if (link->down)
+	if (link->down) {
+		/* Nor does a device try meanwhile whether it is back. */
+		for (struct device *device = link->devices; device; device = device->next)
+			device_unschedule(device);
 		return;
+	}
 	be_down(link, HAY_OFFLINE, "is being scanned");
 	devices_go_offline(link, HAY_OFFLINE, "its link is being scanned");
 }

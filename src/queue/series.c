@@ -51,11 +51,6 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 	return text ? hash_bytes(hash, text, strlen(text) + 1) : hash_bytes(hash, "\xff", 1);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static int index_add(struct index *index, struct pool *pool, uint64_t hash, const void *row)
 {
 	struct node *node = pool_alloc(pool, sizeof(*node));
@@ -163,10 +158,10 @@ static uint64_t device_hash(const char *name, const char *link, const struct tag
 static bool device_is(const struct series_device *device, const char *name, const char *link, const struct tag *tags,
 		      size_t n_tags)
 {
-	if (!same_text(device->name, name) || !same_text(device->link, link) || device->n_tags != n_tags)
+	if (!text_same(device->name, name) || !text_same(device->link, link) || device->n_tags != n_tags)
 		return false;
 	for (size_t i = 0; i < n_tags; i++)
-		if (!same_text(device->tags[i].name, tags[i].name) || !same_text(device->tags[i].value, tags[i].value))
+		if (!text_same(device->tags[i].name, tags[i].name) || !text_same(device->tags[i].value, tags[i].value))
 			return false;
 	return true;
 }
@@ -343,8 +338,8 @@ const struct series *series_intern(struct series_set *set, const struct series_d
 	for (const struct node *node = index_first(&set->series_index, hash); node && !series; node = node->next) {
 		const struct series *at = node->row;
 
-		if (node->hash == hash && at->device == device && at->type == type && same_text(at->point, point) &&
-		    same_text(at->unit, unit))
+		if (node->hash == hash && at->device == device && at->type == type && text_same(at->point, point) &&
+		    text_same(at->unit, unit))
 			series = at;
 	}
 	if (!series)

@@ -197,7 +197,7 @@ def test_a_megabyte_a_second_is_counted_and_the_neighbour_keeps_its_pace(plant):
         done.append(True)
         thread.join()
     wait_until(lambda: len(values(account, "wild", "t")) == 1000 * seconds, what="all that was right in the flood")
-    assert flooded / took > 0.6 * quiet / seconds, (flooded, took, quiet)
+    assert flooded / took > 0.5 * quiet / seconds, (flooded, took, quiet)
     assert memory - before < 24_000_000
     daemon.stop()
     told = [text for _, text in daemon.log.lines if "link wild" in text and "dropped" in text]

@@ -64,6 +64,7 @@ static void stop_device(struct hay_device *device _unused_)
 }
 
 static struct hay_work round_work;
+static atomic_bool dead, gone_on; /* the port; the probe that waits */
 
 static void run_round(struct hay_work *work _unused_)
 {
@@ -73,8 +74,15 @@ static void run_round(struct hay_work *work _unused_)
 
 static void round_done(struct hay_work *work)
 {
+	const struct hay_host *host = work->device->link->host;
+
+	if (atomic_load(&dead)) {
+		host->link_down(work->device->link, HAY_OFFLINE, "there is no port");
+		host->round_done(work->device, NULL, HAY_FAILED, HAY_OFFLINE, "there is no port", 0);
+		return;
+	}
 	script.polls++;
-	work->device->link->host->round_done(work->device, NULL, HAY_OK, HAY_NO_REASON, NULL, 0);
+	host->round_done(work->device, NULL, HAY_OK, HAY_NO_REASON, NULL, 0);
 }
 
 static int poll_device(struct hay_device *device, const uint32_t *due _unused_, size_t n_due _unused_)
@@ -115,7 +123,7 @@ static int probe(const struct hay_probe *hay)
 		if (r < 0)
 			return r;
 	}
-	while (strcmp(what, "wait") == 0 && !hay->cancelled(hay))
+	while (strcmp(what, "wait") == 0 && !atomic_load(&gone_on) && !hay->cancelled(hay))
 		sched_yield();
 	hay->print(hay, "%d arguments, the first is %s", hay->argc, hay->argc > 0 ? hay->argv[0] : "none");
 	return strcmp(what, "wrong") == 0 ? -EINVAL : 0;
@@ -394,6 +402,32 @@ static void one_at_a_time_and_the_end_frees_it(void **state _unused_)
 	bench_free(bench);
 }
 
+static bool is_down(const struct bench *bench)
+{
+	return bench->field->links->down;
+}
+
+/* Nor does its device try meanwhile: that try would wait in the line for ever. */
+static void a_port_that_was_away_is_lent(void **state _unused_)
+{
+	struct bench *bench = bench_new("takes");
+	const struct device *device = bench->field->links->devices;
+
+	run_until(bench, polls);
+	atomic_store(&dead, true);
+	run_until(bench, is_down);
+	assert_int_equal(begin(bench, "takes", "l", "wait"), 0);
+	assert_int_equal(device->due.place, 0);
+	assert_false(device->waiting);
+	atomic_store(&dead, false);
+	atomic_store(&gone_on, true);
+	run_until(bench, has_ended);
+	script.polls = 0;
+	run_until(bench, polls);
+	atomic_store(&gone_on, false);
+	bench_free(bench);
+}
+
 static void what_is_stopped_ends_its_scan(void **state _unused_)
 {
 	static const char *const kinds[] = {"steps", "takes"}, *const arguments[] = {"for-ever", "wait"};
@@ -428,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_port_is_lent),
 		cmocka_unit_test(who_does_not_read_makes_the_probe_wait),
 		cmocka_unit_test(one_at_a_time_and_the_end_frees_it),
+		cmocka_unit_test(a_port_that_was_away_is_lent),
 		cmocka_unit_test(what_is_stopped_ends_its_scan),
 	};
 

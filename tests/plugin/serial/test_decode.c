@@ -370,6 +370,13 @@ static void data_lines(void **state)
 	/* A gas meter's reading on a line of its own, as DSMR 2.2 has it; other lines. */
 	assert_string_equal(DECODE(&bench, "0-1:24.3.0(161107190000)(0-1:24.2.1)(m3)\r\n(00001.001)\r\n"),
 			    "0-1:24.3.0=00001.001");
+	/* Serial numbers keep their zeros and all their digits. */
+	assert_string_equal(DECODE(&bench, "0-0:96.1.1(3960221976967177)\r\n1-0:0.0.0(0272031312565)\r\n0.0.0(1)\r\n"
+					   "0-0:96.14.0(0002)\r\n1-0:1.7.0(02.027*kW)\r\n"),
+			    "0-0:96.1.1=3960221976967177 1-0:0.0.0=0272031312565 0.0.0=1 0-0:96.14.0=0002 "
+			    "1-0:1.7.0=02.027");
+	for (size_t i = 0; i < bench.record.n; i++)
+		assert_int_equal(item_natural_type(&bench.record.items[i]), i < 3 ? HAY_STRING : HAY_FLOAT64);
 	assert_string_equal(DECODE(&bench, "1-0:1.7.0()"), "1-0:1.7.0=");
 	assert_string_equal(DECODE(&bench, "*255(1)"), "*255=1");
 	assert_string_equal(DECODE(&bench, "(1)"), "it has no line of a meter");
