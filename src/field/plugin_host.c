@@ -242,10 +242,10 @@ static void work_done(struct hay_work *work, void *userdata)
 		device_of(hay)->outstanding--;
 	else
 		link->outstanding--;
-	bool stopping = link->stopping || (hay && device_of(hay)->stopping);
+	bool is_awaited = link->stopping || link->lent || (hay && device_of(hay)->stopping);
 
 	work->done(work);
-	if (stopping)
+	if (is_awaited)
 		field_unsettle(field);
 }
 

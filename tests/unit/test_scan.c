@@ -15,6 +15,7 @@
 #include "field/scan.h"
 #include <errno.h>
 #include <math.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -455,6 +456,46 @@ static void what_is_stopped_ends_its_scan(void **state _unused_)
 	}
 }
 
+static sem_t gate;
+
+static void run_gated(struct hay_work *work _unused_)
+{
+	while (sem_wait(&gate) < 0)
+		continue;
+}
+
+static void gated_done(struct hay_work *work _unused_)
+{
+	note("own");
+}
+
+static bool rests(const struct bench *bench)
+{
+	return polls(bench) && !bench->field->links->polling;
+}
+
+/* The port is lent once the link's own work is handed back, too. */
+static void a_links_own_work_is_awaited(void **state _unused_)
+{
+	struct bench *bench = bench_new("takes");
+	struct hay_link *link = &bench->field->links->hay;
+	struct hay_work work = {.run = run_gated, .done = gated_done};
+
+	assert_int_equal(sem_init(&gate, 0, 0), 0);
+	run_until(bench, rests);
+	assert_int_equal(link->host->submit(link, &work, HAY_LANE_POLL), 0);
+	assert_int_equal(begin(bench, "takes", "l", "x"), 0);
+	while (sd_event_run(bench->event, 0) > 0)
+		continue;
+	assert_string_equal(script.calls, "open start ");
+	sem_post(&gate);
+	run_until(bench, has_ended);
+	assert_string_equal(bench->outcome, "done");
+	assert_non_null(strstr(script.calls, "own stop close "));
+	bench_free(bench);
+	sem_destroy(&gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,6 +505,7 @@ int main(void)
 		cmocka_unit_test(one_at_a_time_and_the_end_frees_it),
 		cmocka_unit_test(a_port_that_was_away_is_lent),
 		cmocka_unit_test(what_is_stopped_ends_its_scan),
+		cmocka_unit_test(a_links_own_work_is_awaited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
