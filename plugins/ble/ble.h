@@ -100,11 +100,11 @@ enum fault {
 	FAULT_TWO
 };
 
-/* A sample that came before the interval was over: the last one, until it is. */
+/* What came before the interval was over: the last of each point, until it is. */
 struct held {
-	struct hay_reading *readings;
-	size_t n_readings; /* 0: none is held */
-	char *text;	   /* what their strings point to */
+	struct hay_reading *readings; /* their strings are our own */
+	size_t n_readings;	      /* 0: none is held */
+	size_t room;
 	uint64_t time_us;
 	struct hay_timer *timer;
 };

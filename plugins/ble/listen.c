@@ -109,21 +109,26 @@ static void emit(struct ble_device *device, const struct hay_reading *readings, 
 	const struct hay_host *host = device->link->host;
 
 	device->emitted_us = host->now();
-	if (n > 0)
-		host->emit(device->hay,
-			   &(struct hay_sample){.time_us = time_us, .readings = readings, .n_readings = n});
-	else
-		host->device_online(device->hay);
+	host->emit(device->hay, &(struct hay_sample){.time_us = time_us, .readings = readings, .n_readings = n});
 }
 
 /* ---- what comes too early ---- */
 
+static bool has_text(const struct hay_reading *reading)
+{
+	return reading->quality != HAY_BAD && (reading->value.type == HAY_STRING || reading->value.type == HAY_BYTES);
+}
+
+static void drop_text(struct hay_reading *reading)
+{
+	if (has_text(reading))
+		free((char *)reading->value.s.data);
+}
+
 static void drop_held(struct held *held)
 {
-	free(held->readings);
-	free(held->text);
-	held->readings = NULL;
-	held->text = NULL;
+	for (size_t i = 0; i < held->n_readings; i++)
+		drop_text(&held->readings[i]);
 	held->n_readings = 0;
 }
 
@@ -141,56 +146,71 @@ static void interval_over(void *userdata)
 	emit_held(userdata);
 }
 
-static bool has_text(const struct hay_reading *reading)
+static int hold_reading(struct held *held, const struct hay_reading *reading)
 {
-	return reading->quality != HAY_BAD && (reading->value.type == HAY_STRING || reading->value.type == HAY_BYTES);
-}
+	struct hay_reading copy = *reading;
+	size_t i = 0;
 
-static int copy_readings(struct held *held, const struct hay_reading *readings, size_t n)
-{
-	size_t size = 0;
-	char *at;
+	while (i < held->n_readings && held->readings[i].point != reading->point)
+		i++;
+	if (i == held->room) {
+		struct hay_reading *more = reallocarray(held->readings, i + 8, sizeof(*more));
 
-	for (size_t i = 0; i < n; i++)
-		size += has_text(&readings[i]) ? readings[i].value.s.size : 0;
-	held->readings = reallocarray(NULL, n, sizeof(*readings));
-	held->text = at = malloc(size + 1);
-	if (!held->readings || !at)
-		return -ENOMEM;
-	memcpy(held->readings, readings, n * sizeof(*readings));
-	for (size_t i = 0; i < n; i++)
-		if (has_text(&readings[i])) {
-			size = readings[i].value.s.size;
-			memcpy(at, readings[i].value.s.data, size);
-			held->readings[i].value.s.data = at;
-			at += size;
-		}
-	held->n_readings = n;
+		if (!more)
+			return -ENOMEM;
+		held->readings = more;
+		held->room = i + 8;
+	}
+	if (has_text(reading)) {
+		char *text = malloc(reading->value.s.size + 1);
+
+		if (!text)
+			return -ENOMEM;
+		memcpy(text, reading->value.s.data, reading->value.s.size);
+		copy.value.s.data = text;
+	}
+	if (i < held->n_readings)
+		drop_text(&held->readings[i]);
+	else
+		held->n_readings++;
+	held->readings[i] = copy;
 	return 0;
 }
 
-/* The last one before the interval is over goes up when it is, with its own time. */
-static void hold(struct ble_device *device, size_t n, uint64_t now)
+/* Many devices send each value in an advertisement of its own: what is held is the newest of each point. */
+static int hold(struct ble_device *device, size_t n, uint64_t now)
 {
-	const struct hay_host *host = device->link->host;
 	struct held *held = &device->held;
 	int r = 0;
 
-	drop_held(held);
-	host->device_online(device->hay);
-	if (n == 0)
-		return;
 	if (!held->timer)
-		r = host->add_timer(device->hay->link, UINT64_MAX, interval_over, device, &held->timer);
-	if (r == 0)
-		r = copy_readings(held, device->readings, n);
-	if (r < 0) {
-		drop_held(held);
+		r = device->link->host->add_timer(device->hay->link, UINT64_MAX, interval_over, device, &held->timer);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = hold_reading(held, &device->readings[i]);
+	held->time_us = now;
+	return r;
+}
+
+/* Goes up now, together with what is held; or is held itself where the interval is not over. */
+static void deliver(struct ble_device *device, size_t n, bool is_early, uint64_t now)
+{
+	const struct hay_host *host = device->link->host;
+
+	if (!is_early && device->held.n_readings == 0) {
 		emit(device, device->readings, n, now);
 		return;
 	}
-	held->time_us = now;
-	host->set_timer(held->timer, device->emitted_us + device->conf->interval_us - now);
+	if (hold(device, n, now) < 0) {
+		emit_held(device);
+		emit(device, device->readings, n, now);
+		return;
+	}
+	if (is_early) {
+		host->device_online(device->hay);
+		host->set_timer(device->held.timer, device->emitted_us + device->conf->interval_us - now);
+	} else {
+		emit_held(device);
+	}
 }
 
 /* ---- what cannot be taken ---- */
@@ -307,15 +327,14 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 	}
 	device->has_taken = true;
 	device->taken_packet = packet;
-	if (decoded->has_event)
-		emit_held(device); /* it was before */
 	n = fill(device, decoded);
-	if (!decoded->has_event && is_early(device, now)) {
-		hold(device, n, now);
+	if (n == 0) { /* no point is told of: only a sign of life */
+		device->link->host->device_online(device->hay);
 		return;
 	}
-	drop_held(&device->held);
-	emit(device, device->readings, n, now);
+	if (decoded->has_event)
+		emit_held(device); /* it was before */
+	deliver(device, n, !decoded->has_event && is_early(device, now), now);
 }
 
 /* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
@@ -445,6 +464,7 @@ void listen_stop(struct ble_device *device)
 {
 	device->link->host->del_timer(device->held.timer);
 	drop_held(&device->held);
+	free(device->held.readings);
 	free(device->targets);
 	free(device->readings);
 	free(device->name);

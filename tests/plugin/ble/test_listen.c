@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What becomes of advertisements that come too early, one value in each, and whose counter begins anew. */
+#include "../../../plugins/ble/ble.h"
+#include "../fake_host.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+extern const struct hay_plugin hay_plugin;
+
+#define ADDRESS "A4:C1:38:00:00:01"
+
+enum { TEMPERATURE, HUMIDITY, TEXT };
+
+struct bench {
+	struct fake_host *host;
+	struct hay_device *device;
+	struct ble_link *link;
+	uint8_t packet;
+};
+
+static struct bench bench_new(const char *interval)
+{
+	struct bench bench = {.host = fake_host_new(&hay_plugin, FAKE_INLINE)};
+	struct hay_link *link = fake_link(bench.host, "radio", NULL);
+
+	fake_stop_time(bench.host);
+	bench.device = fake_device(link, "cellar", "address", ADDRESS, "interval", interval, NULL);
+	fake_point(bench.device, "temperature", "float64", 0, NULL);
+	fake_point(bench.device, "humidity", "float64", 0, NULL);
+	fake_point(bench.device, "text", "string", 0, NULL);
+	assert_int_equal(fake_open(link), 0);
+	assert_int_equal(fake_start(bench.device), 0);
+	bench.link = link->state;
+	fake_advance(bench.host, 100 * SECOND_US);
+	return bench;
+}
+
+static void say(struct bench *bench, const void *data, size_t size)
+{
+	struct advert *advert = &bench->link->advert;
+	struct uuid uuid = uuid_from_short(0xfcd2);
+
+	advert_clear(advert);
+	assert_int_equal(address_parse(ADDRESS, &advert->address), 0);
+	advert->rssi = RSSI_UNKNOWN;
+	assert_int_equal(advert_add_service(advert, &uuid, data, size), 0);
+	listen_advert(bench->link, true);
+}
+
+/* One object of BTHome, with the next packet id. */
+static void say_object(struct bench *bench, const char *object, size_t size)
+{
+	uint8_t bytes[32] = {0x40, 0x00, ++bench->packet};
+
+	memcpy(bytes + 3, object, size);
+	say(bench, bytes, size + 3);
+}
+
+static void say_temperature(struct bench *bench, int16_t hundredths)
+{
+	say_object(bench, (char[]){0x02, (char)(hundredths & 0xff), (char)(hundredths >> 8)}, 3);
+}
+
+static void say_humidity(struct bench *bench, uint16_t hundredths)
+{
+	say_object(bench, (char[]){0x03, (char)(hundredths & 0xff), (char)(hundredths >> 8)}, 3);
+}
+
+/* A battery level: no point is told of it. */
+static void say_battery(struct bench *bench, char percent)
+{
+	say_object(bench, (char[]){0x01, percent}, 2);
+}
+
+/* What was emitted next has these values; NAN: it has not that point. */
+static const struct fake_event *check_emitted(struct bench *bench, double temperature, double humidity)
+{
+	const struct fake_event *event = fake_take(bench->host, FAKE_EMIT);
+	const double values[] = {temperature, humidity};
+
+	assert_non_null(event);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct hay_reading *reading = fake_reading(event, i);
+
+		if (values[i] != values[i]) {
+			assert_null(reading);
+			continue;
+		}
+		assert_non_null(reading);
+		assert_float_equal(reading->value.d, values[i], 1e-9);
+	}
+	return event;
+}
+
+#define NONE __builtin_nan("")
+
+static void one_value_in_each(void **state)
+{
+	struct bench bench = bench_new("10s");
+
+	(void)state;
+	say_temperature(&bench, 2000);
+	check_emitted(&bench, 20, NONE);
+	for (int round = 1; round < 4; round++) {
+		fake_advance(bench.host, 1 * SECOND_US);
+		say_temperature(&bench, (int16_t)(2000 + round * 100));
+		fake_advance(bench.host, 1 * SECOND_US);
+		say_humidity(&bench, (uint16_t)(5000 + round * 100));
+		say_object(&bench, "\x53\x02hi", 4);
+		fake_advance(bench.host, 1 * SECOND_US);
+		say_battery(&bench, (char)(90 - round));
+		assert_null(fake_take(bench.host, FAKE_EMIT));
+		fake_advance(bench.host, 7 * SECOND_US);
+
+		const struct fake_event *event = check_emitted(&bench, 20 + round, 50 + round);
+		const struct hay_reading *text = fake_reading(event, TEXT);
+
+		assert_non_null(text);
+		assert_int_equal(text->value.s.size, 2);
+		assert_memory_equal(text->value.s.data, "hi", 2);
+		assert_null(fake_take(bench.host, FAKE_EMIT));
+	}
+	fake_host_free(bench.host);
+}
+
+static void the_newest_of_each(void **state)
+{
+	struct bench bench = bench_new("10s");
+
+	(void)state;
+	say_temperature(&bench, 2000);
+	check_emitted(&bench, 20, NONE);
+	for (int16_t i = 1; i <= 5; i++) {
+		say_temperature(&bench, (int16_t)(2000 + i));
+		say_object(&bench, (char[]){0x53, 0x01, (char)('a' + i)}, 3);
+	}
+	fake_advance(bench.host, 10 * SECOND_US);
+	assert_memory_equal(fake_reading(check_emitted(&bench, 20.05, NONE), TEXT)->value.s.data, "f", 1);
+	/* held when the plugin is stopped: nothing comes of it, and nothing leaks */
+	say_object(&bench, "\x53\x02no", 4);
+	fake_host_free(bench.host);
+}
+
+/* A device that sends once in `interval` does so with jitter: a little early is in time, and brings what is held. */
+static void a_little_early(void **state)
+{
+	struct bench bench = bench_new("10s");
+
+	(void)state;
+	say_temperature(&bench, 2000);
+	check_emitted(&bench, 20, NONE);
+	fake_advance(bench.host, 5 * SECOND_US);
+	say_humidity(&bench, 5000);
+	fake_advance(bench.host, 9 * SECOND_US / 2);
+	say_battery(&bench, 50); /* brings nothing: what is held waits on */
+	assert_null(fake_take(bench.host, FAKE_EMIT));
+	say_temperature(&bench, 2100);
+	check_emitted(&bench, 21, 50);
+	fake_advance(bench.host, 9 * SECOND_US / 2);
+	say_humidity(&bench, 5100);
+	fake_advance(bench.host, 5 * SECOND_US);
+	say_battery(&bench, 49);
+	fake_advance(bench.host, SECOND_US);
+	check_emitted(&bench, NONE, 51);
+	/* A packet that told no point begins no interval: the next value goes up at once. */
+	fake_advance(bench.host, 20 * SECOND_US);
+	say_battery(&bench, 48);
+	say_temperature(&bench, 2200);
+	check_emitted(&bench, 22, NONE);
+	fake_host_free(bench.host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_value_in_each),
+		cmocka_unit_test(the_newest_of_each),
+		cmocka_unit_test(a_little_early),
+	};
+
+	/* No bus: what is heard is what the tests say. */
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
