@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #define CAPACITY_MIN 256
+#define HOLES_MAX(n) ((n) / 16 + 64)
 
 static struct tail_slot *slot_at(const struct tail *tail, size_t index)
 {
@@ -96,8 +97,6 @@ static int grow(struct tail *tail)
 
 int tail_push(struct tail *tail, struct sample *sample, uint64_t appended_us)
 {
-	if (tail->n >= tail->capacity && tail->holes > tail->n / 2)
-		close_holes(tail);
 	if (tail->n >= tail->capacity && grow(tail) < 0)
 		return -ENOMEM;
 	tail->n++;
@@ -138,6 +137,8 @@ void tail_drop(struct tail *tail, uint64_t id)
 	slot->hole_id = id;
 	tail->holes++;
 	trim(tail);
+	if (tail->holes > HOLES_MAX(tail->n))
+		close_holes(tail);
 }
 
 void tail_pop(struct tail *tail)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The queue's part in memory: a ring of samples by growing id. As long as nothing was dropped from the middle the ids
- * follow each other and a look-up is arithmetic; what was dropped leaves a hole, and holes go when there are more of
- * them than samples, so that the ring is never more than about twice what it holds. Pure; the queue's lock guards it.
+ * follow each other and a look-up is arithmetic; what was dropped leaves a hole, and holes are closed before there are
+ * many of them: a search for the next sample steps over each. Pure; the queue's lock guards it.
  */
 #ifndef HAYWAIN_QUEUE_TAIL_H
 #define HAYWAIN_QUEUE_TAIL_H
@@ -33,7 +33,7 @@ void tail_done(struct tail *tail);
 /* Takes the reference. The sample's id is tail->next. -ENOMEM. */
 int tail_push(struct tail *tail, struct sample *sample, uint64_t appended_us);
 
-/* The oldest sample whose id is at least this; NULL: none. The slot stays where it is until the next push. */
+/* The oldest sample whose id is at least this; NULL: none. The slot stays where it is until the next push or drop. */
 struct tail_slot *tail_from(struct tail *tail, uint64_t id);
 /* The one after it. */
 struct tail_slot *tail_after(struct tail *tail, struct tail_slot *slot);
