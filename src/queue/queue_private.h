@@ -77,6 +77,8 @@ struct store {
 	unsigned read_failures;
 	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
 	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
+	uint64_t
+		damaged_until; /* the pause after it, and in it the next damage: nothing is done about it before; 0: none */
 };
 
 struct queue {

@@ -66,6 +66,9 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 
 	if (numbers_wait_for_day(queue))
 		at = MIN(at, now + USEC_PER_SEC);
+	/* The next try may be far off. */
+	if (queue->body_state == QUEUE_BODY_FAILED && now < queue->failed_since + UNREADABLE_US)
+		at = MIN(at, queue->failed_since + UNREADABLE_US);
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
 	commit_at = commit_due_at(queue, now);

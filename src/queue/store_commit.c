@@ -39,8 +39,13 @@ void store_failed(struct queue *queue, int error)
 	char pause[DURATION_TEXT_MAX], memory[SIZE_TEXT_MAX];
 	uint64_t now = clock_now();
 
-	store->backoff_us = backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
-	store->retry_at = now + store->backoff_us;
+	if (now < store->damaged_until) {
+		/* Until then a try would only find the same damage. */
+		store->retry_at = store->damaged_until;
+	} else {
+		store->backoff_us = backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
+		store->retry_at = now + store->backoff_us;
+	}
 	if (queue->body_state == QUEUE_BODY_OK) {
 		queue->failed_since = now;
 		queue->dropped_before = queue->dropped[DROP_MEMORY_FULL];
@@ -49,7 +54,7 @@ void store_failed(struct queue *queue, int error)
 		queue_notify(queue, HAY_LOG_WARNING,
 			     "%s (%s: %s): samples stay in memory, up to %s; trying again in %s", failure_words(state),
 			     queue->path, store->body.message[0] ? store->body.message : strerror(-error),
-			     format_size(queue->conf.memory, memory), format_duration(store->backoff_us, pause));
+			     format_size(queue->conf.memory, memory), format_duration(store->retry_at - now, pause));
 	queue->body_state = state;
 	numbers_leave_mark(queue);
 	readers_signal(queue);
@@ -60,7 +65,7 @@ void store_healed(struct queue *queue)
 	struct store *store = &queue->store;
 	char lasted[DURATION_TEXT_MAX];
 
-	store->retry_at = store->backoff_us = 0;
+	store->retry_at = store->backoff_us = store->damaged_until = 0;
 	if (queue->body_state == QUEUE_BODY_OK)
 		return;
 	queue->body_state = QUEUE_BODY_OK;
@@ -290,7 +295,9 @@ int store_commit(struct queue *queue)
 		r = 0;
 	} else if (r == 0) {
 		batch_written(queue, &batch);
-		store_healed(queue);
+		/* Where nothing was to be written nobody knows better than before that the file is damaged. */
+		if (batch.n > 0 || clock_now() >= queue->store.damaged_until)
+			store_healed(queue);
 	} else if (r != -EAGAIN) {
 		store_failed(queue, r);
 	}

@@ -139,10 +139,13 @@ static int begin_anew(struct queue *queue)
 /* A disk that spoils file after file would fill with them: from one to the next time passes. */
 static bool is_too_soon(struct store *store)
 {
-	uint64_t now = clock_now();
+	uint64_t now = clock_now(), until = store->damaged_at + store->damage_pause_us;
 
-	if (store->damage_pause_us > 0 && now < store->damaged_at + store->damage_pause_us)
+	if (store->damage_pause_us > 0 && now < until) {
+		store->damaged_until = until;
 		return true;
+	}
+	store->damaged_until = 0;
 	if (now > store->damaged_at + 2 * DAMAGE_PAUSE_MAX_US)
 		store->damage_pause_us = 0;
 	store->damage_pause_us = backoff_next(store->damage_pause_us, DAMAGE_PAUSE_MIN_US, DAMAGE_PAUSE_MAX_US);

@@ -20,9 +20,10 @@ static int setup(void **state)
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool is_full; /* for samples */
-	bool hangs;   /* when the next sample is written */
-	bool inside;  /* one is being written, and hangs */
+	int refuses;	/* samples, with this code of SQLite */
+	bool hangs;	/* when the next sample is written */
+	bool inside;	/* one is being written, and hangs */
+	bool is_unread; /* samples cannot be read back */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static int on_insert(void)
@@ -35,7 +36,17 @@ static int on_insert(void)
 	while (disk.hangs)
 		pthread_cond_wait(&disk.changed, &disk.lock);
 	disk.inside = false;
-	rc = disk.is_full ? SQLITE_FULL : SQLITE_OK;
+	rc = disk.refuses;
+	pthread_mutex_unlock(&disk.lock);
+	return rc;
+}
+
+static int on_read(void)
+{
+	int rc;
+
+	pthread_mutex_lock(&disk.lock);
+	rc = disk.is_unread ? SQLITE_CORRUPT : SQLITE_OK;
 	pthread_mutex_unlock(&disk.lock);
 	return rc;
 }
@@ -50,14 +61,17 @@ __attribute__((visibility("default"))) int sqlite3_step(sqlite3_stmt *statement)
 		real = (int (*)(sqlite3_stmt *))dlsym(RTLD_NEXT, "sqlite3_step");
 	if (sql && strstr(sql, "INTO samples"))
 		rc = on_insert();
+	else if (sql && strstr(sql, "crc, blob FROM samples"))
+		rc = on_read();
 	return rc == SQLITE_OK ? real(statement) : rc;
 }
 
-static void disk_set(bool is_full, bool hangs)
+static void disk_set(int refuses, bool hangs, bool is_unread)
 {
 	pthread_mutex_lock(&disk.lock);
-	disk.is_full = is_full;
+	disk.refuses = refuses;
 	disk.hangs = hangs;
+	disk.is_unread = is_unread;
 	pthread_cond_broadcast(&disk.changed);
 	pthread_mutex_unlock(&disk.lock);
 }
@@ -72,7 +86,7 @@ static void wait_until_it_hangs(void)
 
 static int teardown(void **state)
 {
-	disk_set(false, false);
+	disk_set(SQLITE_OK, false, false);
 	fixture_done(*state);
 	return 0;
 }
@@ -99,21 +113,21 @@ static void test_newest_after_a_failed_write(void **state)
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	disk_set(true, false);
+	disk_set(SQLITE_FULL, false, false);
 	append_numbers(f, 1, 5000);
 	assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	disk_set(true, true);
+	disk_set(SQLITE_FULL, true, false);
 	assert_int_equal(pthread_create(&thread, NULL, flush_thread, f->queue), 0);
 	wait_until_it_hangs();
 	append_numbers(f, 5001, 5001);
-	disk_set(true, false);
+	disk_set(SQLITE_FULL, false, false);
 	pthread_join(thread, NULL);
 	append_numbers(f, 5002, last);
 	status = status_of(f);
 	lost = status.dropped[DROP_MEMORY_FULL];
 	assert_int_equal(status.tail_samples, last - lost);
 	assert_true(status.tail_bytes <= f->conf.memory && status.tail_bytes > f->conf.memory / 2);
-	disk_set(false, false);
+	disk_set(SQLITE_OK, false, false);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 
 	assert_int_equal(queue_reader_depth(reader), last - lost);
@@ -122,10 +136,97 @@ static void test_newest_after_a_failed_write(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- damage in the pause after a damage ---- */
+
+/* The clock of the test goes on; the store looks at it. */
+static void pass(struct fixture *f, uint64_t us)
+{
+	f->fake.now += us;
+	f->fake.wall += (int64_t)us;
+	queue_clock_changed(f->queue);
+}
+
+/* The file is set aside `times` times, each as soon as it may be: the pause after the last is 10 s, 20 s, 40 s, 80 s. Then
+   4000 samples lie on the disk that cannot be read from it, and what is written to it can. */
+static struct queue_reader *spoil(struct fixture *f, unsigned times)
+{
+	struct queue_reader *reader;
+	uint64_t pause = 10 * USEC_PER_SEC;
+
+	f->conf.memory = 64 * 1024;
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	for (unsigned i = 0; i < times; i++, pause *= 2) {
+		append_numbers(f, 1, 1);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		disk_set(SQLITE_CORRUPT, false, false);
+		append_numbers(f, 2, 2);
+		assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		disk_set(SQLITE_OK, false, false);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		wait_notice(f, "were saved");
+		expect_numbers(reader, 1, 1);
+		queue_reader_ack(reader, expect_numbers(reader, 2, 2));
+		if (i + 1 < times)
+			pass(f, pause);
+	}
+	for (uint64_t n = 1; n <= 4000; n += 500) {
+		append_numbers(f, n, n + 499);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	}
+	disk_set(SQLITE_OK, false, true);
+	queue_reader_rewind(reader);
+	assert_int_equal(queue_reader_next(reader, &(struct sample *){NULL}, 1), 0);
+	wait_notice(f, "cannot be used");
+	return reader;
+}
+
+/* Writing works, reading does not. Nothing heals before the file may be set aside, and nothing says so. */
+static void test_no_healing_in_the_pause(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader = spoil(f, 1);
+	struct queue_notice notice;
+
+	for (unsigned i = 0; i < 9; i++) {
+		pass(f, USEC_PER_SEC);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+		assert_int_equal(status_of(f).body, QUEUE_BODY_FAILED);
+	}
+	while (queue_next_notice(f->queue, &notice))
+		fail_msg("%s", notice.text);
+	disk_set(SQLITE_OK, false, false);
+	pass(f, 2 * USEC_PER_SEC);
+	wait_notice(f, "written to disk again");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 4000));
+	queue_reader_close(reader);
+}
+
+/* A pause of more than a minute: the uplinks go on without what cannot be read. */
+static void test_unreadable_in_a_long_pause(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader = spoil(f, 4);
+	struct sample *sample;
+
+	pass(f, 61 * USEC_PER_SEC);
+	wait_notice(f, "go on without the samples");
+	assert_true(status_of(f).dropped[DROP_DAMAGED] > 0);
+	sample = take_one(reader);
+	assert_int_equal(number_of(sample), status_of(f).dropped[DROP_DAMAGED] + 1);
+	queue_reader_ack(reader, sample->id);
+	sample_unref(sample);
+	queue_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_newest_after_a_failed_write, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_healing_in_the_pause, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unreadable_in_a_long_pause, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
