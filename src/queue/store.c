@@ -394,11 +394,11 @@ static void finish(struct queue *queue)
 
 	if (write_all(queue) < 0)
 		return;
-	bool wanted = queue->reserve_wanted;
+	bool wanted = queue->reserve_wanted, certain = !queue->may_have_left_mark;
 
 	pthread_mutex_unlock(&queue->lock);
-	/* A clean end says that no number past the mark was given out. */
-	if ((!wanted || numbers_reserve(queue) == 0) && body_begin(body) == 0) {
+	/* A clean end says that no number past the mark was given out, by whomever. */
+	if ((!wanted || numbers_reserve(queue) == 0) && certain && body_begin(body) == 0) {
 		if (state_save_clean(body, true) == 0)
 			body_commit(body);
 		else

@@ -221,12 +221,68 @@ static void test_unreadable_in_a_long_pause(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- numbers after an unclean end ---- */
+
+static uint64_t seq_of_one(struct fixture *f)
+{
+	struct queue_reader *reader = open_reader(f, "cloud");
+	struct sample *sample;
+	uint64_t seq;
+
+	append_numbers(f, 1, 1);
+	sample = take_one(reader);
+	seq = queue_seq(f->queue, sample);
+	queue_reader_ack(reader, sample->id);
+	sample_unref(sample);
+	queue_reader_close(reader);
+	return seq;
+}
+
+/* Killed, then a run that never learns the time and ends in order, then one that knows it: that one leaps. */
+static void test_unclean_end_is_not_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	int64_t wall = clock_wall();
+	uint64_t first, second, third;
+	sqlite3 *db;
+
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = wall - (int64_t)USEC_PER_DAY};
+	clock_set_fake(&f->fake);
+	fixture_open(f);
+	first = seq_of_one(f);
+	fixture_close(f);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE meta SET value = 0 WHERE key = 'clean'", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_changes(db), 1);
+	sqlite3_close(db);
+
+	clock_set_trusted(false);
+	f->fake.wall = wall;
+	fixture_open(f);
+	second = seq_of_one(f);
+	assert_true(second > first && second < (uint64_t)wall);
+	fixture_close(f);
+	clock_set_trusted(true);
+	fixture_open(f);
+	third = seq_of_one(f);
+	assert_true(third >= (uint64_t)wall);
+	fixture_close(f);
+
+	/* That was found out: an end in order is one again, and counting goes on. */
+	f->fake.wall += (int64_t)USEC_PER_DAY;
+	fixture_open(f);
+	first = seq_of_one(f);
+	assert_true(first > third && first < (uint64_t)f->fake.wall);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_newest_after_a_failed_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_healing_in_the_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable_in_a_long_pause, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unclean_end_is_not_forgotten, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
