@@ -293,6 +293,8 @@ void queue_free(struct queue *queue)
 		reader_free(reader);
 	}
 	salvage_free(queue->store.salvage);
+	aside_free(queue->store.aside);
+	asides_forget_owed(queue);
 	if (queue->store.body.db)
 		body_close(&queue->store.body);
 	if (queue->store.lock_fd >= 0)
@@ -399,6 +401,16 @@ struct queue *queue_close(struct queue *queue, uint64_t timeout_us)
 	pthread_join(queue->thread, NULL);
 	queue_free(queue);
 	return NULL;
+}
+
+uint64_t queue_max_size(struct queue *queue)
+{
+	uint64_t max_size;
+
+	pthread_mutex_lock(&queue->lock);
+	max_size = queue->conf.max_size;
+	pthread_mutex_unlock(&queue->lock);
+	return max_size;
 }
 
 void queue_configure(struct queue *queue, const struct queue_conf *conf)

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <zlib.h>
 
+#define STAMP_LENGTH 16 /* YYYYMMDDTHHMMSSZ */
+
 static char *join(const char *path, const char *end)
 {
 	char *joined;
@@ -169,48 +171,6 @@ int queue_reserve_remove(const char *path)
 
 /* ---- set aside ---- */
 
-int queue_set_aside(const char *path, const char *kind, char **ret)
-{
-	_cleanup_free_ char *aside = NULL, *log = join(path, "-wal"), *aside_log = NULL, *index = join(path, "-shm");
-	time_t now = (time_t)(clock_wall() / (int64_t)USEC_PER_SEC);
-	char stamp[32];
-	struct tm tm;
-
-	if (!log || !index || !gmtime_r(&now, &tm))
-		return -ENOMEM;
-	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	/* Two in one second, or a clock that was set back: the earlier one is not overwritten. */
-	for (unsigned i = 0;; i++) {
-		char more[16] = "";
-
-		free(aside);
-		aside = NULL;
-		if (i > 0)
-			snprintf(more, sizeof(more), ".%u", i);
-		if (asprintf(&aside, "%s.%s-%s%s", path, kind, stamp, more) < 0)
-			return -ENOMEM;
-		if (access(aside, F_OK) < 0)
-			break;
-	}
-	aside_log = join(aside, "-wal");
-	if (!aside_log)
-		return -ENOMEM;
-	/* The log first: a file without its log is worth more than a log that a new file would take for its own. */
-	if (rename(log, aside_log) < 0 && errno != ENOENT)
-		return -errno;
-	unlink(index);
-	if (rename(path, aside) < 0) {
-		int error = errno;
-
-		if (rename(aside_log, log) < 0)
-			errno = 0;
-		return -error;
-	}
-	*ret = aside;
-	aside = NULL;
-	return 0;
-}
-
 /* KIND-YYYYMMDDTHHMMSSZ or KIND-YYYYMMDDTHHMMSSZ.N: where the time begins; NULL: it is no name of ours. */
 static const char *aside_stamp(const char *name)
 {
@@ -237,7 +197,8 @@ static uint64_t file_bytes(const char *path)
 	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-static int add_aside(struct queue_aside **asides, size_t *n, int folder_length, const char *path, const char *name)
+static int add_aside(struct queue_aside **asides, size_t *n, int folder_length, const char *path, const char *name,
+		     const char *kind)
 {
 	struct queue_aside *more = reallocarray(*asides, *n + 1, sizeof(*more));
 	_cleanup_free_ char *log = NULL;
@@ -248,7 +209,11 @@ static int add_aside(struct queue_aside **asides, size_t *n, int folder_length, 
 	*asides = more;
 	if (asprintf(&full, "%.*s%s", folder_length, path, name) < 0)
 		return -ENOMEM;
-	more[(*n)++] = (struct queue_aside){.path = full, .bytes = file_bytes(full)};
+	more[(*n)++] = (struct queue_aside){
+		.path = full,
+		.bytes = file_bytes(full),
+		.is_damaged = strncmp(kind, "damaged-", strlen("damaged-")) == 0,
+	};
 	log = join(full, "-wal");
 	if (!log)
 		return -ENOMEM;
@@ -284,7 +249,7 @@ int queue_asides(const char *path, struct queue_aside **ret, size_t *ret_n)
 		size_t length = strlen(base);
 
 		if (strncmp(name, base, length) == 0 && name[length] == '.' && aside_stamp(name + length + 1))
-			r = add_aside(&asides, &n, folder_length, path, name);
+			r = add_aside(&asides, &n, folder_length, path, name, name + length + 1);
 	}
 	closedir(dir);
 	if (r < 0) {
@@ -303,6 +268,70 @@ void queue_asides_free(struct queue_aside *asides, size_t n)
 	for (size_t i = 0; i < n; i++)
 		free(asides[i].path);
 	free(asides);
+}
+
+/* The time and the count for the next one's name, so that it comes last. */
+static int next_stamp(const char *path, char stamp[32], unsigned *ret_count)
+{
+	time_t now = (time_t)(clock_wall() / (int64_t)USEC_PER_SEC);
+	struct queue_aside *asides;
+	struct tm tm;
+	size_t n;
+	int r;
+
+	if (!gmtime_r(&now, &tm) || strftime(stamp, 32, "%Y%m%dT%H%M%SZ", &tm) == 0)
+		return -EOVERFLOW;
+	*ret_count = 0;
+	r = queue_asides(path, &asides, &n);
+	if (r < 0)
+		return r;
+	if (n > 0) {
+		const char *last = strrchr(asides[n - 1].path, '-') + 1, *count = strchr(last, '.');
+
+		if (strncmp(last, stamp, STAMP_LENGTH) >= 0) {
+			snprintf(stamp, 32, "%.*s", STAMP_LENGTH, last);
+			*ret_count = count ? (unsigned)strtoul(count + 1, NULL, 10) + 1 : 1;
+		}
+	}
+	queue_asides_free(asides, n);
+	return 0;
+}
+
+int queue_set_aside(const char *path, const char *kind, char **ret)
+{
+	_cleanup_free_ char *aside = NULL, *log = join(path, "-wal"), *aside_log = NULL, *index = join(path, "-shm");
+	char stamp[32], more[16] = "";
+	unsigned count;
+	int r;
+
+	if (!log || !index)
+		return -ENOMEM;
+	r = next_stamp(path, stamp, &count);
+	if (r < 0)
+		return r;
+	if (count > 0)
+		snprintf(more, sizeof(more), ".%u", count);
+	if (asprintf(&aside, "%s.%s-%s%s", path, kind, stamp, more) < 0) {
+		aside = NULL;
+		return -ENOMEM;
+	}
+	aside_log = join(aside, "-wal");
+	if (!aside_log)
+		return -ENOMEM;
+	/* The log first: a file without its log is worth more than a log that a new file would take for its own. */
+	if (rename(log, aside_log) < 0 && errno != ENOENT)
+		return -errno;
+	unlink(index);
+	if (rename(path, aside) < 0) {
+		int error = errno;
+
+		if (rename(aside_log, log) < 0)
+			errno = 0;
+		return -error;
+	}
+	*ret = aside;
+	aside = NULL;
+	return 0;
 }
 
 int queue_discard(const char *path)

@@ -4,6 +4,7 @@
 #define HAYWAIN_QUEUE_FILES_H
 
 #include "base/util.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* A file of its own, because the POSIX locks of queue.db would go when any descriptor of it is closed.
@@ -18,15 +19,17 @@ int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes);
 int queue_reserve_make(const char *path, size_t size);
 int queue_reserve_remove(const char *path); /* -ENOENT: it was gone */
 
-/* Rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. */
+/* Rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is behind one that was
+   set aside before, it is that one's time and a count: names are in the order in which files were set aside. */
 int queue_set_aside(const char *path, const char *kind, char **ret);
 
 /* A file that was set aside, and its log. */
 struct queue_aside {
 	char *path;
 	uint64_t bytes;
+	bool is_damaged; /* what could be read of it was moved over, and the rest counted */
 };
-/* All of them, the oldest first. */
+/* All of them, in the order in which they were set aside. */
 int queue_asides(const char *path, struct queue_aside **ret, size_t *ret_n);
 void queue_asides_free(struct queue_aside *asides, size_t n);
 

@@ -73,7 +73,8 @@ struct store {
 	bool shrinking;
 	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
-	bool check_wanted; /* after an unclean stop */
+	struct aside *aside; /* one that is counted before it is removed */
+	bool check_wanted;   /* after an unclean stop */
 	unsigned read_failures;
 	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
 	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
@@ -99,6 +100,8 @@ struct queue {
 	uint64_t last_reader; /* its number */
 	char **removed;	      /* names whose cursors shall go from the disk */
 	size_t n_removed;
+
+	struct owed *owed; /* drops of readers that are not open yet */
 
 	/* Numbers. */
 	struct runs runs;
@@ -169,6 +172,9 @@ void queue_settle(struct queue *queue, uint64_t to);
 void queue_body_dropped(struct queue *queue, uint64_t id);
 void queue_free(struct queue *queue);
 
+/* Without the lock: as it is configured now. */
+uint64_t queue_max_size(struct queue *queue);
+
 /* ---- queue_reader.c: with the lock held ---- */
 
 struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked); /* closed */
@@ -229,8 +235,16 @@ int store_open(struct queue *queue, pid_t *ret_pid);
 int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
 int store_damaged(struct queue *queue); /* set it aside, begin a new one, and begin to salvage */
 
-/* Remove files that were set aside, where they are too many or too large. */
-void store_bound_asides(struct queue *queue);
+/* ---- asides.c: without the lock, in the store thread ---- */
+
+/* Remove files that were set aside, where they are too many or too large: the oldest first, never the last one nor one
+   that is being salvaged. One whose samples nobody moved over is counted first, step by step. */
+void asides_bound(struct queue *queue);
+void asides_step(struct queue *queue); /* store.aside is there */
+struct aside *aside_free(struct aside *aside);
+/* With the lock held: what an uplink lost in such a file before it was opened here. */
+void asides_pay(struct queue_reader *reader);
+void asides_forget_owed(struct queue *queue);
 
 /* ---- numbers.c: with the lock held ---- */
 

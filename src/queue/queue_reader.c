@@ -159,6 +159,7 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 		reader->taken = reader->acked;
 		reader_forget_ahead(reader);
 		reader_signal(reader);
+		asides_pay(reader);
 		queue_forget_acked(queue);
 	}
 	pthread_mutex_unlock(&queue->lock);

@@ -180,7 +180,7 @@ static int done(struct queue *queue, uint64_t lost_to)
 	readers_signal(queue);
 	pthread_mutex_unlock(&queue->lock);
 	salvage_free(salvage);
-	store_bound_asides(queue);
+	asides_bound(queue);
 	return 0;
 }
 
@@ -253,7 +253,7 @@ int salvage_step(struct queue *queue)
 	for (size_t i = 0; i < n; i++)
 		sample_unref(rows[i].sample);
 	free(rows);
-	/* No room: what is left stays in the file that was set aside, and counts as lost. */
+	/* No room: what is left counts as lost. It stays in the file that was set aside, as long as that is kept. */
 	if (copied == -EFBIG)
 		return done(queue, salvage->end);
 	if (copied < 0)

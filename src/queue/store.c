@@ -236,6 +236,16 @@ static bool salvage(struct queue *queue)
 	return true;
 }
 
+static bool count_aside(struct queue *queue)
+{
+	if (!queue->store.aside)
+		return false;
+	pthread_mutex_unlock(&queue->lock);
+	asides_step(queue);
+	pthread_mutex_lock(&queue->lock);
+	return true;
+}
+
 static bool minute(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
@@ -385,7 +395,9 @@ static bool work(struct queue *queue)
 	/* An uplink's samples do not wait for one who only looks. */
 	if (read_ahead(queue) || answered || skip_unreadable(queue, now))
 		return true;
-	return can_write(queue) && (salvage(queue) || minute(queue, now) || trim(queue) || shrink(queue));
+	if (can_write(queue) && (salvage(queue) || minute(queue, now) || trim(queue) || shrink(queue)))
+		return true;
+	return count_aside(queue);
 }
 
 static void finish(struct queue *queue)

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define RESERVE_BYTES ((size_t)256 * 1024)
-#define ASIDES_MAX 8
 #define DAMAGE_PAUSE_MIN_US (10 * USEC_PER_SEC)
 #define DAMAGE_PAUSE_MAX_US (10 * USEC_PER_MINUTE)
 
@@ -34,7 +33,7 @@ static int open_file(struct queue *queue)
 {
 	struct body *body = &queue->store.body;
 	uint64_t written = body->bytes_written;
-	int r = body_open(body, queue->path, queue->conf.max_size, false);
+	int r = body_open(body, queue->path, queue_max_size(queue), false);
 
 	body->bytes_written = written;
 	if (r < 0)
@@ -61,37 +60,6 @@ static int replace_file(struct queue *queue, const char *kind, char **ret_path)
 	return 0;
 }
 
-/* The oldest go, but not one that is still being read. */
-void store_bound_asides(struct queue *queue)
-{
-	const char *in_use = queue->store.salvage ? salvage_path(queue->store.salvage) : "";
-	struct queue_aside *asides;
-	size_t n, left;
-	uint64_t bytes = 0;
-
-	if (queue_asides(queue->path, &asides, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		bytes += asides[i].bytes;
-	left = n;
-	for (size_t i = 0; i < n && (left > ASIDES_MAX || bytes > queue->conf.max_size); i++) {
-		char size[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
-
-		if (strcmp(asides[i].path, in_use) == 0 || queue_discard(asides[i].path) < 0)
-			continue;
-		left--;
-		bytes -= asides[i].bytes;
-		pthread_mutex_lock(&queue->lock);
-		queue_notify(queue, HAY_LOG_WARNING,
-			     "%s (%s) removed: of the files that were set aside the newest %d are kept, together no "
-			     "more than max_size (%s)",
-			     asides[i].path, format_size(asides[i].bytes, size), ASIDES_MAX,
-			     format_size(queue->conf.max_size, most));
-		pthread_mutex_unlock(&queue->lock);
-	}
-	queue_asides_free(asides, n);
-}
-
 static int begin_new(struct queue *queue)
 {
 	int r = open_file(queue);
@@ -111,7 +79,7 @@ static void load_aside(struct queue *queue, const char *path, struct state_marks
 {
 	struct body old;
 
-	if (body_open(&old, path, queue->conf.max_size, true) < 0)
+	if (body_open(&old, path, queue_max_size(queue), true) < 0)
 		return;
 	state_load(queue, &old, true, marks);
 	body_close(&old);
@@ -193,7 +161,7 @@ static int set_damaged_aside(struct queue *queue, struct state_marks *marks)
 		free(aside);
 	else if (salvage_begin(queue, aside, queue->first_id > 0 ? end : INT64_MAX) < 0)
 		return -ENOMEM;
-	store_bound_asides(queue);
+	asides_bound(queue);
 	return r == 0 ? salvage_save(queue) : r;
 }
 
@@ -298,7 +266,6 @@ static int first_open(struct queue *queue, struct state_marks *marks)
 		pthread_mutex_unlock(&queue->lock);
 		free(aside);
 		store->loaded = true;
-		store_bound_asides(queue);
 		return begin_new(queue);
 	}
 	if (r == -EROFS) {
@@ -306,7 +273,7 @@ static int first_open(struct queue *queue, struct state_marks *marks)
 
 		/* What is on it can still be sent. */
 		memcpy(reason, store->body.message, sizeof(reason));
-		if (body_open(&store->body, queue->path, queue->conf.max_size, true) == 0) {
+		if (body_open(&store->body, queue->path, queue_max_size(queue), true) == 0) {
 			if (state_load(queue, &store->body, true, marks) == 0)
 				store->loaded = true;
 			else
@@ -402,6 +369,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	if (r == 0) {
 		queue_reserve_make(queue->path, RESERVE_BYTES);
 		retention_look_at_oldest(queue);
+		asides_bound(queue);
 	}
 	pthread_mutex_lock(&queue->lock);
 	queue_forget_acked(queue);
@@ -448,7 +416,7 @@ static int adopt(struct queue *queue)
 			     "are kept as %s, and a new file is begun",
 			     (unsigned long long)rows, aside);
 		pthread_mutex_unlock(&queue->lock);
-		store_bound_asides(queue);
+		asides_bound(queue);
 	} else {
 		queue_discard(aside);
 	}
@@ -482,7 +450,7 @@ int store_reopen(struct queue *queue)
 
 		/* Reading goes on. */
 		memcpy(reason, store->body.message, sizeof(reason));
-		if (body_open(&store->body, queue->path, queue->conf.max_size, true) < 0)
+		if (body_open(&store->body, queue->path, queue_max_size(queue), true) < 0)
 			store->body.db = NULL;
 		memcpy(store->body.message, reason, sizeof(reason));
 	}
