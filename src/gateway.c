@@ -521,6 +521,8 @@ struct gateway *gateway_free(struct gateway *gateway)
 		     (gateway->field && !field_idle(gateway->field));
 	int flushed = gateway->queue ? queue_flush(gateway->queue, FLUSH_US) : 0;
 
+	if (gateway->field && field_flush(gateway->field, CLOSE_US) < 0)
+		hangs = true;
 	if (gateway->queue) {
 		log_notices(NULL, 0, 0, gateway);
 		if (gateway->stopping)

@@ -44,6 +44,7 @@ struct device {
 
 	bool started; /* the plugin's start() succeeded */
 	bool stopping;
+	bool forgotten;	      /* stopping for good: what it would remember is not kept */
 	bool kept;	      /* stopping only with its link: it goes on, as it was, on the new one */
 	unsigned outstanding; /* work submitted on its behalf and not handed back */
 

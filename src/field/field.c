@@ -339,6 +339,25 @@ static size_t count_devices(const struct field *field)
 	return n;
 }
 
+static bool is_wanted(const char *device, void *userdata)
+{
+	return wanted_device(userdata, device) != NULL;
+}
+
+/* With a mistake anywhere nobody knows whether who is not wanted was meant to go. */
+static void forget_who_went(struct field *field, struct field_wanted *wanted)
+{
+	const char *const *const lists[] = {wanted->keep_links, wanted->keep_devices, wanted->keep_files};
+
+	for (size_t i = 0; i < ELEMENTS(lists); i++)
+		if (lists[i] && lists[i][0])
+			return;
+	for (struct link *link = field->links; link; link = link->next)
+		for (struct device *device = link->devices; device; device = device->next)
+			device->forgotten = device->stopping && !wanted_device(wanted, device->conf->name);
+	memory_retain(field->memory, is_wanted, wanted);
+}
+
 static void stop_what_changed(struct field *field, const struct field_wanted *wanted, struct field_changes *changes)
 {
 	for (struct link *link = field->links; link; link = link->next) {
@@ -401,6 +420,7 @@ void field_apply(struct field *field, struct field_wanted *wanted, struct field_
 	*ret = (struct field_changes){0};
 	keep_pending(field, wanted);
 	stop_what_changed(field, wanted, ret);
+	forget_who_went(field, wanted);
 	if (take_pending(field, wanted, ret) < 0) {
 		log_error("out of memory: new links and devices are not started");
 		for (struct link *link = field->links; link; link = link->next)
@@ -418,6 +438,12 @@ void field_stop(struct field *field)
 		field_stop_link(link);
 	scan_abort(field->scan, "the gateway is leaving");
 	end_what_is_idle(field);
+	memory_flush(field->memory, 0); /* begun while the uplinks say good-bye, awaited at the end */
+}
+
+int field_flush(struct field *field, uint64_t timeout_us)
+{
+	return memory_flush(field->memory, timeout_us);
 }
 
 bool field_idle(const struct field *field)

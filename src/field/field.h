@@ -24,7 +24,8 @@ int field_new(sd_event *event, struct series_set *series, struct normalize *norm
 
 /* What shall be there from now on. Takes the links and devices that it starts (leaves NULL); what is as it
    was goes on undisturbed, what changed or went is stopped first. Names in keep_links and keep_devices, and whatever came
-   from keep_files, stay as they are if they are there: their new form was bad. */
+   from keep_files, stay as they are if they are there: their new form was bad. Where nothing was bad, what was learnt
+   about devices that are not wanted is forgotten. */
 struct field_wanted {
 	struct link_conf **links;
 	size_t n_links;
@@ -45,6 +46,8 @@ bool field_runs_file(const struct field *field, const char *path);
 /* Stop everything; field_idle() turns true when no plugin has work under way any more. */
 void field_stop(struct field *field);
 bool field_idle(const struct field *field);
+/* What plugins learnt is on disk. -ETIMEDOUT: the disk takes longer. */
+int field_flush(struct field *field, uint64_t timeout_us);
 struct field *field_free(struct field *field); /* only when idle; NULL is fine */
 
 /* Tell every device's card again: a new uplink wants them all. */

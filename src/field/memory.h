@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What plugins learnt about devices, kept over restarts in one small JSON file. Losing it costs only
- * the learning again, so it is replaced atomically but not synced: the main thread never waits for the disk.
+ * What plugins learnt about devices, kept over restarts in one small JSON file. Counters that tell an old
+ * advertisement from a new one rest on it, so it reaches the disk before it takes its name. A thread of its own
+ * writes it, what changed within a few seconds at once: nobody waits for the disk.
  */
 #ifndef HAYWAIN_FIELD_MEMORY_H
 #define HAYWAIN_FIELD_MEMORY_H
 
 #include "base/util.h"
+#include <stdbool.h>
 
 struct memory;
 
-/* path: NULL: not kept. A file that cannot be read counts as empty. NULL: out of memory. */
+/* path: NULL: not kept. A file that cannot be read is told of, set aside as PATH.damaged, and counts as empty.
+   NULL: out of memory. */
 struct memory *memory_new(const char *path);
+/* Awaits the disk, unlike memory_flush(). */
 struct memory *memory_free(struct memory *memory);
 
-/* As hay_host.remember and recall. -EINVAL for a long key or value, -errno where the file cannot be written. */
+/* As hay_host.remember and recall. -EINVAL for a long key or value. That the file cannot be written is told in the log,
+   and it is tried again. */
 int memory_put(struct memory *memory, const char *device, const char *key, const void *data, size_t size);
 int memory_get(struct memory *memory, const char *device, const char *key, void *data, size_t size);
+
+/* Forget all devices but those of which is_wanted() says so. */
+void memory_retain(struct memory *memory, bool (*is_wanted)(const char *device, void *userdata), void *userdata);
+
+/* Write what was put at once, and wait for it. -ETIMEDOUT: the disk takes longer. 0 also where it was told that the file
+   cannot be written. */
+int memory_flush(struct memory *memory, uint64_t timeout_us);
 
 #endif

@@ -279,7 +279,9 @@ static void *host_event(struct hay_link *hay)
 
 static int host_remember(struct hay_device *hay, const char *key, const void *data, size_t size)
 {
-	return memory_put(device_of(hay)->link->field->memory, hay->name, key, data, size);
+	const struct device *device = device_of(hay);
+
+	return device->forgotten ? 0 : memory_put(device->link->field->memory, hay->name, key, data, size);
 }
 
 static int host_recall(struct hay_device *hay, const char *key, void *data, size_t size)
