@@ -138,7 +138,10 @@ struct ble_device {
 	int rssi;
 
 	bool has_counter, has_kept;
-	uint32_t counter; /* the highest accepted */
+	uint32_t counter;		/* the highest accepted */
+	bool has_anew;			/* lower ones came, and none but them, */
+	uint32_t anew_first, anew_last; /* growing from one to the other */
+	bool told_anew;
 	uint32_t kept_counter;
 	uint64_t kept_us;
 
@@ -182,8 +185,8 @@ void listen_tick(struct ble_link *link, uint64_t now); /* who was not heard for 
 /* ---- counter.c ---- */
 
 void counter_recall(struct ble_device *device);
-void counter_keep(struct ble_device *device);			  /* now */
-void counter_tick(struct ble_device *device, uint64_t now);	  /* where it is time to */
+bool counter_is_due(const struct ble_device *device, uint64_t now); /* it is time to keep it */
+void counter_keep(struct ble_device *device);
 bool counter_accept(struct ble_device *device, uint32_t counter); /* false: it was sent again */
 
 /* ---- gatt.c, gatt_io.c ---- */

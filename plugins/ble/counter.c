@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define KEEP_US (3600 * SECOND_US)
-#define ANEW_BELOW 100 /* a device with a new battery is heard before it has counted this far */
+#define ANEW_BELOW 100 /* a device with a new battery is heard for the first time before it has counted this far */
 
 static const char note[] = "counter";
 
@@ -61,21 +61,47 @@ void counter_keep(struct ble_device *device)
 	device->kept_us = device->link->host->now();
 }
 
-void counter_tick(struct ble_device *device, uint64_t now)
+bool counter_is_due(const struct ble_device *device, uint64_t now)
 {
-	if (!device->has_kept || now - device->kept_us >= KEEP_US)
-		counter_keep(device);
+	return device->has_counter &&
+	       (!device->has_kept || (device->counter != device->kept_counter && now - device->kept_us >= KEEP_US));
+}
+
+/*
+ * A device that is heard as before is not one with a new battery. One that is not, while lower counters come, from
+ * near the beginning and always growing: believed once it is lost. How far it has counted until then says nothing: one
+ * that sends each second passes any bound within lost_after.
+ */
+static bool begins_anew(struct ble_device *device, uint32_t counter)
+{
+	if (!device->has_anew || counter < device->anew_last)
+		device->anew_first = counter;
+	device->has_anew = true;
+	device->anew_last = counter;
+	if (!device->is_lost)
+		return false;
+	if (device->anew_first < ANEW_BELOW) {
+		LOG(device, HAY_LOG_NOTICE, "counts anew, after %u from %u: a new battery, by the looks of it",
+		    device->counter, device->anew_first);
+		return true;
+	}
+	if (!device->told_anew)
+		LOG(device, HAY_LOG_WARNING,
+		    "is heard only with counters from %u on, not with what follows %u: somebody sends recordings, or "
+		    "its "
+		    "battery was changed while nobody listened; if it was, take the device out of the configuration, "
+		    "reload, put it back and reload: its counter is forgotten then",
+		    device->anew_first, device->counter);
+	device->told_anew = true;
+	return false;
 }
 
 bool counter_accept(struct ble_device *device, uint32_t counter)
 {
-	if (device->has_counter && counter < device->counter) {
-		if (!device->is_lost || counter >= ANEW_BELOW)
-			return false;
-		LOG(device, HAY_LOG_NOTICE, "counts anew, after %u from %u: a new battery, by the looks of it",
-		    device->counter, counter);
-	}
+	if (device->has_counter && counter < device->counter && !begins_anew(device, counter))
+		return false;
 	device->has_counter = true;
 	device->counter = counter;
+	device->has_anew = device->told_anew = false;
 	return true;
 }

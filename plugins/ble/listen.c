@@ -420,12 +420,23 @@ void listen_advert(struct ble_link *link, bool is_fresh)
 	}
 }
 
+/* One is due: all are kept, in one write. */
+static void keep_counters(struct ble_link *link, uint64_t now)
+{
+	bool is_due = false;
+
+	for (const struct ble_device *device = link->devices; device; device = device->next)
+		is_due = is_due || counter_is_due(device, now);
+	for (struct ble_device *device = link->devices; device && is_due; device = device->next)
+		counter_keep(device);
+}
+
 void listen_tick(struct ble_link *link, uint64_t now)
 {
+	keep_counters(link, now);
 	for (struct ble_device *device = link->devices; device; device = device->next) {
 		char text[64];
 
-		counter_tick(device, now);
 		if (device->gatt || device->is_lost || now - device->heard_us < device->conf->lost_after_us)
 			continue;
 		device->is_lost = true;

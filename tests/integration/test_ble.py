@@ -192,14 +192,30 @@ def test_counter_begins_anew_with_a_new_battery(air):
     air.run({"locked": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "key"; lost_after = "1s";'}, files={"key": KEY}).scanning()
     air.bluez.bthome(KEYED, encrypt("02d007", 1000))
     air.wait("locked", temperature=20)
-    air.bluez.bthome(KEYED, encrypt("02e803", 3))
+    air.bluez.bthome(KEYED, encrypt("02e803", 300))
     air.daemon.wait_line("locked", "counter went back")
     air.wait_online("locked", False)
-    air.bluez.bthome(KEYED, encrypt("02e803", 200))  # not so soon after a new battery
+    air.bluez.bthome(KEYED, encrypt("02e803", 301))  # not so soon after a new battery
+    air.daemon.wait_line("locked", "take the device out of the configuration, reload, put it back and reload")
     air.bluez.bthome(KEYED, encrypt("02c409", 4))
     air.wait("locked", temperature=25)
     air.daemon.wait_line("locked", "counts anew")
     assert [s["values"]["temperature"] for s in air.samples("locked") if s["values"]] == [20, 25]
+
+
+def test_counter_is_forgotten_with_its_device(air):
+    device = {"locked": f'address = "{KEYED}"; interval = "0s"; bindkey_file = "key";'}
+    air.run(device, files={"key": KEY}).scanning()
+    air.bluez.bthome(KEYED, encrypt("02d007", 1000))
+    air.wait("locked", temperature=20)
+    air.bluez.bthome(KEYED, encrypt("02e803", 500))
+    air.daemon.wait_line("locked", "counter went back")
+    wait_until(lambda: written(air), 30, "the counter to be kept")
+    air.daemon.reload(air.text({}))
+    air.daemon.wait_line("locked is not configured any more")
+    air.daemon.reload(air.text(device))
+    air.bluez.bthome(KEYED, encrypt("02c409", 501))
+    air.wait("locked", temperature=25)
 
 
 def test_interval_keeps_the_last_value(air):

@@ -174,12 +174,84 @@ static void a_little_early(void **state)
 	fake_host_free(bench.host);
 }
 
+/* Its counter, as a decoder gives it: the tag of an encrypted advertisement is not the matter here. */
+static bool counts(struct bench *bench, uint32_t counter)
+{
+	struct ble_device *device = bench->device->state;
+	bool is_accepted = counter_accept(device, counter);
+
+	if (is_accepted) {
+		device->heard_us = device->link->host->now();
+		device->is_lost = false;
+	}
+	return is_accepted;
+}
+
+static void pass(struct bench *bench, uint64_t seconds)
+{
+	fake_advance(bench->host, seconds * SECOND_US);
+	listen_tick(bench->link, bench->link->host->now());
+}
+
+static bool is_told(struct bench *bench, const char *what)
+{
+	const struct fake_event *event;
+	bool is = false;
+
+	while ((event = fake_take(bench->host, FAKE_LOG)))
+		is = is || strstr(event->text, what);
+	return is;
+}
+
+/* It sends every 5 s, so that it has counted past 100 when it is believed to be lost: 10 min after the change. */
+static void a_new_battery(void **state)
+{
+	struct bench bench = bench_new("1s");
+	uint32_t counter = 0;
+
+	(void)state;
+	assert_true(counts(&bench, 70000));
+	while (counter < 110) {
+		pass(&bench, 5);
+		assert_false(counts(&bench, ++counter));
+	}
+	pass(&bench, 60);
+	assert_true(counts(&bench, counter + 12));
+	assert_true(is_told(&bench, "counts anew, after 70000 from 1:"));
+	assert_false(counts(&bench, counter)); /* it is one life now */
+	assert_true(counts(&bench, counter + 13));
+	fake_host_free(bench.host);
+}
+
+static void a_recording(void **state)
+{
+	struct bench bench = bench_new("1s");
+
+	(void)state;
+	assert_true(counts(&bench, 70000));
+	/* While the device is heard, as often as anybody likes. */
+	for (uint32_t i = 1; i < 200; i++) {
+		pass(&bench, 5);
+		assert_false(counts(&bench, i));
+		assert_true(counts(&bench, 70000 + i));
+	}
+	/* What was begun while it was heard is not gone on with; and one that goes back begins again. */
+	pass(&bench, 700);
+	assert_false(counts(&bench, 60000));
+	assert_true(is_told(&bench, "take the device out of the configuration, reload, put it back and reload"));
+	assert_false(counts(&bench, 60001));
+	assert_false(counts(&bench, 50000));
+	assert_false(is_told(&bench, "take the device out"));
+	assert_true(counts(&bench, 70300));
+	fake_host_free(bench.host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_value_in_each),
-		cmocka_unit_test(the_newest_of_each),
-		cmocka_unit_test(a_little_early),
+		cmocka_unit_test(one_value_in_each), cmocka_unit_test(the_newest_of_each),
+		cmocka_unit_test(a_little_early),    cmocka_unit_test(a_new_battery),
+		cmocka_unit_test(a_recording),
 	};
 
 	/* No bus: what is heard is what the tests say. */
