@@ -207,7 +207,8 @@ struct hay_host {
 	void *(*event)(struct hay_link *link);
 
 	/* A few bytes that survive a restart: what was learnt about a device. Keyed by device (its name) and key.
-	   recall gives the length, or -ENOENT; at most 4096 bytes. remember with size 0 forgets. */
+	   recall gives the length, or -ENOENT; at most 4096 bytes. remember with size 0 forgets; so does taking the
+	   device out of the configuration. */
 	int (*remember)(struct hay_device *device, const char *key, const void *data, size_t size);
 	int (*recall)(struct hay_device *device, const char *key, void *data, size_t size);
 };
