@@ -43,6 +43,9 @@ def test_a_damaged_file_never_stops_the_gateway(plant, damage):
     daemon.stop()
     end = slave.counters[1]
     size = os.path.getsize(daemon.queue)
+    # Where the disk was too slow for a clean end the log is still there, and would heal the file.
+    if os.path.exists(daemon.queue + "-wal"):
+        os.remove(daemon.queue + "-wal")
     with open(daemon.queue, "r+b") as f:
         if damage == "cut header":
             f.write(b"\0" * 100)
