@@ -208,7 +208,7 @@ def test_a_daemon_that_runs_out_of_memory_at_any_moment_ends_or_goes_on(plant, s
         begin = slave.counters.get(1, 0)
         # What there was no room for at the start is left out, and that is said; the rest runs.
         wait_until(lambda b=begin: daemon.process.poll() is not None or slave.counters.get(1, 0) > b + 10
-                   or (daemon.notify.count("READY=1") and (daemon.said("out of memory") or daemon.said("cannot allocate"))), 20,
+                   or (daemon.notify.count("READY=1") and (daemon.said("out of memory") or daemon.said("annot allocate memory"))), 20,
                    lambda: f"allocation {n} fails: it neither ends nor polls\n{daemon.log.text()}")
         if daemon.process.poll() is None:
             daemon.stop()
