@@ -27,6 +27,7 @@ BUILD = os.path.abspath(os.path.join(TOP, os.environ.get("HAYWAIN_BUILD", "build
 TICK = os.sysconf("SC_CLK_TCK")
 POINTS = 20
 DEVICES = 50
+AFTERWARDS_S = 5  # memory is given back three seconds after a connect or a reload
 KEPT = []  # verdicts, told again at the end
 
 
@@ -358,10 +359,12 @@ def outage(quick, silent=False):
         found = time.monotonic() - back
         total, lost, drain = account(sim, counter, 60)
         result = counter.report()
+        peak = status_kb(pid, "VmHWM")
+        time.sleep(AFTERWARDS_S)
         rss = status_kb(pid, "VmRSS")
-        table(["", "polls", "skipped", "lost", "twice", "back after s", "drained in s", "disk B/reading", "RSS MB"],
+        table(["", "polls", "skipped", "lost", "twice", "back after s", "drained in s", "disk B/reading", "RSS MB", "at most"],
               [["haywaind", polls, f"{max(0, expected - polls):.0f}", lost, f"{result['twice']:.0f}", f"{found:.1f}", f"{drain:.2f}",
-                f"{wrote / max(polls * POINTS, 1):.1f}", f"{rss / 1024:.1f}"]])
+                f"{wrote / max(polls * POINTS, 1):.1f}", f"{rss / 1024:.1f}", f"{peak / 1024:.1f}"]])
         verdict(f"broker {word}: none lost", lost == 0 and total > 0, lost)
         verdict(f"broker {word}: twice at most the window of 100", result["twice"] <= 100, f"{result['twice']:.0f}")
         verdict(f"broker {word}: no poll skipped", expected - polls <= DEVICES, f"{polls} of {expected:.0f}")
@@ -581,7 +584,7 @@ def memory(quick):
             account(sim, counter, 60)
             for _ in range(10):
                 daemon.reload()
-            time.sleep(2)
+            time.sleep(AFTERWARDS_S)
             rss, peak = status_kb(daemon.process.pid, "VmRSS"), status_kb(daemon.process.pid, "VmHWM")
             verdict(f"memory, {name}: under {limit} MB", rss < limit * 1024, f"{rss / 1024:.1f} MB now, {peak / 1024:.1f} MB at most")
 
