@@ -38,13 +38,14 @@ enum hay_quality {
 /* Why a reading is not good. The list is closed: consumers compare these words. */
 enum hay_reason {
 	HAY_NO_REASON,
-	HAY_TIMEOUT,	  /* "timeout": no answer in time */
-	HAY_OFFLINE,	  /* "offline": the device or its link is known to be away */
-	HAY_REFUSED,	  /* "refused": the connection or the request was turned down */
-	HAY_OUT_OF_RANGE, /* "out of range" */
-	HAY_NOT_A_NUMBER, /* "not a number": NaN or infinity */
-	HAY_DECODE,	  /* "decode": an answer that makes no sense */
-	HAY_EXCEPTION,	  /* a protocol's own exception, by its name */
+	HAY_TIMEOUT,	   /* "timeout": no answer in time */
+	HAY_OFFLINE,	   /* "offline": the device or its link is known to be away */
+	HAY_REFUSED,	   /* "refused": the connection or the request was turned down */
+	HAY_OUT_OF_RANGE,  /* "out of range" */
+	HAY_NOT_A_NUMBER,  /* "not a number": NaN or infinity */
+	HAY_DECODE,	   /* "decode": an answer that makes no sense */
+	HAY_EXCEPTION,	   /* a protocol's own exception, by its name */
+	HAY_NOT_AVAILABLE, /* "not available": the device itself says that it has no value */
 	HAY_N_REASONS
 };
 

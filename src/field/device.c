@@ -76,6 +76,8 @@ static int add_configured_points(struct device *device)
 					    .decimals = point->decimals,
 					    .min = point->min,
 					    .max = point->max,
+					    .invalid = point->invalid,
+					    .n_invalid = point->n_invalid,
 					    .report = point->report};
 		int r = normal_device_add_point(device->normal, point->point.name, point->point.unit, point->point.type,
 						&rules);

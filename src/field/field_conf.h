@@ -24,9 +24,11 @@ struct link_conf {
 };
 
 struct point_conf {
-	struct hay_point point; /* name, type, unit, conf …: what the plugin sees */
-	int decimals;		/* -1: as they come */
-	double min, max;	/* NaN: none */
+	struct hay_point point;	   /* name, type, unit, conf …: what the plugin sees */
+	int decimals;		   /* -1: as they come */
+	double min, max;	   /* NaN: none */
+	struct hay_value *invalid; /* raw values that mean "not available", of point.type */
+	size_t n_invalid;
 	struct report_conf report;
 };
 

@@ -14,6 +14,10 @@ extern const struct hay_option report_options[];
 unsigned report_conf_read(const struct conf_group *group, struct pool *pool, struct conf_messages *messages,
 			  struct report_conf *ret);
 
+/* `invalid` of a point whose type is known by now: one raw value, a list of them, or "nan". The number of errors. */
+unsigned invalid_conf_read(const struct conf_group *group, struct pool *pool, struct conf_messages *messages,
+			   struct point_conf *point);
+
 /* All points of a device: the model's, each under the device's of the same name, then the device's own. Adds to
    device->digest. own and model may be NULL. check false: the device is wrong, so the plugin is not asked. */
 unsigned points_conf_read(struct device_conf *device, const struct link_conf *link, const config_setting_t *own,

@@ -271,7 +271,7 @@ static unsigned check_keys(const struct point_keys *keys, const struct conf_grou
 static unsigned read_point(struct device_conf *device, const struct link_conf *link, const struct conf_group *group,
 			   bool check, struct conf_messages *messages, struct point_conf *point, bool *ret_enabled)
 {
-	static const char *const others[] = {"report", NULL};
+	static const char *const others[] = {"report", "invalid", NULL};
 	const struct hay_plugin *plugin = &link->plugin->descriptor;
 	struct pool *pool = device->pool;
 	struct point_keys keys = {0};
@@ -315,7 +315,7 @@ static unsigned read_point(struct device_conf *device, const struct link_conf *l
 		n_errors += report.n_errors;
 	}
 	if (n_errors == 0)
-		n_errors += check_numeric(group, point, messages);
+		n_errors += check_numeric(group, point, messages) + invalid_conf_read(group, pool, messages, point);
 	return n_errors;
 }
 

@@ -91,19 +91,58 @@ static void check_range(const struct point_rules *rules, struct hay_reading *rea
 	}
 }
 
+/* A NaN in the list means every NaN, whatever its bits. */
+static bool same_number(const struct hay_value *a, const struct hay_value *b)
+{
+	if (a->type == HAY_FLOAT32)
+		return a->f == b->f || (isnan(a->f) && isnan(b->f));
+	if (a->type == HAY_FLOAT64)
+		return a->d == b->d || (isnan(a->d) && isnan(b->d));
+	return a->u == b->u; /* the same bits as i */
+}
+
+static bool means_not_available(const struct point_rules *rules, const struct hay_value *raw)
+{
+	for (size_t i = 0; i < rules->n_invalid; i++)
+		if (same_number(&rules->invalid[i], raw))
+			return true;
+	return false;
+}
+
+/* The plugin has made a NaN bad already; the configuration may know more of it. */
+static bool nan_means_not_available(const struct point_rules *rules, enum hay_type raw)
+{
+	struct hay_value nan = {.type = raw};
+
+	if (raw == HAY_FLOAT32)
+		nan.f = NAN;
+	else if (raw == HAY_FLOAT64)
+		nan.d = (double)NAN;
+	else
+		return false;
+	return means_not_available(rules, &nan);
+}
+
 void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_reading *reading)
 {
 	enum hay_type type = rules_type(rules, raw);
 	struct hay_value *value = &reading->value;
 
-	if (reading->quality == HAY_BAD)
+	if (reading->quality == HAY_BAD) {
+		if (reading->reason == HAY_NOT_A_NUMBER && nan_means_not_available(rules, raw))
+			reading->reason = HAY_NOT_AVAILABLE;
 		return;
+	}
 	if (value->type != raw) { /* a plugin that does not keep to its own types */
 		make_bad(reading, HAY_DECODE);
 		return;
 	}
 	if (!is_number(raw))
 		return;
+	if (means_not_available(rules, value)) {
+		make_bad(reading, HAY_NOT_AVAILABLE);
+		return;
+	}
 	if (scales(rules) && type == HAY_INT64) {
 		int64_t whole;
 
@@ -147,8 +186,8 @@ static bool fits(enum hay_type type, double value)
 	return type == HAY_FLOAT64 || (value >= low[type] && value <= high[type]);
 }
 
-int rules_invert(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
-		 struct hay_value *ret)
+static int find_raw(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
+		    struct hay_value *ret)
 {
 	if (!is_number(raw)) {
 		if (value->type != raw)
@@ -193,5 +232,20 @@ int rules_invert(const struct point_rules *rules, enum hay_type raw, const struc
 	else
 		result.d = number;
 	*ret = result;
+	return 0;
+}
+
+int rules_invert(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
+		 struct hay_value *ret)
+{
+	struct hay_value found;
+	int r = find_raw(rules, raw, value, &found);
+
+	if (r < 0)
+		return r;
+	/* The device would then say that it has no value. */
+	if (is_number(raw) && means_not_available(rules, &found))
+		return -ERANGE;
+	*ret = found;
 	return 0;
 }

@@ -13,9 +13,11 @@ struct report_conf {
 };
 
 struct point_rules {
-	double scale, offset; /* 1, 0: as it is */
-	int decimals;	      /* -1: as they come */
-	double min, max;      /* NaN: none */
+	double scale, offset;		 /* 1, 0: as it is */
+	int decimals;			 /* -1: as they come */
+	double min, max;		 /* NaN: none */
+	const struct hay_value *invalid; /* raw values that mean "not available", of the raw type; borrowed */
+	size_t n_invalid;
 	struct report_conf report;
 };
 

@@ -254,7 +254,7 @@ const char *reason_word(enum hay_reason reason)
 	static const char *const words[HAY_N_REASONS] = {
 		[HAY_NO_REASON] = "",	   [HAY_TIMEOUT] = "timeout",		[HAY_OFFLINE] = "offline",
 		[HAY_REFUSED] = "refused", [HAY_OUT_OF_RANGE] = "out of range", [HAY_NOT_A_NUMBER] = "not a number",
-		[HAY_DECODE] = "decode",   [HAY_EXCEPTION] = "exception",
+		[HAY_DECODE] = "decode",   [HAY_EXCEPTION] = "exception",	[HAY_NOT_AVAILABLE] = "not available",
 	};
 
 	return (unsigned)reason < HAY_N_REASONS ? words[reason] : "";

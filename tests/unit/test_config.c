@@ -292,6 +292,44 @@ static void a_device(void **state)
 	assert_true(point->report.set && !point->report.percent && point->report.deadband == 1);
 }
 
+/* A manual's "not available" as it is written there: 0x8000 is -32768 of an int16. */
+static void raw_values_that_mean_not_available(void **state)
+{
+	struct place *place = *state;
+	const struct point_conf *points;
+
+	expect(place,
+	       GATEWAY LINK "devices: ( { name = \"m\"; link = \"bus\"; points: (\n"
+			    "{ name = \"a\"; holding = 1; type = \"int16\"; invalid = 0x8000; },\n"
+			    "{ name = \"b\"; holding = 1; type = \"uint32\"; invalid = [ 0xffffffffL, 7L ]; },\n"
+			    "{ name = \"c\"; holding = 1; type = \"uint64\"; invalid = \"0xffffffffffffffff\"; },\n"
+			    "{ name = \"d\"; holding = 1; type = \"float32\"; invalid = ( \"nan\", -999.5 ); },\n"
+			    "{ name = \"e\"; holding = 1; type = \"int64\"; invalid = -1; },\n"
+			    "{ name = \"f\"; holding = 1; type = \"uint16\"; } ); } );",
+	       0, "");
+	points = place->config->devices[0]->points;
+	assert_int_equal(points[0].n_invalid, 1);
+	assert_int_equal(points[0].invalid[0].i, -32768);
+	assert_int_equal(points[1].n_invalid, 2);
+	assert_true(points[1].invalid[0].u == UINT32_MAX && points[1].invalid[1].u == 7);
+	assert_true(points[2].n_invalid == 1 && points[2].invalid[0].u == UINT64_MAX);
+	assert_true(points[3].n_invalid == 2 && isnan(points[3].invalid[0].f) && points[3].invalid[1].f == -999.5f);
+	assert_true(points[4].n_invalid == 1 && points[4].invalid[0].i == -1);
+	assert_int_equal(points[5].n_invalid, 0);
+
+	expect_device(place, "points: ( { name = \"a\"; holding = 1; type = \"int16\"; invalid = 65536; } );",
+		      "haywain.conf:3: `invalid` must be a whole number of 16 bits: the raw value, before `scale`\n");
+	expect_device(place, "points: ( { name = \"a\"; holding = 1; type = \"uint16\"; invalid = ( 1, -1 ); } );",
+		      "haywain.conf:3: `invalid` must be a whole number of 16 bits without a sign: the raw value, "
+		      "before `scale`\n");
+	expect_device(place, "points: ( { name = \"a\"; holding = 1; type = \"float32\"; invalid = \"none\"; } );",
+		      "haywain.conf:3: `invalid` must be a number or \"nan\": the raw value, before `scale`\n");
+	expect_device(place, "points: ( { name = \"a\"; holding = 1; type = \"int16\"; invalid = 6553.5; } );",
+		      "haywain.conf:3: `invalid` must be a whole number of 16 bits: the raw value, before `scale`\n");
+	expect_device(place, "points: ( { name = \"a\"; holding = 1; type = \"string\"; invalid = 1; } );",
+		      "haywain.conf:3: `invalid` is for numbers, but this is a string\n");
+}
+
 static void bad_sections_refuse_the_start(void **state)
 {
 	struct place *place = *state;
@@ -605,6 +643,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(defaults),
 		TEST(a_device),
+		TEST(raw_values_that_mean_not_available),
 		TEST(bad_sections_refuse_the_start),
 		TEST(bad_devices_are_left_out),
 		TEST(bad_points),

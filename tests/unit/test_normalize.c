@@ -51,6 +51,60 @@ static void whole_numbers_scale_to_the_decimals_written(void **state _unused_)
 	assert_true(ugly > 1000); /* the plain product would have been wrong that often */
 }
 
+/* A meter wired to one phase says 0xffffffff V for the others: as a number that was 429496729.5 V, quality good. */
+static void raw_values_that_mean_not_available_are_bad(void **state _unused_)
+{
+	const struct hay_value whole[] = {{.type = HAY_UINT32, .u = UINT32_MAX}, {.type = HAY_UINT32, .u = 7}};
+	struct point_rules rules = plain;
+
+	rules.scale = 0.1;
+	rules.invalid = whole;
+	rules.n_invalid = 2;
+	for (int i = 0; i < 4; i++) {
+		static const double raws[] = {(double)UINT32_MAX, 7, (double)UINT32_MAX - 1, 70};
+		struct hay_reading reading = number(HAY_UINT32, raws[i]);
+
+		rules_apply(&rules, HAY_UINT32, &reading);
+		assert_int_equal(reading.quality, i < 2 ? HAY_BAD : HAY_GOOD);
+		assert_int_equal(reading.reason, i < 2 ? HAY_NOT_AVAILABLE : HAY_NO_REASON);
+	}
+
+	/* A command must not write what the device then reads as "not available". */
+	struct hay_value wanted = {.type = HAY_FLOAT64, .d = 0.7}, raw;
+
+	assert_int_equal(rules_invert(&rules, HAY_UINT32, &wanted, &raw), -ERANGE);
+	wanted.d = 0.8;
+	assert_int_equal(rules_invert(&rules, HAY_UINT32, &wanted, &raw), 0);
+	assert_int_equal(raw.u, 8);
+}
+
+static void a_float_that_is_not_a_number_can_mean_not_available(void **state _unused_)
+{
+	const struct hay_value floats[] = {{.type = HAY_FLOAT32, .f = NAN}, {.type = HAY_FLOAT32, .f = -999.9f}};
+	struct point_rules rules = plain;
+	struct hay_reading reading = number(HAY_FLOAT32, (double)NAN);
+
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.reason, HAY_NOT_A_NUMBER);
+	rules.invalid = floats;
+	rules.n_invalid = 2;
+	reading = number(HAY_FLOAT32, (double)NAN);
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.quality, HAY_BAD);
+	assert_int_equal(reading.reason, HAY_NOT_AVAILABLE);
+	reading = number(HAY_FLOAT32, (double)-999.9f);
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.reason, HAY_NOT_AVAILABLE);
+	reading = number(HAY_FLOAT32, (double)INFINITY);
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.reason, HAY_NOT_A_NUMBER);
+
+	/* A plugin may have found the NaN itself. */
+	reading = (struct hay_reading){.quality = HAY_BAD, .reason = HAY_NOT_A_NUMBER};
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_int_equal(reading.reason, HAY_NOT_AVAILABLE);
+}
+
 static void whole_scale_keeps_whole_numbers(void **state _unused_)
 {
 	struct point_rules rules = plain;
@@ -380,6 +434,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_numbers_scale_to_the_decimals_written),
+		cmocka_unit_test(raw_values_that_mean_not_available_are_bad),
+		cmocka_unit_test(a_float_that_is_not_a_number_can_mean_not_available),
 		cmocka_unit_test(whole_scale_keeps_whole_numbers),
 		cmocka_unit_test(what_is_no_number_is_bad),
 		cmocka_unit_test(out_of_range_is_uncertain_and_delivered),
