@@ -75,6 +75,9 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 
 		uplink_get_status(uplink, &now);
 		buf_printf(&text, ", %s %s", uplink_get_conf(uplink)->name, uplink_state_word(now.state));
+		/* Nothing is broken, and yet nothing arrives. */
+		if (now.state == UPLINK_WAITS_FOR_CLOCK)
+			buf_printf(&text, ": %s", now.reason);
 		backlog = MAX(backlog, now.backlog);
 		connects += now.connects;
 	}

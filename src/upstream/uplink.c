@@ -57,6 +57,28 @@ void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char
 	pthread_mutex_unlock(&uplink->lock);
 }
 
+/* Connected, and yet nothing goes up: without a trusted clock no number can be given out. */
+static bool numbers_wait_for_clock(const struct uplink *uplink)
+{
+	return !clock_trusted() && queue_waits_for_clock(uplink->queue);
+}
+
+/* The state alone would leave open how long, and what to do about it. */
+static void explain_clock_wait(const struct uplink *uplink, struct uplink_status *status)
+{
+	bool numbers = numbers_wait_for_clock(uplink);
+	char left[DURATION_TEXT_MAX], limit[DURATION_TEXT_MAX + 16] = "";
+	if (status->state != UPLINK_WAITS_FOR_CLOCK && !(status->state == UPLINK_CONNECTED && numbers))
+		return;
+	status->state = UPLINK_WAITS_FOR_CLOCK;
+	uint64_t until_us = status->since_us + uplink->conf->clock_wait_us, now_us = clock_now();
+	if (!numbers && until_us > now_us)
+		snprintf(limit, sizeof(limit), ", at most %s more", format_duration(until_us - now_us, left));
+	snprintf(status->reason, sizeof(status->reason),
+		 "%" PRIu64 " sample%s for the clock%s; gateway.clock = \"trust\" where it is right without NTP",
+		 status->backlog, status->backlog == 1 ? " waits" : "s wait", limit);
+}
+
 void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
 {
 	*ret = (struct uplink_status){
@@ -72,6 +94,7 @@ void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
 	ret->since_us = uplink->since_us;
 	memcpy(ret->reason, uplink->reason.text, sizeof(ret->reason));
 	pthread_mutex_unlock(&uplink->lock);
+	explain_clock_wait(uplink, ret);
 }
 
 uint64_t uplink_stuck_us(const struct uplink *uplink)
@@ -249,7 +272,7 @@ static bool wait_for_clock(struct uplink *uplink)
 		return false;
 	char text[DURATION_TEXT_MAX];
 	uint64_t until = clock_now() + uplink->conf->clock_wait_us;
-	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "this machine's clock is not set yet");
+	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "");
 	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s",
 		   format_duration(uplink->conf->clock_wait_us, text));
 	while (!clock_trusted() && clock_now() < until) {

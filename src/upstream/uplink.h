@@ -78,8 +78,8 @@ struct uplink_command *uplink_next_command(struct uplink *uplink); /* NULL: none
 void uplink_answer(struct uplink *uplink, struct uplink_command *command, const char *error);
 
 enum uplink_state {
-	UPLINK_WAITS_FOR_CLOCK,
-	UPLINK_CONNECTING, /* resolving, connecting, shaking hands */
+	UPLINK_WAITS_FOR_CLOCK, /* not connected yet; or connected, and no sample can have a number */
+	UPLINK_CONNECTING,	/* resolving, connecting, shaking hands */
 	UPLINK_CONNECTED,
 	UPLINK_REFUSED, /* connected before, but the broker turns our messages down by its own state */
 	UPLINK_DOWN,	/* waiting for the next try */
@@ -90,7 +90,7 @@ const char *uplink_state_word(enum uplink_state state);
 struct uplink_status {
 	enum uplink_state state;
 	uint64_t since_us;  /* monotonic */
-	char reason[192];   /* not connected: why, and when the next try is */
+	char reason[192];   /* no samples flow: why, and when the next try is */
 	uint64_t delivered; /* samples acknowledged, since the start */
 	uint64_t messages;  /* published, since the start */
 	uint64_t connects;

@@ -7,6 +7,7 @@ import time
 import pytest
 from conftest import ASAN, PEERS, configuration, device, link, uplink, wait_complete
 from processes import wait_until
+from test_api import get
 
 
 
@@ -272,6 +273,19 @@ def test_a_first_start_without_a_trusted_clock_says_what_it_waits_for(plant):
     slave = plant.slave()
     text = configuration([uplink(broker.port, more='clock_wait = "1s";')], [link(slave.port)], [device()]).replace(
         'clock = "trust"', 'clock = "ntp"')
-    daemon = plant.haywain(text, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+    daemon = plant.haywain(text, start=False, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.configure(text + f'api: {{ socket = "{daemon.api}"; }};\n').start()
     daemon.wait_line("clock", timeout=20)
     wait_until(lambda: slave.counters.get(1, 0) > 20, what="polling to go on")
+    # Connected, and yet nothing goes up: an empty reason beside "connected" left people with an empty screen.
+    daemon.wait_line("connected to")
+    told = wait_until(lambda: (u := get(daemon, "/v1/status")["uplinks"][0])["connects"] == 1 and u, what="the connection")
+    assert told["state"] == "waits for clock" and 'gateway.clock = "trust"' in told["reason"], told
+    assert f'{told["backlog"]} samples wait for the clock' in told["reason"] and "at most" not in told["reason"], told
+    wait_until(lambda: "cloud waits for clock: " in daemon.notify.last_status(), what="the service's status to tell it")
+    assert 'gateway.clock = "trust"' in daemon.notify.last_status()
+    daemon.reload(text.replace('clock = "ntp"', 'clock = "trust"') + f'api: {{ socket = "{daemon.api}"; }};\n')
+    wait_until(lambda: get(daemon, "/v1/status")["uplinks"][0]["delivered"] > 20, what="samples to flow")
+    told = get(daemon, "/v1/status")["uplinks"][0]
+    assert told["state"] == "connected" and "reason" not in told, told

@@ -572,6 +572,7 @@ static void test_stop_is_prompt(void **state)
 	clock_set_trusted(false);
 	rig->uplink = start_uplink(rig, "cloud", "mqtt://127.0.0.1:1", "");
 	await(status_of(rig->uplink).state == UPLINK_WAITS_FOR_CLOCK);
+	assert_non_null(strstr(status_of(rig->uplink).reason, " for the clock, at most "));
 	assert_int_equal(uplink_stuck_us(rig->uplink), 0);
 }
 
