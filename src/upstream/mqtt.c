@@ -3,12 +3,14 @@
 #include "upstream/tls.h"
 #include <ctype.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 struct mqtt {
@@ -447,6 +449,15 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter)
 		return -ENOMEM;
 	check(mqtt, rc);
 	return -ENOTCONN;
+}
+
+size_t mqtt_unsent(const struct mqtt *mqtt)
+{
+	int fd = mosquitto_socket(mqtt->client), unacknowledged = 0;
+	if (fd < 0 || ioctl(fd, SIOCOUTQ, &unacknowledged) < 0)
+		return 0;
+	/* The library does not say how much it holds back while the kernel's buffer is full. */
+	return (size_t)unacknowledged + (mosquitto_want_write(mqtt->client) ? 1 : 0);
 }
 
 void mqtt_disconnect(struct mqtt *mqtt)

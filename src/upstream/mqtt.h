@@ -66,6 +66,10 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter);
 /* Write what was published, as far as the network takes it; mqtt_turn() writes the rest. */
 void mqtt_flush(struct mqtt *mqtt);
 
+/* Bytes of ours that this machine has not yet handed over: what waits to be written, and what the peer's TCP has not
+   acknowledged. 0: all is at the peer. As long as it shrinks, the network works, however slowly. */
+size_t mqtt_unsent(const struct mqtt *mqtt);
+
 void mqtt_disconnect(struct mqtt *mqtt); /* in good order: the broker does not send our will */
 void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
 
