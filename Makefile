@@ -15,13 +15,25 @@ warnings += $(if $(findstring clang,$(CC)),-Wcast-align,-Wcast-align=strict)
 ifeq ($(DEV),1)
 warnings += -Werror
 endif
-hardening := -fstack-protector-strong -fPIC -fvisibility=hidden
+hardening := -fstack-protector-strong -fstack-clash-protection -fPIC -fvisibility=hidden
+# The sanitizers have checks of their own, and without optimizing there is nothing to fortify.
+ifeq ($(FLAVOUR)$(findstring -O0,$(CFLAGS)),plain)
+hardening += $(if $(findstring -O,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif
 sanitize_plain :=
 sanitize_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize_tsan  := -fsanitize=thread -fno-omit-frame-pointer
 sanitize_fuzz  := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 sanitize := $(sanitize_$(FLAVOUR))
 
+# What compiles says by name which library is missing; the other goals install, or need none.
+needs_none := deps clean check demo bench fuzz tidy format format-check check-layers dist deb deb-cross acceptance vm-%
+ifneq ($(filter-out $(needs_none),$(or $(MAKECMDGOALS),all)),)
+needed  := $(sort $(PKGS) $(PKGS_cli) $(foreach p,$(PLUGINS),$(PKGS_$p)) $(if $(filter tests,$(MAKECMDGOALS)),cmocka))
+missing := $(shell command -v $(PKG_CONFIG) >/dev/null 2>&1 || echo pkg-config; \
+             for p in $(needed); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
+$(if $(missing),$(error missing, by their names for pkg-config: $(missing). `make deps` installs what building and testing need))
+endif
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 pkg_libs    = $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
 
@@ -114,8 +126,13 @@ FUZZ_SECONDS ?= 60
 sources       = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] include/haywain/*.h plugins/*/*.[ch] \
                 tests/*/*.[ch] tests/*/*/*.[ch])
 
-check:
+deps:
 	@tests/deps check
+dist:
+	@packaging/dist
+
+# It installs what is missing (make deps) and says so.
+check: deps
 	@$(PYTHON) tests/run
 
 demo:
@@ -159,7 +176,7 @@ install: all
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
 	$(call install_files,LICENSE docs/openapi.yaml,$(DATADIR)/doc/haywain)
-	for page in README.md CHANGELOG.md HACKING.md docs/*.md; do $(call install_page,$$page,$${page##*/}) || exit 1; done
+	for page in README.md CHANGELOG.md HACKING.md CONTRIBUTING.md SECURITY.md docs/*.md; do $(call install_page,$$page,$${page##*/}) || exit 1; done
 	$(call install_page,packaging/README.md,packaging.md)
 	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf) plugins/sim/sim.c,$(DATADIR)/doc/haywain/examples)
 	$(call install_files,$(wildcard docs/examples/micropython/*.py),$(DATADIR)/doc/haywain/examples/micropython)
@@ -204,6 +221,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets bench-programs check demo bench fuzz tidy format format-check check-layers \
+.PHONY: all plugins tests fuzz-targets bench-programs deps dist check demo bench fuzz tidy format format-check check-layers \
         install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:
