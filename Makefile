@@ -113,6 +113,13 @@ $B/tests/fuzz/%: $B/tests/fuzz/%.o $(fuzz_replay) \
 		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) $(fuzz_flag) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
 
+# Programs that torment the queue: what is not named here is a part of each. The boots of a queue are of their making.
+torture_programs := $B/tests/torture/corruption
+torture_parts    := $(patsubst %.c,$B/%.o,$(filter-out $(torture_programs:$B/%=%.c),$(wildcard tests/torture/*.c)))
+torture-programs: $(torture_programs)
+$B/tests/torture/%: $B/tests/torture/%.o $(torture_parts) $B/libhaywain.a
+	$Q$(CC) $(all_ldflags) -Wl,--wrap=clock_boot_id -o $@ $^ $(pkg_libs)
+
 # ---- the programs of the bench: tests/bench/run.py ----
 bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
 bench-programs: $(bench_programs)
@@ -144,6 +151,10 @@ bench:
 	@tests/deps bench
 	@$(MAKE) --no-print-directory -s all bench-programs
 	@HAYWAIN_BUILD=$B $(PYTHON) tests/bench/run.py $(if $(QUICK),--quick)
+
+# A queue's files spoilt in N ways: tests/torture/corruption.c. SEED=n begins elsewhere.
+corruption: torture-programs
+	@$B/tests/torture/corruption $(if $(N),-n $(N)) $(if $(SEED),-s $(SEED))
 
 fuzz:
 	@tests/deps static
@@ -221,6 +232,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets bench-programs deps dist check demo bench fuzz tidy format format-check check-layers \
-        install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
+.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption fuzz tidy format \
+        format-check check-layers install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:
