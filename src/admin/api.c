@@ -2,8 +2,10 @@
 #include "admin/api.h"
 #include "admin/api_answers.h"
 #include "admin/api_private.h"
+#include "base/conf.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "field/field_status.h"
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
@@ -55,14 +57,30 @@ static void answer_device(struct api *api, struct http_exchange *exchange, const
 		http_answer_error(exchange, 404, NULL, "there is no device %s", device);
 }
 
+bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[65])
+{
+	struct field_device_status device;
+	int r = http_query_get(exchange->request.query, "device", ret, 65);
+
+	if (r == 0)
+		*ret = '\0';
+	if (r < 0 || (r > 0 && !conf_is_name(ret)))
+		http_answer_error(exchange, 400, NULL, "`device` in the query must be one name of a device");
+	else if (r > 0 && !field_get_device(api->stages->field, ret, &device))
+		http_answer_error(exchange, 404, NULL, "there is no device %s", ret);
+	else
+		return true;
+	return false;
+}
+
 static void answer_readings(struct api *api, struct http_exchange *exchange)
 {
 	struct buf body = {0};
 	char device[65];
 
-	api_tell_readings(api->stages,
-			  http_query_get(exchange->request.query, "device", device, sizeof(device)) ? device : NULL,
-			  &body);
+	if (!api_query_device(api, exchange, device))
+		return;
+	api_tell_readings(api->stages, device[0] ? device : NULL, &body);
 	api_answer_json(exchange, &body);
 }
 
@@ -111,6 +129,19 @@ static void tell(struct api *api, struct http_exchange *exchange,
 	api_answer_json(exchange, &body);
 }
 
+/* A filter with a slip of the pen would else be no filter. */
+static bool knows_query(struct http_exchange *exchange, enum api_endpoint endpoint)
+{
+	const char *known = endpoint == API_READINGS || endpoint == API_STREAM ? "device" : NULL, *other;
+	size_t size = http_query_other(exchange->request.query, known, &other);
+
+	if (size == 0)
+		return true;
+	http_answer_error(exchange, 400, NULL, "`%.*s` is unknown in the query of %s", (int)size, other,
+			  exchange->request.path);
+	return false;
+}
+
 static void request(struct http_exchange *exchange, void *userdata)
 {
 	struct api *api = userdata;
@@ -125,6 +156,8 @@ static void request(struct http_exchange *exchange, void *userdata)
 		http_answer_error(exchange, 405, route.allow, "%s is not for this path", exchange->request.method);
 		return;
 	}
+	if (!knows_query(exchange, route.endpoint))
+		return;
 	switch (route.endpoint) {
 	case API_STATUS:
 		tell(api, exchange, api_tell_status);

@@ -354,7 +354,9 @@ void api_tell_queue(const struct stages *stages, const uint64_t *by_device, size
 	number(out, "memory_bytes", queue.tail_bytes);
 	number(out, "disk_bytes", queue.body_bytes);
 	text(out, "disk", words[queue.body]);
-	seconds(out, "oldest_s", queue.oldest_age_us);
+	/* Nothing waits, or nothing that was taken yet: no age either. */
+	if (queue.tail_samples + queue.body_samples > 0)
+		seconds(out, "oldest_s", queue.oldest_age_us);
 	number(out, "taken", queue.appended);
 	number(out, "written", queue.written);
 	number(out, "bytes_written", queue.bytes_written);

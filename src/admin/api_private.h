@@ -48,6 +48,9 @@ void api_scan(struct api *api, struct http_exchange *exchange);
 /* The store has answered what api_queue() or api_export() asked. Takes it. */
 void api_take_answer(struct queue_ask *ask);
 
+/* The device that the query names ("": none does) into ret. False: there is no such device, and that was the answer. */
+bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[65]);
+
 /* 200 with a finished document, which is taken. */
 void api_answer_json(struct http_exchange *exchange, struct buf *body);
 

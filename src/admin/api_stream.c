@@ -4,7 +4,6 @@
 #include "admin/api_private.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "field/field_status.h"
 #include "upstream/dialects/json_sample.h"
 #include <errno.h>
 #include <string.h>
@@ -114,8 +113,11 @@ static int start_beat(struct api *api)
 void api_stream(struct api *api, struct http_exchange *exchange)
 {
 	struct api_stream *stream;
-	struct field_device_status device;
+	char device[65];
 	unsigned n = 0;
+
+	if (!api_query_device(api, exchange, device))
+		return;
 
 	for (const struct api_stream *at = api->streams; at; at = at->next)
 		n++;
@@ -131,12 +133,7 @@ void api_stream(struct api *api, struct http_exchange *exchange)
 	}
 	stream->task = (struct api_task){.exchange = exchange, .gone = gone};
 	stream->api = api;
-	if (http_query_get(exchange->request.query, "device", stream->device, sizeof(stream->device)) &&
-	    !field_get_device(api->stages->field, stream->device, &device)) {
-		http_answer_error(exchange, 404, NULL, "there is no device %s", stream->device);
-		free(stream);
-		return;
-	}
+	memcpy(stream->device, device, sizeof(stream->device));
 	stream->next = api->streams;
 	api->streams = stream;
 	exchange->userdata = &stream->task;

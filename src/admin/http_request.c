@@ -169,17 +169,43 @@ int http_request_parse(const char *data, size_t size, struct http_request *ret)
 	return size >= HTTP_HEAD_MAX ? -431 : 0;
 }
 
-bool http_query_get(const char *query, const char *key, char *ret, size_t ret_size)
+static bool is_key(const char *parameter, size_t size, const char *key)
 {
-	size_t key_size = strlen(key);
+	return size == strlen(key) && strncmp(parameter, key, size) == 0;
+}
+
+int http_query_get(const char *query, const char *key, char *ret, size_t ret_size)
+{
+	int found = 0;
 
 	while (*query) {
-		size_t size = strcspn(query, "&");
+		size_t size = strcspn(query, "&"), key_size = strcspn(query, "=&");
 
-		if (size > key_size && strncmp(query, key, key_size) == 0 && query[key_size] == '=')
-			return decode(query + key_size + 1, size - key_size - 1, ret, ret_size) == 0;
+		if (is_key(query, key_size, key)) {
+			const char *value = query + key_size + (query[key_size] == '=');
+			int r = found ? -400 : decode(value, size - (size_t)(value - query), ret, ret_size);
+
+			if (r < 0)
+				return r;
+			found = 1;
+		}
 		query += size;
 		query += *query == '&';
 	}
-	return false;
+	return found;
+}
+
+size_t http_query_other(const char *query, const char *known, const char **ret)
+{
+	while (*query) {
+		size_t key_size = strcspn(query, "=&");
+
+		if (key_size > 0 && !(known && is_key(query, key_size, known))) {
+			*ret = query;
+			return key_size;
+		}
+		query += strcspn(query, "&");
+		query += *query == '&';
+	}
+	return 0;
 }

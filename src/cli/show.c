@@ -177,9 +177,12 @@ static void print_queue(const struct cli *cli, const json_t *root)
 	json_t *count;
 	size_t i;
 
-	printf("%" PRIi64 " samples wait: %" PRIi64 " in memory, %" PRIi64 " on disk; the oldest for %s\n",
-	       json_int_of(root, "samples"), json_int_of(root, "in_memory"), json_int_of(root, "on_disk"),
-	       format_duration((uint64_t)(json_number_of(root, "oldest_s") * 1e6), age));
+	printf("%" PRIi64 " samples wait", json_int_of(root, "samples"));
+	if (json_int_of(root, "samples") > 0)
+		printf(": %" PRIi64 " in memory, %" PRIi64 " on disk; the oldest for %s",
+		       json_int_of(root, "in_memory"), json_int_of(root, "on_disk"),
+		       format_duration((uint64_t)(json_number_of(root, "oldest_s") * 1e6), age));
+	putchar('\n');
 	printf("The disk is %s%s%s; the file has %s", colour_on(cli, strcmp(disk, "ok") == 0 ? GREEN : RED), disk,
 	       colour_off(cli), format_size((uint64_t)json_int_of(root, "disk_bytes"), size));
 	printf(", %s were written since the start\n", format_size((uint64_t)json_int_of(root, "bytes_written"), size));
@@ -226,7 +229,7 @@ static int purge(const struct cli *cli)
 		fputs(buf_text(&answer), stdout);
 		return EXIT_SUCCESS;
 	}
-	json_t *root = json_loadb(answer.data, answer.size, 0, NULL);
+	json_t *root = json_read(answer.data, answer.size);
 
 	printf("%" PRIi64 " samples dropped\n", json_int_of(root, "purged"));
 	json_decref(root);

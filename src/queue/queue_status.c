@@ -130,6 +130,9 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 			ret->body_samples =
 				runs_count_to(&queue->runs, queue->written) - runs_count_to(&queue->runs, from);
 	}
+	/* What is left in the window of an uplink that has all of it, or is there for none, does not wait. */
+	if (ret->tail_samples + ret->body_samples == 0)
+		ret->oldest_age_us = 0;
 	memcpy(ret->dropped, queue->dropped, sizeof(ret->dropped));
 	pthread_mutex_unlock(&queue->lock);
 }

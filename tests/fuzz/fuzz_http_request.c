@@ -33,7 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (api_route(&request, &route) == 0 && route.endpoint == API_WRITE &&
 		    (!route.device[0] || !route.point[0]))
 			abort();
-		http_query_get(request.query, "device", device, sizeof(device));
+		const char *other;
+		int found = http_query_get(request.query, "device", device, sizeof(device));
+		if ((found == 1 && strlen(device) >= sizeof(device)) || found > 1)
+			abort();
+		if (http_query_other(request.query, "device", &other) > strlen(request.query))
+			abort();
 
 		struct dialect_command command = {0};
 		const char *error = NULL;

@@ -50,14 +50,14 @@ def get(daemon, url):
     return json.loads(data)
 
 
-def run(plant, uplinks=(), points=POINTS, queue=""):
+def run(plant, uplinks=(), points=POINTS, queue="", n_points=2):
     modbus = plant.device()
     daemon = plant.haywain(start=False)
     daemon.api = os.path.join(daemon.dir, "api.sock")
     daemon.configure(configuration(uplinks, [link(modbus.port)], [device(points=points)], queue=queue,
                                    rest=f'api: {{ socket = "{daemon.api}"; }};\n'))
     daemon.start()
-    wait_until(lambda: len(get(daemon, "/v1/readings?device=d1")["readings"]) == 2, what="readings")
+    wait_until(lambda: len(get(daemon, "/v1/readings?device=d1")["readings"]) == n_points, what="readings")
     return daemon
 
 
@@ -118,6 +118,17 @@ CASES = [
     ("GET", "/v1/queue/export", "/v1/queue/export", None, 200),
     ("GET", "/v1/readings", "/v1/readings", None, 200),
     ("GET", "/v1/readings/stream", "/v1/readings/stream?device=nobody", None, 404),
+    # A filter that cannot be read is not the same as none, and a name that nobody has not the same as no readings.
+    ("GET", "/v1/readings", "/v1/readings?device=d1", None, 200),
+    ("GET", "/v1/readings", "/v1/readings?device=nobody", None, 404),
+    ("GET", "/v1/readings", "/v1/readings?device=%zz", None, 400),
+    ("GET", "/v1/readings", "/v1/readings?device=" + 65 * "a", None, 400),
+    ("GET", "/v1/readings", "/v1/readings?device=", None, 400),
+    ("GET", "/v1/readings", "/v1/readings?device=d1&device=d1", None, 400),
+    ("GET", "/v1/readings", "/v1/readings?devise=d1", None, 400),
+    ("GET", "/v1/readings/stream", "/v1/readings/stream?device=%zz", None, 400),
+    ("GET", "/v1/readings/stream", "/v1/readings/stream?device=" + 65 * "a", None, 400),
+    ("GET", "/v1/readings/stream", "/v1/readings/stream?point=polls", None, 400),
     ("GET", "/metrics", "/metrics", None, 200),
     ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", '{"value":55,"id":"c-1"}', 200),
     ("POST", "/v1/devices/{device}/points/{point}", "/v1/devices/d1/points/setpoint", "99", 422),
@@ -184,7 +195,18 @@ def test_export_is_whole_and_in_order_and_purge_is_counted(plant):
     assert purged >= 100
     queue = get(daemon, "/v1/queue")
     assert queue["samples"] < 100 and queue["dropped"]["purged"] == purged
+    assert ("oldest_s" in queue) == (queue["samples"] > 0), queue
     daemon.wait_line(f"local API, user {os.getuid()}, process {os.getpid()}: purge of the queue: {purged} samples")
+
+
+def test_where_nothing_waits_nothing_has_an_age(plant):
+    """Without an uplink nothing is kept: an age beside `samples: 0` would be that of nothing."""
+    daemon = run(plant)
+    rounds = get(daemon, "/v1/status")["polls"]["rounds"]
+    wait_until(lambda: get(daemon, "/v1/status")["polls"]["rounds"] > rounds + 5, what="polls")
+    queue = get(daemon, "/v1/queue")
+    assert queue["samples"] == 0 and "oldest_s" not in queue, queue
+    assert b"\nhaywain_queue_oldest_seconds 0\n" in ask(daemon.api, "GET", "/metrics")[1]
 
 
 def test_the_stream_gives_samples_as_they_are_taken(plant):
@@ -254,6 +276,7 @@ def raw(daemon, data):
     (b"POST /v1/reload HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
     (b"DELETE /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n", 405),
     (b"GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
+    (b"GET /v1/devices?device=d1 HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
 ])
 def test_a_request_that_is_wrong_is_answered_with_json(plant, request_, status):
     daemon = run(plant)

@@ -26,11 +26,44 @@ static void a_head_is_taken_apart(void **state)
 	assert_string_equal(request.path, "/v1/devices/a.b/points/p");
 	assert_int_equal(request.body_size, 12);
 	assert_true(request.keep_alive);
-	assert_true(http_query_get(request.query, "device", value, sizeof(value)));
+	assert_int_equal(http_query_get(request.query, "device", value, sizeof(value)), 1);
 	assert_string_equal(value, "A");
-	assert_false(http_query_get(request.query, "dev", value, sizeof(value)));
+	assert_int_equal(http_query_get(request.query, "dev", value, sizeof(value)), 0);
 	for (size_t size = 0; size < strlen(text) - strlen("rest"); size++)
 		assert_int_equal(http_request_parse(text, size, &request), 0);
+}
+
+/* A device that could not be read from the query was no filter at all: the readings of all devices came, with 200. */
+static void a_query_that_is_wrong_is_not_one_that_is_absent(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *query;
+		int found;
+	} cases[] = {
+		{"", 0},
+		{"x=1", 0},
+		{"device=boiler", 1},
+		{"x=device&device=b", 1},
+		{"device=%62", 1},
+		{"device=", 1},
+		{"device", 1},
+		{"device=%zz", -400},
+		{"device=%6", -400},
+		{"device=%00", -400},
+		{"device=boilerboiler", -414},
+		{"device=a&device=b", -400},
+		{"device=a&x&device=%zz", -400},
+	};
+	const char *other;
+	char value[8];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(http_query_get(cases[i].query, "device", value, sizeof(value)), cases[i].found);
+	assert_int_equal(http_query_other("device=a&&device=b", "device", &other), 0);
+	assert_int_equal(http_query_other("device=a&devise=b", "device", &other), 6);
+	assert_memory_equal(other, "devise", 6);
+	assert_int_equal(http_query_other("device", NULL, &other), 6);
 }
 
 static void what_is_wrong_has_its_status(void **state)
@@ -132,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_head_is_taken_apart),
+		cmocka_unit_test(a_query_that_is_wrong_is_not_one_that_is_absent),
 		cmocka_unit_test(what_is_wrong_has_its_status),
 		cmocka_unit_test(paths_find_their_endpoint),
 		cmocka_unit_test(the_latest_reading_outlives_a_new_configuration_of_its_point),
