@@ -8,7 +8,7 @@
 /* What a person types, as JSON: a number and true and false as they are, anything else as a text. */
 static void add_value(struct buf *out, const char *text)
 {
-	json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+	json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
 
 	if (json_is_number(value) || json_is_boolean(value))
 		json_raw(out, text);
@@ -80,7 +80,7 @@ int cli_reload(const struct cli *cli, int argc, char *argv[] _unused_)
 	status = client_ask(cli, "/v1/reload", "", &answer);
 	if (status < 0)
 		return EXIT_FAILURE;
-	root = json_loadb(answer.data ? answer.data : "", answer.size, 0, NULL);
+	root = json_read(answer.data, answer.size);
 	if (cli->json) {
 		fputs(buf_text(&answer), stdout);
 	} else {

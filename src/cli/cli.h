@@ -66,6 +66,8 @@ struct table_cell {
 void table_add(struct table *table, enum colour colour, const char *format, ...) _printf_(3, 4);
 void table_print(const struct cli *cli, struct table *table); /* and empties it; the first row is the heading */
 
+/* What the daemon says, parsed. A whole number that jansson's 63 bits do not hold becomes a text of its digits. NULL: no JSON. */
+json_t *json_read(const char *text, size_t size);
 const char *json_text_of(const json_t *object, const char *key); /* "" where there is none */
 int64_t json_int_of(const json_t *object, const char *key);
 double json_number_of(const json_t *object, const char *key);

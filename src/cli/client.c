@@ -93,7 +93,7 @@ int client_ask(const struct cli *cli, const char *path, const char *body, struct
 
 void client_explain(const struct buf *answer, int status)
 {
-	json_t *root = json_loadb(answer->data ? answer->data : "", answer->size, 0, NULL);
+	json_t *root = json_read(answer->data, answer->size);
 	const char *error = json_text_of(root, "error");
 
 	if (*error)
@@ -117,7 +117,7 @@ json_t *client_get(const struct cli *cli, const char *path, bool *ret_printed)
 			client_explain(&answer, status);
 		return NULL;
 	}
-	root = json_loadb(answer.data ? answer.data : "", answer.size, 0, NULL);
+	root = json_read(answer.data, answer.size);
 	if (!root && !cli->quiet) {
 		cli_fail("what listens at %s is no haywaind", cli->socket);
 	} else if (root && cli->json) {

@@ -75,6 +75,35 @@ void table_print(const struct cli *cli, struct table *table)
 	table->n_cells = table->capacity = 0;
 }
 
+static size_t size_of_number(const char *text, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size && text[n] && strchr("-+.eE0123456789", text[n]))
+		n++;
+	return n;
+}
+
+json_t *json_read(const char *text, size_t size)
+{
+	_cleanup_buf_ struct buf out = {0};
+	bool quoted = false;
+
+	for (size_t at = 0; at < size;) {
+		size_t n = quoted ? 0 : size_of_number(text + at, size - at);
+		bool long_whole = n >= strlen("9223372036854775808") && !memchr(text + at, '.', n) &&
+				  !memchr(text + at, 'e', n) && !memchr(text + at, 'E', n);
+
+		if (n == 0) {
+			n = quoted && text[at] == '\\' && at + 1 < size ? 2 : 1;
+			quoted ^= text[at] == '"';
+		}
+		buf_printf(&out, "%s%.*s%s", long_whole ? "\"" : "", (int)n, text + at, long_whole ? "\"" : "");
+		at += n;
+	}
+	return buf_failed(&out) ? NULL : json_loadb(buf_text(&out), out.size, 0, NULL);
+}
+
 const char *json_text_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

@@ -46,7 +46,7 @@ static void clear_line(struct scan *scan)
 static bool take_line(const char *text, void *userdata)
 {
 	struct scan *scan = userdata;
-	json_t *root = json_loads(text, 0, NULL);
+	json_t *root = json_read(text, strlen(text));
 	const json_t *progress = json_object_get(root, "progress"), *ok = json_object_get(root, "ok");
 
 	if (scan->cli->json)

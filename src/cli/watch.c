@@ -64,7 +64,7 @@ static bool take_line(const char *text, void *userdata)
 	if (strncmp(text, data, strlen(data)) != 0)
 		return true;
 	text += strlen(data);
-	root = json_loads(text, 0, NULL);
+	root = json_read(text, strlen(text));
 	if (watch->cli->json)
 		puts(text);
 	else if (watch->missed)

@@ -7,7 +7,7 @@ import tarfile
 
 from conftest import BUILD, TOP
 from processes import wait_until
-from test_api import run
+from test_api import POINTS, ask, run
 
 TOOL = os.path.join(BUILD, "haywain")
 
@@ -40,6 +40,17 @@ def test_the_commands_that_act(plant):
     assert "dropped" in haywain(daemon, "queue", "purge", "--yes")
     daemon.stop()
     assert "no daemon" in haywain(daemon, "status", good=False)
+
+
+def test_a_whole_number_of_64_bits_keeps_all_its_digits(plant):
+    """Above 2^63 - 1 a number could not be written; and where a device had one, the tool took no answer for an answer."""
+    daemon = run(plant, points=POINTS + ', { name = "big"; holding = 50; type = "uint64"; access = "write"; }', n_points=3)
+    for number in ("18446744073709551615", "9223372036854775808", "9007199254740993"):
+        assert number in haywain(daemon, "write", "d1", "big", number)
+        wait_until(lambda number=number: number in haywain(daemon, "devices", "d1"), what=f"{number} to be read back")
+        assert f'"value":{number}' in haywain(daemon, "--json", "devices", "d1")
+    response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/big", "18446744073709551616")
+    assert response.status == 422 and b"range" in data
 
 
 def test_watch_is_live(plant):

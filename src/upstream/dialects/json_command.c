@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COMMAND_MAX_BYTES 65536
 #define COMMAND_MAX_DEPTH 8
+#define NUMBER_TOO_LARGE "the message has a number that is too large for any point"
 #define TTL_MAX_MS 86400000.0 /* a day; a longer one could as well be left out */
 
 static int wrong(const char **ret_error, const char *why)
@@ -67,7 +69,78 @@ static bool too_deep(const char *text, size_t size)
 	return false;
 }
 
-static int read_value(const json_t *value, struct dialect_command *ret, const char **ret_error)
+/* ---- whole numbers: jansson holds 63 bits of them, and a point may have 64 ---- */
+
+static size_t skip_space(const char *text, size_t size, size_t at)
+{
+	while (at < size && text[at] && strchr(" \t\r\n", text[at]))
+		at++;
+	return at;
+}
+
+static size_t skip_string(const char *text, size_t size, size_t at)
+{
+	for (at++; at < size && text[at] != '"'; at++)
+		if (text[at] == '\\')
+			at++;
+	return at + 1;
+}
+
+/* To the comma or bracket behind a member's value. */
+static size_t skip_value(const char *text, size_t size, size_t at)
+{
+	unsigned depth = 0;
+	while (at < size) {
+		if (depth == 0 && (text[at] == ',' || text[at] == '}'))
+			break;
+		if (text[at] == '"') {
+			at = skip_string(text, size, at);
+			continue;
+		}
+		depth += text[at] == '{' || text[at] == '[';
+		depth -= text[at] == '}' || text[at] == ']';
+		at++;
+	}
+	return at;
+}
+
+/* Where the value of an object's n-th member begins. The text is JSON: that has been checked. */
+static size_t find_member(const char *text, size_t size, size_t n)
+{
+	size_t at = skip_space(text, size, 0) + 1;
+	for (;; at++) {
+		at = skip_string(text, size, skip_space(text, size, at));
+		at = skip_space(text, size, skip_space(text, size, at) + 1);
+		if (n-- == 0 || at >= size)
+			return at;
+		at = skip_value(text, size, at);
+	}
+}
+
+/* False: it has a fraction or an exponent, or 64 bits do not hold it. */
+static bool read_whole(const char *text, size_t size, struct hay_value *ret)
+{
+	char digits[24];
+	size_t n = 0;
+	while (n < size && n < sizeof(digits) - 1 && text[n] && strchr("-+.eE0123456789", text[n])) {
+		digits[n] = text[n];
+		n++;
+	}
+	digits[n] = '\0';
+	if (strpbrk(digits, ".eE") || n == sizeof(digits) - 1)
+		return false;
+	errno = 0;
+	*ret = (struct hay_value){.type = HAY_INT64, .i = strtoll(digits, NULL, 10)};
+	if (errno == ERANGE && *digits != '-') {
+		errno = 0;
+		*ret = (struct hay_value){.type = HAY_UINT64, .u = strtoull(digits, NULL, 10)};
+	}
+	return errno == 0;
+}
+
+/* text: the value's own, and what follows it. */
+static int read_value(const json_t *value, const char *text, size_t size, struct dialect_command *ret,
+		      const char **ret_error)
 {
 	switch (json_typeof(value)) {
 	case JSON_TRUE:
@@ -75,18 +148,20 @@ static int read_value(const json_t *value, struct dialect_command *ret, const ch
 		ret->value = (struct hay_value){.type = HAY_BOOL, .b = json_is_true(value)};
 		return 0;
 	case JSON_INTEGER:
-		ret->value = (struct hay_value){.type = HAY_INT64, .i = json_integer_value(value)};
-		return 0;
 	case JSON_REAL:
-		ret->value = (struct hay_value){.type = HAY_FLOAT64, .d = json_real_value(value)};
+		if (!read_whole(text, size, &ret->value))
+			ret->value = (struct hay_value){.type = HAY_FLOAT64, .d = json_number_value(value)};
+		/* Rounded to the last one that an int64 holds, it would be written as that. */
+		if (ret->value.type == HAY_FLOAT64 && ret->value.d == -0x1p63)
+			return wrong(ret_error, NUMBER_TOO_LARGE);
 		return 0;
 	case JSON_STRING: {
-		size_t size = json_string_length(value);
-		char *text = malloc(size + 1);
-		if (!text)
+		size_t length = json_string_length(value);
+		char *copy = malloc(length + 1);
+		if (!copy)
 			return -ENOMEM;
-		memcpy(text, json_string_value(value), size + 1);
-		ret->value = (struct hay_value){.type = HAY_STRING, .s = {.data = text, .size = size}};
+		memcpy(copy, json_string_value(value), length + 1);
+		ret->value = (struct hay_value){.type = HAY_STRING, .s = {.data = copy, .size = length}};
 		return 0;
 	}
 	case JSON_NULL:
@@ -118,7 +193,23 @@ static int read_ttl(const json_t *ttl, struct dialect_command *ret, const char *
 	return 0;
 }
 
-static int read_object(const json_t *object, struct dialect_command *ret, const char **ret_error)
+/* jansson keeps the order of an object's members. */
+static size_t index_of(json_t *object, const char *wanted)
+{
+	size_t n = 0;
+	const char *key;
+	json_t *member;
+	json_object_foreach(object, key, member)
+	{
+		if (strcmp(key, wanted) == 0)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static int read_object(json_t *object, const char *text, size_t size, struct dialect_command *ret,
+		       const char **ret_error)
 {
 	/* The id first: an answer that says no shall carry it too. */
 	int r = read_id(json_object_get(object, "id"), ret, ret_error);
@@ -130,7 +221,8 @@ static int read_object(const json_t *object, struct dialect_command *ret, const 
 	const json_t *value = json_object_get(object, "value");
 	if (!value)
 		return wrong(ret_error, "the object has no \"value\"");
-	return read_value(value, ret, ret_error);
+	size_t at = find_member(text, size, index_of(object, "value"));
+	return read_value(value, text + at, size - at, ret, ret_error);
 }
 
 int json_command_payload(const void *payload, size_t size, struct dialect_command *ret, const char **ret_error)
@@ -141,10 +233,16 @@ int json_command_payload(const void *payload, size_t size, struct dialect_comman
 		return wrong(ret_error, "the message is longer than 64 KB");
 	if (too_deep(payload, size))
 		return wrong(ret_error, "the message is no JSON that a command could be");
-	json_t *root = json_loadb(payload, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	json_error_t error;
+	json_t *root =
+		json_loadb(payload, size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
 	if (!root)
-		return wrong(ret_error, "the message is no valid JSON");
-	int r = json_is_object(root) ? read_object(root, ret, ret_error) : read_value(root, ret, ret_error);
+		return wrong(ret_error, json_error_code(&error) == json_error_numeric_overflow
+						? NUMBER_TOO_LARGE
+						: "the message is no valid JSON");
+	size_t at = skip_space(payload, size, 0);
+	int r = json_is_object(root) ? read_object(root, payload, size, ret, ret_error)
+				     : read_value(root, (const char *)payload + at, size - at, ret, ret_error);
 	json_decref(root);
 	return r;
 }
