@@ -113,12 +113,14 @@ $B/tests/fuzz/%: $B/tests/fuzz/%.o $(fuzz_replay) \
 		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) $(fuzz_flag) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
 
-# Programs that torment the queue: what is not named here is a part of each. The boots of a queue are of their making.
-torture_programs := $B/tests/torture/corruption
-torture_parts    := $(patsubst %.c,$B/%.o,$(filter-out $(torture_programs:$B/%=%.c),$(wildcard tests/torture/*.c)))
+# Programs that torment the queue; the boots of their gateways are of their making.
+torture_programs := $B/tests/torture/corruption $B/tests/torture/model
 torture-programs: $(torture_programs)
-$B/tests/torture/%: $B/tests/torture/%.o $(torture_parts) $B/libhaywain.a
-	$Q$(CC) $(all_ldflags) -Wl,--wrap=clock_boot_id -o $@ $^ $(pkg_libs)
+torture_parts = $(patsubst %,$B/tests/torture/%.o,$1 torture)
+$B/tests/torture/corruption: $(call torture_parts,corruption account spoil stock)
+$B/tests/torture/model: $(call torture_parts,model faults ledger)
+$(torture_programs): $B/libhaywain.a
+	$Q$(CC) $(all_ldflags) -Wl,--wrap=clock_boot_id -o $@ $(filter-out %.a,$^) $B/libhaywain.a $(pkg_libs) -ldl
 
 # ---- the programs of the bench: tests/bench/run.py ----
 bench_programs := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
@@ -155,6 +157,9 @@ bench:
 # A queue's files spoilt in N ways: tests/torture/corruption.c. SEED=n begins elsewhere.
 corruption: torture-programs
 	@$B/tests/torture/corruption $(if $(N),-n $(N)) $(if $(SEED),-s $(SEED))
+# N gateways and their lives: tests/torture/model.c. SEED=n shows one, with all that its queue says.
+model: torture-programs
+	@$B/tests/torture/model $(if $(N),-n $(N)) $(if $(SEED),-v -n 1 -s $(SEED))
 
 fuzz:
 	@tests/deps static
@@ -232,6 +237,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption fuzz tidy format \
-        format-check check-layers install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
+.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption model fuzz tidy \
+        format format-check check-layers install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:

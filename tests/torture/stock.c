@@ -238,14 +238,6 @@ static const struct boot_plan plans[] = {
 	 {60, 220, 330}},
 };
 
-/* The queue asks which boot it is: a stock has three, and whoever reads it is in a fourth. */
-static const char *boot_id = "4444444444444444dddddddddddddddd";
-const char *__wrap_clock_boot_id(void);
-const char *__wrap_clock_boot_id(void)
-{
-	return boot_id;
-}
-
 struct making {
 	struct stock *stock;
 	struct queue *queue;
@@ -292,7 +284,7 @@ static void live_one_boot(const char *path, const struct boot_plan *plan, bool c
 	struct stock_series *series;
 	pid_t pid;
 
-	boot_id = plan->id;
+	torture_set_boot(plan->id);
 	clock_set_fake(&plan->clock);
 	clock_set_trusted(plan->trusted);
 	making.set = series_set_new();

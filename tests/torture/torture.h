@@ -26,6 +26,9 @@ const char *torture_folder(void);
 /* Remove a folder with all that is in it. */
 void torture_remove(const char *folder);
 
+/* The boot that the queue believes to be in; 32 hex digits, borrowed. */
+void torture_set_boot(const char *id);
+
 /* Real time, whatever clock_set_fake() says: µs. */
 uint64_t torture_now(void);
 
