@@ -79,11 +79,12 @@ static void end_command(struct serial_link *line, const char *error)
 	line->host->command_done(command, error);
 }
 
-void exchange_answered(struct serial_link *line, uint64_t time_us)
+void exchange_answered(struct serial_link *line, size_t frame_size, uint64_t time_us)
 {
 	struct serial_device *device = line->exchange.device;
 	struct hay_sample sample = {.time_us = time_us, .readings = device->readings, .n_readings = device->n_readings};
 
+	echo_answered(line, frame_size);
 	end_round(line, &sample, HAY_OK, HAY_NO_REASON, NULL);
 }
 
@@ -105,6 +106,8 @@ static void poll_timed_out(struct serial_link *line)
 	bool stuck = exchange->out_size > 0;
 	enum hay_reason reason = exchange->heard_other && !stuck ? HAY_DECODE : HAY_TIMEOUT;
 
+	if (!stuck)
+		echo_timed_out(line);
 	all_due_bad(device, reason);
 	sample.readings = device->readings;
 	sample.n_readings = device->n_readings;
@@ -114,17 +117,29 @@ static void poll_timed_out(struct serial_link *line)
 	end_round(line, &sample, HAY_FAILED, reason,
 		  stuck			 ? "the other side does not take what is sent"
 		  : reason == HAY_DECODE ? "what came is no answer"
+		  : line->echo.copy_came ? "only the echo of the request came"
 					 : NULL);
 }
 
 static void write_timed_out(struct serial_link *line)
 {
-	bool stuck = line->exchange.out_size > 0;
+	struct echo *echo = &line->echo;
 
-	if (!stuck)
-		line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
-	end_command(line,
-		    stuck ? "timeout: the other side does not take what is sent" : "timeout: no acknowledgement came");
+	if (line->exchange.out_size > 0) {
+		end_command(line, "timeout: the other side does not take what is sent");
+		return;
+	}
+	echo_timed_out(line);
+	line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
+	if (echo->copy_acknowledges && echo->state == ECHO_UNKNOWN) {
+		line_log_folded(line, &line->fold_answer, 1, HAY_LOG_NOTICE,
+				"what was written came back, and nothing else: it is taken for the acknowledgement, as "
+				"nothing has shown yet that this line hears itself");
+		end_command(line, NULL);
+		return;
+	}
+	end_command(line, echo->copy_came ? "timeout: only the echo of the command came, no acknowledgement"
+					  : "timeout: no acknowledgement came");
 }
 
 void exchange_timer(void *userdata)
@@ -173,6 +188,8 @@ static void begin(struct serial_link *line, enum exchange_kind kind, struct seri
 		port_discard_input(line->fd);
 		framer_reset(line->framer, true);
 	}
+	exchange->quiet_until_us = 0;
+	echo_begin(line, data, size);
 	line->host->set_timer(line->pace, line->conf->timeout_us);
 	if (send(line, data, size) && exchange->out_size == 0)
 		all_sent(line);
@@ -211,11 +228,23 @@ static void begin_write(struct serial_link *line, struct hay_command *command)
 	free(bytes.data);
 }
 
+/* How long the line is still left alone. An answer that comes in just now is awaited to its end, for as long again at
+   most: cut in two, its second half would pass for a shorter number. */
+static uint64_t quiet_left_us(const struct serial_link *line)
+{
+	uint64_t now = line->host->now(), until = line->exchange.quiet_until_us, heard_out;
+
+	if (until == 0 || now < until)
+		return until == 0 ? 0 : until - now;
+	heard_out = line->heard_us + line_silence_us(line);
+	return now < heard_out && now < until + line->conf->timeout_us ? heard_out - now : 0;
+}
+
 static void start_next(struct serial_link *line)
 {
 	struct exchange *exchange = &line->exchange;
 	struct serial_device *device = exchange->poll_waits;
-	uint64_t now = line->host->now();
+	uint64_t quiet_us = quiet_left_us(line);
 
 	if (exchange->kind != EXCHANGE_NONE || line->state != LINE_UP || (exchange->n_commands == 0 && !device))
 		return;
@@ -223,8 +252,8 @@ static void start_next(struct serial_link *line)
 		line->host->set_timer(line->pace, 0);
 		return;
 	}
-	if (now < exchange->quiet_until_us) {
-		line->host->set_timer(line->pace, exchange->quiet_until_us - now);
+	if (quiet_us > 0) {
+		line->host->set_timer(line->pace, quiet_us);
 		return;
 	}
 	if (exchange->n_commands > 0) {
@@ -275,7 +304,7 @@ int exchange_write(struct hay_command *command)
 	return 0;
 }
 
-bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
+bool exchange_is_acknowledgement(struct serial_link *line, const uint8_t *data, size_t size)
 {
 	struct exchange *exchange = &line->exchange;
 	struct regex *ack;
@@ -283,8 +312,14 @@ bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_
 	if (exchange->kind != EXCHANGE_WRITE || exchange->out_size > 0)
 		return false;
 	ack = written_point(exchange->command)->ack;
-	if (!ack || regex_match(ack, (struct text){(const char *)frame, size}, NULL) <= 0)
+	return ack && regex_match(ack, (struct text){(const char *)data, size}, NULL) > 0;
+}
+
+bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
+{
+	if (!exchange_is_acknowledgement(line, frame, size))
 		return false;
+	echo_answered(line, size);
 	end_command(line, NULL);
 	return true;
 }

@@ -41,6 +41,11 @@ const struct frame_counts *framer_counts(const struct framer *framer)
 	return &framer->counts;
 }
 
+bool framer_is_empty(const struct framer *framer)
+{
+	return framer->size == 0 && framer->awaited == 0 && !framer->inside && !framer->skipping;
+}
+
 /* Frames of bytes alone that carry no mark and no checksum can only be told apart by silence. */
 static bool needs_silence(const struct framer *framer)
 {

@@ -61,6 +61,9 @@ void framer_idle(struct framer *framer);
 /* Whether framer_idle() would do anything. */
 bool framer_wants_idle(const struct framer *framer);
 
+/* Nothing is begun: the next byte begins a frame. */
+bool framer_is_empty(const struct framer *framer);
+
 const struct frame_counts *framer_counts(const struct framer *framer);
 
 #endif

@@ -87,7 +87,7 @@ void line_broke(struct serial_link *line, const char *why)
 		go_down(line);
 }
 
-static uint64_t silence_us(const struct serial_link *line)
+uint64_t line_silence_us(const struct serial_link *line)
 {
 	uint64_t characters = 40 * USEC_PER_SEC / (uint64_t)line->conf->baud; /* some four of them */
 
@@ -101,7 +101,8 @@ static void begin_listening(struct serial_link *line)
 	line->state = LINE_UP;
 	line->heard = false;
 	framer_reset(line->framer, false);
-	line->host->set_timer(line->silence, silence_us(line));
+	echo_reset(line); /* it may be another adapter */
+	line->host->set_timer(line->silence, line_silence_us(line));
 	exchange_line_up(line);
 }
 
@@ -195,7 +196,8 @@ static void end_push(struct serial_link *line)
 		go_down(line);
 		return;
 	}
-	line->host->set_timer(line->silence, framer_wants_idle(line->framer) ? silence_us(line) : UINT64_MAX);
+	line->host->set_timer(line->silence,
+			      framer_wants_idle(line->framer) || echo_holds(line) ? line_silence_us(line) : UINT64_MAX);
 }
 
 static void silence_timer(void *userdata)
@@ -205,7 +207,7 @@ static void silence_timer(void *userdata)
 	if (line->fd < 0)
 		return;
 	if (port_has_input(line->fd)) { /* the loop was busy, not the line silent */
-		line->host->set_timer(line->silence, silence_us(line));
+		line->host->set_timer(line->silence, line_silence_us(line));
 		return;
 	}
 	if (!line->heard) {
@@ -214,17 +216,22 @@ static void silence_timer(void *userdata)
 		return;
 	}
 	line->pushing = true;
+	echo_release(line);
 	framer_idle(line->framer);
 	end_push(line);
 }
 
 static void take_bytes(struct serial_link *line, const uint8_t *bytes, size_t n)
 {
+	size_t taken;
+
 	if (line->state == LINE_SETTLING)
 		return;
 	line->heard = true;
+	line->heard_us = line->host->now();
 	line->pushing = true;
-	framer_push(line->framer, bytes, n);
+	taken = echo_take(line, bytes, n);
+	framer_push(line->framer, bytes + taken, n - taken);
 	end_push(line);
 }
 
@@ -273,6 +280,7 @@ void line_close(struct serial_link *line)
 	line->host->del_timer(line->look);
 	line->host->del_timer(line->pace);
 	line->host->del_timer(line->silence);
+	echo_reset(line);
 	free(line->exchange.out);
 	line->exchange.out = NULL;
 }

@@ -14,11 +14,11 @@ static bool deliver(struct serial_link *line, struct serial_device *device, cons
 
 	values_collect(device, frame, size, asked ? device->due : NULL, asked);
 	if (asked && values_good(device) == 0 && (device->n_own > 0 || line->record.n == 0)) {
-		line->exchange.heard_other = true; /* an echo, or another's: the answer may still come */
+		line->exchange.heard_other = true; /* another's: the answer may still come */
 		return false;
 	}
 	if (asked) {
-		exchange_answered(line, time_us);
+		exchange_answered(line, size, time_us);
 		return true;
 	}
 	if (device->n_readings > 0) {
@@ -76,17 +76,25 @@ static void route_by_match(struct serial_link *line, const uint8_t *frame, size_
 				line->conf->match_field, (int)(match.size < 64 ? match.size : 64), match.data);
 }
 
-static void route_to_all(struct serial_link *line, const uint8_t *frame, size_t size, uint64_t time_us)
+/* Nothing in the frame says whose it is. A device with a request takes the answer to its own request and nothing else: a
+   late answer would become its neighbour's good value. What is said unasked is for the devices that speak unasked. */
+static void route_by_turn(struct serial_link *line, const uint8_t *frame, size_t size, uint64_t time_us)
 {
-	bool asking = line->exchange.kind == EXCHANGE_POLL;
-	struct serial_device *asked = line->exchange.device;
+	struct serial_device *asked = line->exchange.kind == EXCHANGE_POLL ? line->exchange.device : NULL;
+	bool taken = asked;
 
-	if (asking && asked && deliver(line, asked, frame, size, time_us))
+	if (asked && deliver(line, asked, frame, size, time_us))
 		return;
-	/* While one is asked, what comes is not another's who only speaks when asked. */
-	for (struct serial_device *device = line->devices; device; device = device->next)
-		if (!asking || (device != asked && !device->request.data))
-			deliver(line, device, frame, size, time_us);
+	for (struct serial_device *device = line->devices; device; device = device->next) {
+		if (device->request.data)
+			continue;
+		deliver(line, device, frame, size, time_us);
+		taken = true;
+	}
+	if (!taken)
+		line_log_folded(line, &line->fold_unasked, 1, HAY_LOG_NOTICE,
+				"a frame came while nothing was asked, and is dropped: each device here has a "
+				"`request`, and takes only the answer to it");
 }
 
 void route_frame(const uint8_t *frame, size_t size, void *userdata)
@@ -98,6 +106,8 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata)
 	if (line->broken)
 		return;
 	line->n_frames++;
+	if (echo_is_copy(line, frame, size))
+		return;
 	if (exchange_acknowledges(line, frame, size))
 		return;
 	decoded = decoder_run(line->decoder, frame, size, &line->record, &error);
@@ -117,5 +127,5 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata)
 	if (line->conf->match_field)
 		route_by_match(line, frame, size, time_us);
 	else
-		route_to_all(line, frame, size, time_us);
+		route_by_turn(line, frame, size, time_us);
 }

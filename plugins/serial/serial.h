@@ -119,10 +119,34 @@ struct exchange {
 	struct serial_device *poll_waits;
 	struct hay_command *commands[COMMANDS_MAX];
 	size_t n_commands;
-	uint64_t quiet_until_us; /* after a time-out: a late answer would be taken for the next one's */
+	uint64_t quiet_until_us; /* after a time-out: a late answer would be taken for the next one's; 0: none */
 
 	uint8_t *out; /* not written yet */
 	size_t out_size;
+};
+
+enum echo_state {
+	ECHO_UNKNOWN,
+	ECHO_HEARD, /* the line hears itself */
+	ECHO_NONE,
+};
+
+/* What was sent and may come back. */
+struct echo_sent {
+	uint8_t *bytes; /* NULL: nothing */
+	size_t size;
+	size_t n_left; /* its frames that have not come back */
+};
+
+struct echo {
+	enum echo_state state;
+	struct echo_sent now, before; /* of this exchange; of the command that was over when it was sent */
+	uint64_t begun_us;
+	size_t n_heard;	  /* bytes since then */
+	size_t n_matched; /* of the request, held back while they may be its echo */
+	bool matching;
+	unsigned n_without;		   /* exchanges in a row that had no echo */
+	bool copy_came, copy_acknowledges; /* it matches write_ack */
 };
 
 struct serial_link {
@@ -143,18 +167,20 @@ struct serial_link {
 	struct hay_fd *watch;
 	struct hay_timer *look, *pace, *silence;
 	bool heard;		 /* bytes, or a silence after which they begin a frame */
+	uint64_t heard_us;	 /* the last bytes */
 	bool pushing;		 /* inside the framer: nothing may be closed */
 	bool broken;		 /* to be closed as soon as that is over */
 	struct port_said reason; /* why it is down */
 	uint64_t n_frames;
 
 	struct exchange exchange;
+	struct echo echo;
 	struct framer_seen {
 		uint64_t too_long, bad_checksum;
 	} told;		  /* counts that the log knows */
 	bool rest_awaits; /* the look timer will tell what was folded */
 	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
-		fold_answer;
+		fold_answer, fold_unasked;
 };
 
 /* ---- line.c: the port's life and its bytes ---- */
@@ -165,6 +191,8 @@ void line_close(struct serial_link *line);
 void line_try_first(struct serial_link *line);
 /* The line is no more: at once, or after the framer is done. */
 void line_broke(struct serial_link *line, const char *why);
+/* So long without a byte is a silence. */
+uint64_t line_silence_us(const struct serial_link *line);
 void line_want_output(struct serial_link *line, bool wanted);
 void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n, enum hay_log_level level,
 		     const char *format, ...) __attribute__((format(printf, 5, 6)));
@@ -189,13 +217,31 @@ int exchange_poll(struct serial_device *device, const uint32_t *due, size_t n_du
 int exchange_write(struct hay_command *command);
 /* A frame came while something is under way. True: it was an acknowledgement, and no more. */
 bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size);
-/* The device that is asked has its answer in its readings. */
-void exchange_answered(struct serial_link *line, uint64_t time_us);
+/* Whether it matches the write_ack of the command under way. */
+bool exchange_is_acknowledgement(struct serial_link *line, const uint8_t *data, size_t size);
+/* The device that is asked has its answer, a frame of that size, in its readings. */
+void exchange_answered(struct serial_link *line, size_t frame_size, uint64_t time_us);
 void exchange_output_ready(struct serial_link *line);
 void exchange_timer(void *userdata); /* the pace timer */
 void exchange_line_up(struct serial_link *line);
 void exchange_line_down(struct serial_link *line, const char *why);
 void exchange_forget(struct serial_device *device); /* it is being stopped */
+
+/* ---- echo.c: lines that hear themselves ---- */
+
+void echo_reset(struct serial_link *line);
+/* This is going to be sent. */
+void echo_begin(struct serial_link *line, const uint8_t *data, size_t size);
+/* Bytes came: how many of them are the echo's, or held back because they may be. May push what was held back. */
+size_t echo_take(struct serial_link *line, const uint8_t *data, size_t size);
+/* What is held back was no echo. */
+void echo_release(struct serial_link *line);
+bool echo_holds(const struct serial_link *line);
+/* Whether a frame is what was sent just now: to be dropped. */
+bool echo_is_copy(struct serial_link *line, const uint8_t *frame, size_t size);
+/* The exchange has its answer; it had none in time. */
+void echo_answered(struct serial_link *line, size_t frame_size);
+void echo_timed_out(struct serial_link *line);
 
 /* ---- probe.c ---- */
 
