@@ -51,6 +51,7 @@ void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret)
 	*ret = (struct decode_rules){.kind = (enum decode_kind)conf->decode,
 				     .separator = text_of(conf->separator),
 				     .assign = text_of(conf->assign),
+				     .comma = conf->decimal > 0,
 				     .header = conf->header,
 				     .columns = conf->columns,
 				     .pattern = conf->pattern,
@@ -144,6 +145,9 @@ static void check_belongs(const struct link_conf *c, const struct hay_report *re
 		{"escape", c->escape, c->frame == FRAME_STX_ETX, "frame = \"stx-etx\""},
 		{"separator", c->separator, c->decode == DECODE_CSV || c->decode == DECODE_KEYVALUE,
 		 "decode = \"csv\" or \"keyvalue\""},
+		{"decimal", c->decimal > 0,
+		 c->decode == DECODE_CSV || c->decode == DECODE_KEYVALUE || c->decode == DECODE_REGEX,
+		 "decode = \"csv\", \"keyvalue\" or \"regex\""},
 		{"header", c->header, c->decode == DECODE_CSV, "decode = \"csv\""},
 		{"columns", c->columns, c->decode == DECODE_CSV, "decode = \"csv\""},
 		{"pattern", c->pattern, c->decode == DECODE_REGEX, "decode = \"regex\""},
@@ -193,6 +197,9 @@ static void check_decode(const struct link_conf *c, const struct hay_report *rep
 		report->error(report, "decode", "decode = \"regex\" needs a `pattern` with named groups");
 		return;
 	}
+	if (c->decimal > 0 && c->decode == DECODE_CSV && (!c->separator || strcmp(c->separator, ",") == 0))
+		report->error(report, "decimal",
+			      "with decimal commas the cells need another `separator`, such as \";\"");
 	if (c->assign && !*c->assign)
 		report->error(report, "assign", "`assign` is empty");
 	if (c->decode == DECODE_BINARY && c->frame == FRAME_LINE)

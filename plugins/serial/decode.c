@@ -38,13 +38,32 @@ struct decoder *decoder_free(struct decoder *decoder)
 	return NULL;
 }
 
+/* A reset or a line that was just connected makes zeros, and some programs begin with a byte order mark. In front of a
+   text they would become part of the first name. */
+static struct text without_noise(struct text text)
+{
+	for (;;) {
+		size_t n = text.size > 0 && text.data[0] == 0				 ? 1
+			   : text.size >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0 ? 3
+											 : 0;
+
+		if (n == 0)
+			return text;
+		text.data += n;
+		text.size -= n;
+	}
+}
+
 enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size, struct record *record,
 			 const char **ret_error)
 {
-	struct text text = {(const char *)frame, size};
+	struct text text = decoder->rules.kind == DECODE_BINARY || decoder->rules.kind == DECODE_SML
+				   ? (struct text){(const char *)frame, size}
+				   : without_noise((struct text){(const char *)frame, size});
 	int r;
 
 	decoder_clear(decoder, record);
+	record->comma = decoder->rules.comma;
 	switch (decoder->rules.kind) {
 	case DECODE_JSON:
 		return decode_json(text, record, ret_error);

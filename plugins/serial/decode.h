@@ -19,6 +19,7 @@ enum decode_kind {
 struct decode_rules {
 	enum decode_kind kind;
 	struct text separator; /* csv: "" is a comma; keyvalue: "" is any of ; , and blanks */
+	bool comma;	       /* csv, keyvalue, regex: numbers have decimal commas */
 	struct text assign;    /* keyvalue */
 	bool header;	       /* csv: lines without a number name the columns */
 	const char *columns;   /* csv: their names, "a,b,c"; NULL: none */

@@ -67,9 +67,12 @@ static bool is_header(const struct record *record)
 	bool any = false;
 
 	for (size_t i = 0; i < record->n; i++) {
-		if (text_is_number(record->items[i].text))
+		struct text cell = record->items[i].text;
+
+		/* 21,5 where no decimal comma was configured, or nan: broken values, and no names. */
+		if (text_looks_numeric(cell) || text_is_not_a_number(text_trim(cell)))
 			return false;
-		any = any || record->items[i].text.size > 0;
+		any = any || cell.size > 0;
 	}
 	return any;
 }

@@ -1,10 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A JSON text (RFC 8259): each of its leaves under its path, "env.temp", "list[0]", "list[0].t". */
+/*
+ * A JSON text (RFC 8259): each of its leaves under its path, "env.temp", "list[0]", "list[0].t".
+ *
+ * Boards print what is no JSON where a sensor is broken (nan, as printf has it), and numbers that jansson refuses because
+ * they fit none of its types. Those become texts of a kind that no JSON text has, "\u0000nan", and the rest of the message
+ * is read: one broken sensor must not take the others with it.
+ */
 #include "decode.h"
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define DEPTH_MAX 16
+static const char strange_mark[] = "\"\\u0000";
+#define STRANGE_ADDS (sizeof(strange_mark) - 1 + 1)
+#define STRANGE_MIN 3 /* inf */
+#define LONGEST_NUMBER 63
+
+/* ---- what jansson does not take ---- */
+
+static bool is_word_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '-' ||
+	       c == '.';
+}
+
+/* Not a number, or one that is too large for a signed integer of 64 bits or for a double. */
+static bool is_strange(struct text word)
+{
+	struct item item = {.is_text = true, .text = word};
+	bool real = memchr(word.data, '.', word.size) || memchr(word.data, 'e', word.size) ||
+		    memchr(word.data, 'E', word.size);
+	struct hay_value value;
+
+	if (text_is_not_a_number(word))
+		return !text_equal(word, text_of("null"));
+	if (word.data[0] == '+')
+		return false;
+	if (word.size > LONGEST_NUMBER)
+		return !real && text_looks_numeric(word);
+	return item_value(&item, real ? HAY_FLOAT64 : HAY_INT64, &value) == -ERANGE;
+}
+
+/* A string up to behind its end. False: it has none, or holds the mark itself. */
+static bool copy_string(struct text *rest, char *into, size_t *used)
+{
+	size_t at = 1;
+
+	while (at < rest->size && rest->data[at] != '"') {
+		bool escape = rest->data[at] == '\\';
+
+		if (escape && rest->size - at >= 6 && memcmp(rest->data + at, "\\u0000", 6) == 0)
+			return false;
+		at += 1 + escape;
+	}
+	if (at >= rest->size)
+		return false;
+	at++;
+	memcpy(into + *used, rest->data, at);
+	*used += at;
+	rest->data += at;
+	rest->size -= at;
+	return true;
+}
+
+static void copy_word(struct text *rest, char *into, size_t *used)
+{
+	struct text word = {rest->data, 0};
+	bool strange;
+
+	while (word.size < rest->size && is_word_byte(word.data[word.size]))
+		word.size++;
+	strange = is_strange(word);
+	if (strange) {
+		memcpy(into + *used, strange_mark, sizeof(strange_mark) - 1);
+		*used += sizeof(strange_mark) - 1;
+	}
+	memcpy(into + *used, word.data, word.size);
+	*used += word.size;
+	if (strange)
+		into[(*used)++] = '"';
+	rest->data += word.size;
+	rest->size -= word.size;
+}
+
+static json_t *load_strange(struct text rest)
+{
+	/* Two words have a byte between them. */
+	char *copy = malloc(rest.size + (rest.size / (STRANGE_MIN + 1) + 1) * STRANGE_ADDS);
+	json_error_t error;
+	json_t *tree = NULL;
+	size_t used = 0;
+	bool good = copy;
+
+	while (good && rest.size > 0) {
+		if (rest.data[0] == '"') {
+			good = copy_string(&rest, copy, &used);
+		} else if (is_word_byte(rest.data[0])) {
+			copy_word(&rest, copy, &used);
+		} else {
+			copy[used++] = *rest.data++;
+			rest.size--;
+		}
+	}
+	if (good)
+		tree = json_loadb(copy, used, JSON_ALLOW_NUL, &error);
+	free(copy);
+	return tree;
+}
+
+/* ---- leaves ---- */
 
 static int add_leaf(struct record *record, struct text name, const json_t *leaf)
 {
@@ -12,6 +118,11 @@ static int add_leaf(struct record *record, struct text name, const json_t *leaf)
 
 	switch (json_typeof(leaf)) {
 	case JSON_STRING:
+		if (json_string_length(leaf) > 1 && json_string_value(leaf)[0] == 0) {
+			item.is_text = true;
+			item.text = (struct text){json_string_value(leaf) + 1, json_string_length(leaf) - 1};
+			break;
+		}
 		item.value = (struct hay_value){.type = HAY_STRING,
 						.s = {json_string_value(leaf), json_string_length(leaf)}};
 		break;
@@ -78,6 +189,8 @@ enum decoded decode_json(struct text frame, struct record *record, const char **
 	json_error_t error;
 	json_t *tree = json_loadb(frame.data, frame.size, 0, &error);
 
+	if (!tree)
+		tree = load_strange(frame);
 	if (!tree) {
 		*ret_error = "it is not JSON";
 		return DECODED_WRONG;

@@ -3,9 +3,35 @@
 #include "decode.h"
 #include <string.h>
 
-/* Where the pair ends, and how long the separator is. */
-static size_t find_separator(struct text text, struct text separator, size_t *ret_size)
+static bool is_digit(char c)
 {
+	return c >= '0' && c <= '9';
+}
+
+static size_t find_blank(struct text text, const char *any_of)
+{
+	size_t at = 0, n = strlen(any_of);
+
+	while (at < text.size && !memchr(any_of, text.data[at], n))
+		at++;
+	return at;
+}
+
+/* 21,5 is one number. In 1=21,2=40 the comma separates: a key stands behind it. */
+static bool comma_separates(struct text text, size_t at, struct text assign)
+{
+	struct text behind = {text.data + at + 1, text.size - at - 1};
+
+	if (at == 0 || behind.size == 0 || !is_digit(text.data[at - 1]) || !is_digit(behind.data[0]))
+		return true;
+	behind.size = find_blank(behind, ";, \t\r\n");
+	return memmem(behind.data, behind.size, assign.data, assign.size) != NULL;
+}
+
+/* Where the pair ends, and how long the separator is. */
+static size_t find_separator(struct text text, const struct decode_rules *rules, size_t *ret_size)
+{
+	struct text separator = rules->separator;
 	const char *end = NULL;
 	size_t at = 0;
 
@@ -14,8 +40,11 @@ static size_t find_separator(struct text text, struct text separator, size_t *re
 		*ret_size = end ? separator.size : 0;
 		return end ? (size_t)(end - text.data) : text.size;
 	}
-	while (at < text.size && !memchr(";, \t\r\n", text.data[at], 6))
-		at++;
+	for (;; at++) {
+		at += find_blank((struct text){text.data + at, text.size - at}, ";, \t\r\n");
+		if (at == text.size || text.data[at] != ',' || comma_separates(text, at, rules->assign))
+			break;
+	}
 	*ret_size = at < text.size;
 	return at;
 }
@@ -25,16 +54,29 @@ enum decoded decode_keyvalue(const struct decode_rules *rules, struct text frame
 {
 	struct text rest = text_trim(frame), assign = rules->assign;
 	size_t n_pairs = 0;
+	bool first = true;
 
 	while (rest.size > 0) {
-		size_t skip, size = find_separator(rest, rules->separator, &skip);
+		size_t skip, size = find_separator(rest, rules, &skip);
 		struct text pair = text_trim((struct text){rest.data, size});
 		const char *at = pair.size > 0 ? memmem(pair.data, pair.size, assign.data, assign.size) : NULL;
+		bool was_first = first;
 
 		rest.data += size + skip;
 		rest.size -= size + skip;
-		if (!at || at == pair.data)
+		first = first && pair.size == 0;
+		if (!at || at == pair.data) {
+			size_t past = at ? assign.size : 0;
+
+			/* A counter may lead the line. Elsewhere it is a value torn from its key: 21 of "T=21 5" would be
+			   taken for all of it. */
+			if ((!was_first || at) &&
+			    text_looks_numeric((struct text){pair.data + past, pair.size - past})) {
+				*ret_error = "a number stands in it without a key";
+				return DECODED_WRONG;
+			}
 			continue; /* a word between the pairs */
+		}
 
 		struct text name = {pair.data, (size_t)(at - pair.data)};
 		struct text value = {at + assign.size, pair.size - name.size - assign.size};

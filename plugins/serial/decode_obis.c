@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Data lines of meters (IEC 62056-21, 6.3; DSMR P1): 1-0:1.8.0*255(00052185.78*kWh), one or a whole telegram of them.
- * The last parentheses hold the value; those before them say when it was measured. A line of parentheses alone goes on
- * with the one before it.
+ * Data lines of meters (IEC 62056-21, 6.4; DSMR P1): 1-0:1.8.0*255(00052185.78*kWh), one or a whole telegram of them.
+ * A line is one data set or several: 6.8(0062159*kWh)6.26(00951.71*m3). Parentheses directly behind each other are one
+ * set: the last hold the value, those before them say when it was measured. A line of parentheses alone goes on with
+ * the set before it.
  */
 #include "decode.h"
 #include <string.h>
 
 static const char *known_unit(struct text unit)
 {
-	static const char *const units[] = {"kWh", "Wh",  "kW", "W", "kvarh", "varh", "kvar", "var",
-					    "kVA", "VA",  "V",	"A", "mA",    "Hz",   "GJ",   "MJ",
-					    "s",   "min", "h",	"C", "bar",   "l",    "%"};
+	static const char *const units[] = {"kWh", "Wh", "kW", "W",  "kvarh", "varh", "kvar", "var", "kVA", "VA", "V",
+					    "A",   "mA", "Hz", "GJ", "MJ",    "s",    "min",  "h",   "bar", "l",  "%"};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (text_equal(unit, text_of(units[i])))
 			return units[i];
-	return text_equal(unit, text_of("m3")) ? "m³" : NULL;
+	return text_equal(unit, text_of("m3"))	   ? "m³"
+	       : text_equal(unit, text_of("m3ph")) ? "m³/h"
+	       : text_equal(unit, text_of("C"))	   ? "°C"
+						   : NULL;
 }
 
 /* Which meter it is: 0.0.x, 42.0.x (VDE) and 96.1.x (DSMR P1 5.0.2, 6.12) of any medium and channel. */
@@ -33,26 +36,36 @@ static bool names_meter(struct text name)
 	return false;
 }
 
-/* Of all parentheses the last: its value and unit. False: there are none, or not to the end of the line. */
-static bool take_value(struct text line, struct item *item)
+/* The next data set of a line: what names it, and its last parentheses. False: there is none; what is left is damaged. */
+static bool take_set(struct text *line, struct text *ret_name, struct text *ret_inside)
 {
-	const char *open, *star;
-	struct text inside;
+	const char *open = memchr(line->data, '(', line->size), *end = line->data + line->size, *close;
 
-	if (line.size < 2 || line.data[line.size - 1] != ')')
+	if (!open || memchr(line->data, ')', (size_t)(open - line->data)))
 		return false;
-	open = memrchr(line.data, '(', line.size);
-	if (!open)
-		return false;
-	inside = (struct text){open + 1, (size_t)(line.data + line.size - open) - 2};
-	star = inside.size > 0 ? memchr(inside.data, '*', inside.size) : NULL;
+	*ret_name = text_trim((struct text){line->data, (size_t)(open - line->data)});
+	do {
+		close = memchr(open, ')', (size_t)(end - open));
+		if (!close || memchr(open + 1, '(', (size_t)(close - open - 1)))
+			return false;
+		*ret_inside = (struct text){open + 1, (size_t)(close - open - 1)};
+		open = close + 1;
+	} while (open < end && *open == '(');
+	*line = (struct text){open, (size_t)(end - open)};
+	return true;
+}
+
+/* Two values joined by "&" (the greatest temperatures of a heat meter) are no number: they stay a text. */
+static void read_inside(struct text inside, struct item *item)
+{
+	const char *star = inside.size > 0 ? memchr(inside.data, '*', inside.size) : NULL;
+
 	item->is_text = true;
 	item->text = inside;
-	if (star) {
-		item->text.size = (size_t)(star - inside.data);
-		item->unit = known_unit((struct text){star + 1, inside.size - item->text.size - 1});
-	}
-	return true;
+	if (!star || memchr(inside.data, '&', inside.size))
+		return;
+	item->text.size = (size_t)(star - inside.data);
+	item->unit = known_unit((struct text){star + 1, inside.size - item->text.size - 1});
 }
 
 static struct text next_line(struct text *rest)
@@ -67,32 +80,70 @@ static struct text next_line(struct text *rest)
 	return text_trim(line);
 }
 
+/* A line of parentheses alone gives the value to a set that has none yet: (m3), a unit, where DSMR 2.2 puts it. */
+static bool goes_on(const struct item *before, struct item *item)
+{
+	double number;
+
+	if (!before || item_number(before, &number))
+		return false;
+	item->name = before->name;
+	item->is_name = before->is_name;
+	if (!item->unit)
+		item->unit = before->unit ? before->unit : known_unit(before->text);
+	return true;
+}
+
+/* before: the set of the line before, NULL where that was none. -E2BIG, -ENOMEM, or 0. */
+static int add_set(struct record *record, struct item *before, struct text name, struct text inside)
+{
+	struct item item = {.name = name};
+
+	read_inside(inside, &item);
+	if (name.size == 0) {
+		if (goes_on(before, &item))
+			*before = item;
+		return 0;
+	}
+	if (name.size > 4 && memcmp(name.data + name.size - 4, "*255", 4) == 0)
+		item.name.size -= 4; /* the usual last part is left out, as meters do that print five of six */
+	item.is_name = names_meter(item.name);
+	return record_add(record, &item);
+}
+
+/* A line that does not come out even is left out whole: which number is whose cannot be known. */
+static bool is_whole(struct text line)
+{
+	struct text name, inside;
+
+	while (line.size > 0)
+		if (!take_set(&line, &name, &inside))
+			return false;
+	return true;
+}
+
 enum decoded decode_obis(struct text frame, struct record *record, const char **ret_error)
 {
-	struct text rest = frame, line;
+	struct text rest = frame, name, inside;
+	bool after_set = false;
 
 	while (rest.size > 0) {
-		struct item item = {0};
-		const char *open;
+		struct text line = next_line(&rest);
 
-		line = next_line(&rest);
-		if (!take_value(line, &item))
+		if (!is_whole(line)) {
+			if (memchr(line.data, '(', line.size))
+				record->note = "a damaged line of it";
+			after_set = false;
 			continue; /* who it is; the end */
-		open = memchr(line.data, '(', line.size);
-		item.name = (struct text){line.data, (size_t)(open - line.data)};
-		if (item.name.size == 0 && record->n > 0) {
-			item.name = record->items[record->n - 1].name;
-			if (!item.unit)
-				item.unit = record->items[record->n - 1].unit;
-			record->items[record->n - 1] = item;
-			continue;
 		}
-		if (item.name.size > 4 && memcmp(open - 4, "*255", 4) == 0)
-			item.name.size -= 4; /* the usual last part is left out, as meters do that print five of six */
-		item.is_name = names_meter(item.name);
-		if (item.name.size > 0 && record_add(record, &item) < 0) {
-			*ret_error = "it has too many lines";
-			return DECODED_WRONG;
+		while (take_set(&line, &name, &inside)) {
+			struct item *before = after_set && record->n > 0 ? &record->items[record->n - 1] : NULL;
+
+			if (add_set(record, before, name, inside) < 0) {
+				*ret_error = "it has too many lines";
+				return DECODED_WRONG;
+			}
+			after_set = true;
 		}
 	}
 	if (record->n > 0)

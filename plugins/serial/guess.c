@@ -36,18 +36,92 @@ static size_t split(struct text rest, char delimiter, struct text lines[LINES_MA
 static bool is_table_row(const struct record *record, size_t *columns)
 {
 	size_t n_cells = 0, n_numbers = 0;
+	double number;
 
 	for (size_t i = 0; i < record->n; i++) {
 		if (record->items[i].hidden)
 			continue;
 		n_cells++;
-		n_numbers += text_is_number(record->items[i].text);
+		n_numbers += item_number(&record->items[i], &number);
 	}
 	if (n_numbers == 0)
 		return false;
 	if (*columns == 0)
 		*columns = n_cells;
 	return *columns == n_cells;
+}
+
+/* 21,5: a number with decimals behind a comma. */
+static bool is_comma_number(const struct item *item)
+{
+	struct item with = *item;
+	const char *comma = item->text.size > 0 ? memchr(item->text.data, ',', item->text.size) : NULL;
+	double number;
+
+	with.comma = true;
+	return item->is_text && comma && comma > item->text.data && comma + 1 < item->text.data + item->text.size &&
+	       comma[1] >= '0' && comma[1] <= '9' && item_number(&with, &number);
+}
+
+static bool has_comma_number(const struct record *record)
+{
+	for (size_t i = 0; i < record->n; i++)
+		if (!record->items[i].hidden && is_comma_number(&record->items[i]))
+			return true;
+	return false;
+}
+
+/* Whether a decoder's lines have decimal commas: in one line at least, and nowhere a decimal point. */
+static bool has_commas(const struct guess *guess, const struct text *lines, size_t n, struct record *record)
+{
+	char error[DECODE_ERROR_MAX];
+	struct decode_rules rules;
+	struct decoder *decoder;
+	bool commas = false, points = false;
+	const char *why;
+
+	guess_rules(guess, &rules);
+	if (decoder_new(&rules, &decoder, error) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (decoder_run(decoder, (const uint8_t *)lines[i].data, lines[i].size, record, &why) != DECODED)
+			continue;
+		commas = commas || has_comma_number(record);
+		for (size_t k = 0; k < record->n; k++)
+			points = points || (text_looks_numeric(record->items[k].text) &&
+					    memchr(record->items[k].text.data, '.', record->items[k].text.size));
+	}
+	decoder_clear(decoder, record);
+	decoder_free(decoder);
+	return commas && !points;
+}
+
+/* 21,5 in every line, and nothing else: nobody can say whether that is one number. */
+static bool is_one_or_two(const struct text *lines, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct item whole = {.is_text = true, .text = lines[i]};
+
+		if (!is_comma_number(&whole))
+			return false;
+	}
+	return true;
+}
+
+/* Where no decoder fits: a comma between digits somewhere, and nowhere a point. */
+static bool prose_has_commas(const struct text *lines, size_t n)
+{
+	bool commas = false, points = false;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t at = 1; at + 1 < lines[i].size; at++) {
+			const char *c = lines[i].data + at;
+			bool between = c[-1] >= '0' && c[-1] <= '9' && c[1] >= '0' && c[1] <= '9';
+
+			commas = commas || (between && *c == ',');
+			points = points || (between && *c == '.');
+		}
+	return commas && !points;
 }
 
 static unsigned try_lines(const struct decode_rules *rules, const struct text *lines, size_t n, struct record *record,
@@ -68,7 +142,8 @@ static unsigned try_lines(const struct decode_rules *rules, const struct text *l
 		if (good && rules->kind == DECODE_JSON)
 			good = lines[i].data[0] == '{' || lines[i].data[0] == '[';
 		if (good && rules->kind == DECODE_CSV)
-			good = is_table_row(record, &columns);
+			good = is_table_row(record, &columns) &&
+			       (!rules->comma || (columns > 1 && has_comma_number(record)));
 		if (!good)
 			continue;
 		*ret_line = lines[i];
@@ -84,6 +159,7 @@ void guess_rules(const struct guess *guess, struct decode_rules *ret)
 	*ret = (struct decode_rules){.kind = guess->decode,
 				     .separator = text_of(guess->separator),
 				     .assign = text_of("="),
+				     .comma = guess->comma,
 				     .header = guess->header};
 	if (guess->separator && strcmp(guess->separator, "\\t") == 0)
 		ret->separator = text_of("\t");
@@ -117,8 +193,19 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 	static const struct {
 		enum decode_kind decode;
 		const char *separator;
-	} tries[] = {{DECODE_NMEA, NULL}, {DECODE_OBIS, NULL}, {DECODE_JSON, NULL}, {DECODE_KEYVALUE, NULL},
-		     {DECODE_CSV, NULL},  {DECODE_CSV, ";"},   {DECODE_CSV, "\\t"}, {DECODE_CSV, " "}};
+		bool comma;
+	} tries[] = {{DECODE_NMEA, NULL, false},
+		     {DECODE_OBIS, NULL, false},
+		     {DECODE_JSON, NULL, false},
+		     {DECODE_KEYVALUE, NULL, false},
+		     /* Before plain csv, which would cut each number in two. */
+		     {DECODE_CSV, ";", true},
+		     {DECODE_CSV, "\\t", true},
+		     {DECODE_CSV, " ", true},
+		     {DECODE_CSV, NULL, false},
+		     {DECODE_CSV, ";", false},
+		     {DECODE_CSV, "\\t", false},
+		     {DECODE_CSV, " ", false}};
 	struct text all = {(const char *)bytes, size}, lines[LINES_MAX];
 	struct guess best = {.decode = DECODE_REGEX};
 	struct record record;
@@ -142,12 +229,19 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 
 		guess.decode = tries[i].decode;
 		guess.separator = tries[i].separator;
+		guess.comma = tries[i].comma;
 		guess_rules(&guess, &rules);
 		guess.score = try_lines(&rules, lines, n, &record, &guess.line);
 		/* A later try must be better by far: what is less special fits more. */
 		if (guess.score >= 30 && (ret->score == 0 || guess.score > ret->score + 20))
 			*ret = guess;
 	}
+	if (ret->score == 0)
+		ret->comma = prose_has_commas(lines, n);
+	if (ret->score > 0 && ret->decode == DECODE_CSV && !ret->separator)
+		ret->one_or_two = is_one_or_two(lines, n);
+	if (ret->score > 0 && ret->decode == DECODE_KEYVALUE)
+		ret->comma = has_commas(ret, lines, n, &record);
 	if (ret->score > 0 && ret->decode == DECODE_CSV)
 		ret->header = has_header(ret, lines, n, &record);
 	record_done(&record);

@@ -12,6 +12,8 @@ struct guess {
 	bool only_returns;  /* lines end with a carriage return and nothing else */
 	enum decode_kind decode;
 	const char *separator; /* csv: as written in a configuration; NULL: the usual one */
+	bool comma;	       /* csv, keyvalue, regex: numbers have decimal commas */
+	bool one_or_two;       /* csv: two whole numbers, or one with a decimal comma */
 	bool is_sml;	       /* the bytes are SML */
 	bool header;	       /* csv: one of the lines names the columns */
 	struct text line;      /* the last one that fits the guess, or the last one */

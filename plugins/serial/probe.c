@@ -249,11 +249,12 @@ static void print_block(const struct hay_probe *probe, const char *path, const s
 	probe->print(probe, "links: (");
 	probe->print(probe, "  { name = \"line\"; plugin = \"serial\"; port = \"%s\"; baud = %u;", by_id ? by_id : path,
 		     heard->baud);
-	probe->print(probe, "    frame = \"line\";%s decode = \"%s\";%s%s%s%s%s }",
+	probe->print(probe, "    frame = \"line\";%s decode = \"%s\";%s%s%s%s%s%s }",
 		     guess->only_returns ? " delimiter = \"\\r\";" : "", decode_names[guess->decode],
 		     guess->separator ? " separator = \"" : "", guess->separator ? guess->separator : "",
-		     guess->separator ? "\";" : "", guess->header ? " header = true;" : "",
-		     guess->decode == DECODE_REGEX ? " pattern = \"(?<value>-?[0-9]+(\\\\.[0-9]+)?)\";" : "");
+		     guess->separator ? "\";" : "", guess->comma ? " decimal = \",\";" : "",
+		     guess->header ? " header = true;" : "",
+		     guess->decode == DECODE_REGEX ? " pattern = \"(?<value>-?[0-9]([0-9.,]*[0-9])?)\";" : "");
 	probe->print(probe, ");");
 	probe->print(probe, "devices: (");
 	probe->print(probe, "  { name = \"board\"; link = \"line\";");
@@ -334,6 +335,9 @@ static int print_result(const struct hay_probe *probe, const char *path, const s
 	probe->print(probe, "# %s, at %u baud: %zu lines, %u %% of them %s; one of them:", path, heard->baud,
 		     guess->n_lines, guess->score, guess->score > 0 ? decode_names[guess->decode] : "decoded");
 	probe->print(probe, "#   %s", line);
+	if (guess->one_or_two)
+		probe->print(probe, "# two columns, or one number with a decimal comma? If it is one: separator = "
+				    "\";\"; decimal = \",\";");
 	if (guess->decode == DECODE_REGEX)
 		probe->print(probe, "# no decoder fits: the pattern below takes the first number, write a better one");
 	print_block(probe, path, heard);

@@ -25,6 +25,7 @@ void record_clear(struct record *record)
 {
 	record->n = 0;
 	record->names_used = 0;
+	record->note = NULL;
 }
 
 int record_add(struct record *record, const struct item *item)
@@ -46,7 +47,7 @@ int record_add(struct record *record, const struct item *item)
 
 int record_add_text(struct record *record, struct text name, struct text text, bool hidden)
 {
-	struct item item = {.name = name, .is_text = true, .text = text, .hidden = hidden};
+	struct item item = {.name = name, .is_text = true, .text = text, .hidden = hidden, .comma = record->comma};
 
 	return record_add(record, &item);
 }
@@ -116,8 +117,9 @@ struct text text_trim(struct text text)
 }
 
 /* A copy that strtod and the like can read. False: too long for a number, or nothing, or with other than a number's
-   characters (strtod would take "0x1p3" too). */
-static bool copy_number(struct text text, char into[64])
+   characters (strtod would take "0x1p3" too). With decimal commas a point would be one of thousands, and the other way
+   round: 1.013 may be a thousand times 1,013, and is refused. */
+static bool copy_number(struct text text, bool comma, char into[64])
 {
 	static const bool of_numbers[256] = {
 		['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
@@ -128,20 +130,28 @@ static bool copy_number(struct text text, char into[64])
 	text = text_trim(text);
 	if (text.size == 0 || text.size > 63)
 		return false;
-	for (size_t i = 0; i < text.size; i++)
-		if (!of_numbers[(uint8_t)text.data[i]])
+	for (size_t i = 0; i < text.size; i++) {
+		char c = text.data[i];
+
+		if (comma && (c == ',' || c == '.')) {
+			if (c == '.')
+				return false;
+			c = '.';
+		}
+		if (!of_numbers[(uint8_t)c])
 			return false;
-	memcpy(into, text.data, text.size);
+		into[i] = c;
+	}
 	into[text.size] = 0;
 	return true;
 }
 
-bool text_number(struct text text, double *ret)
+static bool read_number(struct text text, bool comma, double *ret)
 {
 	char copy[64], *end;
 	double value;
 
-	if (!copy_number(text, copy))
+	if (!copy_number(text, comma, copy))
 		return false;
 	value = strtod(copy, &end);
 	if (*end || !isfinite(value))
@@ -150,11 +160,23 @@ bool text_number(struct text text, double *ret)
 	return true;
 }
 
-bool text_is_number(struct text text)
+bool text_number(struct text text, double *ret)
 {
-	double value;
+	return read_number(text, false, ret);
+}
 
-	return text_number(text, &value);
+bool text_looks_numeric(struct text text)
+{
+	bool digit = false;
+
+	text = text_trim(text);
+	for (size_t i = 0; i < text.size; i++) {
+		if (text.data[i] >= '0' && text.data[i] <= '9')
+			digit = true;
+		else if (!memchr("+-.,", text.data[i], 4) && (!digit || !memchr("eE", text.data[i], 2)))
+			return false;
+	}
+	return digit;
 }
 
 static bool equals_word(struct text text, const char *word)
@@ -162,7 +184,7 @@ static bool equals_word(struct text text, const char *word)
 	return text.size == strlen(word) && strncasecmp(text.data, word, text.size) == 0;
 }
 
-static bool is_not_a_number(struct text text)
+bool text_is_not_a_number(struct text text)
 {
 	static const char *const words[] = {"nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity", "null"};
 
@@ -302,13 +324,13 @@ static int real_value(double number, enum hay_type type, struct hay_value *ret)
 	return 0;
 }
 
-static int number_from_text(struct text text, enum hay_type type, struct hay_value *ret)
+static int number_from_text(struct text text, bool comma, enum hay_type type, struct hay_value *ret)
 {
 	char copy[64], *end;
 	double number;
 
-	if (!copy_number(text, copy))
-		return is_not_a_number(text) ? -EDOM : -EINVAL;
+	if (!copy_number(text, comma, copy))
+		return text_is_not_a_number(text) ? -EDOM : -EINVAL;
 	if (is_whole_type(type) && !strpbrk(copy, ".eE")) {
 		const char *digits = copy + (*copy == '+' || *copy == '-');
 		uint64_t magnitude;
@@ -327,10 +349,8 @@ static int number_from_text(struct text text, enum hay_type type, struct hay_val
 	return isfinite(number) ? real_value(number, type, ret) : -ERANGE;
 }
 
-static int value_from_text(struct text text, enum hay_type type, struct hay_value *ret)
+static int value_from_text(struct text text, bool comma, enum hay_type type, struct hay_value *ret)
 {
-	int r;
-
 	if (type == HAY_STRING || type == HAY_BYTES) {
 		if (text.size > UINT16_MAX)
 			return -ERANGE;
@@ -344,8 +364,7 @@ static int value_from_text(struct text text, enum hay_type type, struct hay_valu
 		*ret = (struct hay_value){.type = HAY_BOOL};
 		return bool_from_text(text, &ret->b);
 	}
-	r = number_from_text(text, type, ret);
-	return r;
+	return number_from_text(text, comma, type, ret);
 }
 
 int item_value(const struct item *item, enum hay_type type, struct hay_value *ret)
@@ -353,10 +372,10 @@ int item_value(const struct item *item, enum hay_type type, struct hay_value *re
 	const struct hay_value *value = &item->value;
 
 	if (item->is_text)
-		return value_from_text(item->text, type, ret);
+		return value_from_text(item->text, item->comma, type, ret);
 	switch (value->type) {
 	case HAY_STRING:
-		return value_from_text((struct text){value->s.data, value->s.size}, type, ret);
+		return value_from_text((struct text){value->s.data, value->s.size}, false, type, ret);
 	case HAY_BOOL:
 		if (type == HAY_STRING)
 			*ret = (struct hay_value){.type = HAY_STRING,
@@ -400,6 +419,19 @@ struct text item_text(const struct item *item, char buffer[32])
 	return (struct text){buffer, n > 0 ? (size_t)n : 0};
 }
 
+bool item_is_beyond_64_bits(const struct item *item)
+{
+	char copy[64];
+	const char *digits = copy;
+	struct hay_value value;
+
+	if (!item->is_text || !copy_number(item->text, item->comma, copy) || strpbrk(copy, ".eE"))
+		return false;
+	digits += *copy == '-' || *copy == '+';
+	return number_from_text(text_of(digits), false, HAY_UINT64, &value) == -ERANGE ||
+	       (*copy == '-' && number_from_text(text_of(copy), false, HAY_INT64, &value) == -ERANGE);
+}
+
 bool item_number(const struct item *item, double *ret)
 {
 	struct hay_value value;
@@ -415,12 +447,13 @@ enum hay_type item_natural_type(const struct item *item)
 	if (!item->is_text)
 		return item->value.type == HAY_INT64 ? HAY_FLOAT64 : item->value.type;
 	struct text text = text_trim(item->text);
+	double number;
 
 	if (text.size == 0)
 		return HAY_TYPE_NONE;
 	if (item->is_name)
 		return HAY_STRING;
-	if (text_is_number(text) || is_not_a_number(text))
+	if (read_number(text, item->comma, &number) || text_is_not_a_number(text))
 		return HAY_FLOAT64;
 	if (equals_word(text, "true") || equals_word(text, "false"))
 		return HAY_BOOL;

@@ -14,6 +14,7 @@ struct item {
 	struct text name;
 	bool hidden;  /* a further name of another item, or none of the device's values: never a point by itself */
 	bool is_text; /* text is what stood there; else value is */
+	bool comma;   /* text's decimal sign is a comma, and not a point */
 	bool is_name; /* text that is no number even where it looks like one: a serial number, "039601e2" */
 	struct text text;
 	struct hay_value value; /* HAY_TYPE_NONE: null */
@@ -28,7 +29,9 @@ struct record {
 	size_t n, capacity;
 	char *names; /* room for names that do not stand in the frame */
 	size_t names_used, names_size;
-	void *tree; /* json: what the items point into */
+	const char *note; /* what of the frame was left out; NULL: nothing */
+	bool comma;	  /* what record_add_text() adds has decimal commas */
+	void *tree;	  /* json: what the items point into */
 };
 
 int record_init(struct record *record, size_t names_size);
@@ -56,12 +59,17 @@ struct text text_trim(struct text text); /* without blanks around it */
 
 /* A number as devices print it: decimal, with sign, fraction and exponent, blanks around it. */
 bool text_number(struct text text, double *ret);
-bool text_is_number(struct text text);
+/* nan, inf and the like, in any case; null. */
+bool text_is_not_a_number(struct text text);
+/* Made of digits, signs, points and commas alone: a number of some kind, also where nothing says which. */
+bool text_looks_numeric(struct text text);
 
 /* As a value of that type. 0; -EINVAL: it is none; -ERANGE: out of the type's range; -EDOM: NaN or infinity. */
 int item_value(const struct item *item, enum hay_type type, struct hay_value *ret);
 /* As text, for comparing: numbers in shortest form. buffer holds what the item itself does not. */
 struct text item_text(const struct item *item, char buffer[32]);
+/* A whole number of more than 64 bits: as float64 it is a rounded one. */
+bool item_is_beyond_64_bits(const struct item *item);
 /* As a number, if it is one. */
 bool item_number(const struct item *item, double *ret);
 /* The type an item has as a point of its own: bool, float64 or string; HAY_TYPE_NONE for null. */

@@ -122,6 +122,10 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata)
 		return;
 	}
 
+	if (line->record.note)
+		line_log_folded(line, &line->fold_part, 1, HAY_LOG_WARNING,
+				"of a frame of %zu bytes %s is left out; the rest is taken", size, line->record.note);
+
 	uint64_t time_us = values_time(line);
 
 	if (line->conf->match_field)

@@ -15,6 +15,7 @@ static const char *const checksum_places[] = {"end", "after", NULL};
 static const char *const checksum_scopes[] = {"content", "end", "marks", NULL};
 static const char *const checksum_forms[] = {"auto", "bytes", "hex", NULL};
 static const char *const decoders[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", "obis", "sml", NULL};
+static const char *const decimals[] = {".", ",", NULL};
 static const char *const time_units[] = {"s", "ms", "us", "iso", NULL};
 /* Beside the plain types, in frames of bytes. */
 static const char *const own_types[] = {"int8", "uint8", "int24", "uint24", NULL};
@@ -154,6 +155,12 @@ static const struct hay_option link_table[] = {
 	 LINK(assign),
 	 .fallback = "=",
 	 .help = "keyvalue: what is between key and value"},
+	{.key = "decimal",
+	 .type = HAY_OPT_CHOICE,
+	 LINK(decimal),
+	 .fallback = ".",
+	 .choices = decimals,
+	 .help = "csv, keyvalue, regex: the decimal sign; \",\" reads 21,5"},
 	{.key = "header", .type = HAY_OPT_BOOL, LINK(header), .help = "csv: a line without numbers names the columns"},
 	{.key = "columns", .type = HAY_OPT_STRING, LINK(columns), .help = "csv: the columns' names, \"a,b,c\""},
 	{.key = "pattern", .type = HAY_OPT_STRING, LINK(pattern), .help = "regex: with named groups, (?<temp>[0-9.]+)"},

@@ -34,6 +34,7 @@ struct link_conf {
 	int decode;
 	const char *separator, *assign, *columns, *pattern, *sentence;
 	bool header;
+	int decimal;
 
 	const char *request;
 	uint64_t timeout_us;
@@ -180,7 +181,7 @@ struct serial_link {
 	} told;		  /* counts that the log knows */
 	bool rest_awaits; /* the look timer will tell what was folded */
 	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
-		fold_answer, fold_unasked;
+		fold_answer, fold_unasked, fold_part;
 };
 
 /* ---- line.c: the port's life and its bytes ---- */

@@ -27,8 +27,9 @@ int values_reserve(struct serial_device *device, size_t n)
 	return 0;
 }
 
-/* r: how the value came out. */
-static void add_reading(struct serial_device *device, uint32_t point, const struct hay_value *value, int r)
+/* r: how the value came out of item, where it came out of one. */
+static void add_reading(struct serial_device *device, uint32_t point, const struct item *item,
+			const struct hay_value *value, int r)
 {
 	struct hay_reading reading = {.point = point};
 
@@ -37,6 +38,11 @@ static void add_reading(struct serial_device *device, uint32_t point, const stru
 		reading.reason = r == -ERANGE ? HAY_OUT_OF_RANGE : r == -EDOM ? HAY_NOT_A_NUMBER : HAY_DECODE;
 	} else {
 		reading.value = *value;
+		if (item && (value->type == HAY_FLOAT32 || value->type == HAY_FLOAT64) &&
+		    item_is_beyond_64_bits(item)) {
+			reading.quality = HAY_UNCERTAIN;
+			reading.reason = HAY_OUT_OF_RANGE;
+		}
 	}
 	if (values_reserve(device, device->n_readings + 1) == 0)
 		device->readings[device->n_readings++] = reading;
@@ -55,14 +61,14 @@ static void collect_own(struct serial_device *device, const uint8_t *frame, size
 		if (due && !due[i])
 			continue;
 		if (line->conf->decode == DECODE_BINARY) {
-			add_reading(device, i, &value, binary_value(&point->form, frame, size, &value));
+			add_reading(device, i, NULL, &value, binary_value(&point->form, frame, size, &value));
 			continue;
 		}
 		item = record_get(&line->record, point->field, &point->hint);
 		if (item)
-			add_reading(device, i, &value, item_value(item, type, &value));
+			add_reading(device, i, item, &value, item_value(item, type, &value));
 		else if (missing)
-			add_reading(device, i, NULL, -EINVAL);
+			add_reading(device, i, NULL, NULL, -EINVAL);
 	}
 }
 
@@ -173,7 +179,7 @@ static void collect_found(struct serial_device *device)
 		if (found->point == UINT32_MAX || found->frame == line->n_frames)
 			continue;
 		found->frame = line->n_frames;
-		add_reading(device, found->point, &value,
+		add_reading(device, found->point, item, &value,
 			    item_value(item, device->device->points[found->point]->type, &value));
 	}
 }

@@ -40,6 +40,7 @@ static inline void decode_twice(const struct decode_rules *rules, const uint8_t 
 			for (int type = HAY_BOOL; type < HAY_N_TYPES; type++)
 				item_value(&record.items[k], (enum hay_type)type, &value);
 			item_natural_type(&record.items[k]);
+			item_is_beyond_64_bits(&record.items[k]);
 		}
 	}
 	decoder_clear(decoder, &record);

@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rules.separator = separators[data[0] % 3];
 	if (data[0] & 128)
 		rules.assign = (struct text){": ", 2};
+	rules.comma = data[0] & 64;
 	decode_twice(&rules, data + 1, size - 1);
 	return 0;
 }

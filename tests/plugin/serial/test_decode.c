@@ -1,68 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each decoder on what it should take and on what it should refuse; guessing; recordings of real devices. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "../../../plugins/serial/frame.h"
-#include "../../../plugins/serial/guess.h"
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct bench {
-	struct decoder *decoder;
-	struct record record;
-	const char *error;
-};
-
-static void setup(struct bench *bench, const struct decode_rules *rules)
-{
-	char error[DECODE_ERROR_MAX];
-
-	assert_int_equal(decoder_new(rules, &bench->decoder, error), 0);
-	assert_int_equal(record_init(&bench->record, 4096), 0);
-}
-
-static void teardown(struct bench *bench)
-{
-	decoder_clear(bench->decoder, &bench->record);
-	decoder_free(bench->decoder);
-	record_done(&bench->record);
-}
-
-/* The record as text: "a=1 b.c=x"; hidden items are left out. The frame is copied so that a read past it is found. */
-static const char *decode(struct bench *bench, const char *frame, size_t size)
-{
-	static char out[4096];
-	char *copy = malloc(size ? size : 1), buffer[32];
-	size_t used = 0;
-	enum decoded decoded;
-
-	memcpy(copy, frame, size);
-	decoded = decoder_run(bench->decoder, (uint8_t *)copy, size, &bench->record, &bench->error);
-	snprintf(out, sizeof(out), "%s",
-		 decoded == DECODED_OTHER   ? "other"
-		 : decoded == DECODED_WRONG ? bench->error
-					    : "");
-	for (size_t i = 0; decoded == DECODED && i < bench->record.n; i++) {
-		const struct item *item = &bench->record.items[i];
-		struct text text = item_text(item, buffer);
-
-		if (!item->hidden)
-			used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%.*s=%.*s", used ? " " : "",
-						 (int)item->name.size, item->name.data, (int)text.size,
-						 text.data ? text.data : "");
-	}
-	decoder_clear(bench->decoder, &bench->record);
-	free(copy);
-	return out;
-}
-#define DECODE(bench, frame) decode(bench, frame, sizeof(frame) - 1)
+#include "bench.h"
 
 static void json(void **state)
 {
@@ -120,7 +58,7 @@ static void keyvalue(void **state)
 	(void)state;
 	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {"=", 1}});
 	assert_string_equal(DECODE(&bench, "T=21.5;H=40"), "T=21.5 H=40");
-	assert_string_equal(DECODE(&bench, "state: T=1, H=2=3 =4 x="), "T=1 H=2=3 x=");
+	assert_string_equal(DECODE(&bench, "state: T=1, H=2=3 =on x="), "T=1 H=2=3 x=");
 	assert_string_equal(DECODE(&bench, "booting"), "it holds no pair");
 	teardown(&bench);
 	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {": ", 2}, .separator = {" | ", 3}});
@@ -377,6 +315,29 @@ static void data_lines(void **state)
 			    "1-0:1.7.0=02.027");
 	for (size_t i = 0; i < bench.record.n; i++)
 		assert_int_equal(item_natural_type(&bench.record.items[i]), i < 3 ? HAY_STRING : HAY_FLOAT64);
+	/* Several data sets in a line, as a Landis+Gyr Ultraheat says them: each value under its own number and with its
+	   own unit. The field: 6.8 (energy) read 70000000, the serial number, and m³ came as kWh. */
+	assert_string_equal(DECODE(&bench, "6.8(0062159*kWh)6.26(00951.71*m3)9.21(70000000)\r\n"
+					   "6.26*01(00898.98*m3)6.8*01(0059059*kWh)F(0)9.4(114.9*C&090.8*C)\r\n"),
+			    "6.8=0062159 6.26=00951.71 9.21=70000000 6.26*01=00898.98 6.8*01=0059059 F=0 "
+			    "9.4=114.9*C&090.8*C");
+	DECODE(&bench, "6.8(1*kWh)6.26(2*m3)6.33(3*m3ph)9.21(4)");
+	assert_int_equal(decoder_run(bench.decoder, (const uint8_t *)"6.8(1*kWh)6.26(2*m3)9.4(3*C)9.21(4)", 35,
+				     &bench.record, &bench.error),
+			 DECODED);
+	assert_string_equal(bench.record.items[0].unit, "kWh");
+	assert_string_equal(bench.record.items[1].unit, "m³");
+	assert_string_equal(bench.record.items[2].unit, "°C");
+	assert_null(bench.record.items[3].unit);
+	/* What does not come out even is left out whole, and said; nothing goes on behind it. */
+	assert_string_equal(DECODE(&bench, "1-0:1.8.0(1*kWh)\r\n6.8(0062159*kWh6.26(00951.71*m3)\r\n(7)\r\n"),
+			    "1-0:1.8.0=1");
+	assert_int_equal(decoder_run(bench.decoder, (const uint8_t *)"1(1)\n2(2)3", 10, &bench.record, &bench.error),
+			 DECODED);
+	assert_int_equal(bench.record.n, 1);
+	assert_non_null(bench.record.note);
+	/* A line of parentheses alone gives no second value to a set that has one. */
+	assert_string_equal(DECODE(&bench, "1-0:1.8.0(1*kWh)\r\n(00001.001)\r\n"), "1-0:1.8.0=1");
 	assert_string_equal(DECODE(&bench, "1-0:1.7.0()"), "1-0:1.7.0=");
 	assert_string_equal(DECODE(&bench, "*255(1)"), "*255=1");
 	assert_string_equal(DECODE(&bench, "(1)"), "it has no line of a meter");

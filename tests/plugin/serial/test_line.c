@@ -38,6 +38,13 @@ static void json_lines_become_readings(void **state)
 	event = fake_wait(host, FAKE_EMIT);
 	assert_int_equal(event->sample.n_readings, 1);
 
+	/* Larger than any whole type: what a float64 makes of it is told to be uncertain. */
+	say(&board, "{\"env\":{\"temp\":18446744073709551616},\"list\":[0,18446744073709551616]}\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_int_equal(fake_reading(event, 0)->quality, HAY_UNCERTAIN);
+	assert_int_equal(fake_reading(event, 0)->reason, HAY_OUT_OF_RANGE);
+	assert_int_equal(fake_reading(event, 1)->quality, HAY_BAD);
+
 	/* Garbage before, between and inside; binary zeros; invalid UTF-8: told once, and the next line is right. */
 	static const char garbage[] = "\x00\xff\xfe{\n{\"env\":{\"te\x00mp\":1}}\n{\"name\":\"\xc3\x28\"}\n"
 				      "{\"env\":{\"temp\":3}}\n";
@@ -46,7 +53,7 @@ static void json_lines_become_readings(void **state)
 	event = fake_wait(host, FAKE_EMIT);
 	assert_float_equal(number(event, 0), 3, 0);
 	expect_line(host, "makes no sense");
-	assert_int_equal(fake_count(host, FAKE_EMIT), 4);
+	assert_int_equal(fake_count(host, FAKE_EMIT), 5);
 	fake_host_free(host);
 	board_free(&board);
 }
@@ -399,6 +406,10 @@ static void mistakes_are_told(void **state)
 	assert_non_null(strstr(fake_error(host), "belongs to a `checksum`"));
 	assert_null(fake_link(host, "a", "port", "/x", "checksum", "xor", "checksum_of", "end", NULL));
 	assert_non_null(strstr(fake_error(host), "needs checksum_at"));
+	assert_null(fake_link(host, "a", "port", "/x", "decimal", ",", NULL));
+	assert_non_null(strstr(fake_error(host), "belongs to"));
+	assert_null(fake_link(host, "a", "port", "/x", "decode", "csv", "decimal", ",", NULL));
+	assert_non_null(strstr(fake_error(host), "another `separator`"));
 	link = fake_link(host, "a", "port", "/x", "match_field", "id", NULL);
 	assert_null(fake_device(link, "d", NULL));
 	assert_non_null(strstr(fake_error(host), "needs `match`"));
