@@ -297,6 +297,22 @@ static int read_gateway(struct config_loader *loader, config_setting_t *root)
 	return 0;
 }
 
+/* What waits in memory comes to the disk at once when that heals: it should not fill the file. */
+static void check_queue(struct config_loader *loader, config_setting_t *root)
+{
+	const struct queue_conf *queue = &loader->config->queue;
+	config_setting_t *setting = config_setting_get_member(root, "queue");
+	char size[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
+
+	if (queue->max_size / 4 >= queue->memory)
+		return;
+	conf_warning(
+		loader->messages, conf_setting_file(setting ? setting : root), setting ? conf_setting_line(setting) : 0,
+		"queue.max_size (%s) is not well above queue.memory (%s): what waited in memory while the disk failed "
+		"pushes older samples out of the file; four times as much is right",
+		format_size(queue->max_size, size), format_size(queue->memory, memory));
+}
+
 static void read_self(struct config_loader *loader, config_setting_t *root)
 {
 	config_setting_t *setting = config_setting_get_member(root, "self");
@@ -432,6 +448,7 @@ static int load(struct config_loader *loader, const char *path)
 	if (r < 0)
 		return r;
 	loader->n_fatal += read_section(loader, root, "queue", queue_options, &config->queue);
+	check_queue(loader, root);
 	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
 	config->api_socket = api.socket;
 	if (!api.socket && default_socket(config) < 0)

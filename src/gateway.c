@@ -519,14 +519,15 @@ struct gateway *gateway_free(struct gateway *gateway)
 	int status = gateway->stopping ? EXIT_SUCCESS : EXIT_FAILURE;
 	bool hangs = (gateway->uplinks && !uplink_set_empty(gateway->uplinks)) ||
 		     (gateway->field && !field_idle(gateway->field));
-	int flushed = gateway->queue ? queue_flush(gateway->queue, FLUSH_US) : 0;
+	uint64_t lost = 0;
+	int flushed = gateway->queue ? queue_leave(gateway->queue, FLUSH_US, &lost) : 0;
 
 	if (gateway->field && field_flush(gateway->field, CLOSE_US) < 0)
 		hangs = true;
 	if (gateway->queue) {
 		log_notices(NULL, 0, 0, gateway);
 		if (gateway->stopping)
-			tell_left(gateway->queue, flushed >= 0);
+			tell_left(gateway->queue, flushed >= 0, lost);
 	}
 	/* A thread inside a look-up or a connect cannot be joined; all that counts is on disk. */
 	if (hangs || flushed < 0)

@@ -130,7 +130,7 @@ void tell_leaving(struct queue *queue)
 		log_info("leaving: nothing waits in the queue");
 }
 
-void tell_left(struct queue *queue, bool flushed)
+void tell_left(struct queue *queue, bool flushed, uint64_t lost)
 {
 	struct queue_status status;
 
@@ -138,9 +138,12 @@ void tell_left(struct queue *queue, bool flushed)
 
 	uint64_t waiting = status.tail_samples + status.body_samples;
 
-	if (!flushed && status.tail_samples > 0)
-		log_error("left: %" PRIu64 " samples could not be written to %s in time and are lost",
-			  status.tail_samples, queue_path(queue));
+	/* Either the disk refused them, or it took too long. */
+	if (!flushed)
+		lost = MAX(lost, status.tail_samples);
+	if (lost > 0)
+		log_error("left: %" PRIu64 " samples could not be written to %s in time and are lost", lost,
+			  queue_path(queue));
 	else if (waiting > 0)
 		log_info("left: %" PRIu64 " sample%s in %s, safe on disk, to go up after the next start", waiting,
 			 waiting == 1 ? " lies" : "s lie", queue_path(queue));

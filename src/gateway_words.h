@@ -24,6 +24,6 @@ void reload_json(struct buf *out, const struct conf_messages *messages, const st
 void tell_mode(const struct queue *queue);
 
 void tell_leaving(struct queue *queue);
-void tell_left(struct queue *queue, bool flushed);
+void tell_left(struct queue *queue, bool flushed, uint64_t lost);
 
 #endif

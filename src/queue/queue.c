@@ -97,12 +97,8 @@ void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint3
 
 static uint64_t charge_range(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
 {
-	const struct runs *runs = &reader->queue->runs;
-	uint64_t before = MAX(reader->acked, from - 1), n;
+	uint64_t n = runs_between(&reader->queue->runs, MAX(reader->acked, from - 1), to);
 
-	if (before >= to)
-		return 0;
-	n = runs_count_to(runs, to) - runs_count_to(runs, before);
 	if (n > 0)
 		drops_add(&reader->drops, cause, 0, n);
 	return n;
@@ -363,13 +359,13 @@ static struct timespec deadline(uint64_t timeout_us)
 	return at;
 }
 
-int queue_flush(struct queue *queue, uint64_t timeout_us)
+/* Lock held. */
+static int flush(struct queue *queue, uint64_t timeout_us)
 {
 	struct timespec until = deadline(timeout_us);
 	uint64_t wanted;
 	int r = 0;
 
-	pthread_mutex_lock(&queue->lock);
 	wanted = ++queue->flush_wanted;
 	queue_wake_store(queue, 0);
 	while (queue->flush_done < wanted && r == 0)
@@ -377,6 +373,27 @@ int queue_flush(struct queue *queue, uint64_t timeout_us)
 	/* Done as the time ended is done. */
 	if (queue->flush_done >= wanted)
 		r = queue->flush_result;
+	return r;
+}
+
+int queue_flush(struct queue *queue, uint64_t timeout_us)
+{
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	r = flush(queue, timeout_us);
+	pthread_mutex_unlock(&queue->lock);
+	return r;
+}
+
+int queue_leave(struct queue *queue, uint64_t timeout_us, uint64_t *ret_lost)
+{
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->leaving = true;
+	r = flush(queue, timeout_us);
+	*ret_lost = queue->left_unwritten;
 	pthread_mutex_unlock(&queue->lock);
 	return r;
 }

@@ -46,6 +46,10 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 /* Write everything that waits, and the cursors; waits until done or timeout_us passed (-ETIMEDOUT). */
 int queue_flush(struct queue *queue, uint64_t timeout_us);
 
+/* The last flush, before the process ends: what the disk does not take is lost, and counted as "memory full" where that
+   can be written (*ret_lost: how many). Drops that no notice told yet are told. */
+int queue_leave(struct queue *queue, uint64_t timeout_us, uint64_t *ret_lost);
+
 /* After the readers are closed. Flushes, ends the thread. NULL is fine. Where the disk takes longer than timeout_us the
    queue is returned: its thread is still at work with it and with the series, and neither may be freed. */
 struct queue *queue_close(struct queue *queue, uint64_t timeout_us);

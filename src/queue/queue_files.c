@@ -127,7 +127,7 @@ int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes)
 
 	if (!name || !fresh)
 		return -ENOMEM;
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
 		return -errno;
 	n = snprintf(text, sizeof(text), "%" PRIu64 " %08" PRIx32 "\n", mark, mark_crc(mark));
@@ -143,20 +143,25 @@ int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes)
 
 /* ---- reserve ---- */
 
-int queue_reserve_make(const char *path, size_t size)
+int queue_reserve_make(const char *path, size_t size, size_t spare)
 {
 	_cleanup_free_ char *name = join(path, ".reserve");
 	_cleanup_close_ int fd = -1;
+	struct stat st;
+	off_t was;
 	int r;
 
 	if (!name)
 		return -ENOMEM;
-	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
 		return -errno;
-	r = posix_fallocate(fd, 0, (off_t)size);
-	if (r != 0)
+	was = fstat(fd, &st) < 0 ? 0 : st.st_size;
+	r = posix_fallocate(fd, 0, (off_t)(size + spare));
+	if (r != 0 && was < (off_t)size)
 		unlink(name);
+	else if (ftruncate(fd, (off_t)size) < 0 && r == 0)
+		r = errno;
 	return -r;
 }
 

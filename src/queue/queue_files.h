@@ -15,8 +15,8 @@ int queue_lock(const char *path, int *ret_fd, pid_t *ret_pid);
 int queue_mark_read(const char *path, uint64_t *ret);
 int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes);
 
-/* Space held back for the day the disk is full. */
-int queue_reserve_make(const char *path, size_t size);
+/* Space held back for the day the disk is full. -ENOSPC also where less than `spare` would be free beside it. */
+int queue_reserve_make(const char *path, size_t size, size_t spare);
 int queue_reserve_remove(const char *path); /* -ENOENT: it was gone */
 
 /* Rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is behind one that was

@@ -16,6 +16,7 @@
 #ifndef HAYWAIN_QUEUE_PRIVATE_H
 #define HAYWAIN_QUEUE_PRIVATE_H
 
+#include "queue/charges.h"
 #include "queue/drops.h"
 #include "queue/queue.h"
 #include "queue/queue_sqlite.h"
@@ -76,6 +77,8 @@ struct store {
 	struct aside *aside; /* one that is counted before it is removed */
 	bool check_wanted;   /* after an unclean stop */
 	unsigned read_failures;
+	size_t reserve_bytes;		      /* what could be held back for the day the disk is full */
+	bool reserve_lacks;		      /* it was given up, and is not whole again */
 	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
 	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
 	uint64_t
@@ -126,7 +129,9 @@ struct queue {
 	uint64_t mark_bytes;   /* written to the file of the mark */
 	uint64_t flush_wanted, flush_done;
 	int flush_result;
-	bool salvaging; /* older samples are still to come: readers wait */
+	bool leaving;		 /* the flush is the last one */
+	uint64_t left_unwritten; /* what it could not write, and counted */
+	bool salvaging;		 /* older samples are still to come: readers wait */
 	_Atomic uint64_t busy_since;
 	struct store store;
 
@@ -208,9 +213,11 @@ int state_load(struct queue *queue, struct body *body, bool tolerant, struct sta
 
 struct state; /* a snapshot on its way to the disk */
 
-/* With the lock held: what differs from the disk. NULL: out of memory. */
-struct state *state_take(struct queue *queue);
+/* With the lock held: what differs from the disk, and what a removal in the same transaction will charge (or NULL).
+   NULL: out of memory. */
+struct state *state_take(struct queue *queue, struct charges *charges);
 struct state *state_free(struct state *state);
+bool state_is_empty(const struct state *state); /* no place, no count */
 /* Whether something is worth a transaction of its own: cursors that rows on disk are behind, or drops. Lock held. */
 bool state_is_dirty(const struct queue *queue);
 /* In a transaction. */
@@ -263,8 +270,13 @@ int numbers_write_mark(struct queue *queue, uint64_t mark);
 
 /* ---- store_commit.c: with the lock held, and held again ---- */
 
-/* Write what waits, cursors and drops, and remove some of what was acknowledged. */
+/* Write what waits, cursors and drops, and remove some of what was acknowledged. 1: more waits than one transaction takes. */
 int store_commit(struct queue *queue);
+/* Without the lock. Make the reserve whole, with so much more that is free. -ENOSPC: not all of it. */
+int store_make_reserve(struct queue *queue, size_t spare);
+void store_first_reserve(struct queue *queue); /* as large as there is room for */
+/* On a full disk: only cursors, drops and the removal, with the help of the reserve. */
+int store_commit_beside(struct queue *queue);
 void store_read_ahead(struct queue *queue, struct queue_reader *reader);
 /* Something failed: state, notice, and the time of the next try. */
 void store_failed(struct queue *queue, int error);

@@ -110,7 +110,7 @@ uint64_t reader_depth(const struct queue_reader *reader)
 		from = MAX(from, queue->body_first - 1);
 	else if (queue->tail.first > 0)
 		from = MAX(from, queue->tail.first - 1);
-	return from < last ? runs_count_to(&queue->runs, last) - runs_count_to(&queue->runs, from) : 0;
+	return runs_between(&queue->runs, from, last);
 }
 
 bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #define KB ((uint64_t)1024)
+#define OTHER_PAGES 16 /* what the tables beside the samples take, as a rule */
 #define WAL_FRAME_BYTES (BODY_PAGE_BYTES + 24)
 
 /* ---- errors ---- */
@@ -23,7 +24,6 @@ int body_fail(struct body *body, int rc)
 	case SQLITE_ERROR: /* our SQL is constant: a table is not what it was */
 	case SQLITE_SCHEMA:
 	case SQLITE_MISMATCH:
-	case SQLITE_CONSTRAINT:
 		return -EBADMSG;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
@@ -393,6 +393,11 @@ int body_has_room(struct body *body, uint64_t bytes, bool *ret)
 	if (r == 0)
 		*ret = pages + pages_for(bytes) <= max_pages(body) + unused;
 	return r;
+}
+
+bool body_can_hold(const struct body *body, uint64_t bytes)
+{
+	return pages_for(bytes) + OTHER_PAGES <= max_pages(body);
 }
 
 int body_fits(struct body *body, uint64_t bytes, bool *ret)

@@ -70,6 +70,8 @@ int body_remove(struct body *body, uint64_t from, uint64_t to);
 
 /* Whether so many bytes of samples fit below max_size. */
 int body_has_room(struct body *body, uint64_t bytes, bool *ret);
+/* Whether they would fit if it were empty. */
+bool body_can_hold(const struct body *body, uint64_t bytes);
 /* Whether they fit into what is free in the file, so that it does not grow: it may be larger than a max_size that was
    lowered. */
 int body_fits(struct body *body, uint64_t bytes, bool *ret);

@@ -54,10 +54,43 @@ struct state *state_free(struct state *state)
 	return NULL;
 }
 
-static int take_cursors(struct queue *queue, struct state *state)
+static int take_drops(struct queue_reader *reader, struct charges *charges, struct state *state)
+{
+	for (size_t i = 0; i < reader->drops.n; i++) {
+		const struct drop_row *row = &reader->drops.rows[i];
+		struct state_drop *drop = &state->drops[state->n_drops];
+		uint64_t count = row->count;
+
+		if (charges)
+			count += charges_of(charges, reader->number, row->cause, row->device);
+		if (count == row->saved)
+			continue;
+		*drop = (struct state_drop){strdup(reader->name), reader->number, row->cause, row->device, count};
+		if (!drop->name)
+			return -ENOMEM;
+		state->n_drops++;
+	}
+	return 0;
+}
+
+/* What will be charged has a row to be counted in. */
+static void make_rows(struct queue *queue, const struct charges *charges)
+{
+	for (size_t i = 0; i < charges->n_readers; i++) {
+		struct queue_reader *reader = reader_by_number(queue, charges->readers[i].number);
+		const struct drops *drops = &charges->readers[i].drops;
+
+		for (size_t row = 0; reader && row < drops->n; row++)
+			drops_row(&reader->drops, drops->rows[row].cause, drops->rows[row].device, true);
+	}
+}
+
+static int take_cursors(struct queue *queue, struct charges *charges, struct state *state)
 {
 	size_t n_readers = 0, n_drops = 0;
 
+	if (charges)
+		make_rows(queue, charges);
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		n_readers++;
 		n_drops += reader->drops.n;
@@ -77,20 +110,15 @@ static int take_cursors(struct queue *queue, struct state *state)
 			cursor->acked = reader->acked;
 			state->n_cursors++;
 		}
-		for (size_t i = 0; reader->drops.dirty && i < reader->drops.n; i++) {
-			const struct drop_row *row = &reader->drops.rows[i];
-			struct state_drop *drop = &state->drops[state->n_drops];
-
-			if (row->count == row->saved)
-				continue;
-			*drop = (struct state_drop){strdup(reader->name), reader->number, row->cause, row->device,
-						    row->count};
-			if (!drop->name)
-				return -ENOMEM;
-			state->n_drops++;
-		}
+		if ((reader->drops.dirty || charges) && take_drops(reader, charges, state) < 0)
+			return -ENOMEM;
 	}
 	return 0;
+}
+
+bool state_is_empty(const struct state *state)
+{
+	return state->n_cursors == 0 && state->n_drops == 0 && state->n_removed == 0;
 }
 
 static int take_removed(struct queue *queue, struct state *state)
@@ -133,13 +161,13 @@ static int take_boots(struct queue *queue, struct state *state)
 	return 0;
 }
 
-struct state *state_take(struct queue *queue)
+struct state *state_take(struct queue *queue, struct charges *charges)
 {
 	struct state *state = calloc(1, sizeof(*state));
 
 	if (!state)
 		return NULL;
-	if (take_cursors(queue, state) < 0 || take_removed(queue, state) < 0)
+	if (take_cursors(queue, charges, state) < 0 || take_removed(queue, state) < 0)
 		return state_free(state);
 	state->runs_version = queue->runs_version;
 	if (queue->runs_version != queue->runs_saved && queue->runs.n > 0) {
@@ -244,7 +272,7 @@ static int save_runs(struct body *body, const struct state *state)
 		return 0;
 	r = body_exec(body, "DELETE FROM runs");
 	if (r == 0)
-		r = body_prepare(body, "INSERT INTO runs VALUES (?, ?, ?)", &statement);
+		r = body_prepare(body, "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", &statement);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < state->n_runs; i++) {

@@ -113,7 +113,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	from = queue_first_unwritten(queue) - 1;
 	*ret = (struct queue_status){
 		.body = queue->body_state,
-		.tail_samples = from < last ? runs_count_to(&queue->runs, last) - runs_count_to(&queue->runs, from) : 0,
+		.tail_samples = runs_between(&queue->runs, from, last),
 		.tail_bytes = queue->unwritten_bytes,
 		.body_bytes = queue->body_bytes,
 		.oldest_age_us = oldest_age(queue, clock_now()),
@@ -126,9 +126,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	};
 	if (queue->body_first <= queue->written) {
 		from = MAX(queue->min_acked, queue->body_first - 1);
-		if (from < queue->written)
-			ret->body_samples =
-				runs_count_to(&queue->runs, queue->written) - runs_count_to(&queue->runs, from);
+		ret->body_samples = runs_between(&queue->runs, from, queue->written);
 	}
 	/* What is left in the window of an uplink that has all of it, or is there for none, does not wait. */
 	if (ret->tail_samples + ret->body_samples == 0)

@@ -6,8 +6,7 @@
 
 #define HEADS 500
 
-/* Drop rows heads[0] to heads[n - 1] in a transaction of their own, and count them. */
-static int drop(struct queue *queue, enum drop_cause cause, const struct body_head *heads, size_t n)
+static int remove_and_save(struct queue *queue, const struct body_head *heads, size_t n, const struct state *state)
 {
 	struct body *body = &queue->store.body;
 	int r = body_begin(body);
@@ -15,19 +14,42 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	if (r < 0)
 		return r;
 	r = body_remove(body, heads[0].id, heads[n - 1].id);
+	if (r == 0)
+		r = state_save(queue, state);
+	if (r == 0)
+		return body_commit(body);
+	body_rollback(body);
+	return r;
+}
+
+/* Drop rows heads[0] to heads[n - 1] in a transaction of their own, with their count. */
+static int drop(struct queue *queue, enum drop_cause cause, const struct body_head *heads, size_t n)
+{
+	_cleanup_(charges_done) struct charges charges = {0};
+	struct body *body = &queue->store.body;
+	struct state *state = NULL;
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	r = charges_begin(&charges, queue);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		charges_add(&charges, cause, heads[i].id, heads[i].device);
+	state = r == 0 ? state_take(queue, &charges) : NULL;
+	pthread_mutex_unlock(&queue->lock);
+	if (!state)
+		return -ENOMEM;
+	r = remove_and_save(queue, heads, n, state);
 	if (r < 0) {
-		body_rollback(body);
+		state_free(state);
 		return r;
 	}
-	r = body_commit(body);
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&queue->lock);
-	for (size_t i = 0; i < n; i++)
-		queue_charge(queue, cause, heads[i].id, heads[i].device);
+	charges_apply(&charges, queue);
+	state_saved(queue, state);
 	queue_body_dropped(queue, heads[n - 1].id);
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
+	state_free(state);
 	/* Room for a much smaller max_size takes many steps: each is progress. */
 	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
 	return body->wal_bytes > body->wal_limit ? body_checkpoint(body, false) : 0;
@@ -35,8 +57,12 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 
 int retention_make_room(struct queue *queue, uint64_t bytes)
 {
-	_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+	_cleanup_free_ struct body_head *heads = NULL;
 
+	/* What would not fit into an empty file makes no room by emptying it. */
+	if (!body_can_hold(&queue->store.body, bytes))
+		return -EFBIG;
+	heads = malloc(HEADS * sizeof(*heads));
 	if (!heads)
 		return -ENOMEM;
 	for (;;) {

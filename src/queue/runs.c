@@ -73,28 +73,44 @@ uint64_t runs_count_to(const struct runs *runs, uint64_t id)
 	return count;
 }
 
+uint64_t runs_between(const struct runs *runs, uint64_t after, uint64_t to)
+{
+	uint64_t before = runs_count_to(runs, after), count = runs_count_to(runs, to);
+
+	/* Ranges read from a damaged file can say anything. */
+	return to > after && count > before ? count - before : 0;
+}
+
+static void forget_one(struct runs *runs, size_t i)
+{
+	runs->n--;
+	memmove(&runs->at[i], &runs->at[i + 1], (runs->n - i) * sizeof(*runs->at));
+}
+
 int runs_skip(struct runs *runs, uint64_t id)
 {
-	size_t i;
+	size_t i = find(runs, id);
 
-	if (runs->n == 0)
+	if (runs->n == 0 || id < runs->at[i].first_id)
 		return 0;
-	i = find(runs, id);
-	if (runs->at[i].first_id == id && (i + 1 == runs->n || runs->at[i + 1].first_id > id + 1)) {
+	if (i + 1 < runs->n && runs->at[i + 1].first_id == id + 1) {
+		/* The last one of its run: the next begins where it does. A run of which nothing is left gives way. */
+		if (runs->at[i].first_id == id)
+			forget_one(runs, i);
+		else
+			i++;
+	} else if (runs->at[i].first_id == id) {
 		/* One more at the place where the last skip was: its run begins later. */
 		runs->at[i].first_id++;
-		runs->at[i].skipped++;
 	} else {
 		if (reserve(runs) < 0)
 			return -ENOMEM;
 		memmove(&runs->at[i + 2], &runs->at[i + 1], (runs->n - i - 1) * sizeof(*runs->at));
 		runs->at[i + 1] = runs->at[i];
-		runs->at[i + 1].first_id = id + 1;
-		runs->at[i + 1].skipped++;
+		runs->at[++i].first_id = id + 1;
 		runs->n++;
-		i++;
 	}
-	for (i++; i < runs->n; i++)
+	for (; i < runs->n; i++)
 		runs->at[i].skipped++;
 	return 0;
 }

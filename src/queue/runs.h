@@ -32,6 +32,9 @@ struct run *runs_of(const struct runs *runs, uint64_t id);
 /* How many samples there are up to and including id, counted from anywhere: only differences mean something. */
 uint64_t runs_count_to(const struct runs *runs, uint64_t id);
 
+/* How many lie behind `after`, up to and including `to`; 0 where `to` is not behind it. */
+uint64_t runs_between(const struct runs *runs, uint64_t after, uint64_t to);
+
 /* The sample of that id, none of whose successors was read by anybody else, is gone: count on without it. -ENOMEM. */
 int runs_skip(struct runs *runs, uint64_t id);
 

@@ -10,13 +10,21 @@
 #define SIDE_PERIOD_US USEC_PER_SEC
 #define DROP_NOTICE_PERIOD_US (10 * USEC_PER_MINUTE)
 #define SLEEP_MAX_US USEC_PER_HOUR
-#define RESERVE_BYTES ((size_t)256 * 1024)
+#define SPARE_BYTES ((size_t)64 * 1024) /* so much must be free for a full disk to be one no more */
+#define BESIDE_PAUSE_US (30 * USEC_PER_SEC)
 #define CHECK_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
 #define UNREADABLE_US USEC_PER_MINUTE
 
 static bool can_write(const struct queue *queue)
 {
 	return queue->store.body.db && !queue->store.body.read_only && queue->store.retry_at == 0;
+}
+
+/* Open, but the disk takes no more. */
+static bool is_full(const struct queue *queue)
+{
+	return queue->body_state == QUEUE_BODY_FULL && queue->store.retry_at > 0 && queue->store.body.db &&
+	       !queue->store.body.read_only;
 }
 
 static bool body_is_empty(const struct queue *queue)
@@ -37,17 +45,21 @@ static uint64_t samples_due_at(struct queue *queue)
 	return slot->appended_us + queue->conf.commit_us;
 }
 
-static uint64_t commit_due_at(struct queue *queue, uint64_t now)
+/* Of what stands beside the samples. */
+static uint64_t beside_due_at(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
-	uint64_t due;
 
-	if (store->removing)
-		return 0;
 	if (store->side_at == 0 && (state_is_dirty(queue) || queue_body_is_done(queue)))
 		store->side_at = now + SIDE_PERIOD_US;
-	due = samples_due_at(queue);
-	return store->side_at > 0 ? MIN(due, store->side_at) : due;
+	return store->side_at > 0 ? store->side_at : USEC_NEVER;
+}
+
+static uint64_t commit_due_at(struct queue *queue, uint64_t now)
+{
+	uint64_t beside = beside_due_at(queue, now);
+
+	return queue->store.removing ? 0 : MIN(samples_due_at(queue), beside);
 }
 
 static uint64_t drop_notice_due_at(const struct queue *queue)
@@ -69,6 +81,8 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 	/* The next try may be far off. */
 	if (queue->body_state == QUEUE_BODY_FAILED && now < queue->failed_since + UNREADABLE_US)
 		at = MIN(at, queue->failed_since + UNREADABLE_US);
+	if (is_full(queue))
+		at = MIN(at, beside_due_at(queue, now));
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
 	commit_at = commit_due_at(queue, now);
@@ -80,6 +94,7 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 
 /* ---- what is done ---- */
 
+/* now: USEC_NEVER tells all that was not told. */
 static void notice_drops(struct queue *queue, uint64_t now)
 {
 	char text[MAX(SIZE_TEXT_MAX, DURATION_TEXT_MAX)];
@@ -112,7 +127,7 @@ static void notice_drops(struct queue *queue, uint64_t now)
 				     "%llu samples could not be read back from %s and are lost; the others go on", n,
 				     queue->path);
 		queue->dropped_told[i] = queue->dropped[i];
-		queue->drop_notice_at[i] = now + DROP_NOTICE_PERIOD_US;
+		queue->drop_notice_at[i] = now == USEC_NEVER ? now : now + DROP_NOTICE_PERIOD_US;
 	}
 }
 
@@ -124,29 +139,27 @@ static int commit_all(struct queue *queue)
 	/* After a damaged file the new one; that one, empty as it is, is not set aside. */
 	do
 		r = store_commit(queue);
-	while (r == -EAGAIN);
+	while (r == -EAGAIN || r == 1);
 	return r;
 }
 
 static bool retry(struct queue *queue, uint64_t now)
 {
 	struct store *store = &queue->store;
-	bool full = queue->body_state == QUEUE_BODY_FULL && store->body.db && !store->body.read_only;
+	bool full = is_full(queue);
 	int r;
 
 	if (store->retry_at == 0 || now < store->retry_at)
 		return false;
 	pthread_mutex_unlock(&queue->lock);
 	/* On a full disk the file stays open, and what would fit is the question. */
-	r = full ? queue_reserve_make(queue->path, RESERVE_BYTES) : store_reopen(queue);
+	r = full ? store_make_reserve(queue, SPARE_BYTES) : store_reopen(queue);
 	pthread_mutex_lock(&queue->lock);
 	if (r == -ENOSPC && full && samples_due_at(queue) <= now) {
 		store->retry_at = 0;
 		store_commit(queue);
 	} else if (r < 0) {
 		store_failed(queue, r);
-	} else if (full) {
-		store_healed(queue);
 	} else {
 		/* That it can be opened is not enough. */
 		store->retry_at = 0;
@@ -175,6 +188,26 @@ static int write_all(struct queue *queue)
 	return commit_all(queue);
 }
 
+/* The process ends, and the disk does not take these: they are lost, and that is counted as far as it can be written. */
+static void give_up_unwritten(struct queue *queue)
+{
+	struct tail *tail = &queue->tail;
+	uint64_t from = queue_first_unwritten(queue);
+
+	for (struct tail_slot *slot; (slot = tail_from(tail, from));) {
+		uint64_t id = slot->sample->id;
+
+		queue_charge(queue, DROP_MEMORY_FULL, id, slot->sample->device);
+		queue->unwritten_bytes -= sample_cost(slot->sample);
+		queue->left_unwritten++;
+		tail_drop(tail, id);
+		runs_skip(&queue->runs, id);
+	}
+	queue->runs_version++;
+	if (is_full(queue))
+		store_commit_beside(queue);
+}
+
 static bool flush(struct queue *queue)
 {
 	uint64_t wanted = queue->flush_wanted;
@@ -182,6 +215,11 @@ static bool flush(struct queue *queue)
 	if (queue->flush_done == wanted)
 		return false;
 	queue->flush_result = write_all(queue);
+	if (queue->leaving) {
+		if (queue->flush_result < 0)
+			give_up_unwritten(queue);
+		notice_drops(queue, USEC_NEVER);
+	}
 	queue->flush_done = wanted;
 	pthread_cond_broadcast(&queue->done);
 	return true;
@@ -205,7 +243,10 @@ static bool read_ahead(struct queue *queue)
 /* Without the lock. On a full disk the reserve is given up: then it is worth another try at once. */
 static int use_reserve(struct queue *queue, int r)
 {
-	return r == -ENOSPC && queue_reserve_remove(queue->path) == 0 ? 0 : r;
+	if (r != -ENOSPC || queue_reserve_remove(queue->path) < 0)
+		return r;
+	queue->store.reserve_lacks = true;
+	return 0;
 }
 
 static bool reserve(struct queue *queue)
@@ -261,7 +302,7 @@ static bool minute(struct queue *queue, uint64_t now)
 		r = store_damaged(queue);
 	r = use_reserve(queue, r);
 	if (r == 0 && reserve_again)
-		queue_reserve_make(queue->path, RESERVE_BYTES); /* it may be there; without space it comes later */
+		store_first_reserve(queue); /* it may be there; without space it comes later */
 	pthread_mutex_lock(&queue->lock);
 	if (r > 0)
 		store->minute_at = 0;
@@ -389,6 +430,11 @@ static bool work(struct queue *queue)
 		}
 		if (configure(queue) || check(queue))
 			return true;
+	} else if (is_full(queue) && beside_due_at(queue, now) <= now) {
+		/* What was sent does not come again for want of space. */
+		if (store_commit_beside(queue) < 0)
+			queue->store.side_at = now + BESIDE_PAUSE_US;
+		return true;
 	}
 	bool answered = asks_answer(queue);
 
@@ -404,8 +450,10 @@ static void finish(struct queue *queue)
 {
 	struct body *body = &queue->store.body;
 
-	if (write_all(queue) < 0)
+	if (write_all(queue) < 0) {
+		give_up_unwritten(queue);
 		return;
+	}
 	bool wanted = queue->reserve_wanted, certain = !queue->may_have_left_mark;
 
 	pthread_mutex_unlock(&queue->lock);

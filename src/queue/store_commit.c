@@ -13,6 +13,8 @@
 #define AHEAD_ROWS 1000			/* read at once */
 #define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
 #define READ_TRIES 3
+#define RESERVE_MORE_BYTES ((size_t)256 * 1024)
+#define RESERVE_MIN_BYTES ((size_t)64 * 1024)
 #define BACKOFF_MIN_US USEC_PER_SEC
 #define BACKOFF_MAX_US (30 * USEC_PER_SEC)
 
@@ -81,6 +83,37 @@ void store_count(struct queue *queue)
 	queue->body_bytes = body_bytes(&queue->store.body);
 }
 
+/* ---- the reserve ---- */
+
+/* With it the log can always be moved into the file, and then be written anew in the space it has: what a full log adds
+   to the file, and something for the log itself. */
+static size_t reserve_wanted(const struct queue *queue)
+{
+	return (size_t)queue->store.body.wal_limit + RESERVE_MORE_BYTES;
+}
+
+void store_first_reserve(struct queue *queue)
+{
+	size_t bytes = reserve_wanted(queue);
+
+	while (queue_reserve_make(queue->path, bytes, 0) < 0 && bytes / 2 >= RESERVE_MIN_BYTES)
+		bytes /= 2;
+	queue->store.reserve_bytes = bytes;
+}
+
+int store_make_reserve(struct queue *queue, size_t spare)
+{
+	struct store *store = &queue->store;
+	int r = queue_reserve_make(queue->path, MAX(store->reserve_bytes, RESERVE_MIN_BYTES), spare);
+
+	store->reserve_lacks = r == -ENOSPC;
+	/* Part of it is better than nothing. */
+	for (size_t bytes = store->reserve_bytes / 2; store->reserve_lacks && bytes >= RESERVE_MIN_BYTES; bytes /= 2)
+		if (queue_reserve_make(queue->path, bytes, 0) == 0)
+			break;
+	return r;
+}
+
 /* ---- committing ---- */
 
 struct batch {
@@ -89,9 +122,10 @@ struct batch {
 	uint64_t bytes, to;
 	struct state *state;
 	uint64_t remove_from, remove_to; /* acknowledged rows; remove_to 0: none */
-	bool remove;
-	uint64_t remains; /* after the removal the first row on disk; 0: none */
+	bool remove, more;		 /* more samples wait than one batch takes */
+	uint64_t remains;		 /* after the removal the first row on disk; 0: none */
 	bool removed;
+	bool is_beside; /* all but the samples was written */
 	uint64_t fsync_us;
 };
 
@@ -103,25 +137,41 @@ static void batch_done(struct batch *batch)
 	state_free(batch->state);
 }
 
-static int batch_take(struct queue *queue, struct batch *batch)
+/* What one transaction takes at most: a batch near max_size would push out all that is in the file. */
+static uint64_t batch_limit(const struct queue *queue)
 {
-	uint64_t from = queue_first_unwritten(queue);
-	size_t most = tail_count_from(&queue->tail, from);
+	return queue->conf.max_size / 4;
+}
 
-	batch->state = state_take(queue);
+/* with_samples: else only what stands beside them, and the removal. */
+static int batch_take(struct queue *queue, struct batch *batch, bool with_samples)
+{
+	uint64_t from = queue_first_unwritten(queue), limit = batch_limit(queue);
+	size_t most = with_samples ? tail_count_from(&queue->tail, from) : 0;
+
+	batch->state = state_take(queue, NULL);
 	if (!batch->state)
 		return -ENOMEM;
+	batch->to = queue->written;
 	if (most > 0) {
 		batch->samples = malloc(most * sizeof(struct sample *));
 		if (!batch->samples)
 			return -ENOMEM;
 	}
-	TAIL_FOREACH(slot, &queue->tail, from)
-	{
+	for (struct tail_slot *slot = most > 0 ? tail_from(&queue->tail, from) : NULL; slot;
+	     slot = tail_after(&queue->tail, slot)) {
+		uint64_t bytes = slot->sample->size + BODY_ROW_BYTES;
+
+		if (batch->n > 0 && batch->bytes + bytes > limit) {
+			batch->more = true;
+			break;
+		}
 		batch->samples[batch->n++] = sample_ref(slot->sample);
-		batch->bytes += slot->sample->size + BODY_ROW_BYTES;
+		batch->bytes += bytes;
+		batch->to = slot->sample->id;
 	}
-	batch->to = queue->tail.next - 1;
+	if (with_samples && !batch->more)
+		batch->to = queue->tail.next - 1;
 	queue->writing_to = batch->to;
 	if (queue->body_first <= queue->written && queue->min_acked >= queue->body_first) {
 		batch->remove_from = queue->body_first;
@@ -175,6 +225,30 @@ static int batch_transaction(struct queue *queue, struct batch *batch, bool with
 	return r;
 }
 
+/* The disk is full. The reserve is for the places of the uplinks, for removal and for the account: samples wait in memory
+   until there is room, but for those that fit where others were removed. */
+static int batch_write_beside(struct queue *queue, struct batch *batch)
+{
+	int r;
+
+	if (batch->remove_to == 0 && state_is_empty(batch->state))
+		return -ENOSPC;
+	batch->remove = batch->remove_to > 0;
+	r = batch_transaction(queue, batch, false);
+	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0)
+		r = batch_transaction(queue, batch, false);
+	if (r < 0)
+		return r;
+	batch->is_beside = true;
+	batch->remove = false;
+	if (batch->n > 0 && batch->removed)
+		batch->is_beside = batch_transaction(queue, batch, true) < 0;
+	/* The log begins anew in the space it has. */
+	body_checkpoint(&queue->store.body, false);
+	store_make_reserve(queue, 0);
+	return 0;
+}
+
 /* -EFBIG: max_size is reached and what is new shall go. */
 static int batch_write(struct queue *queue, struct batch *batch, bool drop_newest)
 {
@@ -182,6 +256,9 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 	bool room = true;
 	int r = 0;
 
+	/* Before samples take what space there is, the reserve has to be whole again. */
+	if (batch->n > 0 && queue->store.reserve_lacks && store_make_reserve(queue, 0) < 0)
+		return batch_write_beside(queue, batch);
 	if (batch->n > 0)
 		r = body_has_room(body, batch->bytes, &room);
 	if (r < 0)
@@ -189,7 +266,8 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 	if (!room && drop_newest) {
 		/* What was sent makes room first. */
 		batch->remove = batch->remove_to > 0;
-		r = batch_transaction(queue, batch, false);
+		if (batch->remove)
+			r = batch_transaction(queue, batch, false);
 		if (r == 0)
 			r = body_has_room(body, batch->bytes, &room);
 		if (r == 0 && !room)
@@ -201,21 +279,39 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 	if (r < 0)
 		return r;
 	r = batch_transaction(queue, batch, true);
-	/* The disk is full: that is what the reserve is for. */
-	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0)
-		r = batch_transaction(queue, batch, true);
+	if (r == -ENOSPC)
+		r = batch_write_beside(queue, batch);
 	if (r == 0 && body->wal_bytes > body->wal_limit)
 		body_checkpoint(body, false); /* a failure shows at the next commit, and loses nothing */
 	return r;
 }
 
-/* With the lock held: the new ones are dropped. */
-static void drop_batch(struct queue *queue, const struct batch *batch)
+/* The new ones do not fit: their count goes into the file at once, in its own transaction. */
+static int batch_drop(struct queue *queue, struct batch *batch)
 {
+	_cleanup_(charges_done) struct charges charges = {0};
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	r = charges_begin(&charges, queue);
+	if (r == 0) {
+		for (size_t i = 0; i < batch->n; i++)
+			charges_add(&charges, DROP_QUEUE_FULL, batch->samples[i]->id, batch->samples[i]->device);
+		state_free(batch->state);
+		batch->state = state_take(queue, &charges);
+		r = batch->state ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	if (r == 0)
+		r = batch_transaction(queue, batch, false);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	charges_apply(&charges, queue);
+	state_saved(queue, batch->state);
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct sample *sample = batch->samples[i];
 
-		queue_charge(queue, DROP_QUEUE_FULL, sample->id, sample->device);
 		if (sample->id < queue->tail.first)
 			continue;
 		if (sample->id >= queue_first_unwritten(queue))
@@ -224,6 +320,9 @@ static void drop_batch(struct queue *queue, const struct batch *batch)
 		runs_skip(&queue->runs, sample->id);
 	}
 	queue->runs_version++;
+	store_count(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return 0;
 }
 
 static void batch_removed(struct queue *queue, const struct batch *batch)
@@ -273,26 +372,47 @@ static void batch_written(struct queue *queue, const struct batch *batch)
 		readers_signal(queue);
 }
 
+/* The samples are not written; what stands beside them is. */
+static void batch_leave_samples(struct queue *queue, struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		sample_unref(batch->samples[i]);
+	batch->n = 0;
+	batch->to = queue->written;
+}
+
 int store_commit(struct queue *queue)
 {
 	_cleanup_(batch_done) struct batch batch = {0};
-	bool drop_newest = queue->conf.when_full == QUEUE_DROP_NEWEST;
-	int r = batch_take(queue, &batch);
+	bool drop_newest = queue->conf.when_full == QUEUE_DROP_NEWEST, dropped = false;
+	int r = batch_take(queue, &batch, true);
 
 	if (r == 0) {
 		pthread_mutex_unlock(&queue->lock);
 		r = batch_write(queue, &batch, drop_newest);
+		if (r == -EFBIG) {
+			r = batch_drop(queue, &batch);
+			dropped = r == 0;
+		}
 		if (r == -EBADMSG)
 			r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
 		pthread_mutex_lock(&queue->lock);
 	}
 	queue->writing_to = 0;
-	if (r == -EFBIG) {
+	if (dropped) {
 		if (batch.removed)
 			batch_removed(queue, &batch);
-		drop_batch(queue, &batch);
+		queue->store.side_at = 0;
 		store_healed(queue);
-		r = 0;
+	} else if (r == 0 && batch.is_beside) {
+		bool left = batch.n > 0;
+
+		batch_leave_samples(queue, &batch);
+		batch_written(queue, &batch);
+		if (left) {
+			r = -ENOSPC;
+			store_failed(queue, r);
+		}
 	} else if (r == 0) {
 		batch_written(queue, &batch);
 		/* Where nothing was to be written nobody knows better than before that the file is damaged. */
@@ -301,6 +421,22 @@ int store_commit(struct queue *queue)
 	} else if (r != -EAGAIN) {
 		store_failed(queue, r);
 	}
+	return r == 0 && batch.more ? 1 : r;
+}
+
+int store_commit_beside(struct queue *queue)
+{
+	_cleanup_(batch_done) struct batch batch = {0};
+	int r = batch_take(queue, &batch, false);
+
+	queue->writing_to = 0;
+	if (r == 0) {
+		pthread_mutex_unlock(&queue->lock);
+		r = batch_write_beside(queue, &batch);
+		pthread_mutex_lock(&queue->lock);
+	}
+	if (r == 0)
+		batch_written(queue, &batch);
 	return r;
 }
 
@@ -333,26 +469,62 @@ static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t
 	return true;
 }
 
-/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
-   cannot be written it comes again: each reader counts it for itself, once. */
-static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
+/* In one transaction, with their count. Lock held at the beginning and the end. */
+static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct queue_reader *reader;
-		int r;
+	_cleanup_(charges_done) struct charges charges = {0};
+	struct body *body = &queue->store.body;
+	struct state *state = NULL;
+	int r = charges_begin(&charges, queue);
 
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (rows[i].sample)
 			continue;
-		r = body_remove(&queue->store.body, rows[i].id, rows[i].id);
-		pthread_mutex_lock(&queue->lock);
-		reader = r < 0 ? reader_by_number(queue, number) : NULL;
-		if (r == 0) {
-			queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
-		} else if (reader && rows[i].id > reader->damaged_to) {
-			queue_charge_reader(reader, DROP_DAMAGED, rows[i].id, rows[i].id);
-			reader->damaged_to = rows[i].id;
-		}
-		pthread_mutex_unlock(&queue->lock);
+		charges_add(&charges, DROP_DAMAGED, rows[i].id, 0);
+		runs_skip(&queue->runs, rows[i].id);
+		queue->runs_version++;
+	}
+	if (r == 0)
+		state = state_take(queue, &charges);
+	pthread_mutex_unlock(&queue->lock);
+	r = state ? body_begin(body) : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (!rows[i].sample)
+			r = body_remove(body, rows[i].id, rows[i].id);
+	if (r == 0)
+		r = state_save(queue, state);
+	if (r == 0)
+		r = body_commit(body);
+	else
+		body_rollback(body);
+	pthread_mutex_lock(&queue->lock);
+	if (r == 0) {
+		charges_apply(&charges, queue);
+		state_saved(queue, state);
+		store_count(queue);
+	}
+	state_free(state);
+	return r;
+}
+
+/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
+   cannot be written it comes again: each reader counts it for itself, once. Lock held. */
+static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
+{
+	struct queue_reader *reader;
+	size_t damaged = 0;
+
+	for (size_t i = 0; i < n; i++)
+		damaged += !rows[i].sample;
+	if (damaged == 0 || (!queue->store.body.read_only && remove_damaged_rows(queue, rows, n) == 0))
+		return;
+	reader = reader_by_number(queue, number);
+	for (size_t i = 0; reader && i < n; i++) {
+		if (rows[i].sample || rows[i].id <= MAX(reader->damaged_to, reader->acked))
+			continue;
+		drops_add(&reader->drops, DROP_DAMAGED, 0, 1);
+		queue->dropped[DROP_DAMAGED]++;
+		reader->damaged_to = rows[i].id;
 	}
 }
 
@@ -376,8 +548,6 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 
 	pthread_mutex_unlock(&queue->lock);
 	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
-	if (n > 0)
-		drop_damaged_rows(queue, number, rows, n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
 	/* A place the disk cannot read, however often it is asked, is damage like any other. */
@@ -387,6 +557,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
 	}
 	pthread_mutex_lock(&queue->lock);
+	drop_damaged_rows(queue, number, rows, n);
 	reader = reader_by_number(queue, number);
 	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {
 		if (hand_over(reader, rows, n, to))

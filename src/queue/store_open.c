@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RESERVE_BYTES ((size_t)256 * 1024)
 #define DAMAGE_PAUSE_MIN_US (10 * USEC_PER_SEC)
 #define DAMAGE_PAUSE_MAX_US (10 * USEC_PER_MINUTE)
 
@@ -367,7 +366,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	store->check_wanted = !marks.clean;
 	store->trimming = true;
 	if (r == 0) {
-		queue_reserve_make(queue->path, RESERVE_BYTES);
+		store_first_reserve(queue);
 		retention_look_at_oldest(queue);
 		asides_bound(queue);
 	}

@@ -624,6 +624,18 @@ static void host_names(void **state)
 	assert_int_equal(sethostname("barn-7", 6), 0);
 }
 
+/* What waits in memory goes to the file at once when the disk heals: a file hardly larger lost all it held. */
+static void max_size_against_memory(void **state)
+{
+	struct place *place = *state;
+
+	expect(place, GATEWAY "queue: { max_size = \"4MB\"; memory = \"2MB\"; };", 0,
+	       "haywain.conf:2: warning: queue.max_size (4.0 MB) is not well above queue.memory (2.0 MB): what waited "
+	       "in "
+	       "memory while the disk failed pushes older samples out of the file; four times as much is right\n");
+	expect(place, GATEWAY "queue: { max_size = \"8MB\"; memory = \"2MB\"; };", 0, "");
+}
+
 static void the_example_is_good(void **state)
 {
 	struct place *place = *state;
@@ -655,6 +667,7 @@ int main(void)
 		TEST(uplinks_that_clash),
 		TEST(tags_in_topics),
 		TEST(host_names),
+		TEST(max_size_against_memory),
 		TEST(the_example_is_good),
 	};
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a removal costs the uplinks: worked out before its transaction, written in it, and counted once that is done.
+ * So no count is lost with the process, and none is told of a removal that failed.
+ */
+#ifndef HAYWAIN_QUEUE_CHARGES_H
+#define HAYWAIN_QUEUE_CHARGES_H
+
+#include "queue/drops.h"
+
+struct charges_reader {
+	uint64_t number; /* of the reader */
+	uint64_t acked;	 /* as it was at the beginning */
+	struct drops drops;
+};
+
+struct charges {
+	struct charges_reader *readers;
+	size_t n_readers;
+	uint64_t samples[DROP_N_CAUSES]; /* charged to any uplink */
+};
+
+/* With the lock of the queue held. -ENOMEM. */
+int charges_begin(struct charges *charges, const struct queue *queue);
+void charges_done(struct charges *charges);
+
+/* A sample is dropped: each uplink that had not acknowledged it is charged. */
+void charges_add(struct charges *charges, enum drop_cause cause, uint64_t id, uint32_t device);
+/* What they add to one count of a reader. */
+uint64_t charges_of(struct charges *charges, uint64_t reader, uint32_t cause, uint32_t device);
+/* With the lock held: the transaction is done. */
+void charges_apply(struct charges *charges, struct queue *queue);
+
+#endif
