@@ -100,6 +100,7 @@ void api_tell_status(const struct stages *stages, struct buf *out)
 	json_open(out, '{');
 	number(out, "total", field.links);
 	number(out, "down", field.links_down);
+	number(out, "unused", field.links_unused);
 	json_close(out, '}');
 	json_key(out, "devices");
 	json_open(out, '{');
@@ -138,7 +139,7 @@ static bool add_link(const struct field_link_status *link, void *userdata)
 	text(out, "name", link->name);
 	text(out, "plugin", link->plugin);
 	text(out, "target", link->target);
-	text(out, "state", link->up ? "up" : "down");
+	text(out, "state", link->state);
 	text(out, "reason", link->reason);
 	since(out, "since", link->since_us);
 	number(out, "devices", link->devices);
@@ -158,6 +159,19 @@ void api_tell_links(const struct stages *stages, struct buf *out)
 	json_close(out, '}');
 }
 
+/* Of a device whose link is down, the link's reason is the true one. */
+static void device_reason(struct buf *out, const struct field_device_status *device)
+{
+	struct buf reason = {0};
+
+	if (device->link_reason)
+		buf_printf(&reason, "link %s is down: %s", device->link, device->link_reason);
+	else if (device->reason)
+		buf_add_text(&reason, device->reason);
+	text(out, "reason", buf_text(&reason));
+	buf_done(&reason);
+}
+
 static void device_members(struct buf *out, const struct field_device_status *device)
 {
 	text(out, "name", device->name);
@@ -167,7 +181,7 @@ static void device_members(struct buf *out, const struct field_device_status *de
 		text(out, "plugin", device->plugin);
 	text(out, "model", device->model);
 	text(out, "state", device->state);
-	text(out, "reason", device->reason);
+	device_reason(out, device);
 	since(out, "since", device->since_us);
 	seconds(out, "every_s", device->every_us);
 	number(out, "rounds", device->rounds);

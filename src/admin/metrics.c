@@ -68,13 +68,13 @@ static bool add_link(const struct field_link_status *link, void *userdata)
 {
 	const struct walk *walk = userdata;
 
-	if (link->internal)
+	if (link->internal || (walk->what == LINK_UP && strcmp(link->state, "unused") == 0))
 		return true;
 	buf_printf(walk->out, "haywain_%s", walk->name);
 	add_label(walk->out, '{', "link", link->name);
 	buf_add_char(walk->out, '}');
 	if (walk->what == LINK_UP)
-		number(walk->out, link->up);
+		number(walk->out, strcmp(link->state, "up") == 0);
 	else
 		seconds(walk->out, link->busy_us);
 	return true;
@@ -115,7 +115,7 @@ static void tell_field(const struct stages *stages, struct buf *out)
 	static const struct {
 		const char *name, *type, *help;
 	} families[] = {
-		[LINK_UP] = {"link_up", "gauge", "Whether the link is up."},
+		[LINK_UP] = {"link_up", "gauge", "Whether the link is up; not there before anything was tried on it."},
 		[LINK_BUSY] = {"link_busy_seconds_total", "counter", "Time with a poll under way."},
 		[DEVICE_UP] = {"device_up", "gauge", "Whether the device is online."},
 		[DEVICE_ROUNDS] = {"device_polls_total", "counter", "Polls of the device."},

@@ -20,6 +20,7 @@ struct cli {
 /* A command's exit status: EXIT_SUCCESS, EXIT_FAILURE after a line on standard error, EXIT_USAGE. */
 int cli_status(const struct cli *cli, int argc, char *argv[]);
 int cli_devices(const struct cli *cli, int argc, char *argv[]);
+int cli_links(const struct cli *cli, int argc, char *argv[]);
 int cli_watch(const struct cli *cli, int argc, char *argv[]);
 int cli_queue(const struct cli *cli, int argc, char *argv[]);
 int cli_write(const struct cli *cli, int argc, char *argv[]);

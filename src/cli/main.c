@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
 	{"status", cli_status, "", "how the gateway is"},
 	{"devices", cli_devices, "[DEVICE]", "devices, or one with its points and readings"},
+	{"links", cli_links, "", "links, and why one is down"},
 	{"watch", cli_watch, "[DEVICE]", "readings as they are taken"},
 	{"queue", cli_queue, "[export | purge --yes]", "what waits for the brokers"},
 	{"write", cli_write, "DEVICE POINT VALUE", "write a value to a device"},

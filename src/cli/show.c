@@ -69,15 +69,64 @@ int cli_status(const struct cli *cli, int argc, char *argv[] _unused_)
 		int64_t total = json_int_of(devices, "total"), online = json_int_of(devices, "online");
 
 		print_title(cli, root);
-		printf("Devices: %s%" PRIi64 " of %" PRIi64 " online%s; links: %" PRIi64 ", %" PRIi64 " down\n",
+		printf("Devices: %s%" PRIi64 " of %" PRIi64 " online%s; links: %" PRIi64 ", %" PRIi64 " down",
 		       colour_on(cli, online == total ? GREEN : YELLOW), online, total, colour_off(cli),
 		       json_int_of(links, "total"), json_int_of(links, "down"));
+		if (json_int_of(links, "unused") > 0)
+			printf(", %" PRIi64 " not used yet", json_int_of(links, "unused"));
+		putchar('\n');
 		printf("Polls:   %" PRIi64 ", %" PRIi64 " failed, %" PRIi64 " left out because a link was busy\n",
 		       json_int_of(polls, "rounds"), json_int_of(polls, "failed"), json_int_of(polls, "late"));
 		printf("Samples: %" PRIi64 " taken, %" PRIi64 " queued, %" PRIi64 " dropped\n\n",
 		       json_int_of(samples, "taken"), json_int_of(samples, "queued"), json_int_of(samples, "dropped"));
 		print_uplinks(cli, json_object_get(root, "uplinks"));
 	}
+	json_decref(root);
+	return EXIT_SUCCESS;
+}
+
+/* ---- links ---- */
+
+static void print_links(const struct cli *cli, const json_t *root)
+{
+	struct table table = {.n_columns = 6};
+	char age[DURATION_TEXT_MAX];
+	const json_t *link;
+	size_t i;
+
+	table_add(&table, BOLD, "LINK");
+	table_add(&table, BOLD, "PLUGIN");
+	table_add(&table, BOLD, "STATE");
+	table_add(&table, BOLD, "FOR");
+	table_add(&table, BOLD, "ONLINE");
+	table_add(&table, BOLD, "WHERE, AND WHY");
+	json_array_foreach(json_object_get(root, "links"), i, link)
+	{
+		const char *state = json_text_of(link, "state"), *target = json_text_of(link, "target");
+		const char *reason = json_text_of(link, "reason");
+
+		table_add(&table, PLAIN, "%s", json_text_of(link, "name"));
+		table_add(&table, PLAIN, "%s", json_text_of(link, "plugin"));
+		table_add(&table, state_colour(state), "%s", state);
+		table_add(&table, PLAIN, "%s", since_text(link, "since", age));
+		table_add(&table, PLAIN, "%" PRIi64 " of %" PRIi64, json_int_of(link, "devices_online"),
+			  json_int_of(link, "devices"));
+		/* Some plugins name the port in their reason. */
+		table_add(&table, DIM, "%s%s%s", strstr(reason, target) ? "" : target,
+			  *reason && *target && !strstr(reason, target) ? ": " : "", reason);
+	}
+	table_print(cli, &table);
+}
+
+int cli_links(const struct cli *cli, int argc, char *argv[] _unused_)
+{
+	bool printed;
+	json_t *root = argc == 0 ? client_get(cli, "/v1/links", &printed) : NULL;
+
+	if (!root)
+		return argc == 0 ? EXIT_FAILURE : EXIT_USAGE;
+	if (!printed)
+		print_links(cli, root);
 	json_decref(root);
 	return EXIT_SUCCESS;
 }

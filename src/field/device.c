@@ -172,6 +172,7 @@ struct device *device_free(struct device *device)
 	free(device->points);
 	free(device->round);
 	free(device->reason);
+	free(device->detail);
 	points_told_done(&device->told);
 	pool_free(device->added);
 	device_conf_free(device->conf);
@@ -354,6 +355,7 @@ void device_end_round(struct device *device, const struct hay_sample *sample, en
 	}
 	device->rounds++;
 	link->field->rounds++;
+	link_note_use(link);
 	if (result == HAY_OK)
 		end_good(device, sample, rtt_us);
 	else
@@ -435,6 +437,7 @@ void device_went_online(struct device *device)
 
 	if (before == DEVICE_ONLINE)
 		return;
+	link_note_use(device->link);
 	device->state = DEVICE_ONLINE;
 	device->pause_us = 0;
 	if (before == DEVICE_NEW && device_is_polled(device))
@@ -449,13 +452,15 @@ void device_went_online(struct device *device)
 			    format_duration(now - device->since_us, duration));
 	device->since_us = now;
 	free(device->reason);
-	device->reason = NULL;
+	free(device->detail);
+	device->reason = device->detail = NULL;
 	device_tell_card(device);
 }
 
 void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link)
 {
-	const char *text = detail ? detail : reason_word(reason);
+	/* "Offline: offline" would say nothing. */
+	const char *text = detail ? detail : reason == HAY_OFFLINE ? "no sign of life" : reason_word(reason);
 	char tries[BACKOFF_TEXT_MAX];
 
 	if (device->state == DEVICE_OFFLINE)
@@ -464,7 +469,9 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	device->since_us = clock_now();
 	device->lost_with_link = because_of_link;
 	free(device->reason);
-	/* Consumers compare the word of the closed list; the log says more. */
+	free(device->detail);
+	device->detail = strdup(text);
+	/* Consumers compare the word of the closed list; the log and the local API say more. */
 	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_word(reason));
 	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : FIELD_PAUSE_FIRST_US;
 	if (because_of_link)

@@ -52,7 +52,8 @@ struct device {
 	unsigned n_commands;
 
 	enum device_state state;
-	char *reason;	     /* offline: why */
+	char *reason;	     /* offline: why, as consumers compare it */
+	char *detail;	     /* offline: why, as a person wants to know it */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */
 	uint64_t since_us;
 	struct points_told told;

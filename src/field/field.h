@@ -57,7 +57,7 @@ void field_tell_cards(struct field *field);
 void field_remind(const struct field *field);
 
 struct field_status {
-	unsigned links, links_down;
+	unsigned links, links_down, links_unused; /* unused: nothing was tried on them yet */
 	unsigned devices, devices_online;
 	uint64_t rounds, failures,
 		late; /* since the start: rounds, failed ones, cycles skipped because the link was busy */

@@ -15,6 +15,7 @@ void field_get_status(const struct field *field, struct field_status *ret)
 			continue;
 		ret->links++;
 		ret->links_down += link->down;
+		ret->links_unused += !link->used;
 		for (const struct device *device = link->devices; device; device = device->next) {
 			ret->devices++;
 			ret->devices_online += device->state == DEVICE_ONLINE;
@@ -30,7 +31,9 @@ void field_each_link(const struct field *field, field_link_fn fn, void *userdata
 			.plugin = link->plugin->name,
 			.target = link_target(link),
 			.internal = is_internal(link),
-			.up = !link->down,
+			.state = link->down   ? "down"
+				 : link->used ? "up"
+					      : "unused",
 			.reason = link->down ? link->reason : NULL,
 			.since_us = link->since_us,
 			.busy_us = link_busy_us(link),
@@ -57,7 +60,10 @@ static void fill_device(const struct device *device, struct field_device_status 
 		.model = device->conf->model,
 		.internal = is_internal(device->link),
 		.state = words[device->state],
-		.reason = device->state == DEVICE_OFFLINE ? device->reason : NULL,
+		.reason = device->link->lent		    ? "its link is being scanned"
+			  : device->state == DEVICE_OFFLINE ? device->detail
+							    : NULL,
+		.link_reason = device->link->down && !device->link->lent ? device->link->reason : NULL,
 		.since_us = device->since_us,
 		.every_us = device->conf->every_us,
 		.rounds = device->rounds,

@@ -11,7 +11,7 @@ struct field_link_status {
 	const char *name, *plugin;
 	const char *target; /* port, url or adapter, as configured; or NULL */
 	bool internal;	    /* the gateway's own, from no file */
-	bool up;
+	const char *state;  /* "unused": nothing was tried on it yet; "up", "down" */
 	const char *reason; /* down: why, or NULL */
 	uint64_t since_us;
 	uint64_t busy_us; /* time with a round under way, since it was opened */
@@ -22,8 +22,9 @@ struct field_device_status {
 	const char *name, *link, *plugin;
 	const char *model; /* or NULL */
 	bool internal;
-	const char *state;  /* "new", "online", "offline" */
-	const char *reason; /* offline: why, or NULL */
+	const char *state;	 /* "new", "online", "offline" */
+	const char *reason;	 /* offline: why, or NULL */
+	const char *link_reason; /* its link is down: why, or NULL. Then it is this that keeps the device away */
 	uint64_t since_us;
 	uint64_t every_us;
 	uint64_t rounds, failures, late; /* since it was started */

@@ -229,7 +229,7 @@ void link_keep_trying(struct link *link)
 
 static void be_down(struct link *link, enum hay_reason reason, const char *text)
 {
-	link->down = true;
+	link->down = link->used = true;
 	link->since_us = clock_now();
 	free(link->reason);
 	link->reason = strdup(text);
@@ -326,10 +326,19 @@ static void be_up(struct link *link)
 	}
 }
 
+void link_note_use(struct link *link)
+{
+	if (link->used)
+		return;
+	link->used = true;
+	link->since_us = clock_now();
+}
+
 void link_went_up(struct link *link)
 {
 	char duration[DURATION_TEXT_MAX];
 
+	link_note_use(link);
 	if (!link->down || link->lent)
 		return;
 	about(link, link->quiet ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",

@@ -45,6 +45,7 @@ struct link {
 
 	bool taking_turns; /* inside link_next_turn() */
 	bool open;	   /* the plugin's open() succeeded */
+	bool used;	   /* it was up, or down: whether it works is known */
 	bool stopping;
 	bool down;
 	char *reason; /* down: why */
@@ -81,6 +82,8 @@ bool link_may_lend(const struct link *link);
 void link_lend(struct link *link);
 void link_take_back(struct link *link);
 
+/* A device was asked or heard on it: unless it is down, it is up from the first time on. */
+void link_note_use(struct link *link);
 void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
 /* Say what has long been away: the link, or else devices on it. */

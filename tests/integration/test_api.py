@@ -314,10 +314,10 @@ def test_several_requests_on_one_connection(plant):
 
 # ---- statuses that take a special hour ----
 
-def start(plant, slave, timeout, points=POINTS, every="100ms"):
+def start(plant, slave, timeout, points=POINTS, every="100ms", more_links=()):
     daemon = plant.haywain(start=False)
     daemon.api = os.path.join(daemon.dir, "api.sock")
-    daemon.configure(configuration([], [link(slave, timeout=timeout)], [device(points=points, every=every)],
+    daemon.configure(configuration([], [link(slave, timeout=timeout), *more_links], [device(points=points, every=every)],
                                    rest=f'api: {{ socket = "{daemon.api}"; }};\n'))
     return daemon.start()
 
@@ -460,6 +460,36 @@ def sockets(daemon):
     """Connections that the daemon has accepted at its API."""
     with open("/proc/net/unix", encoding="utf-8") as f:
         return sum(line.split()[5] == "03" for line in f if line.rstrip().endswith(" " + daemon.api))
+
+
+# ---- why something is away ----
+
+def test_a_link_that_nothing_was_tried_on_is_not_up(plant):
+    """It said "up" of a link without a device, and of one whose device is asked once a day, while nothing listens there."""
+    slave = plant.slave()
+    daemon = start(plant, slave.port, "2s", more_links=[link(1, "spare")])
+    daemon.wait_line("d1: online")
+    states = {l["name"]: l["state"] for l in get(daemon, "/v1/links")["links"]}
+    assert states == {"bus": "up", "spare": "unused"}
+    assert get(daemon, "/v1/status")["links"] == {"total": 2, "down": 0, "unused": 1}
+    metrics = ask(daemon.api, "GET", "/metrics")[1].decode()
+    assert 'haywain_link_up{link="bus"} 1\n' in metrics and 'haywain_link_up{link="spare"}' not in metrics
+
+
+def test_the_reason_of_a_device_is_the_true_one(plant):
+    """`meter panel offline ... offline`: the reason, that nobody listens there, stood in the log only."""
+    daemon = start(plant, 1, "2s")
+    daemon.wait_line("link bus", "down")
+    told = get(daemon, "/v1/devices/d1")
+    why = get(daemon, "/v1/links")["links"][0]["reason"]
+    assert told["state"] == "offline" and told["reason"] == f"link bus is down: {why}" and "refused" in why, told
+    # A device that is silent on a link that is up: why it alone is away.
+    silent = plant.slave(lambda *_: None)
+    daemon = start(plant, silent.port, "50ms")
+    daemon.wait_line("d1: offline")
+    told = get(daemon, "/v1/devices/d1")
+    assert told["reason"] and told["reason"] != "offline" and "link" not in told["reason"], told
+    assert f'd1: offline: {told["reason"]}' in daemon.text()
 
 
 # ---- the socket ----

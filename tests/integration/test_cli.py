@@ -24,6 +24,7 @@ def test_the_commands_that_look(plant):
     assert "plant" in haywain(daemon, "status") and "1 of 1 online" in haywain(daemon, "status")
     assert "d1" in haywain(daemon, "devices")
     assert "setpoint" in haywain(daemon, "devices", "d1")
+    assert "tcp://127.0.0.1:" in haywain(daemon, "links") and "1 of 1" in haywain(daemon, "links")
     assert "samples wait" in haywain(daemon, "queue")
     assert json.loads(haywain(daemon, "--json", "status"))["gateway"] == "plant"
     assert json.loads(haywain(daemon, "queue", "--json"))["disk"] == "ok"

@@ -271,6 +271,7 @@ def test_a_serial_port_is_lent_and_taken_back(plant):
     response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/w", "1")
     assert response.status == 503 and "scanned" in json.loads(data)["error"]
     assert get(daemon, "/v1/links")["links"][0]["reason"] == "is being scanned"
+    assert get(daemon, "/v1/devices/d1")["reason"] == "its link is being scanned"
     connection.close()
     wait_until(lambda: get(daemon, "/v1/devices/d1")["state"] == "online", what="the device to be back")
 
