@@ -11,7 +11,7 @@
 
 struct report_keys {
 	const char *deadband;
-	uint64_t at_most_us, at_least_us;
+	uint64_t min_interval_us, max_interval_us;
 };
 
 const struct hay_option report_options[] = {
@@ -20,13 +20,13 @@ const struct hay_option report_options[] = {
 	 .offset = offsetof(struct report_keys, deadband),
 	 .flags = HAY_OPT_NUMBER_OK,
 	 .help = "report only when the value moved at least this much: a number, or \"1%\""},
-	{.key = "at_most",
+	{.key = "min_interval",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct report_keys, at_most_us),
+	 .offset = offsetof(struct report_keys, min_interval_us),
 	 .help = "shortest time between two reports"},
-	{.key = "at_least",
+	{.key = "max_interval",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct report_keys, at_least_us),
+	 .offset = offsetof(struct report_keys, max_interval_us),
 	 .help = "longest time between two reports"},
 	{.key = NULL},
 };
@@ -147,17 +147,15 @@ unsigned report_conf_read(const struct conf_group *group, struct pool *pool, str
 
 	/* An empty group is how a point says: none of what the device asks for. */
 	ret->set = n_keys > 0;
-	ret->at_most_us = keys.at_most_us;
-	ret->at_least_us = keys.at_least_us;
+	ret->min_interval_us = keys.min_interval_us;
+	ret->max_interval_us = keys.max_interval_us;
 	if (keys.deadband && !parse_deadband(keys.deadband, ret))
 		n_errors += setting_error(messages, conf_group_get(&report, "deadband"),
 					  "`deadband` must be a number from 0, or a share like \"1%%\", not \"%s\"",
 					  keys.deadband);
-	if (keys.at_least_us > 0 && keys.at_most_us > keys.at_least_us)
-		n_errors += setting_error(
-			messages, conf_group_get(&report, "at_most"),
-			"`at_most` is longer than `at_least`: it is the shortest time between two reports, "
-			"`at_least` the longest");
+	if (keys.max_interval_us > 0 && keys.min_interval_us > keys.max_interval_us)
+		n_errors += setting_error(messages, conf_group_get(&report, "min_interval"),
+					  "`min_interval` is longer than `max_interval`");
 	return n_errors;
 }
 

@@ -34,7 +34,7 @@ struct normal_point {
 	enum hay_type raw;
 	struct point_rules rules;
 	struct kept last; /* as last reported; only for points with report rules */
-	struct kept held; /* measured before report.at_most had passed */
+	struct kept held; /* measured before report.min_interval had passed */
 };
 
 struct normal_device {
@@ -222,9 +222,9 @@ static bool worth_it(const struct normal_point *point, const struct hay_reading 
 {
 	const struct report_conf *report = &point->rules.report;
 
-	if (report->at_least_us > 0 && time_us - point->last.time_us >= report->at_least_us)
+	if (report->max_interval_us > 0 && time_us - point->last.time_us >= report->max_interval_us)
 		return true;
-	if (isnan(report->deadband) && report->at_least_us == 0)
+	if (isnan(report->deadband) && report->max_interval_us == 0)
 		return true; /* only a pace was asked for */
 	return reading->quality != HAY_BAD && moved(report, &point->last.reading.value, &reading->value);
 }
@@ -235,7 +235,7 @@ static enum verdict judge(const struct normal_point *point, const struct hay_rea
 
 	if (!report->set || !point->last.present || !same_state(&point->last.reading, reading))
 		return REPORT;
-	if (report->at_most_us > 0 && time_us - point->last.time_us < report->at_most_us)
+	if (report->min_interval_us > 0 && time_us - point->last.time_us < report->min_interval_us)
 		return HOLD;
 	return worth_it(point, reading, time_us) ? REPORT : LET_GO;
 }
@@ -289,7 +289,7 @@ static void arm(struct normal_device *device)
 		const struct normal_point *point = &device->points[i];
 
 		if (point->held.present)
-			next = MIN(next, point->last.time_us + point->rules.report.at_most_us);
+			next = MIN(next, point->last.time_us + point->rules.report.min_interval_us);
 	}
 	if (next == USEC_NEVER) {
 		sd_event_source_set_enabled(device->timer, SD_EVENT_OFF);
@@ -321,7 +321,7 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 			struct kept *held = &point->held;
 
 			if (!held->present || held->time_us != time_us ||
-			    now < point->last.time_us + point->rules.report.at_most_us)
+			    now < point->last.time_us + point->rules.report.min_interval_us)
 				continue;
 			if (!worth_it(point, &held->reading, held->time_us)) {
 				forget(held);

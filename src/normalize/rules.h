@@ -7,9 +7,9 @@
 
 struct report_conf {
 	bool set;
-	double deadband;		  /* NaN: none */
-	bool percent;			  /* deadband is a share of the last reported value, in percent */
-	uint64_t at_most_us, at_least_us; /* 0: none */
+	double deadband;			   /* NaN: none */
+	bool percent;				   /* deadband is a share of the last reported value, in percent */
+	uint64_t min_interval_us, max_interval_us; /* 0: none */
 };
 
 struct point_rules {

@@ -208,7 +208,7 @@ def test_report_rules(plant):
     account = plant.account(broker)
     modbus = plant.device()
     modbus.order(set=[1, 10, [100]])
-    points = COUNTER + ', { name = "still"; holding = 10; report: { deadband = 5; at_least = "1s"; }; }'
+    points = COUNTER + ', { name = "still"; holding = 10; report: { deadband = 5; max_interval = "1s"; }; }'
     plant.haywain(configuration([uplink(broker.port)], [link(modbus.port)], [device(every="50ms", points=points)]))
     wait_complete(account, "d1", 30)
     modbus.order(set=[1, 10, [104]])
@@ -220,5 +220,5 @@ def test_report_rules(plant):
     reported = [s for s in account.samples["d1"] if "still" in s["values"]]
     assert reported[0]["values"]["polls"] == 1
     assert 111 in [s["values"]["still"] for s in reported]
-    # at_least sends unmoved values again, but only about once a second
+    # max_interval sends unmoved values again, but only about once a second
     assert 2 <= len(reported) <= 3 + (account.samples["d1"][-1]["ts"] - account.samples["d1"][0]["ts"]) / 900

@@ -251,7 +251,7 @@ static void a_device(void **state)
 	       "tags: { room = \"cellar\"; floor = \"0\"; };\n"
 	       "points: ( { name = \"a\"; holding = 100; type = \"int16\"; scale = 0.1; unit = \"°C\"; every = "
 	       "\"5s\";\n"
-	       "  report: { deadband = \"1%\"; at_most = \"1s\"; at_least = \"5m\"; }; },\n"
+	       "  report: { deadband = \"1%\"; min_interval = \"1s\"; max_interval = \"5m\"; }; },\n"
 	       " { name = \"b\"; holding = 0x10; access = \"write\"; min = 30; max = 75.5; report: {}; decimals = 1 "
 	       "},\n"
 	       " { name = \"c\"; holding = 1; type = \"bcd16\"; }, { name = \"x\"; holding = 1; enabled = false; } ); "
@@ -275,7 +275,7 @@ static void a_device(void **state)
 	assert_true(point->point.scale == 0.1);
 	assert_int_equal(point->point.every_us, 5000000);
 	assert_true(point->report.set && point->report.percent && point->report.deadband == 1);
-	assert_int_equal(point->report.at_most_us, 1000000);
+	assert_int_equal(point->report.min_interval_us, 1000000);
 	assert_int_equal(point->decimals, -1);
 	assert_true(isnan(point->min));
 	point = &device->points[1];
@@ -366,10 +366,8 @@ static void bad_devices_are_left_out(void **state)
 		      "haywain.conf:3: the tag `room` must be a text in quotes, like \"cellar\"\n");
 	expect_device(place, "points: { name = \"x\"; };",
 		      "haywain.conf:3: `points` must be a list of groups: points: ( { … }, { … } );\n");
-	expect_device(place, "report: { at_most = \"10s\"; at_least = \"5s\"; };",
-		      "haywain.conf:3: `at_most` is longer than `at_least`: it is the shortest time between two "
-		      "reports, `at_least` "
-		      "the longest\n");
+	expect_device(place, "report: { min_interval = \"10s\"; max_interval = \"5s\"; };",
+		      "haywain.conf:3: `min_interval` is longer than `max_interval`\n");
 	expect_device(place, "report: { deadband = \"1 %\"; };",
 		      "haywain.conf:3: `deadband` must be a number from 0, or a share like \"1%\", not \"1 %\"\n");
 	expect_device(place, "report: { deadband = -1; };",
@@ -490,7 +488,7 @@ static void models(void **state)
 	put(place, "models1/meter.conf",
 	    "model: { plugin = \"fake\"; manual = \"A 1\"; every = \"3s\"; unit = 7; tags: { kind = \"meter\"; room = "
 	    "\"?\"; };\n"
-	    "points: ( { name = \"v\"; holding = 1; scale = 0.1; unit = \"V\"; report: { deadband = 1; at_least = "
+	    "points: ( { name = \"v\"; holding = 1; scale = 0.1; unit = \"V\"; report: { deadband = 1; max_interval = "
 	    "\"1m\"; }; },\n"
 	    "{ name = \"i\"; holding = 2; }, { name = \"f\"; holding = 3; } ); };");
 	expect_device(place,
@@ -511,7 +509,7 @@ static void models(void **state)
 	assert_string_equal(device->points[2].point.name, "own");
 	assert_true(device->points[0].point.scale == 0.5);
 	assert_true(device->points[0].report.deadband == 2);
-	assert_int_equal(device->points[0].report.at_least_us, USEC_PER_MINUTE);
+	assert_int_equal(device->points[0].report.max_interval_us, USEC_PER_MINUTE);
 	assert_int_equal(((const struct fake_point *)device->points[0].point.conf)->holding, 1);
 
 	/* /etc goes before /usr/share. */

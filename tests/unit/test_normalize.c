@@ -289,7 +289,7 @@ static void quality_changes_go_at_once_and_only_once(void **state _unused_)
 	struct point_rules rules = plain;
 	struct bench bench;
 
-	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = USEC_PER_HOUR};
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .min_interval_us = USEC_PER_HOUR};
 	setup(&bench, HAY_FLOAT64, &rules);
 	measure(&bench, 1, 5);
 	measure_bad(&bench, 2, HAY_TIMEOUT);
@@ -300,12 +300,12 @@ static void quality_changes_go_at_once_and_only_once(void **state _unused_)
 	teardown(&bench);
 }
 
-static void at_least_sends_what_did_not_move(void **state _unused_)
+static void max_interval_sends_what_did_not_move(void **state _unused_)
 {
 	struct point_rules rules = plain;
 	struct bench bench;
 
-	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_least_us = 100};
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .max_interval_us = 100};
 	setup(&bench, HAY_FLOAT64, &rules);
 	measure(&bench, 1000, 5);
 	measure(&bench, 1050, 5);
@@ -317,13 +317,13 @@ static void at_least_sends_what_did_not_move(void **state _unused_)
 }
 
 /* What is measured too early is kept, the latest only, and goes up when the time is over, with its own time. */
-static void at_most_keeps_the_latest(void **state _unused_)
+static void min_interval_keeps_the_latest(void **state _unused_)
 {
 	struct point_rules rules = plain;
 	struct bench bench;
 	uint64_t now = clock_now();
 
-	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = 50 * USEC_PER_MSEC};
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .min_interval_us = 50 * USEC_PER_MSEC};
 	setup(&bench, HAY_FLOAT64, &rules);
 	measure(&bench, now, 5);
 	measure(&bench, now + 1000, 20);
@@ -342,7 +342,7 @@ static void what_came_back_in_time_is_not_sent(void **state _unused_)
 	struct bench bench;
 	uint64_t now = clock_now();
 
-	rules.report = (struct report_conf){.set = true, .deadband = 1, .at_most_us = 20 * USEC_PER_MSEC};
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .min_interval_us = 20 * USEC_PER_MSEC};
 	setup(&bench, HAY_FLOAT64, &rules);
 	measure(&bench, now, 5);
 	measure(&bench, now + 1000, 20);
@@ -358,7 +358,7 @@ static void strings_are_kept_beyond_the_sample(void **state _unused_)
 	struct bench bench;
 	uint64_t now = clock_now();
 
-	rules.report = (struct report_conf){.set = true, .deadband = NAN, .at_most_us = 20 * USEC_PER_MSEC};
+	rules.report = (struct report_conf){.set = true, .deadband = NAN, .min_interval_us = 20 * USEC_PER_MSEC};
 	setup(&bench, HAY_STRING, &rules);
 	for (int i = 0; i < 3; i++) {
 		char text[8];
@@ -445,8 +445,8 @@ int main(void)
 		cmocka_unit_test(deadband_lets_small_moves_go),
 		cmocka_unit_test(percent_is_of_the_last_reported_value),
 		cmocka_unit_test(quality_changes_go_at_once_and_only_once),
-		cmocka_unit_test(at_least_sends_what_did_not_move),
-		cmocka_unit_test(at_most_keeps_the_latest),
+		cmocka_unit_test(max_interval_sends_what_did_not_move),
+		cmocka_unit_test(min_interval_keeps_the_latest),
 		cmocka_unit_test(what_came_back_in_time_is_not_sent),
 		cmocka_unit_test(strings_are_kept_beyond_the_sample),
 		cmocka_unit_test(a_lost_device_says_so_once),
