@@ -173,7 +173,7 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 		}
 		if (!known) {
 			setting_error(loader, setting, "unknown key `%s`%s", nearest.word,
-				      conf_nearest_text(&nearest, loader->config->pool));
+				      conf_unknown_text(&nearest, NULL, 0, loader->messages, loader->config->pool));
 			/* It may have been meant as any of them. */
 			loader->n_fatal += is_main ? 1 : 0;
 		}
@@ -181,11 +181,20 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 	return 0;
 }
 
-static int is_conf(const struct dirent *entry)
+/* What an owner may have meant to be read: not hidden, no copy that an editor or dpkg left. */
+static bool looks_like_conf(const char *name)
 {
-	size_t size = strlen(entry->d_name);
+	size_t size = strlen(name);
 
-	return entry->d_name[0] != '.' && size > 5 && strcmp(entry->d_name + size - 5, ".conf") == 0;
+	return name[0] != '.' && name[size - 1] != '~' && !strstr(name, ".dpkg-") &&
+	       (strcasestr(name, ".conf") || strcasestr(name, ".cfg"));
+}
+
+static bool is_conf(const char *name)
+{
+	size_t size = strlen(name);
+
+	return name[0] != '.' && size > 5 && strcmp(name + size - 5, ".conf") == 0;
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b)
@@ -221,7 +230,7 @@ static int read_extras(struct config_loader *loader, const char *path)
 
 	if (!dir)
 		return -ENOMEM;
-	n = scandir(dir, &entries, is_conf, compare_names);
+	n = scandir(dir, &entries, NULL, compare_names);
 	if (n < 0) {
 		if (errno == ENOMEM)
 			return -ENOMEM;
@@ -232,11 +241,16 @@ static int read_extras(struct config_loader *loader, const char *path)
 		return 0;
 	}
 	for (int i = 0; i < n; i++) {
-		const char *extra = r == 0 ? pool_printf(loader->config->pool, "%s/%s", dir, entries[i]->d_name) : NULL;
+		const char *name = entries[i]->d_name;
+		bool wanted = is_conf(name), meant = !wanted && looks_like_conf(name);
+		const char *extra =
+			r == 0 && (wanted || meant) ? pool_printf(loader->config->pool, "%s/%s", dir, name) : NULL;
 
-		if (extra)
+		if (extra && wanted)
 			r = read_extra(loader, extra);
-		else if (r == 0)
+		else if (extra)
+			conf_warning(loader->messages, extra, 0, "this file is not read: its name must end in .conf");
+		else if (r == 0 && (wanted || meant))
 			r = -ENOMEM;
 		free(entries[i]);
 	}
@@ -468,6 +482,28 @@ static int load(struct config_loader *loader, const char *path)
 	return loader->n_fatal > 0 ? -EBADMSG : 0;
 }
 
+/* Where each key stands, and what keys were called before 0.2.0. */
+static const struct hay_option device_groups[] = {{.key = "points"}, {.key = "tags"}, {.key = NULL}};
+static const struct conf_place places[] = {
+	{"`gateway`", gateway_options},
+	{"`queue`", queue_options},
+	{"`api`", api_options},
+	{"an uplink", uplink_options},
+	{"`tls` of an uplink", tls_options},
+	{"a link", field_link_options},
+	{"a device", field_device_options},
+	{"a device", device_groups},
+	{"a point", field_point_options},
+	{"`report` of a device or point", field_report_options},
+	{.table = NULL},
+};
+static const struct conf_renamed renamed[] = {
+	{"at_most", "min_interval", "the shortest time between two reports"},
+	{"at_least", "max_interval", "the longest time between two reports"},
+	{.old = NULL},
+};
+static const struct conf_hints hints = {.places = places, .renamed = renamed};
+
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret)
 {
 	struct config_loader loader = {.messages = messages, .plugins = plugins};
@@ -483,7 +519,9 @@ int config_load(const char *path, struct plugin_set *plugins, struct conf_messag
 		return -ENOMEM;
 	}
 	loader.config = config;
+	messages->hints = &hints;
 	r = load(&loader, path);
+	messages->hints = NULL;
 	if (r == -ENOMEM)
 		conf_error(messages, path, 0, "out of memory");
 

@@ -81,8 +81,6 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 	const struct link_conf *link;
 	struct conf_nearest nearest;
 
-	if (!name)
-		setting_error(loader, setting, "this device has no `name`");
 	if (!at || config_setting_type(at) != CONFIG_TYPE_STRING) {
 		setting_error(loader, at ? at : setting, "device `%s` must name its link: link = \"…\";",
 			      name ? name : "?");

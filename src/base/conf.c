@@ -113,12 +113,15 @@ static unsigned read_table(const struct conf_group *group, const char *what, con
 static bool knows(const struct conf_part *parts, size_t n_parts, const char *const *others, const char *key,
 		  struct conf_nearest *nearest)
 {
-	for (size_t i = 0; i < n_parts; i++)
+	for (size_t i = 0; i < n_parts; i++) {
+		if (parts[i].elsewhere)
+			continue;
 		for (const struct hay_option *option = parts[i].table; option && option->key; option++) {
 			if (strcmp(option->key, key) == 0)
 				return true;
 			conf_nearest_try(nearest, option->key);
 		}
+	}
 	for (; others && *others; others++) {
 		if (strcmp(*others, key) == 0)
 			return true;
@@ -136,7 +139,8 @@ static const char *secret_of(const struct conf_part *parts, size_t n_parts, cons
 	if (strchr(word, '_'))
 		return NULL; /* it means the file's key itself */
 	for (size_t i = 0; i < n_parts; i++)
-		for (const struct hay_option *option = parts[i].table; option && option->key; option++) {
+		for (const struct hay_option *option = parts[i].elsewhere ? NULL : parts[i].table;
+		     option && option->key; option++) {
 			size_t key_size = strlen(option->key);
 			_cleanup_free_ char *stem = NULL;
 			struct conf_nearest nearest = {.word = word};
@@ -152,6 +156,47 @@ static const char *secret_of(const struct conf_part *parts, size_t n_parts, cons
 				return option->key;
 		}
 	return NULL;
+}
+
+static bool table_has(const struct hay_option *table, const char *key)
+{
+	for (const struct hay_option *option = table; option && option->key; option++)
+		if (strcmp(option->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* "`queue`", "a link or a device": where a key is at home; NULL: nowhere. */
+static const char *home_of(const char *key, const struct conf_part *parts, size_t n_parts,
+			   const struct conf_hints *hints, struct pool *pool)
+{
+	const char *text = NULL;
+
+	for (size_t i = 0; i < n_parts; i++)
+		if (parts[i].elsewhere && table_has(parts[i].table, key))
+			text = text ? pool_printf(pool, "%s or %s", text, parts[i].elsewhere) : parts[i].elsewhere;
+	for (const struct conf_place *place = hints ? hints->places : NULL; place && place->table; place++)
+		if (table_has(place->table, key) && (!text || !strstr(text, place->where)))
+			text = text ? pool_printf(pool, "%s or %s", text, place->where) : place->where;
+	return text;
+}
+
+const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_part *parts, size_t n_parts,
+			      const struct conf_messages *messages, struct pool *pool)
+{
+	const struct conf_hints *hints = messages->hints;
+	const char *home, *text = NULL;
+
+	for (const struct conf_renamed *renamed = hints ? hints->renamed : NULL; renamed && renamed->old; renamed++)
+		if (strcmp(renamed->old, nearest->word) == 0) {
+			text = pool_printf(pool, ": it is called `%s` now, %s", renamed->now, renamed->meaning);
+			return text ? text : "";
+		}
+	home = home_of(nearest->word, parts, n_parts, hints, pool);
+	if (!home)
+		return conf_nearest_text(nearest, pool);
+	text = pool_printf(pool, " here: it belongs into %s", home);
+	return text ? text : "";
 }
 
 static unsigned check_unknown(const config_setting_t *layer, const struct conf_part *parts, size_t n_parts,
@@ -176,7 +221,7 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 				nearest.word, secret);
 		else
 			n_errors += tell(messages, member, "unknown key `%s`%s", nearest.word,
-					 conf_nearest_text(&nearest, pool));
+					 conf_unknown_text(&nearest, parts, n_parts, messages, pool));
 	}
 	return n_errors;
 }
@@ -192,7 +237,8 @@ unsigned conf_read_keys(const struct conf_group *group, const char *what, const 
 	if (n_errors > 0)
 		return n_errors;
 	for (size_t i = 0; i < n_parts; i++)
-		n_errors += read_table(group, what, parts[i].table, parts[i].into, pool, messages);
+		if (!parts[i].elsewhere)
+			n_errors += read_table(group, what, parts[i].table, parts[i].into, pool, messages);
 	return n_errors;
 }
 

@@ -23,8 +23,20 @@ struct conf_message {
 	const char *text; /* without file and line */
 };
 
+/* What a message about an unknown key can say: where else the key stands, or what it is called now. The caller's. */
+struct conf_hints {
+	const struct conf_place {
+		const char *where; /* "`queue`", "a device" */
+		const struct hay_option *table;
+	} * places; /* up to one whose table is NULL */
+	const struct conf_renamed {
+		const char *old, *now, *meaning;
+	} * renamed; /* up to one whose old is NULL */
+};
+
 /* A list of messages, in the order they were found. */
 struct conf_messages {
+	const struct conf_hints *hints; /* NULL: none */
 	struct conf_message *first, *last;
 	unsigned n_errors, n_warnings;
 	struct conf_message spare; /* says that there was no memory for one */
@@ -89,12 +101,19 @@ config_setting_t *conf_group_get(const struct conf_group *group, const char *key
 
 /*
  * What may stand in a group: several tables, each filling a struct of its own, and keys which the caller reads
- * itself (`others`, NULL-terminated). A key nobody knows is an error that offers the nearest known one.
+ * itself (`others`, NULL-terminated). An unknown key is an error that says where it belongs, or offers the nearest
+ * known one. A part with `elsewhere` is not read: it is a further place that such a key may belong to.
  */
 struct conf_part {
 	const struct hay_option *table; /* may be NULL */
 	void *into;			/* zeroed by the caller; strings are allocated from the pool */
+	const char *elsewhere;		/* "a device": where this table's keys stand; NULL: here */
 };
+
+/* " here: it belongs into `queue`", " is called `x` now: …", ", did you mean `x`?" or "": how a message about an
+   unknown key goes on. elsewhere may be NULL. */
+const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_part *parts, size_t n_parts,
+			      const struct conf_messages *messages, struct pool *pool);
 
 /* Read a group into its parts. Returns the number of errors added to messages. `what` begins the sentence
    of an error about the group itself: "device `boiler`". */

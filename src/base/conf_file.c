@@ -144,6 +144,11 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 	unsigned n_errors;
 	int r;
 
+	/* Some editors put a byte order mark in front, and few can take it away: it says nothing. */
+	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		size -= 3;
+	}
 	r = scan_text(&scan, path, text, size);
 	if (r == 0)
 		r = syntax_check(&scan);

@@ -30,6 +30,31 @@ static bool is_known(const struct conf_messages *messages, const struct conf_mes
 	return false;
 }
 
+/* What a setting holds may stand in a message: a line break in it must not break the message. Takes text. */
+static char *escape_controls(char *text)
+{
+	size_t n = 0, size = strlen(text);
+	char *escaped, *into;
+
+	for (size_t i = 0; i < size; i++)
+		n += (unsigned char)text[i] < ' ' || text[i] == 0x7f;
+	if (n == 0)
+		return text;
+	escaped = into = malloc(size + 3 * n + 1);
+	for (size_t i = 0; escaped && i <= size; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (i < size && (c < ' ' || c == 0x7f))
+			into += c == '\n'   ? sprintf(into, "\\n")
+				: c == '\t' ? sprintf(into, "\\t")
+					    : sprintf(into, "\\x%02x", c);
+		else
+			*into++ = (char)c;
+	}
+	free(text);
+	return escaped;
+}
+
 static void add_message(struct conf_messages *messages, bool warning, const char *file, unsigned line,
 			const char *format, va_list args) _printf_(5, 0);
 static void add_message(struct conf_messages *messages, bool warning, const char *file, unsigned line,
@@ -38,9 +63,11 @@ static void add_message(struct conf_messages *messages, bool warning, const char
 	struct conf_message *message = NULL;
 	_cleanup_free_ char *text = NULL;
 
-	if (vasprintf(&text, format, args) < 0) {
+	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
-	} else {
+	else
+		text = escape_controls(text);
+	if (text) {
 		size_t text_size = strlen(text) + 1, file_size = strlen(file) + 1;
 		char *words;
 

@@ -77,6 +77,35 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\f';
 }
 
+/* What a page or a PDF brings along and no editor shows: how many bytes it takes, and its name; 0: it is none. */
+static size_t invisible(const char *at, const char *end, const char **ret_name)
+{
+	static const struct {
+		const char *bytes, *name;
+	} characters[] = {
+		{"\xc2\xa0", "a no-break space (U+00A0)"},
+		{"\xc2\xad", "a soft hyphen (U+00AD)"},
+		{"\xe2\x80\xaf", "a narrow no-break space (U+202F)"},
+		{"\xe2\x80\x8b", "a zero-width space (U+200B)"},
+		{"\xe2\x80\x8c", "a zero-width non-joiner (U+200C)"},
+		{"\xe2\x80\x8d", "a zero-width joiner (U+200D)"},
+		{"\xe2\x80\x8e", "a left-to-right mark (U+200E)"},
+		{"\xe2\x80\x8f", "a right-to-left mark (U+200F)"},
+		{"\xe2\x81\xa0", "a word joiner (U+2060)"},
+		{"\xef\xbb\xbf", "a byte order mark (U+FEFF)"},
+	};
+
+	for (size_t i = 0; i < ELEMENTS(characters); i++) {
+		size_t size = strlen(characters[i].bytes);
+
+		if ((size_t)(end - at) >= size && memcmp(at, characters[i].bytes, size) == 0) {
+			*ret_name = characters[i].name;
+			return size;
+		}
+	}
+	return 0;
+}
+
 static bool ends_word(char c)
 {
 	return is_blank(c) || c == '\n' || strchr("=;,(){}[]\"#", c) != NULL; /* strchr: the terminator, too */
@@ -308,6 +337,11 @@ static int scan_include(struct cursor *cursor)
 		return -ENOMEM;
 	}
 	r = source_read(source->path, &source->text, &source->size);
+	if (r == -ENOENT && strpbrk(name, "*?[")) {
+		cursor_error(cursor, "@include takes one file, not a pattern; what lies in conf.d and ends in .conf is "
+				     "read by itself");
+		return 0;
+	}
 	if (r < 0) {
 		cursor_error(cursor, "the included file %s cannot be read: %s", source->path, strerror(-r));
 		return 0;
@@ -362,7 +396,7 @@ static int scan_word(struct cursor *cursor)
 	}
 
 	/* A comment may follow a number without a space. */
-	while (at < cursor->end && !ends_word(*at) &&
+	while (at < cursor->end && !ends_word(*at) && !invisible(at, cursor->end, &(const char *){NULL}) &&
 	       !(*at == '/' && at + 1 < cursor->end && (at[1] == '/' || at[1] == '*')))
 		at++;
 	if (at == start)
@@ -382,8 +416,15 @@ static int scan_word(struct cursor *cursor)
 
 static int scan_token(struct cursor *cursor)
 {
+	const char *name;
+	size_t size = invisible(cursor->at, cursor->end, &name);
 	char c = *cursor->at;
 
+	if (size > 0) {
+		cursor_error(cursor, "here stands %s, which nobody can see: delete it, or type a space for it", name);
+		cursor->at += size;
+		return 0;
+	}
 	if (c == '#' || (c == '/' && cursor->at + 1 < cursor->end && (cursor->at[1] == '/' || cursor->at[1] == '*')))
 		return scan_comment(cursor);
 	if (c == '"')
@@ -413,7 +454,10 @@ static int scan_file(struct scan *scan, const char *path, const char *text, size
 	int r;
 
 	if (memchr(text, '\0', size)) {
-		cursor_error(&cursor, "this is no text file: it holds a zero byte");
+		bool utf16 = size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+
+		cursor_error(&cursor, utf16 ? "this file is UTF-16: save it as UTF-8"
+					    : "this is no text file: it holds a zero byte");
 		return -EBADMSG;
 	}
 	scan->total_size += size;
@@ -421,10 +465,9 @@ static int scan_file(struct scan *scan, const char *path, const char *text, size
 		cursor_error(&cursor, "the configuration is larger than 16 MB");
 		return -EBADMSG;
 	}
-	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		cursor_error(&cursor, "the file begins with a byte order mark: save it as UTF-8 without one");
-		cursor.at += 3;
-		cursor.line_start += 3;
+	if (memchr(text, '\r', size) && !memchr(text, '\n', size)) {
+		cursor_error(&cursor, "the lines of this file end as on old Macs: save it with Unix line ends (LF)");
+		return -EBADMSG;
 	}
 	while (cursor.at < cursor.end) {
 		if (*cursor.at == '\n') {

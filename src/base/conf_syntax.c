@@ -22,6 +22,7 @@ struct walk {
 };
 
 static void check_settings(struct walk *walk, const struct token *opener);
+static void check_value(struct walk *walk);
 
 static const struct token *peek(const struct walk *walk)
 {
@@ -189,6 +190,11 @@ static void check_elements(struct walk *walk, const struct token *opener)
 	const struct token *last = NULL; /* the last of the element before, or its comma */
 	bool after_comma = false, after_value = false;
 
+	if (peek(walk)->type == TOKEN_NAME && is(peek_next(walk), "=:")) {
+		syntax_error(walk, opener, "a group stands in { … }, a list of groups in ( { … }, { … } )");
+		check_settings(walk, opener);
+		return;
+	}
 	for (;;) {
 		const struct token *token = peek(walk);
 
@@ -261,6 +267,10 @@ static void check_setting(struct walk *walk, const struct token *key)
 
 	if (is(token, "=:")) {
 		take(walk);
+	} else if (token->type == TOKEN_STRING && key->size == 7 && memcmp(key->text, "include", 7) == 0) {
+		syntax_error(walk, key, "write @include \"%.*s\"", WIDTH(token));
+		take(walk);
+		return;
 	} else {
 		syntax_error(walk, key, "a `=` is missing after `%.*s`", WIDTH(key));
 		if (!is_value(token) || !same_line(token, key)) {
@@ -286,20 +296,51 @@ static void check_setting(struct walk *walk, const struct token *key)
 	}
 }
 
-static void check_twice(struct walk *walk, const size_t *keys, size_t n_keys, const struct token *key)
+static void check_twice(struct walk *walk, const struct token *opener, const size_t *keys, size_t n_keys,
+			const struct token *key)
 {
 	for (size_t i = 0; i < n_keys; i++) {
 		const struct token *first = &walk->scan->tokens[keys[i]];
 
 		if (first->size != key->size || memcmp(first->text, key->text, key->size) != 0)
 			continue;
-		syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key), first->file,
-			     first->line);
+		/* At the top a list may go on in another file. */
+		if (opener || !is(peek_next(walk), "=:") || !is(peek_next(walk) + 1, "("))
+			syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key),
+				     first->file, first->line);
+		else
+			syntax_error(walk, key,
+				     "`%.*s` stands twice, first at %s:%u: make one list of the two, or put one into a "
+				     "file in conf.d",
+				     WIDTH(key), first->file, first->line);
 		return;
 	}
 }
 
-/* What stands in { … }, or in the file itself: opener NULL. */
+/* A bracket, or a key in quotes, where a key of the file belongs: somebody writes as in another format. */
+static bool check_other_format(struct walk *walk, const struct token *opener)
+{
+	const struct token *token = peek(walk);
+
+	if (token->type == TOKEN_STRING && is(peek_next(walk), "=:")) {
+		syntax_error(walk, token, "a key stands without quotes: %.*s", WIDTH(token));
+		take(walk);
+		check_setting(walk, token);
+		return true;
+	}
+	if (opener || !is(token, "[{"))
+		return false;
+	syntax_error(walk, token, "this looks like %s: here a section is written gateway: { id = \"…\"; };",
+		     token->punct == '[' ? "TOML or INI" : "JSON");
+	if (token->punct == '{')
+		check_value(walk);
+	else
+		for (const struct token *from = token; peek(walk)->type != TOKEN_END && same_line(peek(walk), from);)
+			take(walk);
+	return true;
+}
+
+/* What stands in { … }, or in the file itself: opener NULL. In ( … ) it was told to be wrong. */
 static void check_settings(struct walk *walk, const struct token *opener)
 {
 	_cleanup_free_ size_t *keys = NULL;
@@ -313,7 +354,7 @@ static void check_settings(struct walk *walk, const struct token *opener)
 				not_closed(walk, opener, token);
 			return;
 		}
-		if (is(token, "}") && opener) {
+		if (opener && token->type == TOKEN_PUNCT && token->punct == closer_of(opener->punct)) {
 			take(walk);
 			return;
 		}
@@ -327,6 +368,11 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			}
 			syntax_error(walk, token, "a `%c` too many: nothing is open here", token->punct);
 			take(walk);
+			if (is(peek(walk), ";,"))
+				take(walk);
+			continue;
+		}
+		if (token->type != TOKEN_NAME && check_other_format(walk, opener)) {
 			if (is(peek(walk), ";,"))
 				take(walk);
 			continue;
@@ -358,7 +404,7 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			keys = grown;
 			n_allocated = n;
 		}
-		check_twice(walk, keys, n_keys, token);
+		check_twice(walk, opener, keys, n_keys, token);
 		keys[n_keys++] = walk->at;
 		take(walk);
 		check_setting(walk, token);

@@ -11,7 +11,7 @@ struct link_keys {
 	const char *name, *plugin;
 };
 
-static const struct hay_option link_options[] = {
+const struct hay_option field_link_options[] = {
 	{.key = "name",
 	 .type = HAY_OPT_NAME,
 	 .offset = offsetof(struct link_keys, name),
@@ -31,7 +31,7 @@ struct device_keys {
 	bool enabled;
 };
 
-static const struct hay_option device_options[] = {
+const struct hay_option field_device_options[] = {
 	{.key = "name",
 	 .type = HAY_OPT_NAME,
 	 .offset = offsetof(struct device_keys, name),
@@ -105,7 +105,8 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 	struct link_conf *link = pool ? pool_alloc(pool, sizeof(*link)) : NULL;
 	const char *name = member_text(setting, "name"), *plugin_name = member_text(setting, "plugin"), *error, *what;
 	struct link_keys keys = {0};
-	struct conf_part parts[2] = {{.table = link_options, .into = &keys}};
+	struct conf_part parts[] = {
+		{.table = field_link_options, .into = &keys}, {0}, {.elsewhere = "a device"}, {.elsewhere = "a point"}};
 	struct conf_report report;
 
 	what = link && name ? pool_printf(pool, "link `%s`", name) : "this link";
@@ -131,7 +132,9 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 		return NULL;
 	}
 	parts[1] = (struct conf_part){.table = link->plugin->descriptor.link_options.table, .into = link->conf};
-	link->bad = conf_read_group(&group, what, parts, 2, NULL, pool, messages) > 0;
+	parts[2].table = link->plugin->descriptor.device_options.table;
+	parts[3].table = link->plugin->descriptor.point_options.table;
+	link->bad = conf_read_group(&group, what, parts, ELEMENTS(parts), NULL, pool, messages) > 0;
 	if (!link->bad && link->plugin->descriptor.check_link) {
 		conf_report_init(&report, &group, what, messages);
 		link->plugin->descriptor.check_link(link->conf, &report.report);
@@ -241,8 +244,10 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 	const config_setting_t *model_setting = NULL;
 	struct device_keys keys = {0};
 	struct conf_part parts[] = {
-		{.table = device_options, .into = &keys},
+		{.table = field_device_options, .into = &keys},
 		{.table = plugin->device_options.table, .into = device->conf},
+		{.table = plugin->link_options.table, .elsewhere = "a link"},
+		{.table = plugin->point_options.table, .elsewhere = "a point"},
 	};
 	struct conf_report report;
 	unsigned n_errors = link->bad; /* then the plugin is not asked: it would look at the link */

@@ -49,6 +49,10 @@ struct device_conf {
 	void *conf; /* of the plugin's device_options */
 };
 
+/* The keys that every link, device, point and `report` has. */
+extern const struct hay_option field_link_options[], field_device_options[], field_point_options[],
+	field_report_options[];
+
 struct link_conf *link_conf_free(struct link_conf *conf);
 struct device_conf *device_conf_free(struct device_conf *conf);
 

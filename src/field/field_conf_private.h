@@ -5,8 +5,6 @@
 
 #include "field/field_conf.h"
 
-extern const struct hay_option report_options[];
-
 #define EVERY_MIN_US ((int64_t)USEC_PER_MSEC)
 #define EVERY_MAX_US ((int64_t)(366 * USEC_PER_DAY))
 

@@ -22,7 +22,7 @@ static unsigned tell_missing(const char *name, const config_setting_t *setting, 
 {
 	_cleanup_(pool_freep) struct pool *pool = pool_new();
 	struct conf_nearest nearest = {.word = name};
-	const char *places = "";
+	const char *places = "", *part = NULL;
 
 	for (size_t i = 0; pool && places && model_dirs[i]; i++) {
 		DIR *dir = opendir(model_dirs[i]);
@@ -40,12 +40,18 @@ static unsigned tell_missing(const char *name, const config_setting_t *setting, 
 			if (size <= 5 || strcmp(entry->d_name + size - 5, ".conf") != 0)
 				continue;
 			candidate = pool_strndup(pool, entry->d_name, size - 5);
-			if (candidate)
-				conf_nearest_try(&nearest, candidate);
+			if (!candidate)
+				continue;
+			conf_nearest_try(&nearest, candidate);
+			/* `sdm120`, or `eastron-sdm120.conf`: what people call eastron-sdm120. */
+			if (!part && (strcasestr(candidate, name) || strcmp(entry->d_name, name) == 0))
+				part = candidate;
 		}
 		if (dir)
 			closedir(dir);
 	}
+	if (part)
+		nearest.best = part;
 	return setting_error(messages, setting, "there is no model `%s` in %s%s", name,
 			     places ? places : "the model directories", pool ? conf_nearest_text(&nearest, pool) : "");
 }

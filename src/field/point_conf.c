@@ -14,7 +14,7 @@ struct report_keys {
 	uint64_t min_interval_us, max_interval_us;
 };
 
-const struct hay_option report_options[] = {
+const struct hay_option field_report_options[] = {
 	{.key = "deadband",
 	 .type = HAY_OPT_STRING,
 	 .offset = offsetof(struct report_keys, deadband),
@@ -43,7 +43,7 @@ struct point_keys {
 	bool enabled;
 };
 
-static const struct hay_option point_options[] = {
+const struct hay_option field_point_options[] = {
 	{.key = "name",
 	 .type = HAY_OPT_NAME,
 	 .offset = offsetof(struct point_keys, name),
@@ -124,7 +124,7 @@ unsigned report_conf_read(const struct conf_group *group, struct pool *pool, str
 {
 	struct conf_group report = {0};
 	struct report_keys keys = {0};
-	struct conf_part part = {.table = report_options, .into = &keys};
+	struct conf_part part = {.table = field_report_options, .into = &keys};
 	unsigned n_errors = 0;
 	int n_keys = 0;
 
@@ -275,8 +275,10 @@ static unsigned read_point(struct device_conf *device, const struct link_conf *l
 	struct point_keys keys = {0};
 	void *conf = pool_alloc(pool, MAX(plugin->point_options.size, (size_t)1));
 	struct conf_part parts[] = {
-		{.table = point_options, .into = &keys},
+		{.table = field_point_options, .into = &keys},
 		{.table = plugin->point_options.table, .into = conf},
+		{.table = plugin->link_options.table, .elsewhere = "a link"},
+		{.table = plugin->device_options.table, .elsewhere = "a device"},
 	};
 	const char *name = member_text(group->layers[0], "name");
 	const char *what = name ? pool_printf(pool, "point `%s`", name) : "this point";

@@ -39,6 +39,9 @@ struct uplink_conf {
 struct uplink_conf *uplink_conf_free(struct uplink_conf *conf);
 
 /* Read one group of `uplinks`. gateway_id fills client_id. NULL: mistakes, which messages hold. */
+/* The keys that every uplink has, and those of its `tls`. */
+extern const struct hay_option uplink_options[], tls_options[];
+
 struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char *gateway_id,
 				     struct conf_messages *messages);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TLS(field) offsetof(struct uplink_tls_conf, field)
-static const struct hay_option tls_options[] = {
+const struct hay_option tls_options[] = {
 	{"ca_file", HAY_OPT_SECRET, TLS(ca_file),
 	 .help = "the authorities that may vouch for the broker (default: the system's)"},
 	{"cert_file", HAY_OPT_SECRET, TLS(cert_file), .help = "our own certificate"},
@@ -19,7 +19,7 @@ static const struct hay_option tls_options[] = {
 
 #define AT(field) offsetof(struct uplink_conf, field)
 #define SECONDS(n) ((int64_t)(n)*1000000)
-static const struct hay_option uplink_options[] = {
+const struct hay_option uplink_options[] = {
 	{"name", HAY_OPT_NAME, AT(name), .flags = HAY_OPT_REQUIRED,
 	 .help = "what the uplink is called; its place in the queue goes by it"},
 	{"url", HAY_OPT_STRING, AT(url), .flags = HAY_OPT_REQUIRED,

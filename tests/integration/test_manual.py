@@ -20,7 +20,7 @@ TABLES = {
     "plugins/serial/serial.c": ("haywain-serial.7", ("Serial",)),
     "plugins/ble/ble.c": ("haywain-ble.7", ("Bluetooth LE",)),
 }
-OTHERS = {"api", "self", "tags", "report", "points"}  # read by hand
+OTHERS = {"api", "self", "tags", "report", "points", "invalid"}  # read by hand
 
 
 def read(*path):

@@ -82,7 +82,10 @@ static void brackets(void **state _unused_)
 	expect("a: ( {\n b = 1;\n);", "1: the `{` is not closed: `}` is missing before line 3\n");
 	expect("a = 1;\n};\nb = 2;", "2: a `}` too many: nothing is open here\n");
 	expect("a: [ { b = 1; } ];", "1: `[ ]` holds plain values: a list of groups is written ( … )\n");
-	expect("a: ( b = 1 );", "1: `b` needs braces around it: ( { b = …; } )\n");
+	expect("a: ( b = 1 );", "1: a group stands in { … }, a list of groups in ( { … }, { … } )\n");
+	expect("a: ( 1, b = 1 );", "1: `b` needs braces around it: ( { b = …; } )\n");
+	expect("a: (\n b = \"x\";\n c = 1;\n);\nd = 1;",
+	       "1: a group stands in { … }, a list of groups in ( { … }, { … } )\n");
 	expect("a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]];",
 	       "1: `[ ]` holds plain values: a list of groups is written ( … )\n");
 	expect("a = ((((((((((((((((((((((((((((((((((1))))))))))))))))))))))))))))))))));",
@@ -162,7 +165,23 @@ static void encodings(void **state _unused_)
 	       "1: this text is not UTF-8: save the file as UTF-8\n");
 	expect("\xef\xbb\xbf"
 	       "a = 1;",
-	       "1: the file begins with a byte order mark: save it as UTF-8 without one\n");
+	       ""); /* harmless, and few editors can take it away */
+	expect("a = 1;\n\xef\xbb\xbf"
+	       "b = 2;",
+	       "2: here stands a byte order mark (U+FEFF), which nobody can see: delete it, or type a space for it\n");
+	expect("a = 1;\n\xc2\xa0 b =\xc2\xa0"
+	       "2\xe2\x80\x8b;",
+	       "2: here stands a no-break space (U+00A0), which nobody can see: delete it, or type a space for it\n"
+	       "2: here stands a zero-width space (U+200B), which nobody can see: delete it, or type a space for it\n");
+	expect("a = 1;\r b = 2;\r", "1: the lines of this file end as on old Macs: save it with Unix line ends (LF)\n");
+	expect("[gateway]\nid = \"x\"",
+	       "1: this looks like TOML or INI: here a section is written gateway: { id = \"…\"; };\n");
+	expect("{ \"gateway\": { \"id\": \"x\" } }",
+	       "1: this looks like JSON: here a section is written gateway: { id = \"…\"; };\n");
+	expect("a: { \"b\": 1 };", "1: a key stands without quotes: b\n");
+	expect("include \"x.conf\"", "1: write @include \"x.conf\"\n");
+	expect("a: ( 1 );\nb = 1;\na: ( 2 );",
+	       "3: `a` stands twice, first at t.conf:1: make one list of the two, or put one into a file in conf.d\n");
 	assert_int_equal(conf_file_parse_text("t.conf", NULL, "a\0b", 3, &messages, &file), -EBADMSG);
 	found = lines_of(&messages);
 	assert_string_equal(found, "1: this is no text file: it holds a zero byte\n");

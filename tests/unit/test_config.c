@@ -351,6 +351,21 @@ static void bad_sections_refuse_the_start(void **state)
 	       "haywain.conf:2: the `(` is not closed: `)` is missing before the end of the file\n");
 }
 
+/* A key that stands in the wrong section was only "unknown", or was taken for its nearest neighbour. */
+static void a_key_in_the_wrong_section_is_told_where_it_belongs(void **state)
+{
+	struct place *place = *state;
+
+	expect(place, "gateway: { id = \"barn\"; max_size = \"1MB\"; };\nid = \"x\";", -EBADMSG,
+	       "haywain.conf:2: unknown key `id` here: it belongs into `gateway`\n"
+	       "haywain.conf:1: unknown key `max_size` here: it belongs into `queue`\n");
+	expect_device(place, "scale = 0.1;", "haywain.conf:3: unknown key `scale` here: it belongs into a point\n");
+	expect_device(place, "baud = 9600;", "haywain.conf:3: unknown key `baud` here: it belongs into a link\n");
+	expect_device(place, "report: { at_most = \"1s\"; };",
+		      "haywain.conf:3: unknown key `at_most`: it is called `min_interval` now, the shortest time "
+		      "between two reports\n");
+}
+
 static void bad_devices_are_left_out(void **state)
 {
 	struct place *place = *state;
@@ -655,6 +670,7 @@ int main(void)
 		TEST(a_device),
 		TEST(raw_values_that_mean_not_available),
 		TEST(bad_sections_refuse_the_start),
+		TEST(a_key_in_the_wrong_section_is_told_where_it_belongs),
 		TEST(bad_devices_are_left_out),
 		TEST(bad_points),
 		TEST(links_take_their_devices_along),
