@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/status.h"
-#include "admin/trim.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 
 #define STATUS_EVERY_US USEC_PER_SEC
 #define SUMMARY_EVERY_US USEC_PER_HOUR
@@ -52,7 +52,8 @@ static void trim_if_due(struct status *status, uint64_t connects)
 	status->connects = connects;
 	if (status->trim_at_us == 0 || clock_now() < status->trim_at_us)
 		return;
-	trim_memory();
+	malloc_trim(
+		0); /* reading a configuration and shaking hands take a megabyte that steady work never needs again */
 	status->trim_at_us = 0;
 }
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,7 +28,6 @@ BUILD = os.path.abspath(os.path.join(TOP, os.environ.get("HAYWAIN_BUILD", "build
 TICK = os.sysconf("SC_CLK_TCK")
 POINTS = 20
 DEVICES = 50
-AFTERWARDS_S = 5  # memory is given back three seconds after a connect or a reload
 KEPT = []  # verdicts, told again at the end
 
 
@@ -51,9 +51,45 @@ def cpu_seconds(pid):
         return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def status_kb(pid, key):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith(key + ":"))
+def held_kb(pid):
+    """What the process holds for itself, now: its share of all its pages (Pss), and the pages that only it has and that have no
+    file to come back from (Private_Dirty)."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        fields = {line.split(":")[0]: int(line.split()[1]) for line in f if line.startswith(("Pss:", "Private_Dirty:"))}
+    return fields["Pss"], fields["Private_Dirty"]
+
+
+class Memory:
+    """The most a process has held at once, from its start on: looked at five times a second."""
+    watched = {}
+
+    def __init__(self, pid):
+        self.pid, self.pss, self.dirty = pid, 0, 0
+        Memory.watched[pid] = self
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _look(self):
+        pss, dirty = held_kb(self.pid)
+        self.pss, self.dirty = max(self.pss, pss), max(self.dirty, dirty)
+
+    def _watch(self):
+        try:
+            while True:
+                self._look()
+                time.sleep(0.2)
+        except (OSError, KeyError):
+            pass  # it has ended
+
+    @classmethod
+    def peak(cls, pid):
+        """(Pss, Private_Dirty) in kB."""
+        memory = cls.watched.get(pid) or cls(pid)
+        memory._look()
+        return memory.pss, memory.dirty
+
+
+def mb(kb):
+    return f"{kb / 1024:.1f}"
 
 
 def written_bytes(pid):
@@ -150,6 +186,7 @@ class Rig:
 
     def floor(self, broker, sim, period_us, devices=DEVICES):
         process = spawn([program("floor"), broker.port, sim.first, devices, period_us], stdin=subprocess.DEVNULL)
+        Memory(process.pid)
         self.ends.append(lambda: stop(process, signal.SIGKILL))
         return process
 
@@ -182,6 +219,7 @@ class Haywain:
         with open(self.dir + "/log", "a", encoding="utf-8") as log:
             self.process = spawn([os.path.join(BUILD, "haywaind"), "-c", self.dir + "/haywain.conf"], env=env,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        Memory(self.process.pid)
         wait_until(lambda: self.notify.count("READY=1") or self.process.poll() is not None, 30, "haywaind to be ready")
         if self.process.poll() is not None:
             with open(self.dir + "/log", encoding="utf-8") as log:
@@ -237,18 +275,18 @@ def measure(counter, pid, seconds, settle=3):
     result = counter.report()
     result["cpu"] = cpu_seconds(pid) - begin
     result["wrote"] = written_bytes(pid) - wrote
-    result["rss"] = status_kb(pid, "VmRSS")
+    result["pss"], result["dirty"] = Memory.peak(pid)
     result["rate"] = result["readings"] / seconds
     result["cpu_million"] = result["cpu"] / max(result["readings"], 1) * 1e6
     return result
 
 
 def flow_row(name, r):
-    return [name, f"{r['rate']:.0f}", f"{r['cpu_million']:.2f}", f"{r['rss'] / 1024:.1f}", f"{r['p50']:.2f}", f"{r['p99']:.2f}",
+    return [name, f"{r['rate']:.0f}", f"{r['cpu_million']:.2f}", mb(r["pss"]), mb(r["dirty"]), f"{r['p50']:.2f}", f"{r['p99']:.2f}",
             f"{r['wrote']:.0f}", f"{r['twice']:.0f}", f"{r['missing']:.0f}"]
 
 
-FLOW_HEAD = ["", "readings/s", "CPU s/10^6", "RSS MB", "p50 ms", "p99 ms", "disk B", "twice", "missing"]
+FLOW_HEAD = ["", "readings/s", "CPU s/10^6", "Pss MB", "dirty MB", "p50 ms", "p99 ms", "disk B", "twice", "missing"]
 
 
 def steady(quick):
@@ -280,9 +318,9 @@ def steady(quick):
         relay = results["mosquitto bridge (relaying only)"]["cpu_million"]
         verdict(f"{rate}/s: CPU at most 1.5 of the floor's", ratio <= 1.5, f"{ratio:.2f}")
         verdict(f"{rate}/s: CPU below the bridge's", ours["cpu_million"] < relay, f"{ours['cpu_million']:.1f} against {relay:.1f}")
-        verdict(f"{rate}/s: RSS under 8 MB", ours["rss"] < 8 * 1024, f"{ours['rss'] / 1024:.1f} MB")
-        verdict(f"{rate}/s: RSS under 12 MB with TLS", results["haywaind, TLS"]["rss"] < 12 * 1024,
-                f"{results['haywaind, TLS']['rss'] / 1024:.1f} MB")
+        verdict(f"{rate}/s: at most 4 MB of its own, dirty", ours["dirty"] <= 4 * 1024, f"{mb(ours['dirty'])} MB")
+        verdict(f"{rate}/s: at most 6 MB of its own, dirty, with TLS", results["haywaind, TLS"]["dirty"] <= 6 * 1024,
+                f"{mb(results['haywaind, TLS']['dirty'])} MB")
         verdict(f"{rate}/s: p99 under 10 ms", ours["p99"] < 10, f"{ours['p99']:.2f} ms")
         verdict(f"{rate}/s: nothing written to disk", ours["wrote"] == 0, f"{ours['wrote']:.0f} bytes")
         verdict(f"{rate}/s: none missing, none twice", ours["missing"] == ours["twice"] == 0,
@@ -359,18 +397,17 @@ def outage(quick, silent=False):
         found = time.monotonic() - back
         total, lost, drain = account(sim, counter, 60)
         result = counter.report()
-        peak = status_kb(pid, "VmHWM")
-        time.sleep(AFTERWARDS_S)
-        rss = status_kb(pid, "VmRSS")
-        table(["", "polls", "skipped", "lost", "twice", "back after s", "drained in s", "disk B/reading", "RSS MB", "at most"],
+        (pss, dirty), peak = held_kb(pid), Memory.peak(pid)
+        table(["", "polls", "skipped", "lost", "twice", "back after s", "drained in s", "disk B/reading", "Pss MB", "dirty MB",
+               "most Pss", "most dirty"],
               [["haywaind", polls, f"{max(0, expected - polls):.0f}", lost, f"{result['twice']:.0f}", f"{found:.1f}", f"{drain:.2f}",
-                f"{wrote / max(polls * POINTS, 1):.1f}", f"{rss / 1024:.1f}", f"{peak / 1024:.1f}"]])
+                f"{wrote / max(polls * POINTS, 1):.1f}", mb(pss), mb(dirty), mb(peak[0]), mb(peak[1])]])
         verdict(f"broker {word}: none lost", lost == 0 and total > 0, lost)
         verdict(f"broker {word}: twice at most the window of 100", result["twice"] <= 100, f"{result['twice']:.0f}")
         verdict(f"broker {word}: no poll skipped", expected - polls <= DEVICES, f"{polls} of {expected:.0f}")
         verdict(f"broker {word}: drained in under 2 s", drain < 2, f"{drain:.2f} s")
         verdict(f"broker {word}: in order", result["disordered"] == 0, f"{result['disordered']:.0f} out of order")
-        verdict(f"broker {word}: RSS under 8 MB afterwards", rss < 8192, f"{rss / 1024:.1f} MB")
+        verdict(f"broker {word}: at most 8 MB of its own, dirty", peak[1] <= 8192, f"{mb(peak[1])} MB")
 
 
 def silent_broker(quick):
@@ -467,9 +504,9 @@ def serial_line(quick):
         cpu = cpu_seconds(daemon.process.pid) - cpu
         rate = (int(after[0]) - int(before[0])) / took
         busy = (int(after[1]) - int(before[1])) / took / 1e6
-        table(["", "requests/s", "wire allows", "share", "line busy", "of one core", "RSS MB"],
+        table(["", "requests/s", "wire allows", "share", "line busy", "of one core", "Pss MB", "dirty MB"],
               [["haywaind", f"{rate:.0f}", f"{allowed:.0f}", f"{rate / allowed * 100:.0f} %", f"{busy * 100:.0f} %",
-                f"{cpu / took * 100:.1f} %", f"{status_kb(daemon.process.pid, 'VmRSS') / 1024:.1f}"]])
+                f"{cpu / took * 100:.1f} %", *map(mb, Memory.peak(daemon.process.pid))]])
         verdict("serial line: at least 90 % of what the wire allows", rate / allowed >= 0.9, f"{rate / allowed * 100:.0f} %")
 
 
@@ -524,11 +561,11 @@ def board(quick):
                 offered, rate_came = (now_lines - lines) / took, came["samples"] / took
                 kept[form, rate] = {"missing": end["missing"], "twice": end["twice"], "offered": offered, "rate": rate_came,
                                     "cpu": cpu / max(offered * took * points, 1) * 1e6, "share": cpu / took,
-                                    "rss": status_kb(pid, "VmHWM")}
+                                    "memory": Memory.peak(pid)}
                 rows.append([f"{form}, {name}", f"{(now_sent - sent) / took / 1000:.0f}", f"{offered:.0f}", f"{rate_came:.0f}",
                              f"{kept[form, rate]['cpu']:.2f}", f"{cpu / took * 100:.1f} %", f"{came['p50']:.2f}", f"{came['p99']:.2f}",
-                             f"{kept[form, rate]['rss'] / 1024:.1f}", f"{end['twice']:.0f}", f"{end['missing']:.0f}"])
-    table(["", "kB/s", "lines/s", "delivered/s", "CPU us/reading", "of one core", "p50 ms", "p99 ms", "peak RSS MB", "twice", "missing"], rows)
+                             *map(mb, kept[form, rate]["memory"]), f"{end['twice']:.0f}", f"{end['missing']:.0f}"])
+    table(["", "kB/s", "lines/s", "delivered/s", "CPU us/reading", "of one core", "p50 ms", "p99 ms", "Pss MB", "dirty MB", "twice", "missing"], rows)
     for form in ("json", "csv"):
         slow, fast = kept[form, 11520], kept[form, 0]
         verdict(f"board, {form}: all lines of a 115200-baud line come once", slow["missing"] == slow["twice"] == 0,
@@ -565,9 +602,9 @@ def curve(quick):
             daemon = rig.haywain(broker, sim, "1s", devices=devices, points=points)
             seconds = 5 if quick else 12
             r = measure(counter, daemon.process.pid, seconds)
-            rows.append([f"{devices * points} points", devices, f"{r['cpu'] / seconds * 100:.2f} %", f"{r['rss'] / 1024:.1f}",
+            rows.append([f"{devices * points} points", devices, f"{r['cpu'] / seconds * 100:.2f} %", mb(r["pss"]), mb(r["dirty"]),
                          f"{r['p50']:.2f}", f"{r['p99']:.2f}", f"{r['missing']:.0f}"])
-    table(["", "devices", "of one core", "RSS MB", "p50 ms", "p99 ms", "missing"], rows)
+    table(["", "devices", "of one core", "Pss MB", "dirty MB", "p50 ms", "p99 ms", "missing"], rows)
 
 
 def memory(quick):
@@ -584,9 +621,9 @@ def memory(quick):
             account(sim, counter, 60)
             for _ in range(10):
                 daemon.reload()
-            time.sleep(AFTERWARDS_S)
-            rss, peak = status_kb(daemon.process.pid, "VmRSS"), status_kb(daemon.process.pid, "VmHWM")
-            verdict(f"memory, {name}: under {limit} MB", rss < limit * 1024, f"{rss / 1024:.1f} MB now, {peak / 1024:.1f} MB at most")
+            pss, dirty = Memory.peak(daemon.process.pid)
+            verdict(f"memory, {name}: at most {limit} MB of its own, dirty", dirty <= limit * 1024,
+                    f"{mb(dirty)} MB at most (Pss {mb(pss)})")
 
 
 def air(quick):
@@ -609,19 +646,19 @@ def air(quick):
         wait_until(lambda: bluez.calls("StartDiscovery") > 0, 30, "the scan")
         samples = rig.keep(Subscriber(broker.port, ("haywain/bench/data/#",)).start()).messages
         pid = daemon.process.pid
-        quiet = status_kb(pid, "VmRSS")
+        quiet = held_kb(pid)[1]
         bluez.flood(1000, seconds + 6, 500)
         time.sleep(3)
         begin, now, before, flooded = cpu_seconds(pid), time.monotonic(), len(samples), bluez.flooded()
         time.sleep(seconds)
         took = time.monotonic() - now
         rate, heard = (len(samples) - before) / took, (bluez.flooded() - flooded) / took
-        share, rss = (cpu_seconds(pid) - begin) / (time.monotonic() - now), status_kb(pid, "VmRSS")
-        table(["", "samples/s", "of one core", "RSS MB", "before the flood"],
-              [[f"{heard:.0f} advertisements/s", f"{rate:.1f}", f"{share * 100:.1f} %", f"{rss / 1024:.1f}", f"{quiet / 1024:.1f}"]])
+        share, dirty = (cpu_seconds(pid) - begin) / (time.monotonic() - now), Memory.peak(pid)[1]
+        table(["", "samples/s", "of one core", "dirty MB", "before the flood"],
+              [[f"{heard:.0f} advertisements/s", f"{rate:.1f}", f"{share * 100:.1f} %", mb(dirty), mb(quiet)]])
         verdict("air: what is configured comes through", rate > 9, f"{rate:.1f} samples/s")
         verdict("air: under a quarter of a core", share < 0.25, f"{share * 100:.1f} %")
-        verdict("air: under 10 MB", rss < 10 * 1024, f"{rss / 1024:.1f} MB")
+        verdict("air: at most 6 MB of its own, dirty", dirty <= 6 * 1024, f"{mb(dirty)} MB")
 
 
 def soak(quick):
@@ -645,10 +682,10 @@ def soak(quick):
                 heal()
                 time.sleep(4)
             _, lost, _ = account(sim, counter, 60)
-            rows.append((status_kb(pid, "VmRSS"), len(os.listdir(f"/proc/{pid}/fd")), lost))
+            rows.append((held_kb(pid)[1], len(os.listdir(f"/proc/{pid}/fd")), lost))
         result = counter.report()
-        shown = [(f"after {i + 1} rounds", f"{rss / 1024:.1f}", fds, lost) for i, (rss, fds, lost) in enumerate(rows)]
-        table(["", "RSS MB", "descriptors", "lost"], shown[:1] + shown[1:-1][::max(len(rows) // 6, 1)] + shown[1:][-1:])
+        shown = [(f"after {i + 1} rounds", mb(dirty), fds, lost) for i, (dirty, fds, lost) in enumerate(rows)]
+        table(["", "dirty MB", "descriptors", "lost"], shown[:1] + shown[1:-1][::max(len(rows) // 6, 1)] + shown[1:][-1:])
         verdict("soak: none lost, in order", not any(r[2] for r in rows) and result["disordered"] == 0,
                 f"{max(r[2] for r in rows)} lost, {result['disordered']:.0f} out of order")
         verdict("soak: as many descriptors as at first", rows[-1][1] <= rows[0][1], f"{rows[0][1]} and {rows[-1][1]}")
