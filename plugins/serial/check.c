@@ -34,6 +34,8 @@ int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret)
 						    (conf->checksum_form == FORM_AUTO && conf->frame == FRAME_LINE),
 				    .checksum_after = conf->checksum_at == 1,
 				    .checked = (enum checked)conf->checksum_of};
+	ret->any_newline = conf->frame == FRAME_LINE && !conf->delimiter && !ret->checksum_after;
+	ret->hex_messages = conf->frame == FRAME_LINE && ret->checksum == CHECKSUM_SUM8_ZERO && ret->checksum_after;
 	r = read_mark(conf->delimiter, "\n", &ret->delimiter);
 	if (r == 0)
 		r = read_mark(conf->start, marked ? "\x02" : "", &ret->start);

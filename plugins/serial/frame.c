@@ -3,10 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef MIN
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#endif
-
 /* What finding a frame again may cost: so many bytes of checksums for each byte that came, and so many in stock. */
 #define EFFORT_PER_BYTE 32
 #define EFFORT_MAX (256 * 1024)
@@ -59,7 +55,7 @@ void framer_reset(struct framer *framer, bool at_start)
 {
 	framer->size = 0;
 	framer->inside = framer->escaped = false;
-	framer->literal = framer->awaited = 0;
+	framer->literal = framer->awaited = framer->n_held = 0;
 	framer->lost = !at_start; /* what is wrong at first is no news */
 	framer->skipping = !at_start && (framer->rules.kind == FRAME_LINE || needs_silence(framer));
 }
@@ -121,7 +117,7 @@ static size_t without_return(const struct framer *framer, size_t size)
 	return size - (newline && size > 0 && framer->bytes[size - 1] == '\r');
 }
 
-static void deliver(struct framer *framer, size_t size)
+void framer_deliver(struct framer *framer, size_t size)
 {
 	size_t without;
 	bool good;
@@ -135,15 +131,13 @@ static void deliver(struct framer *framer, size_t size)
 
 /* ---- a checksum behind the end ---- */
 
-/* The end has come, with its mark or without it in the bytes: its checksum is awaited. */
-static void await_checksum(struct framer *framer, size_t content)
+void framer_await_checksum(struct framer *framer, size_t content)
 {
 	framer->content = content;
 	framer->awaited = checksum_wire_size(framer->rules.checksum, framer->rules.checksum_hex);
 }
 
-/* How many of the bytes belonged to it. */
-static size_t push_checksum(struct framer *framer, const uint8_t *data, size_t size)
+size_t framer_push_checksum(struct framer *framer, const uint8_t *data, size_t size)
 {
 	const struct frame_rules *rules = &framer->rules;
 	const struct mark *end = rules->kind == FRAME_LINE ? &rules->delimiter : &rules->end;
@@ -173,64 +167,10 @@ void framer_give_up_long(struct framer *framer)
 	framer->size = 0;
 }
 
-static bool ends_with(const struct framer *framer, const struct mark *mark)
+bool framer_ends_with(const struct framer *framer, const struct mark *mark)
 {
 	return mark->size > 0 && framer->size >= framer->literal + mark->size &&
 	       memcmp(framer->bytes + framer->size - mark->size, mark->bytes, mark->size) == 0;
-}
-
-/* ---- line ---- */
-
-static void end_line(struct framer *framer)
-{
-	size_t size = framer->size - framer->rules.delimiter.size;
-	bool skipped = framer->skipping;
-
-	if (framer->rules.checksum_after) {
-		await_checksum(framer, size);
-		return;
-	}
-	framer->size = 0;
-	framer->skipping = false;
-	if (!skipped)
-		deliver(framer, size);
-}
-
-static void push_line(struct framer *framer, const uint8_t *data, size_t size)
-{
-	const struct mark *delimiter = &framer->rules.delimiter;
-	size_t most = framer->rules.max_frame + delimiter->size, keep = delimiter->size - 1;
-
-	while (size > 0) {
-		const uint8_t *last;
-		size_t n, room, take;
-
-		if (framer->awaited > 0) {
-			take = push_checksum(framer, data, size);
-			data += take;
-			size -= take;
-			continue;
-		}
-		last = memchr(data, delimiter->bytes[keep], size);
-		n = last ? (size_t)(last - data) + 1 : size;
-		room = most - framer->size;
-		take = MIN(n, room);
-
-		memcpy(framer->bytes + framer->size, data, take);
-		framer->size += take;
-		data += take;
-		size -= take;
-		if (take == n && last && ends_with(framer, delimiter)) {
-			end_line(framer);
-		} else if (framer->size == most) {
-			if (!framer->skipping)
-				framer->counts.too_long++;
-			framer->skipping = true;
-			framer->counts.lost_bytes += framer->size - keep;
-			memmove(framer->bytes, framer->bytes + framer->size - keep, keep);
-			framer->size = keep;
-		}
-	}
 }
 
 /* ---- start and end ---- */
@@ -240,12 +180,12 @@ static void push_marked_byte(struct framer *framer, uint8_t byte)
 	const struct frame_rules *rules = &framer->rules;
 
 	if (framer->awaited > 0) {
-		push_checksum(framer, &byte, 1);
+		framer_push_checksum(framer, &byte, 1);
 		return;
 	}
 	framer->bytes[framer->size++] = byte;
 	if (!framer->inside) {
-		if (ends_with(framer, &rules->start)) {
+		if (framer_ends_with(framer, &rules->start)) {
 			framer->counts.lost_bytes += framer->size - rules->start.size;
 			framer->inside = true;
 			framer->size = 0;
@@ -261,20 +201,20 @@ static void push_marked_byte(struct framer *framer, uint8_t byte)
 	} else if (byte == rules->escape) {
 		framer->size--;
 		framer->escaped = true;
-	} else if (ends_with(framer, &rules->end)) {
+	} else if (framer_ends_with(framer, &rules->end)) {
 		size_t size = framer->size - rules->end.size;
 
 		/* One mark may end a frame and begin the next. */
 		framer->inside = size == 0 && rules->end.size == rules->start.size &&
 				 memcmp(rules->end.bytes, rules->start.bytes, rules->end.size) == 0;
 		if (rules->checksum_after && !framer->inside) {
-			await_checksum(framer, size);
+			framer_await_checksum(framer, size);
 			return;
 		}
 		framer->size = framer->literal = 0;
-		deliver(framer, size);
+		framer_deliver(framer, size);
 		return;
-	} else if (ends_with(framer, &rules->start)) {
+	} else if (framer_ends_with(framer, &rules->start)) {
 		framer->counts.lost_bytes += framer->size;
 		framer->size = framer->literal = 0; /* the end of the last one got lost */
 	}
@@ -412,7 +352,7 @@ void framer_push(struct framer *framer, const uint8_t *data, size_t size)
 {
 	switch (framer->rules.kind) {
 	case FRAME_LINE:
-		push_line(framer, data, size);
+		framer_push_line(framer, data, size);
 		break;
 	case FRAME_STX_ETX:
 		for (size_t i = 0; i < size; i++)
@@ -451,7 +391,7 @@ void framer_idle(struct framer *framer)
 	framer->skipping = false;
 	if (framer->rules.kind == FRAME_IDLE) {
 		if (!skipped)
-			deliver(framer, size);
+			framer_deliver(framer, size);
 		return;
 	}
 	framer->counts.lost_bytes += size; /* half a frame */

@@ -22,7 +22,10 @@ enum checked { CHECKED_CONTENT, CHECKED_END, CHECKED_MARKS }; /* the end mark to
 
 struct frame_rules {
 	enum frame_kind kind;
-	struct mark delimiter;	/* line; a carriage return before "\n" is taken off too */
+	struct mark delimiter; /* line; a carriage return before "\n" is taken off too */
+	bool any_newline;      /* line, delimiter "\n": a carriage return alone ends one too */
+	bool hex_messages; /* line: VE.Direct's, ":…\n", stand between and inside frames and belong to none (Victron,
+				   "VE.Direct Protocol": asynchronous HEX messages) */
 	struct mark start, end; /* stx-etx; start also where a fixed or length-prefixed frame begins with it */
 	int escape;		/* stx-etx: the byte after this one stands for itself; -1: none */
 	size_t length;		/* fixed: of the whole frame */

@@ -11,6 +11,9 @@
 #define LOOK_US (300 * USEC_PER_MSEC)
 /* What comes later than this after opening begins a frame: USB adapters hand over every 16 ms. */
 #define START_SILENCE_US (50 * USEC_PER_MSEC)
+#define MESSAGE_PAUSE_US (300 * USEC_PER_MSEC)
+#define UNFRAMED_MESSAGES 3
+#define UNFRAMED_US (5 * USEC_PER_SEC)
 #define READ_MAX 16384 /* in one turn of the loop: a flood leaves the others their time */
 
 void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n, enum hay_log_level level,
@@ -102,6 +105,7 @@ static void begin_listening(struct serial_link *line)
 	line->heard = false;
 	framer_reset(line->framer, false);
 	echo_reset(line); /* it may be another adapter */
+	line->unframed = (struct unframed){0};
 	line->host->set_timer(line->silence, line_silence_us(line));
 	exchange_line_up(line);
 }
@@ -221,17 +225,43 @@ static void silence_timer(void *userdata)
 	end_push(line);
 }
 
+/* Bytes come and no frame does: a wrong baud rate or delimiter would say nothing by itself. After some messages with
+   pauses between them, since one alone may come in pieces. */
+static void log_unframed(struct serial_link *line, uint64_t now, size_t n)
+{
+	const struct frame_counts *counts = framer_counts(line->framer);
+	uint64_t n_cut = counts->frames + counts->too_long + counts->bad_checksum;
+	struct unframed *unframed = &line->unframed;
+
+	if (n_cut != unframed->n_cut || unframed->since_us == 0) {
+		*unframed = (struct unframed){.n_cut = n_cut, .since_us = now};
+		return;
+	}
+	unframed->bytes += n;
+	unframed->messages += now - line->heard_us >= MESSAGE_PAUSE_US;
+	if (unframed->messages < UNFRAMED_MESSAGES || now - unframed->since_us < UNFRAMED_US)
+		return;
+	line_log_folded(line, &line->fold_unframed, 1, HAY_LOG_WARNING,
+			"%llu bytes came in %llu s and no frame among them: are `baud`, `frame` and its marks right? "
+			"haywaind --probe serial %s listens and says",
+			(unsigned long long)unframed->bytes,
+			(unsigned long long)((now - unframed->since_us) / USEC_PER_SEC), line->conf->port);
+	*unframed = (struct unframed){.n_cut = n_cut, .since_us = now};
+}
+
 static void take_bytes(struct serial_link *line, const uint8_t *bytes, size_t n)
 {
+	uint64_t now = line->host->now();
 	size_t taken;
 
 	if (line->state == LINE_SETTLING)
 		return;
 	line->heard = true;
-	line->heard_us = line->host->now();
 	line->pushing = true;
 	taken = echo_take(line, bytes, n);
 	framer_push(line->framer, bytes + taken, n - taken);
+	log_unframed(line, now, n);
+	line->heard_us = now;
 	end_push(line);
 }
 

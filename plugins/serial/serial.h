@@ -178,10 +178,15 @@ struct serial_link {
 	struct echo echo;
 	struct framer_seen {
 		uint64_t too_long, bad_checksum;
-	} told;		  /* counts that the log knows */
+	} told; /* counts that the log knows */
+	struct unframed {
+		uint64_t n_cut; /* frames, good and bad, until since_us */
+		uint64_t since_us, bytes;
+		unsigned messages;
+	} unframed;
 	bool rest_awaits; /* the look timer will tell what was folded */
 	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
-		fold_answer, fold_unasked, fold_part;
+		fold_answer, fold_unasked, fold_part, fold_unframed;
 };
 
 /* ---- line.c: the port's life and its bytes ---- */

@@ -292,6 +292,7 @@ def test_the_arduino_example_runs_as_it_is_described(plant):
     ("p1", "meter.p1", {"import_low": 1581.123, "import_normal": 1435.706, "power": 2.027, "gas": 981.443}),
     ("sml", "meter-mt631.sml", {"import": 2043104.7, "export": 0, "power": 193}),
     ("vedirect", "shunt.vedirect", {"voltage": 12.065, "current": -7.626, "charge": 83.9, "alarm": False}),
+    ("vedirect", "shunt-hex.vedirect", {"voltage": 12.065, "current": -7.626, "charge": 83.9, "alarm": False}),
 ), ids=lambda p: p if isinstance(p, str) and "." not in p else "")
 def test_the_examples_make_readings_of_real_frames(plant, name, recording, expected):
     broker = plant.broker()

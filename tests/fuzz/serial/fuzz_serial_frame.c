@@ -55,7 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rules.checksum_after = data[1] & 128;
 		rules.checked = (enum checked)((data[1] >> 3 & 7) % (rules.checksum_after ? 3 : 1));
 	}
-	if (data[2] & 1)
+	rules.any_newline = data[2] & 64 && !rules.checksum_after;
+	rules.hex_messages = data[2] & 128;
+	if (data[2] & 1 && !rules.any_newline)
 		rules.delimiter = (struct mark){"\r\n", 2};
 	if (rules.kind == FRAME_STX_ETX || data[2] & 2)
 		rules.start = (struct mark){"\x02\x05", 1 + (data[2] >> 2 & 1)};

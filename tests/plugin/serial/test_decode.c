@@ -374,16 +374,21 @@ static void sml(void **state)
 static void a_battery_monitor(void **state)
 {
 	const struct decode_rules pairs = {.kind = DECODE_KEYVALUE, .separator = {"\r\n", 2}, .assign = {"\t", 1}};
-	const struct frame_rules blocks = {.kind = FRAME_LINE,
-					   .delimiter = {"\r\nChecksum\t", 11},
-					   .escape = -1,
-					   .max_frame = 4096,
-					   .checksum = CHECKSUM_SUM8_ZERO,
-					   .checksum_after = true,
-					   .checked = CHECKED_MARKS};
+	struct frame_rules blocks = {.kind = FRAME_LINE,
+				     .delimiter = {"\r\nChecksum\t", 11},
+				     .escape = -1,
+				     .max_frame = 4096,
+				     .checksum = CHECKSUM_SUM8_ZERO,
+				     .checksum_after = true,
+				     .checked = CHECKED_MARKS};
 	const char *said = replay("shunt.vedirect", &blocks, &pairs);
+	char *plain = strdup(said);
 
 	(void)state;
+	blocks.hex_messages = true;
+	assert_string_equal(replay("shunt-hex.vedirect", &blocks, &pairs), plain);
+	free(plain);
+	said = replay("shunt.vedirect", &blocks, &pairs);
 	assert_memory_equal(said, "PID=0x203 V=12065 I=-7625 P=-92 CE=-65473 SOC=839 TTG=942 Alarm=OFF ", 68);
 	assert_non_null(strstr(said, "|H1=-149322 H2=-82854 "));
 	assert_non_null(strstr(said, "|PID=0x203 V=12065 I=-7626 "));

@@ -68,6 +68,52 @@ static void lines(void **state)
 	EXPECT(&rules, "a\r;b;", "[a\\x0d][b]");
 }
 
+/* A device that ends its lines with a carriage return alone was not heard at all, and nothing said so. */
+static void lines_that_end_in_any_way(void **state)
+{
+	struct frame_rules rules = rules_of(FRAME_LINE);
+	struct framer *framer = framer_new(&rules, take, NULL);
+
+	(void)state;
+	rules.any_newline = true;
+	EXPECT(&rules, "a\rb\nc\r\nd\n\r\r\re\r", "[a][b][c][d][e]");
+	rules.max_frame = 4;
+	EXPECT(&rules, "abcde\rabcd\rabcdef\r\nab\r", "[abcd][ab]");
+	framer_free(framer);
+	framer = framer_new(&rules, take, NULL);
+	seen[0] = 0;
+	framer_reset(framer, false);
+	framer_push(framer, (const uint8_t *)".5\r21\r", 6);
+	assert_string_equal(seen, "[21]");
+	framer_free(framer);
+}
+
+/* Asynchronous HEX messages of a Victron charger, between the blocks and inside them: the block behind each was lost. */
+static void hex_messages_between_and_inside_blocks(void **state)
+{
+	struct frame_rules rules = rules_of(FRAME_LINE);
+	char flood[300];
+
+	(void)state;
+	rules.delimiter = (struct mark){"\nC\t", 3};
+	rules.checksum = CHECKSUM_SUM8_ZERO;
+	rules.checksum_after = true;
+	rules.checked = CHECKED_MARKS;
+	rules.hex_messages = true;
+	/* V, tab, 1 and the delimiter make 0xe6; their check value is 0x1a. */
+	EXPECT(&rules, "V\t1\nC\t\x1a:A20\nV\t1\nC\t\x1a:A\n:ADB\nV\t1\nC\t\x1a", "[V\\x091][V\\x091][V\\x091]");
+	EXPECT(&rules, "V:A1\n\t1:\n:FF\n\nC\t\x1aV\t1\nC:A\n\t\x1a", "[V\\x091][V\\x091]");
+	/* What only begins like one counts. */
+	EXPECT(&rules, "V\t1:x\nC\t\x68:V\t1\nC\t\xe0", "[V\\x091:x][:V\\x091]");
+	/* The check value may be a colon. */
+	EXPECT(&rules, "V\t1pp\nC\t:V\t1\nC\t\x1a", "[V\\x091pp][V\\x091]");
+	/* Without an end it is none, and bounded like any line. */
+	memset(flood, 'A', sizeof(flood));
+	flood[0] = ':';
+	memcpy(flood + 280, "\nC\t\x11V\t1\nC\t\x1a", 11);
+	expect(&rules, flood, 291, "[V\\x091]");
+}
+
 static void a_line_begun_before_is_thrown_away(void **state)
 {
 	struct frame_rules rules = rules_of(FRAME_LINE);
@@ -391,6 +437,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),
+		cmocka_unit_test(lines_that_end_in_any_way),
+		cmocka_unit_test(hex_messages_between_and_inside_blocks),
 		cmocka_unit_test(a_line_begun_before_is_thrown_away),
 		cmocka_unit_test(ten_megabytes_without_a_delimiter),
 		cmocka_unit_test(checksums_of_lines),

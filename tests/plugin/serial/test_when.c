@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When it was measured, and from when on a line is listened to. */
+#include "../../../plugins/serial/serial.h"
+#include "base/clock.h"
 #include "board.h"
 
 static void time_stamps_of_the_device(void **state)
@@ -121,6 +123,66 @@ static void the_first_frame_may_be_a_part_of_one(void **state)
 	board_free(&board);
 }
 
+/* What was said just now is read. Only where time stands still. */
+static bool was_read(void *userdata)
+{
+	const struct hay_link *link = userdata;
+	const struct serial_link *line = link->state;
+
+	return line->heard_us == link->host->now();
+}
+
+/* Bytes that never make a frame: a wrong baud rate or delimiter is said within seconds, not in silence. */
+static void bytes_without_a_frame_are_told(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "delimiter", "\\n", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	expect_line(host, "is open");
+	fake_stop_time(host);
+	for (int i = 0; i < 4; i++) {
+		say(&board, "{\"t\":1}\r");
+		fake_run_until(host, was_read, link);
+		fake_advance(host, 2000000);
+	}
+	expect_line(host, "no frame among them");
+	clock_set_fake(NULL);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* With the default delimiter they are lines. */
+static void lines_that_end_with_a_carriage_return(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	expect_line(host, "is open");
+	say(&board, "rest\r{\"t\":1}\r{\"t\":2}\r");
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 0), 1, 0);
+	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 0), 2, 0);
+	fake_host_free(host);
+	board_free(&board);
+}
+
 /* A board that restarts when its port is opened says things that are no readings. */
 static void a_board_settles(void **state)
 {
@@ -153,6 +215,8 @@ int main(void)
 		cmocka_unit_test(time_stamps_of_the_device),
 		cmocka_unit_test(time_stamps_in_each_unit),
 		cmocka_unit_test(the_first_frame_may_be_a_part_of_one),
+		cmocka_unit_test(bytes_without_a_frame_are_told),
+		cmocka_unit_test(lines_that_end_with_a_carriage_return),
 		cmocka_unit_test(a_board_settles),
 	};
 
