@@ -302,28 +302,30 @@ static void uplinks_stopped(void *userdata)
 	sd_event_exit(gateway->event, 0);
 }
 
-static void command_done(void *userdata, enum command_outcome outcome _unused_, const char *error)
+static void command_done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
 {
 	const struct uplink_set_command *command = userdata;
 	struct gateway *gateway = command->userdata;
 	struct log_subject subject = {.device = command->device};
-
+	enum hay_log_level level = outcome == COMMAND_UNKNOWN ? HAY_LOG_WARNING : HAY_LOG_NOTICE;
+	const char *so = outcome == COMMAND_UNKNOWN ? ": " : " was not done: ";
 	unsigned before = 0;
 
+	if (answer->done == WRITE_DONE)
+		log_about(&subject, HAY_LOG_INFO, "%s was written, as uplink %s asked%s", command->point,
+			  command->uplink,
+			  answer->asked.type == HAY_TYPE_NONE ? ""
+							      : "; the device holds another value than was asked for");
 	/* Who publishes nonsense in a loop shall not fill the log. */
-	if (error && !fold_says(&gateway->refused_commands, clock_now(), &before))
-		log_debug("a command was not done: %s", error);
-	else if (error && before > 0)
-		log_about(&subject, HAY_LOG_NOTICE,
-			  "a command from uplink %s to %s was not done: %s; %u such in the last 10 min",
-			  command->uplink, command->point, error, before);
-	else if (error)
-		log_about(&subject, HAY_LOG_NOTICE, "a command from uplink %s to %s was not done: %s", command->uplink,
-			  command->point, error);
+	else if (!fold_says(&gateway->refused_commands, clock_now(), &before))
+		log_debug("a command from uplink %s to %s%s%s", command->uplink, command->point, so, answer->text);
+	else if (before > 0)
+		log_about(&subject, level, "a command from uplink %s to %s%s%s; %u such in the last 10 min",
+			  command->uplink, command->point, so, answer->text, before);
 	else
-		log_about(&subject, HAY_LOG_INFO, "%s was written, as uplink %s asked", command->point,
-			  command->uplink);
-	uplink_set_answer(command, error);
+		log_about(&subject, level, "a command from uplink %s to %s%s%s", command->uplink, command->point, so,
+			  answer->text);
+	uplink_set_answer(command, answer);
 }
 
 static void take_command(const struct uplink_set_command *command, void *userdata)

@@ -14,9 +14,10 @@
  *   - Nothing but hay_work.run and probe() may block. The main loop is everybody's.
  *   - close() follows every open() that returned 0; stop() follows every start() that returned 0.
  *     Devices come and go while their link stays open.
- *   - stop() and close() are called only while no submitted work of theirs is under way. From then on the
- *     plugin makes no call about that device or link; its timers and descriptors are removed by the host
- *     if it forgot.
+ *   - stop() and close() are called only while no submitted work of theirs is under way. stop() answers a command
+ *     that the plugin still has, for it alone knows whether it was sent; one that it leaves open is told as unknown.
+ *     From then on the plugin makes no call about that device or link; its timers and descriptors are removed by
+ *     the host if it forgot.
  *   - The host owns time: when a device is due, in which order devices of a link take turns, how long an
  *     absent one is left alone. The plugin plans and runs one round when it is asked to.
  *   - emit() and round_done() copy what they are given and never call back into the plugin.
@@ -136,11 +137,42 @@ struct hay_work {
 
 enum hay_lane { HAY_LANE_COMMAND, HAY_LANE_POLL }; /* commands are taken before polls */
 
-/* A write of one value to one point, made by the host, answered by command_done(). */
+/*
+ * A write of one value to one point, made by the host and answered once by command_done(). A device has one at a time.
+ *
+ * The rule that every plugin keeps: a write is sent at most once. It is not sent again after a lost or damaged answer, a
+ * closed connection or a reconnect; the caller is told that nobody knows, and decides. It may be sent on a new connection
+ * where not a byte of it had left, and once more only after the device itself said that it did not do it ("busy", "I do
+ * not know this function").
+ */
 struct hay_command {
 	struct hay_device *device;
 	uint32_t point;
 	struct hay_value value; /* raw: scale and offset were taken off again; type as the point's */
+	/* Raw limits, both allowed, by the point's min and max; NaN: none. `value` lies within. A plugin whose wire form is
+	   coarser than the point's type must not round out of them. */
+	double low, high;
+	uint64_t expires_us; /* on the clock of now(): not to be sent after this; 0: no limit */
+};
+
+/* What came of a write. A result that nobody filled in says unknown. */
+enum hay_outcome {
+	HAY_UNKNOWN,	 /* sent, wholly or in part, and nothing tells whether the device did it */
+	HAY_WRITTEN,	 /* the device took it: it said so, or the protocol has no acknowledgement and all was sent */
+	HAY_NOT_WRITTEN, /* certainly not done: refused by the device, or never sent */
+	HAY_EXPIRED,	 /* certainly not done: expires_us was over before it could be sent */
+};
+
+struct hay_command_result {
+	enum hay_outcome outcome;
+	/* Raw, of the point's type. HAY_WRITTEN: what the device holds where it was read back, else what was sent, as far as
+	   the wire form has digits for it. HAY_UNKNOWN: what the device holds, where it could be read. Else, and where it is
+	   not known: type HAY_TYPE_NONE. A value other than the one asked for is no failure: the host tells both. Copied. */
+	struct hay_value value;
+	bool read_back; /* value was read from the device after the write */
+	/* Why, in words, without a full stop: required unless HAY_WRITTEN, where NULL is the rule and words are a remark
+	   ("cannot be read back: illegal data address"). Copied. */
+	const char *detail;
 };
 
 typedef void (*hay_fd_fn)(int fd, uint32_t events, void *userdata);
@@ -170,8 +202,8 @@ struct hay_host {
 	void (*round_done)(struct hay_device *device, const struct hay_sample *sample, enum hay_result result,
 			   enum hay_reason reason, const char *detail, uint64_t rtt_us);
 
-	/* Answer a command. error: NULL, or why not, in words. */
-	void (*command_done)(struct hay_command *command, const char *error);
+	/* Answer a command, once; it is gone when this returns. Also from within write() and stop(). */
+	void (*command_done)(struct hay_command *command, const struct hay_command_result *result);
 
 	/* Devices that are not polled: they are heard (also done by emit) or lost. A second call with the same state is free. */
 	void (*device_online)(struct hay_device *device);
@@ -248,7 +280,7 @@ struct hay_probe {
 /* ---- the descriptor ------------------------------------------------------------------------------------ */
 
 #define HAY_MAGIC 0x4e574148u /* "HAWN" */
-#define HAY_ABI 1u
+#define HAY_ABI 2u
 
 struct hay_plugin {
 	/* Frozen for ever: with these the host can refuse what it cannot run. */
@@ -286,7 +318,8 @@ struct hay_plugin {
 	 */
 	int (*poll)(struct hay_device *device, const uint32_t *due, size_t n_due);
 
-	/* Begin a write; command_done() follows. -errno: nothing was begun. NULL: no writes. */
+	/* Begin a write; command_done() follows, once. -errno: nothing was sent and command_done() does not follow; -ERANGE:
+	   the value does not fit what is written. NULL: no writes. */
 	int (*write)(struct hay_command *command);
 
 	/* 0, or -errno after an explanation was printed; -EINVAL for wrong arguments. NULL: none. What it keeps it keeps

@@ -478,12 +478,12 @@ void gatt_stop(struct ble_device *device)
 
 	if (!gatt)
 		return;
+	gatt_break_command(gatt, "the device was stopped meanwhile");
 	device->gatt = NULL;
 	if (gatt->state > GATT_WAITING)
 		disconnect(gatt);
 	link->host->del_timer(gatt->timer);
 	sd_bus_slot_unref(gatt->call);
-	sd_bus_slot_unref(gatt->write_call);
 	for (uint32_t i = 0; gatt->points && i < device->hay->n_points; i++) {
 		sd_bus_slot_unref(gatt->points[i].notify);
 		sd_bus_message_unref(gatt->points[i].reply);

@@ -59,5 +59,7 @@ void gatt_rest(struct gatt *gatt);
 
 void gatt_io_begin(struct gatt *gatt); /* connected, and all is found */
 void gatt_io_end(struct gatt *gatt, const char *why);
+/* A command there may be comes to no end of its own: unknown where it was sent, else not written. */
+void gatt_break_command(struct gatt *gatt, const char *why);
 
 #endif

@@ -283,12 +283,47 @@ void gatt_value_changed(struct ble_link *link, const char *path, const struct pr
 
 /* ---- writes ---- */
 
-static void end_command(struct gatt *gatt, const char *error)
+static void end_command(struct gatt *gatt, enum hay_outcome outcome, const char *detail)
 {
 	struct hay_command *command = gatt->command;
+	struct hay_command_result result = {.outcome = outcome, .detail = detail};
 
+	if (outcome == HAY_WRITTEN)
+		result.value = command->value;
 	gatt->command = NULL;
-	gatt->device->link->host->command_done(command, error);
+	gatt->device->link->host->command_done(command, &result);
+}
+
+void gatt_break_command(struct gatt *gatt, const char *why)
+{
+	bool was_called = gatt->write_call != NULL;
+
+	gatt->write_call = sd_bus_slot_unref(gatt->write_call);
+	if (gatt->command)
+		end_command(gatt, was_called ? HAY_UNKNOWN : HAY_NOT_WRITTEN, why);
+}
+
+/*
+ * Errors after which the device certainly did not do it: bluetoothd did not send it, or the device answered with an
+ * error of the Attribute Protocol (Bluetooth Core 5.4, vol. 3 part F, 3.4.1.1), which bluetoothd tells by the last
+ * name or in the text of "Failed". All others may come after it was sent: no answer, a connection that was lost.
+ */
+static bool is_not_written(sd_bus_message *reply)
+{
+	static const char *const names[] = {
+		"org.bluez.Error.InProgress",	      "org.bluez.Error.InvalidArguments",
+		"org.bluez.Error.NotConnected",	      "org.bluez.Error.InvalidOffset",
+		"org.bluez.Error.NotPermitted",	      "org.bluez.Error.NotAuthorized",
+		"org.bluez.Error.InvalidValueLength", "org.bluez.Error.NotSupported",
+		SD_BUS_ERROR_UNKNOWN_OBJECT,	      SD_BUS_ERROR_UNKNOWN_METHOD,
+		SD_BUS_ERROR_UNKNOWN_INTERFACE,
+	};
+	const sd_bus_error *error = sd_bus_message_get_error(reply);
+
+	for (size_t i = 0; error && i < sizeof(names) / sizeof(names[0]); i++)
+		if (sd_bus_error_has_name(error, names[i]))
+			return true;
+	return error && error->message && strstr(error->message, "ATT error");
 }
 
 static int written(sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -299,7 +334,11 @@ static int written(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	gatt->write_call = sd_bus_slot_unref(gatt->write_call);
 	if (bluez_error(reply) && wants_pairing(reply))
 		tell_pairing(gatt, gatt->command->point);
-	end_command(gatt, bluez_error(reply));
+	end_command(gatt,
+		    !bluez_error(reply)	    ? HAY_WRITTEN
+		    : is_not_written(reply) ? HAY_NOT_WRITTEN
+					    : HAY_UNKNOWN,
+		    bluez_error(reply));
 	gatt_rest(gatt);
 	return 0;
 }
@@ -314,12 +353,17 @@ static void write_now(struct gatt *gatt)
 	struct binary_form form;
 	sd_bus_message *call = NULL;
 	size_t size;
-	int r = binary_form(point->type_name, conf_of(gatt, command->point)->order, &form);
+	int r;
 
+	if (command->expires_us > 0 && gatt->device->link->host->now() > command->expires_us) {
+		end_command(gatt, HAY_EXPIRED, "expired before there was a connection");
+		return;
+	}
+	r = binary_form(point->type_name, conf_of(gatt, command->point)->order, &form);
 	if (r == 0 && form.n_bytes > 0)
 		r = binary_encode(&form, &command->value, bytes);
 	if (r < 0) {
-		end_command(gatt, "the value does not fit the type");
+		end_command(gatt, HAY_NOT_WRITTEN, "the value does not fit the type");
 		return;
 	}
 	size = form.n_bytes;
@@ -337,7 +381,7 @@ static void write_now(struct gatt *gatt)
 		r = sd_bus_call_async(bus, &gatt->write_call, call, written, gatt, CALL_TIMEOUT_US);
 	sd_bus_message_unref(call);
 	if (r < 0)
-		end_command(gatt, strerror(-r));
+		end_command(gatt, HAY_NOT_WRITTEN, strerror(-r));
 }
 
 int gatt_write(struct ble_device *device, struct hay_command *command)
@@ -352,7 +396,7 @@ int gatt_write(struct ble_device *device, struct hay_command *command)
 	else if (scan_is_running(device->link))
 		gatt_want(gatt);
 	else
-		end_command(gatt, "the adapter is away");
+		end_command(gatt, HAY_NOT_WRITTEN, "the adapter is away");
 	return 0;
 }
 
@@ -378,11 +422,9 @@ void gatt_io_begin(struct gatt *gatt)
 
 void gatt_io_end(struct gatt *gatt, const char *why)
 {
-	gatt->write_call = sd_bus_slot_unref(gatt->write_call);
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		gatt->points[i].notify = sd_bus_slot_unref(gatt->points[i].notify);
-	if (gatt->command)
-		end_command(gatt, why ? why : "the connection was ended");
+	gatt_break_command(gatt, why ? why : "the connection was ended");
 	if (gatt->in_round)
 		end_round(gatt, HAY_FAILED, HAY_TIMEOUT, why);
 }

@@ -56,7 +56,8 @@ struct modbus_device {
 	char *text;
 	struct plan_cache plans;
 
-	bool no_mask_write; /* it does not know function 22; the worker's */
+	bool no_mask_write;	    /* it does not know function 22; the worker's */
+	struct modbus_write *write; /* the one under way; NULL: none */
 
 	/* The round under way, if any. */
 	const struct plan *plan;
@@ -80,6 +81,8 @@ bool learn_refusal(struct modbus_device *device, const struct plan_request *requ
 
 /* Begin a write: the host's write(). command_done() follows, unless -errno comes back. */
 int write_begin(struct modbus_device *device, struct hay_command *command);
+/* The device is being stopped: answer the write that still waits for a look at what came of it. */
+void write_stop(struct modbus_device *device);
 
 /* An exchange has ended: what it says about the link is told to the host. Main thread. */
 void line_heard(struct modbus_link *link, const struct exchange *exchange);

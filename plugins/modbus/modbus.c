@@ -56,6 +56,7 @@ static void device_free(struct modbus_device *md)
 
 static void stop_device(struct hay_device *device)
 {
+	write_stop(device->state);
 	device_free(device->state);
 	device->state = NULL;
 }

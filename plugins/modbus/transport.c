@@ -237,11 +237,12 @@ static void expect_late_answer(struct transport *t, uint8_t unit, bool heard)
 
 /* ---- question and answer ---- */
 
-static bool send_frame(struct transport *t, const struct frame *frame)
+static bool send_frame(struct transport *t, struct exchange *x, const struct frame *frame)
 {
 	ssize_t n =
 		t->tty ? write(t->fd, frame->bytes, frame->size) : send(t->fd, frame->bytes, frame->size, MSG_NOSIGNAL);
 
+	x->sent = x->sent || n > 0;
 	return n == (ssize_t)frame->size;
 }
 
@@ -269,7 +270,11 @@ static bool ask(struct transport *t, struct exchange *x)
 
 	frame_build(t->framing, ++t->transaction, x->unit, &x->pdu, &request);
 	sent = t->now();
-	if (!send_frame(t, &request)) {
+	if (x->not_after_us > 0 && sent > x->not_after_us) {
+		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, "its time was over");
+		return true;
+	}
+	if (!send_frame(t, x, &request)) {
 		fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed");
 		return false;
 	}
@@ -306,6 +311,7 @@ static bool ask(struct transport *t, struct exchange *x)
 		}
 	}
 	t->absent[x->unit] = false;
+	x->is_mirror = t->framing == FRAMING_RTU && size == request.size && !memcmp(x->bytes, request.bytes, size);
 	x->answered_us = now;
 	x->rtt_us = now - sent;
 	x->end = EXCHANGE_ANSWERED;
@@ -330,6 +336,7 @@ void transport_exchange(struct transport *t, struct exchange *x)
 
 	x->port_fd = -1;
 	x->notice = NULL;
+	x->sent = x->is_mirror = false;
 	if (t->broken) {
 		port_has_gone(t, x);
 		return;
@@ -357,7 +364,7 @@ void transport_exchange(struct transport *t, struct exchange *x)
 			port_has_gone(t, x);
 			return;
 		}
-		if (asked)
+		if (asked || (x->once && x->sent))
 			break;
 		disconnect(t);
 	}

@@ -38,9 +38,13 @@ struct exchange {
 	/* The question. */
 	uint8_t unit;
 	struct pdu pdu;
+	bool once;	       /* it writes: once a byte of it is out, it is never sent again */
+	uint64_t not_after_us; /* not to be sent after this; 0: no limit */
 
 	/* The answer. */
 	enum exchange_end end;
+	bool sent;		    /* a byte of the question, at least, is out: the device may have acted on it */
+	bool is_mirror;		    /* on a serial line the answer was the question once more: it might be an echo */
 	struct frame_answer answer; /* inside bytes */
 	uint64_t answered_us;	    /* when it had come */
 	uint64_t rtt_us;
@@ -59,7 +63,8 @@ struct transport *transport_free(struct transport *transport);
 
 /*
  * Ask and wait for the answer, at most the time-out for it; connect first where there is no connection. A connection
- * that turns out closed before any byte of the answer is made anew once: many devices close it after each answer.
+ * that turns out closed before any byte of the answer is made anew once: many devices close it after each answer. What
+ * goes `once` is sent over the new one only where not a byte of it went over the old one.
  * A serial port that fails is left alone, DOWN, until transport_reopen(): whoever watches it lets go of it first.
  */
 void transport_exchange(struct transport *transport, struct exchange *exchange);

@@ -425,6 +425,36 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 	return 0;
 }
 
+/* The next half in that direction; of 0 there are two. */
+static uint16_t half_next(uint16_t half, bool up)
+{
+	bool is_negative = half & 0x8000;
+
+	if (!(half & 0x7fff))
+		return up ? 1 : 0x8001;
+	return (uint16_t)(is_negative == up ? half - 1 : half + 1);
+}
+
+int types_round(const struct value_form *form, double low, double high, struct hay_value *value)
+{
+	uint64_t half;
+	float rounded;
+	int r;
+
+	if (form->kind != KIND_FLOAT16)
+		return 0;
+	r = float_to_half(value->f, &half);
+	if (r < 0)
+		return r;
+	rounded = half_to_float((uint16_t)half);
+	if ((double)rounded < low || (double)rounded > high)
+		rounded = half_to_float(half_next((uint16_t)half, (double)rounded < low));
+	if ((double)rounded < low || (double)rounded > high || !isfinite(rounded))
+		return -ERANGE;
+	value->f = rounded;
+	return 0;
+}
+
 bool types_bit(const uint8_t *wire, unsigned index)
 {
 	return wire[index / 8] >> (index % 8) & 1;

@@ -1,13 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One write: the request, and a read that sees whether the device took it. All of it is one work, so that no poll
- * comes between a read and the write that depends on it. Main thread, but for run_write() and what it calls.
+ * One write. It is sent once: what comes to no right answer is told as unknown. Sent again is only what the device itself
+ * said that it did not do: with another function after exception 1, later after exception 6 (busy).
+ *
+ * Then the device is asked what it holds. Many show a value some time after they took it (0.4 s are usual), and some answer
+ * exception 5, "accepted, it takes a while": so there are further looks, for 1 s in all, each a work of its own, so that
+ * the line is free in between. What it holds then is told, whether it is what was asked for or not.
+ *
+ * A write and the first look, and a read and the write that depends on it, are one work: no poll comes between. Main
+ * thread, but for run_write() and what it calls.
  */
 #include "device.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* From one look, or from a device that is busy, to the next try: 50, 150, 350, 650 and 1000 ms after the first. */
+static const uint64_t pauses_us[] = {50000, 100000, 200000, 300000, 350000};
+
+enum { PAUSES = sizeof(pauses_us) / sizeof(pauses_us[0]) };
+
+enum write_step {
+	STEP_WRITE, /* to be sent: not yet, or the device was busy */
+	STEP_LOOK,  /* done or accepted: what it holds is not yet what was asked for */
+	STEP_OVER,
+};
 
 struct modbus_write {
 	struct hay_work work;
@@ -16,53 +34,110 @@ struct modbus_write {
 	struct plan_place place;
 	const struct value_form *form;
 	bool coil;
-	uint8_t wire[FRAME_PDU_BYTES]; /* of registers */
+	uint8_t wire[FRAME_PDU_BYTES]; /* of registers: what is to be held */
+	struct hay_timer *timer;
+	unsigned pauses; /* taken */
+
+	/* The worker's, while it has the work. */
 	struct exchange exchange;
-	bool failed;
-	char error[160];
+	enum write_step step;
+	bool was_accepted; /* exception 5: not done yet, as far as is known */
+	bool is_mirror;	   /* the acknowledgement might be an echo */
+	enum hay_outcome outcome;
+	char detail[160]; /* "": none */
+	struct hay_value held;
+	bool has_held;
+	char text[2 * 2 * TYPES_STRING_REGISTERS_MAX]; /* of held */
 };
 
-static void fail(struct modbus_write *w, const char *what, const char *why)
+static void set_outcome(struct modbus_write *w, enum hay_outcome outcome, const char *what, const char *why)
 {
-	w->failed = true;
-	snprintf(w->error, sizeof(w->error), "%s%s", what, why);
+	w->outcome = outcome;
+	snprintf(w->detail, sizeof(w->detail), "%s%s", what, why);
 }
 
-/* False: no right answer came, which is told. An exception is an answer. */
-static bool ask(struct modbus_write *w, const char *what)
+static void end(struct modbus_write *w, enum hay_outcome outcome, const char *what, const char *why)
+{
+	w->step = STEP_OVER;
+	set_outcome(w, outcome, what, why);
+}
+
+/* ---- the write ---- */
+
+/* Send what stands in the exchange, once. False: there is no right answer, and the write is over. */
+static bool send_once(struct modbus_write *w)
+{
+	const struct hay_command *command = w->command;
+	struct exchange *x = &w->exchange;
+
+	x->unit = w->device->unit;
+	x->once = true;
+	x->not_after_us = command->expires_us;
+	transport_exchange(w->device->link->transport, x);
+	x->once = false;
+	x->not_after_us = 0;
+	if (x->end == EXCHANGE_ANSWERED) {
+		w->is_mirror = x->is_mirror;
+		return true;
+	}
+	if (x->sent)
+		end(w, HAY_UNKNOWN, "", x->detail);
+	else if (command->expires_us > 0 && w->device->device->link->host->now() > command->expires_us)
+		end(w, HAY_EXPIRED, "expired before it could be sent: ", x->detail);
+	else
+		end(w, HAY_NOT_WRITTEN, "", x->detail);
+	return false;
+}
+
+/* Read the place: reads may be asked again. False: there is no right answer; an exception is one. */
+static bool read_place(struct modbus_write *w)
 {
 	struct exchange *x = &w->exchange;
 
+	pdu_read(&w->place, &x->pdu);
 	x->unit = w->device->unit;
 	for (unsigned tries = 0; tries <= w->device->link->retries; tries++) {
 		transport_exchange(w->device->link->transport, x);
 		if (x->end != EXCHANGE_FAILED)
 			break;
 	}
-	if (x->end == EXCHANGE_ANSWERED)
-		return true;
-	fail(w, what, x->detail);
-	return false;
+	return x->end == EXCHANGE_ANSWERED;
 }
 
-/* False: it failed, which is told. */
-static bool expect_answer(struct modbus_write *w, const char *what)
+/* What the answer to a write says (V1.1b3, 7). */
+static void take_answer(struct modbus_write *w)
 {
-	if (!ask(w, what))
-		return false;
-	if (w->exchange.answer.exception)
-		fail(w, what[0] ? what : "refused: ", exception_name(w->exchange.answer.exception));
-	return !w->failed;
-}
+	uint8_t exception = w->exchange.answer.exception;
 
-static bool read_back(struct modbus_write *w, const char *what)
-{
-	pdu_read(&w->place, &w->exchange.pdu);
-	return expect_answer(w, what);
+	switch (exception) {
+	case 0:
+		w->step = STEP_LOOK;
+		set_outcome(w, HAY_WRITTEN, "", "");
+		break;
+	case EXCEPTION_ACKNOWLEDGE:
+		w->step = STEP_LOOK;
+		w->was_accepted = true;
+		set_outcome(w, HAY_UNKNOWN, "accepted by the device, which may take a while", "");
+		break;
+	case EXCEPTION_BUSY:
+		set_outcome(w, HAY_NOT_WRITTEN, "the device is busy and did not do it; ask again later", "");
+		break;
+	case EXCEPTION_DEVICE_FAILURE:
+		/* "while the server was attempting to perform the requested action": perhaps half of it. */
+		end(w, HAY_UNKNOWN, "the device failed while it did it: ", exception_name(exception));
+		break;
+	case EXCEPTION_NO_TARGET:
+		/* The gateway sent it on. */
+		end(w, HAY_UNKNOWN, "", exception_name(exception));
+		break;
+	default:
+		end(w, HAY_NOT_WRITTEN, "refused: ", exception_name(exception));
+		break;
+	}
 }
 
 /* One coil or register: where the device does not know the function for one, that for many. */
-static bool write_one_or_many(struct modbus_write *w)
+static void write_one_or_many(struct modbus_write *w)
 {
 	bool many = false;
 
@@ -71,99 +146,196 @@ static bool write_one_or_many(struct modbus_write *w)
 			pdu_write_coil(w->place.address, w->coil, many, &w->exchange.pdu);
 		else
 			pdu_write_registers(&w->place, w->wire, many, &w->exchange.pdu);
-		if (!ask(w, ""))
-			return false;
+		if (!send_once(w))
+			return;
 		if (w->exchange.answer.exception != EXCEPTION_ILLEGAL_FUNCTION || many || w->place.count > 1)
 			break;
 		many = true;
 	}
-	if (w->exchange.answer.exception)
-		fail(w, "refused: ", exception_name(w->exchange.answer.exception));
-	return !w->failed;
+	take_answer(w);
 }
 
-static bool write_bits(struct modbus_write *w)
+static void write_bits(struct modbus_write *w)
 {
+	const struct frame_answer *answer = &w->exchange.answer;
 	uint8_t mask[2];
 
 	types_mask(w->form, mask);
 	if (!w->device->no_mask_write) {
 		pdu_mask_write(w->place.address, mask, w->wire, &w->exchange.pdu);
-		if (!ask(w, ""))
-			return false;
-		if (!w->exchange.answer.exception)
-			return true;
-		if (w->exchange.answer.exception != EXCEPTION_ILLEGAL_FUNCTION) {
-			fail(w, "refused: ", exception_name(w->exchange.answer.exception));
-			return false;
+		if (!send_once(w))
+			return;
+		/* Some devices that do not know the function say 2 or 3. Any of the three means that nothing was done. */
+		if (answer->exception < EXCEPTION_ILLEGAL_FUNCTION || answer->exception > EXCEPTION_ILLEGAL_VALUE) {
+			take_answer(w);
+			return;
 		}
-		w->device->no_mask_write = true;
+		w->device->no_mask_write = answer->exception == EXCEPTION_ILLEGAL_FUNCTION;
 	}
-	if (!read_back(w, "the register could not be read before the write: "))
-		return false;
+	if (!read_place(w)) {
+		end(w, HAY_NOT_WRITTEN, "the register could not be read before the write: ", w->exchange.detail);
+		return;
+	}
+	if (answer->exception == EXCEPTION_BUSY || answer->exception == EXCEPTION_ACKNOWLEDGE) {
+		set_outcome(w, HAY_NOT_WRITTEN, "the device is busy and did not do it; ask again later", "");
+		return;
+	}
+	if (answer->exception) {
+		end(w, HAY_NOT_WRITTEN,
+		    "the register could not be read before the write: ", exception_name(answer->exception));
+		return;
+	}
 	for (unsigned i = 0; i < 2; i++)
-		w->wire[i] = (uint8_t)((w->exchange.answer.data[i] & ~mask[i]) | (w->wire[i] & mask[i]));
-	return write_one_or_many(w);
+		w->wire[i] = (uint8_t)((answer->data[i] & ~mask[i]) | (w->wire[i] & mask[i]));
+	write_one_or_many(w);
 }
 
-/* What the device holds now, in words; its bytes are in the exchange. */
-static void tell_other(struct modbus_write *w)
+/* ---- what came of it ---- */
+
+/* A value in registers; its text, if it has one, lies in text. */
+static void decode(const struct modbus_write *w, const uint8_t *wire, char *text, struct hay_value *ret)
 {
-	const uint8_t *data = w->exchange.answer.data;
-	size_t n = (size_t)snprintf(w->error, sizeof(w->error), "the device took the write but holds another value:");
-
-	w->failed = true;
-	for (unsigned i = 0; i < w->place.count && i < 8; i++)
-		n += (size_t)snprintf(w->error + n, sizeof(w->error) - n, " 0x%02x%02x", data[i * 2], data[i * 2 + 1]);
-	if (w->place.count > 8)
-		snprintf(w->error + n, sizeof(w->error) - n, " …");
+	if (types_decode(w->form, wire, text, ret) < 0)
+		ret->type = HAY_TYPE_NONE;
 }
 
-static void compare(struct modbus_write *w)
+static bool holds_what_was_asked(const struct modbus_write *w)
 {
 	const uint8_t *data = w->exchange.answer.data;
 	uint8_t mask[2] = {0xff, 0xff};
+	char text[sizeof(w->text)];
+	struct hay_value asked;
 
-	if (w->place.table == TABLE_COIL) {
-		if (types_bit(data, 0) != w->coil)
-			fail(w, "the device took the write but the coil is ", w->coil ? "still off" : "still on");
-		return;
+	if (w->place.table == TABLE_COIL)
+		return w->held.b == w->coil;
+	if (w->form->kind == KIND_STRING) {
+		/* Some fill up with blanks what was sent with NULs. */
+		decode(w, w->wire, text, &asked);
+		return asked.s.size == w->held.s.size && !memcmp(asked.s.data, w->held.s.data, asked.s.size);
 	}
 	if (w->form->kind == KIND_BITS)
 		types_mask(w->form, mask);
 	for (unsigned i = 0; i < w->place.count * 2u; i++)
-		if ((data[i] ^ w->wire[i]) & mask[i & 1]) {
-			tell_other(w);
-			return;
-		}
+		if ((data[i] ^ w->wire[i]) & mask[i & 1])
+			return false;
+	return true;
+}
+
+static void cannot_look(struct modbus_write *w, const char *why)
+{
+	bool is_doubtful = w->was_accepted || (w->is_mirror && w->exchange.end != EXCHANGE_ANSWERED);
+
+	end(w, is_doubtful ? HAY_UNKNOWN : HAY_WRITTEN,
+	    w->was_accepted ? "accepted by the device, and it cannot be read back: " : "cannot be read back: ", why);
+}
+
+static void look(struct modbus_write *w)
+{
+	uint8_t exception;
+
+	w->has_held = false;
+	if (!read_place(w)) {
+		cannot_look(w, w->exchange.detail);
+		return;
+	}
+	exception = w->exchange.answer.exception;
+	if (exception == EXCEPTION_BUSY || exception == EXCEPTION_ACKNOWLEDGE) {
+		/* The next look may do better; where there is none, this is how it ends. */
+		cannot_look(w, exception_name(exception));
+		w->step = STEP_LOOK;
+		return;
+	}
+	if (exception) {
+		cannot_look(w, exception_name(exception));
+		return;
+	}
+	if (w->place.table == TABLE_COIL)
+		w->held = (struct hay_value){.type = HAY_BOOL, .b = types_bit(w->exchange.answer.data, 0)};
+	else
+		decode(w, w->exchange.answer.data, w->text, &w->held);
+	w->has_held = true;
+	if (holds_what_was_asked(w))
+		end(w, HAY_WRITTEN, "", "");
+	else if (w->was_accepted)
+		set_outcome(w, HAY_UNKNOWN, "accepted by the device, which had not done it after 1 s", "");
+	else
+		set_outcome(w, HAY_WRITTEN, w->held.type == HAY_TYPE_NONE ? "what the device holds makes no sense" : "",
+			    "");
 }
 
 static void run_write(struct hay_work *work)
 {
 	struct modbus_write *w = (void *)work;
-	bool bits = w->place.table == TABLE_HOLDING && w->form->kind == KIND_BITS;
 
-	if (bits ? write_bits(w) : write_one_or_many(w))
-		if (read_back(w, "written, but it could not be read back: "))
-			compare(w);
+	if (w->step == STEP_WRITE && w->place.table == TABLE_HOLDING && w->form->kind == KIND_BITS)
+		write_bits(w);
+	else if (w->step == STEP_WRITE)
+		write_one_or_many(w);
+	if (w->step == STEP_LOOK)
+		look(w);
+}
+
+/* ---- main thread ---- */
+
+static void write_free(struct modbus_write *w)
+{
+	w->device->write = NULL;
+	w->device->device->link->host->del_timer(w->timer);
+	free(w);
+}
+
+static void answer(struct modbus_write *w)
+{
+	struct hay_command_result result = {
+		.outcome = w->outcome, .read_back = w->has_held, .detail = w->detail[0] ? w->detail : NULL};
+
+	if (w->has_held)
+		result.value = w->held;
+	else if (w->outcome == HAY_WRITTEN && w->place.table == TABLE_COIL)
+		result.value = (struct hay_value){.type = HAY_BOOL, .b = w->coil};
+	else if (w->outcome == HAY_WRITTEN)
+		decode(w, w->wire, w->text, &result.value);
+	w->device->device->link->host->command_done(w->command, &result);
+	write_free(w);
+}
+
+static void go_on(void *userdata)
+{
+	struct modbus_write *w = userdata;
+
+	if (w->device->device->link->host->submit(w->device->device->link, &w->work, HAY_LANE_COMMAND) < 0)
+		answer(w);
 }
 
 static void write_done(struct hay_work *work)
 {
 	struct modbus_write *w = (void *)work;
+	struct hay_link *link = w->device->device->link;
 
 	line_heard(w->device->link, &w->exchange);
-	w->device->device->link->host->command_done(w->command, w->failed ? w->error : NULL);
-	free(w);
+	if (w->step == STEP_OVER || w->pauses == PAUSES ||
+	    (!w->timer && link->host->add_timer(link, UINT64_MAX, go_on, w, &w->timer) < 0))
+		answer(w);
+	else
+		link->host->set_timer(w->timer, pauses_us[w->pauses++]);
+}
+
+void write_stop(struct modbus_device *md)
+{
+	if (md->write)
+		answer(md->write);
 }
 
 int write_begin(struct modbus_device *md, struct hay_command *command)
 {
+	struct hay_value value = command->value;
 	struct modbus_write *w;
 	int r = 0;
 
 	if (md->places[command->point].table != TABLE_COIL && md->places[command->point].table != TABLE_HOLDING)
 		return -EACCES;
+	if (md->write)
+		return -EBUSY;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
@@ -173,12 +345,16 @@ int write_begin(struct modbus_device *md, struct hay_command *command)
 	w->place = md->places[command->point];
 	w->form = &md->forms[command->point];
 	if (w->place.table == TABLE_COIL)
-		w->coil = command->value.b;
+		w->coil = value.b;
 	else
-		r = types_encode(w->form, &command->value, w->wire);
+		r = types_round(w->form, command->low, command->high, &value);
+	if (r == 0 && w->place.table != TABLE_COIL)
+		r = types_encode(w->form, &value, w->wire);
 	if (r == 0)
 		r = md->device->link->host->submit(md->device->link, &w->work, HAY_LANE_COMMAND);
 	if (r < 0)
 		free(w);
+	else
+		md->write = w;
 	return r;
 }

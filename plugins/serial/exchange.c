@@ -27,6 +27,7 @@ static bool send(struct serial_link *line, const uint8_t *data, size_t size)
 	ssize_t n = write(line->fd, data, size);
 	uint8_t *rest = NULL;
 
+	exchange->some_left = exchange->some_left || n > 0;
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		line_broke(line, errno == EIO ? "unplugged" : strerror(errno));
 		return false;
@@ -36,10 +37,11 @@ static bool send(struct serial_link *line, const uint8_t *data, size_t size)
 	size -= (size_t)n;
 	if (size > 0) {
 		rest = malloc(size);
-		if (rest)
-			memcpy(rest, data + n, size);
-		else
-			size = 0;
+		if (!rest) {
+			line_broke(line, "out of memory");
+			return false;
+		}
+		memcpy(rest, data + n, size);
 	}
 	free(exchange->out);
 	exchange->out = rest;
@@ -71,12 +73,28 @@ static void end_round(struct serial_link *line, const struct hay_sample *sample,
 	line->host->round_done(device->device, sample, result, reason, detail, rtt);
 }
 
-static void end_command(struct serial_link *line, const char *error)
+static void answer_command(struct serial_link *line, struct hay_command *command, enum hay_outcome outcome,
+			   const char *detail)
+{
+	struct hay_command_result result = {.outcome = outcome, .detail = detail};
+
+	if (outcome == HAY_WRITTEN)
+		result.value = command->value;
+	line->host->command_done(command, &result);
+}
+
+static void end_command(struct serial_link *line, enum hay_outcome outcome, const char *detail)
 {
 	struct hay_command *command = line->exchange.command;
 
 	end(line);
-	line->host->command_done(command, error);
+	answer_command(line, command, outcome, detail);
+}
+
+/* Broken off: where a byte of it is out, the device may have made a message of it. */
+static void break_command(struct serial_link *line, const char *why)
+{
+	end_command(line, line->exchange.some_left ? HAY_UNKNOWN : HAY_NOT_WRITTEN, why);
 }
 
 void exchange_answered(struct serial_link *line, size_t frame_size, uint64_t time_us)
@@ -126,7 +144,7 @@ static void write_timed_out(struct serial_link *line)
 	struct echo *echo = &line->echo;
 
 	if (line->exchange.out_size > 0) {
-		end_command(line, "timeout: the other side does not take what is sent");
+		break_command(line, "timeout: the other side does not take what is sent");
 		return;
 	}
 	echo_timed_out(line);
@@ -135,11 +153,11 @@ static void write_timed_out(struct serial_link *line)
 		line_log_folded(line, &line->fold_answer, 1, HAY_LOG_NOTICE,
 				"what was written came back, and nothing else: it is taken for the acknowledgement, as "
 				"nothing has shown yet that this line hears itself");
-		end_command(line, NULL);
+		end_command(line, HAY_WRITTEN, "its acknowledgement may be no more than the echo of it");
 		return;
 	}
-	end_command(line, echo->copy_came ? "timeout: only the echo of the command came, no acknowledgement"
-					  : "timeout: no acknowledgement came");
+	break_command(line, echo->copy_came ? "timeout: only the echo of the command came, no acknowledgement"
+					    : "timeout: no acknowledgement came");
 }
 
 void exchange_timer(void *userdata)
@@ -169,7 +187,7 @@ static void all_sent(struct serial_link *line)
 
 	exchange->sent_us = line->host->now();
 	if (exchange->kind == EXCHANGE_WRITE && !written_point(exchange->command)->ack)
-		end_command(line, NULL);
+		end_command(line, HAY_WRITTEN, NULL);
 	else
 		line->host->set_timer(line->pace, line->conf->timeout_us);
 }
@@ -182,6 +200,7 @@ static void begin(struct serial_link *line, enum exchange_kind kind, struct seri
 	exchange->kind = kind;
 	exchange->device = device;
 	exchange->heard_other = false;
+	exchange->some_left = false;
 	exchange->sent_us = line->host->now();
 	if (line->only_asked) {
 		/* Nobody speaks unasked: what is there is old. */
@@ -217,11 +236,18 @@ static void begin_write(struct serial_link *line, struct hay_command *command)
 {
 	const struct point_conf *conf = command->device->points[command->point]->conf;
 	struct bytes bytes;
-	int r = template_fill(conf->write_template, &command->value, &line->frame, &bytes);
+	int r;
 
+	if (command->expires_us > 0 && line->host->now() > command->expires_us) {
+		answer_command(line, command, HAY_EXPIRED, "expired while it waited for the line");
+		line->host->set_timer(line->pace, 0);
+		return;
+	}
+	r = template_fill(conf->write_template, &command->value, &line->frame, &bytes);
 	line->exchange.command = command;
 	if (r < 0) {
-		end_command(line, r == -EINVAL ? "a text with control characters cannot be sent" : strerror(-r));
+		end_command(line, HAY_NOT_WRITTEN,
+			    r == -EINVAL ? "a text with control characters cannot be sent" : strerror(-r));
 		return;
 	}
 	begin(line, EXCHANGE_WRITE, command->device->state, bytes.data, bytes.size);
@@ -320,7 +346,7 @@ bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_
 	if (!exchange_is_acknowledgement(line, frame, size))
 		return false;
 	echo_answered(line, size);
-	end_command(line, NULL);
+	end_command(line, HAY_WRITTEN, NULL);
 	return true;
 }
 
@@ -337,13 +363,13 @@ void exchange_line_down(struct serial_link *line, const char *why)
 
 	exchange->poll_waits = NULL;
 	if (exchange->kind == EXCHANGE_WRITE)
-		end_command(line, why);
+		break_command(line, why);
 	else if (exchange->kind == EXCHANGE_POLL)
 		end_round(line, NULL, HAY_FAILED, HAY_OFFLINE, why);
 	if (waits)
 		line->host->round_done(waits->device, NULL, HAY_FAILED, HAY_OFFLINE, why, 0);
 	while (exchange->n_commands > 0)
-		line->host->command_done(exchange->commands[--exchange->n_commands], why);
+		answer_command(line, exchange->commands[--exchange->n_commands], HAY_NOT_WRITTEN, why);
 	line->host->set_timer(line->pace, UINT64_MAX);
 }
 
@@ -356,11 +382,16 @@ void exchange_forget(struct serial_device *device)
 	if (exchange->poll_waits == device)
 		exchange->poll_waits = NULL;
 	for (size_t i = 0; i < exchange->n_commands; i++)
-		if (exchange->commands[i]->device != device->device)
+		if (exchange->commands[i]->device == device->device)
+			answer_command(line, exchange->commands[i], HAY_NOT_WRITTEN, "the device was stopped");
+		else
 			exchange->commands[n++] = exchange->commands[i];
 	exchange->n_commands = n;
 	if (exchange->kind != EXCHANGE_NONE && exchange->device == device) {
 		exchange->quiet_until_us = line->host->now() + line->conf->timeout_us;
-		end(line);
+		if (exchange->kind == EXCHANGE_WRITE)
+			break_command(line, "the device was stopped meanwhile");
+		else
+			end(line);
 	}
 }

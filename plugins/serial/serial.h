@@ -116,6 +116,7 @@ struct exchange {
 	struct hay_command *command;  /* EXCHANGE_WRITE */
 	uint64_t sent_us, first_us;
 	bool heard_other; /* something came, but no answer */
+	bool some_left;	  /* a byte of it, at least, is on its way */
 
 	struct serial_device *poll_waits;
 	struct hay_command *commands[COMMANDS_MAX];

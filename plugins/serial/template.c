@@ -7,6 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The shortest text that reads back as the same number: what was sent is what is told to have been written. */
+static int print_float32(float value, char buffer[32])
+{
+	int n = 0;
+
+	for (int digits = 6; digits <= 9; digits++) {
+		n = snprintf(buffer, 32, "%.*g", digits, (double)value);
+		if (strtof(buffer, NULL) == value)
+			break;
+	}
+	return n;
+}
+
+static int print_float64(double value, char buffer[32])
+{
+	int n = 0;
+
+	for (int digits = 15; digits <= 17; digits++) {
+		n = snprintf(buffer, 32, "%.*g", digits, value);
+		if (strtod(buffer, NULL) == value)
+			break;
+	}
+	return n;
+}
+
 static int value_text(const struct hay_value *value, char buffer[32], struct text *ret)
 {
 	int n = 0;
@@ -34,10 +59,10 @@ static int value_text(const struct hay_value *value, char buffer[32], struct tex
 		n = snprintf(buffer, 32, "%" PRIu64, value->u);
 		break;
 	case HAY_FLOAT32:
-		n = snprintf(buffer, 32, "%.7g", (double)value->f);
+		n = print_float32(value->f, buffer);
 		break;
 	default:
-		n = snprintf(buffer, 32, "%.15g", value->d);
+		n = print_float64(value->d, buffer);
 	}
 	*ret = (struct text){buffer, (size_t)n};
 	return 0;

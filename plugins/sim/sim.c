@@ -206,14 +206,18 @@ static int poll_device(struct hay_device *hay, const uint32_t *due, size_t n_due
 	return 0;
 }
 
-/* A written value stays until the next start. */
+/*
+ * A written value stays until the next start. It is done at once, and the value is known to be held; a real protocol
+ * answers when the device has, and says HAY_UNKNOWN where that answer does not come.
+ */
 static int write_point(struct hay_command *command)
 {
 	struct device *device = command->device->state;
+	struct hay_command_result result = {.outcome = HAY_WRITTEN, .value = command->value, .read_back = true};
 
 	memcpy(&device->written[command->point], &command->value.u, sizeof(command->value.u));
 	device->is_written[command->point] = 1;
-	command->device->link->host->command_done(command, NULL);
+	command->device->link->host->command_done(command, &result);
 	return 0;
 }
 

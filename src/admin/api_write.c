@@ -33,7 +33,7 @@ static int status_of(enum command_outcome outcome)
 	switch (outcome) {
 	case COMMAND_DONE:
 		return 200;
-	case COMMAND_UNKNOWN:
+	case COMMAND_NO_SUCH:
 		return 404;
 	case COMMAND_READ_ONLY:
 		return 403;
@@ -44,6 +44,8 @@ static int status_of(enum command_outcome outcome)
 	case COMMAND_OFFLINE:
 		return 503;
 	case COMMAND_EXPIRED:
+		return 410;
+	case COMMAND_UNKNOWN:
 		return 504;
 	case COMMAND_FAILED:
 		break;
@@ -51,32 +53,35 @@ static int status_of(enum command_outcome outcome)
 	return 502;
 }
 
-static void done(void *userdata, enum command_outcome outcome, const char *error)
+static void log_write(const struct write_task *write, const struct write_answer *answer)
+{
+	struct buf asked = {0}, held = {0};
+
+	json_value(&asked, &write->command.value);
+	if (answer->done == WRITE_DONE && answer->asked.type != HAY_TYPE_NONE) {
+		json_value(&held, &answer->value);
+		api_log(&write->peer, "write %s %s = %.100s: done, and it is %.100s", write->route.device,
+			write->route.point, buf_text(&asked), buf_text(&held));
+	} else {
+		api_log(&write->peer, "write %s %s = %.100s: %s", write->route.device, write->route.point,
+			buf_text(&asked), answer->done == WRITE_DONE ? "done" : answer->text);
+	}
+	buf_done(&asked);
+	buf_done(&held);
+}
+
+static void done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
 {
 	struct write_task *write = userdata;
 	struct http_exchange *exchange = write->task.exchange;
-	struct buf body = {0}, value = {0};
+	struct buf body = {0};
 
-	json_value(&value, &write->command.value);
-	api_log(&write->peer, "write %s %s = %.100s: %s", write->route.device, write->route.point, buf_text(&value),
-		error ? error : "done");
-	buf_done(&value);
-	if (exchange)
+	log_write(write, answer);
+	if (exchange) {
 		exchange->userdata = NULL;
-	if (exchange && outcome != COMMAND_DONE) {
-		http_answer_error(exchange, status_of(outcome), NULL, "%s", error);
-	} else if (exchange) {
-		json_open(&body, '{');
-		json_key(&body, "ok");
-		json_bool(&body, true);
-		if (write->command.id[0]) {
-			json_key(&body, "id");
-			json_text(&body, write->command.id);
-		}
-		json_key(&body, "value");
-		json_value(&body, &write->command.value);
-		json_close(&body, '}');
-		api_answer_json(exchange, &body);
+		json_write_answer(&body, write->command.id, answer);
+		buf_add_char(&body, '\n');
+		http_answer(exchange, status_of(outcome), API_JSON, NULL, &body);
 	}
 	free_task(write);
 }

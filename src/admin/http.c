@@ -65,6 +65,7 @@ static const char *status_phrase(int status)
 		{405, "Method Not Allowed"},
 		{408, "Request Timeout"},
 		{409, "Conflict"},
+		{410, "Gone"},
 		{413, "Content Too Large"},
 		{414, "URI Too Long"},
 		{417, "Expectation Failed"},

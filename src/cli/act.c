@@ -23,6 +23,29 @@ static bool is_name(const char *text)
 	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == strlen(text);
 }
 
+/* "boiler setpoint is now 56 (asked for 55.5)" */
+static void print_written(const json_t *answer, const char *device, const char *point)
+{
+	const json_t *value = json_object_get(answer, "value"), *asked = json_object_get(answer, "asked");
+	const char *note = json_text_of(answer, "note");
+	bool is_held = json_is_true(json_object_get(answer, "read_back"));
+	_cleanup_free_ char *value_text = value ? json_show(value) : NULL,
+			    *asked_text = asked ? json_show(asked) : NULL;
+
+	printf("%s %s", device, point);
+	if (value_text)
+		printf(is_held ? " is now %s" : " was written: %s", value_text);
+	else
+		printf(" was written");
+	if (asked_text)
+		printf(" (asked for %s)", asked_text);
+	if (*note)
+		printf("; %s", note);
+	else if (!is_held)
+		printf("; it was not read back");
+	putchar('\n');
+}
+
 int cli_write(const struct cli *cli, int argc, char *argv[])
 {
 	_cleanup_buf_ struct buf path = {0}, body = {0}, answer = {0};
@@ -38,17 +61,23 @@ int cli_write(const struct cli *cli, int argc, char *argv[])
 	add_value(&body, argv[2]);
 	json_close(&body, '}');
 	status = client_ask(cli, buf_text(&path), buf_text(&body), &answer);
-	if (status < 0)
-		return EXIT_FAILURE;
+	if (status < 0) {
+		if (status == -2)
+			cli_fail("it is not known whether %s %s was written", argv[0], argv[1]);
+		return status == -2 ? EXIT_UNKNOWN : EXIT_FAILURE;
+	}
+
+	json_t *root = json_read(answer.data, answer.size);
+	bool is_unknown = strcmp(json_text_of(root, "done"), "unknown") == 0;
+
 	if (cli->json)
 		fputs(buf_text(&answer), stdout);
 	else if (status == 200)
-		printf("%s %s is now %s\n", argv[0], argv[1], argv[2]);
-	if (status == 200)
-		return EXIT_SUCCESS;
-	if (!cli->json)
+		print_written(root, argv[0], argv[1]);
+	else
 		client_explain(&answer, status);
-	return EXIT_FAILURE;
+	json_decref(root);
+	return status == 200 ? EXIT_SUCCESS : is_unknown ? EXIT_UNKNOWN : EXIT_FAILURE;
 }
 
 static void print_messages(const struct cli *cli, const json_t *messages)

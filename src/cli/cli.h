@@ -7,7 +7,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
+#define EXIT_UNKNOWN 3 /* of a write: nobody knows whether it was done */
+#define EXIT_USAGE 64  /* EX_USAGE of sysexits.h */
 
 struct cli {
 	const char *socket; /* of the local API */
@@ -17,7 +18,7 @@ struct cli {
 	bool quiet; /* no word where there is no daemon, or no answer */
 };
 
-/* A command's exit status: EXIT_SUCCESS, EXIT_FAILURE after a line on standard error, EXIT_USAGE. */
+/* A command's exit status: EXIT_SUCCESS, EXIT_FAILURE and EXIT_UNKNOWN after a line on standard error, EXIT_USAGE. */
 int cli_status(const struct cli *cli, int argc, char *argv[]);
 int cli_devices(const struct cli *cli, int argc, char *argv[]);
 int cli_links(const struct cli *cli, int argc, char *argv[]);
@@ -35,7 +36,7 @@ int cli_fail(const char *format, ...) _printf_(1, 2); /* "haywain: …" on stand
 /* ---- client.c ---- */
 
 /* Ask the daemon. body NULL: GET, else POST. What comes is in *ret, also an answer that says no. Gives the HTTP
-   status, or -1 after a line that says why there is no answer. */
+   status, or after a line that says why: -1 where it was not asked, -2 where it was, but there is no whole answer. */
 int client_ask(const struct cli *cli, const char *path, const char *body, struct buf *ret);
 
 /* GET, and the answer parsed; NULL after a line on standard error. With --json it is printed, and *ret_printed true. */

@@ -88,7 +88,9 @@ int client_ask(const struct cli *cli, const char *path, const char *body, struct
 	curl_easy_cleanup(curl);
 	if (code == CURLE_OK && buf_failed(ret))
 		cli_fail("out of memory");
-	return code == CURLE_OK && !buf_failed(ret) ? (int)status : -1;
+	if (code == CURLE_COULDNT_CONNECT)
+		return -1;
+	return code == CURLE_OK && !buf_failed(ret) ? (int)status : -2;
 }
 
 void client_explain(const struct buf *answer, int status)

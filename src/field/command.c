@@ -2,6 +2,7 @@
 #include "field/command.h"
 #include "base/clock.h"
 #include "field/field_private.h"
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,16 +14,68 @@ struct command {
 	struct hay_command hay; /* what the plugin sees */
 	struct command *next;	/* of the same device */
 	bool begun;		/* the plugin has it */
-	uint64_t expires_us;
+	struct hay_value asked; /* as it was given, in the point's type; a string's bytes are those of hay.value */
 	command_done_fn done;
 	void *userdata;
 	char text[]; /* a string's bytes */
 };
 
+static bool is_whole_type(enum hay_type type)
+{
+	return type >= HAY_INT16 && type <= HAY_UINT64;
+}
+
+static bool is_text_type(enum hay_type type)
+{
+	return type == HAY_STRING || type == HAY_BYTES;
+}
+
+/* A number in the grammar of JSON (RFC 8259 section 6). Whole ones keep all their digits: as a text a uint64 comes
+   through programs that make a double of every number. */
+static int number_from_text(const char *text, size_t size, struct hay_value *ret)
+{
+	char buffer[64], *at = buffer, *end;
+	bool is_whole = true;
+
+	if (size >= sizeof(buffer))
+		return -EINVAL;
+	memcpy(buffer, text, size);
+	buffer[size] = 0;
+	at += *at == '-';
+	if (!isdigit((unsigned char)*at) || (*at == '0' && isdigit((unsigned char)at[1])))
+		return -EINVAL;
+	at += strspn(at, "0123456789");
+	if (*at == '.') {
+		is_whole = false;
+		at++;
+		if (!isdigit((unsigned char)*at))
+			return -EINVAL;
+		at += strspn(at, "0123456789");
+	}
+	if (*at == 'e' || *at == 'E') {
+		is_whole = false;
+		at++;
+		at += *at == '+' || *at == '-';
+		if (!isdigit((unsigned char)*at))
+			return -EINVAL;
+		at += strspn(at, "0123456789");
+	}
+	if ((size_t)(at - buffer) != size)
+		return -EINVAL;
+	errno = 0;
+	if (is_whole && buffer[0] == '-')
+		*ret = (struct hay_value){.type = HAY_INT64, .i = strtoll(buffer, &end, 10)};
+	else if (is_whole)
+		*ret = (struct hay_value){.type = HAY_UINT64, .u = strtoull(buffer, &end, 10)};
+	if (!is_whole || errno == ERANGE)
+		*ret = (struct hay_value){.type = HAY_FLOAT64, .d = strtod(buffer, &end)};
+	return 0;
+}
+
 /* What was given, as the type the point has going up: true, 1 and 1.0 mean the same. */
 static int convert(const struct hay_value *given, enum hay_type wanted, struct hay_value *ret)
 {
-	bool whole = given->type == HAY_INT64 || given->type == HAY_UINT64;
+	bool whole = is_whole_type(given->type);
 
 	if (wanted == HAY_BOOL) {
 		if (given->type == HAY_BOOL)
@@ -33,13 +86,15 @@ static int convert(const struct hay_value *given, enum hay_type wanted, struct h
 			return -EINVAL;
 		return 0;
 	}
-	if (wanted == HAY_STRING || wanted == HAY_BYTES) {
+	if (is_text_type(wanted)) {
 		if (given->type != HAY_STRING)
 			return -EINVAL;
 		*ret = *given;
 		ret->type = wanted;
 		return 0;
 	}
+	if (given->type == HAY_STRING)
+		return number_from_text(given->s.data, given->s.size, ret);
 	if (!whole && given->type != HAY_FLOAT64)
 		return -EINVAL;
 	*ret = *given;
@@ -68,7 +123,7 @@ static const char *find(struct field *field, const struct command_request *reque
 {
 	struct device *device = field_find_device(field, request->device);
 
-	*ret_outcome = COMMAND_UNKNOWN;
+	*ret_outcome = COMMAND_NO_SUCH;
 	if (!device || device->stopping)
 		return "there is no such device";
 	for (uint32_t i = 0; i < device->hay.n_points; i++) {
@@ -86,7 +141,34 @@ static const char *find(struct field *field, const struct command_request *reque
 	return "the device has no such point";
 }
 
-static void end(struct device *device, struct command *command, enum command_outcome outcome, const char *error)
+/* ---- answers ---- */
+
+static double as_double(const struct hay_value *value)
+{
+	return value->type == HAY_FLOAT64   ? value->d
+	       : value->type == HAY_FLOAT32 ? (double)value->f
+	       : value->type < HAY_UINT16   ? (double)value->i
+					    : (double)value->u;
+}
+
+/* Whether the device holds what was asked for. A float32 does not hold 0.1 to the last digit of a double. */
+static bool is_same(const struct hay_value *asked, const struct hay_value *held)
+{
+	if (held->type == HAY_BOOL || asked->type == HAY_BOOL)
+		return asked->type == held->type && asked->b == held->b;
+	if (is_text_type(held->type) || is_text_type(asked->type))
+		return asked->type == held->type && asked->s.size == held->s.size &&
+		       (held->s.size == 0 || memcmp(asked->s.data, held->s.data, held->s.size) == 0);
+	if (is_whole_type(held->type) && is_whole_type(asked->type)) {
+		bool is_negative = (asked->type < HAY_UINT16 && asked->i < 0);
+
+		return asked->u == held->u && is_negative == (held->type < HAY_UINT16 && held->i < 0);
+	}
+	return held->type == HAY_FLOAT32 ? (float)as_double(asked) == held->f : as_double(asked) == as_double(held);
+}
+
+static void answer(struct device *device, struct command *command, enum command_outcome outcome,
+		   const struct write_answer *answer)
 {
 	for (struct command **at = &device->commands; *at; at = &(*at)->next)
 		if (*at == command) {
@@ -94,8 +176,13 @@ static void end(struct device *device, struct command *command, enum command_out
 			device->n_commands--;
 			break;
 		}
-	command->done(command->userdata, outcome, error);
+	command->done(command->userdata, outcome, answer);
 	free(command);
+}
+
+static void answer_no(struct device *device, struct command *command, enum command_outcome outcome, const char *why)
+{
+	answer(device, command, outcome, &(struct write_answer){.done = WRITE_NOT_DONE, .text = why});
 }
 
 /* The plugin has one command of a device at a time: so their order holds, and one that waits for another can expire.
@@ -107,21 +194,24 @@ static void write_next(struct device *device)
 	while (device->started && !device->stopping && (command = device->commands) && !command->begun) {
 		int r;
 
-		if (command->expires_us > 0 && clock_now() > command->expires_us) {
-			end(device, command, COMMAND_EXPIRED, "expired while it waited for another command");
+		if (command->hay.expires_us > 0 && clock_now() > command->hay.expires_us) {
+			answer_no(device, command, COMMAND_EXPIRED, "expired while it waited for another command");
 			continue;
 		}
 		command->begun = true;
 		r = device->link->plugin->write(&command->hay);
-		if (r < 0)
-			end(device, command, COMMAND_FAILED, strerror(-r));
+		if (r == -ERANGE)
+			answer_no(device, command, COMMAND_INVALID, "the value does not fit what is written");
+		else if (r < 0)
+			answer_no(device, command, COMMAND_FAILED, strerror(-r));
 	}
 }
 
-static const char *begin(struct device *device, uint32_t point, const struct hay_value *value, uint64_t expires_us,
-			 command_done_fn done, void *userdata, enum command_outcome *ret_outcome)
+static const char *begin(struct device *device, uint32_t point, const struct hay_value *asked,
+			 const struct hay_value *value, uint64_t expires_us, command_done_fn done, void *userdata,
+			 enum command_outcome *ret_outcome)
 {
-	size_t size = value->type == HAY_STRING || value->type == HAY_BYTES ? value->s.size : 0;
+	size_t size = is_text_type(value->type) ? value->s.size : 0;
 	struct command *command, **last = &device->commands;
 
 	*ret_outcome = COMMAND_BUSY;
@@ -130,14 +220,18 @@ static const char *begin(struct device *device, uint32_t point, const struct hay
 	command = calloc(1, sizeof(*command) + size + 1);
 	if (!command)
 		return "out of memory";
-	command->hay = (struct hay_command){.device = &device->hay, .point = point, .value = *value};
-	if (size > 0) {
-		memcpy(command->text, value->s.data, size);
-		command->hay.value.s.data = command->text;
+	command->hay =
+		(struct hay_command){.device = &device->hay, .point = point, .value = *value, .expires_us = expires_us};
+	rules_raw_limits(normal_device_rules(device->normal, point), device->points[point]->type, &command->hay.low,
+			 &command->hay.high);
+	command->asked = *asked;
+	if (is_text_type(value->type)) {
+		if (size > 0)
+			memcpy(command->text, value->s.data, size);
+		command->hay.value.s.data = command->asked.s.data = command->text;
 	}
 	command->done = done;
 	command->userdata = userdata;
-	command->expires_us = expires_us;
 	while (*last)
 		last = &(*last)->next;
 	*last = command;
@@ -173,25 +267,64 @@ void command_submit(struct field *field, const struct command_request *request, 
 		} else {
 			int r = rules_invert(rules, type, &value, &raw);
 
-			if (r == -ERANGE && (!isnan(rules->min) || !isnan(rules->max)))
+			if (r == -EDOM)
+				error = "the device can hold no value near it that is allowed: see its scale, min and "
+					"max";
+			else if (r < 0 && (!isnan(rules->min) || !isnan(rules->max)))
 				text = describe_range(rules), error = text ? text : "out of range";
 			else if (r < 0)
 				error = "out of range of the point's type";
 		}
 	}
 	if (!error)
-		error = begin(device, point, &raw, request->expires_us, done, userdata, &outcome);
+		error = begin(device, point, &value, &raw, request->expires_us, done, userdata, &outcome);
 	if (error)
-		done(userdata, outcome, error);
+		done(userdata, outcome, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error});
 	free(text);
 }
 
-void command_finish(struct hay_command *hay, const char *error)
+/* What the device holds, as a reading would say it. */
+static void take_value(const struct device *device, const struct command *command,
+		       const struct hay_command_result *result, struct write_answer *ret)
 {
+	enum hay_type type = device->points[command->hay.point]->type;
+	struct hay_reading reading = {.value = result->value};
+
+	rules_apply(normal_device_rules(device->normal, command->hay.point), type, &reading);
+	if (reading.quality == HAY_BAD) {
+		ret->text = ret->text ? ret->text : "what the device holds is no value";
+		return;
+	}
+	ret->value = reading.value;
+	if (!is_same(&command->asked, &reading.value))
+		ret->asked = command->asked;
+}
+
+void command_finish(struct hay_command *hay, const struct hay_command_result *result)
+{
+	static const enum command_outcome outcomes[] = {[HAY_WRITTEN] = COMMAND_DONE,
+							[HAY_NOT_WRITTEN] = COMMAND_FAILED,
+							[HAY_EXPIRED] = COMMAND_EXPIRED,
+							[HAY_UNKNOWN] = COMMAND_UNKNOWN};
 	struct command *command = container_of(hay, struct command, hay);
 	struct device *device = container_of(hay->device, struct device, hay);
+	struct write_answer said = {.done = WRITE_NOT_DONE, .text = result->detail, .read_back = result->read_back};
+	_cleanup_free_ char *text = NULL;
 
-	end(device, command, error ? COMMAND_FAILED : COMMAND_DONE, error);
+	if (result->outcome == HAY_WRITTEN) {
+		said.done = WRITE_DONE;
+	} else if (result->outcome == HAY_UNKNOWN) {
+		said.done = WRITE_UNKNOWN;
+		if (asprintf(&text, "not known whether it was done: %s",
+			     result->detail ? result->detail : "no answer") < 0)
+			text = NULL;
+		said.text = text ? text : "not known whether it was done";
+	} else if (!said.text) {
+		said.text = result->outcome == HAY_EXPIRED ? "expired before it could be sent" : "not written";
+	}
+	if (said.done != WRITE_NOT_DONE && result->value.type != HAY_TYPE_NONE)
+		take_value(device, command, result, &said);
+	answer(device, command, outcomes[result->outcome], &said);
 	/* The plugin is still inside its call to us: the next one comes with the loop. */
 	if (device->commands)
 		field_unsettle(device->link->field);
@@ -207,6 +340,15 @@ void command_go_on(struct field *field)
 
 void command_abandon(struct device *device)
 {
-	while (device->commands)
-		end(device, device->commands, COMMAND_FAILED, "the device was stopped");
+	while (device->commands) {
+		struct command *command = device->commands;
+
+		if (command->begun)
+			answer(device, command, COMMAND_UNKNOWN,
+			       &(struct write_answer){
+				       .done = WRITE_UNKNOWN,
+				       .text = "not known whether it was done: the device was stopped meanwhile"});
+		else
+			answer_no(device, command, COMMAND_FAILED, "the device was stopped");
+	}
 }

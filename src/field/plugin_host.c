@@ -74,9 +74,9 @@ static void host_round_done(struct hay_device *hay, const struct hay_sample *sam
 	device_end_round(device_of(hay), sample, result, reason, detail, rtt_us);
 }
 
-static void host_command_done(struct hay_command *command, const char *error)
+static void host_command_done(struct hay_command *command, const struct hay_command_result *result)
 {
-	command_finish(command, error);
+	command_finish(command, result);
 }
 
 static void host_device_online(struct hay_device *hay)

@@ -80,12 +80,71 @@ static double scale_number(const struct point_rules *rules, const struct hay_val
 	return value;
 }
 
+/* Scale in place, without rounding to decimals. False: it does not fit. */
+static bool scale_value(const struct point_rules *rules, struct hay_value *value)
+{
+	enum hay_type type = rules_type(rules, value->type);
+	int64_t whole;
+
+	if (!scales(rules))
+		return true;
+	if (type == HAY_INT64) {
+		if (!scale_whole(rules, value, &whole))
+			return false;
+		value->i = whole;
+	} else {
+		value->d = scale_number(rules, value);
+	}
+	value->type = type;
+	return true;
+}
+
+/* Above or below a limit, exactly: not every whole number has a double. NaN: neither. */
+static int compare_signed(int64_t value, double limit)
+{
+	if (!(limit < 0x1p63))
+		return isnan(limit) ? 0 : -1;
+	if (limit < -0x1p63)
+		return 1;
+
+	int64_t whole = (int64_t)floor(limit);
+
+	return value > whole ? 1 : value < whole || limit > floor(limit) ? -1 : 0;
+}
+
+static int compare_unsigned(uint64_t value, double limit)
+{
+	if (!(limit < 0x1p64))
+		return isnan(limit) ? 0 : -1;
+	if (limit < 0)
+		return 1;
+
+	uint64_t whole = (uint64_t)floor(limit);
+
+	return value > whole ? 1 : value < whole || limit > floor(limit) ? -1 : 0;
+}
+
+static int compare(const struct hay_value *value, double limit)
+{
+	if (is_signed(value->type))
+		return compare_signed(value->i, limit);
+	if (is_unsigned(value->type))
+		return compare_unsigned(value->u, limit);
+
+	double number = as_double(value);
+
+	return (number > limit) - (number < limit);
+}
+
+/* NaN limits compare equal: none. */
+static bool is_within(const struct point_rules *rules, const struct hay_value *value)
+{
+	return compare(value, rules->min) >= 0 && compare(value, rules->max) <= 0;
+}
+
 static void check_range(const struct point_rules *rules, struct hay_reading *reading)
 {
-	double value = as_double(&reading->value);
-
-	/* NaN limits compare false: none. */
-	if ((value < rules->min || value > rules->max) && reading->quality == HAY_GOOD) {
+	if (!is_within(rules, &reading->value) && reading->quality == HAY_GOOD) {
 		reading->quality = HAY_UNCERTAIN;
 		reading->reason = HAY_OUT_OF_RANGE;
 	}
@@ -143,18 +202,10 @@ void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_
 		make_bad(reading, HAY_NOT_AVAILABLE);
 		return;
 	}
-	if (scales(rules) && type == HAY_INT64) {
-		int64_t whole;
-
-		if (!scale_whole(rules, value, &whole)) {
-			make_bad(reading, HAY_OUT_OF_RANGE);
-			return;
-		}
-		value->i = whole;
-	} else if (scales(rules)) {
-		value->d = scale_number(rules, value);
+	if (!scale_value(rules, value)) {
+		make_bad(reading, HAY_OUT_OF_RANGE);
+		return;
 	}
-	value->type = type;
 
 	if ((type == HAY_FLOAT64 && !isfinite(value->d)) || (type == HAY_FLOAT32 && !isfinite(value->f))) {
 		make_bad(reading, HAY_NOT_A_NUMBER);
@@ -167,24 +218,115 @@ void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_
 	check_range(rules, reading);
 }
 
-static bool fits(enum hay_type type, double value)
+/* Whether a whole number has a place in a type of whole numbers. */
+static bool fits_signed(enum hay_type type, int64_t value)
 {
-	static const double low[HAY_N_TYPES] = {[HAY_INT16] = -32768.0,
-						[HAY_INT32] = -2147483648.0,
-						[HAY_INT64] = -9223372036854775808.0,
-						[HAY_FLOAT32] = -3.4028234663852886e38};
-	static const double high[HAY_N_TYPES] = {
-		[HAY_INT16] = 32767.0,
-		[HAY_INT32] = 2147483647.0,
-		[HAY_INT64] = 9223372036854774784.0,
-		[HAY_UINT16] = 65535.0,
-		[HAY_UINT32] = 4294967295.0,
-		[HAY_UINT64] = 18446744073709549568.0,
-		[HAY_FLOAT32] = 3.4028234663852886e38,
-	};
-
-	return type == HAY_FLOAT64 || (value >= low[type] && value <= high[type]);
+	return type == HAY_INT16   ? value >= INT16_MIN && value <= INT16_MAX
+	       : type == HAY_INT32 ? value >= INT32_MIN && value <= INT32_MAX
+				   : true;
 }
+
+static bool fits_unsigned(enum hay_type type, uint64_t value)
+{
+	return type == HAY_UINT16 ? value <= UINT16_MAX : type == HAY_UINT32 ? value <= UINT32_MAX : true;
+}
+
+/* ---- back to raw values ---- */
+
+/* A whole number that stands for a whole raw one, digit for digit: half away from zero. -ERANGE: none does. */
+static int unscale_whole(const struct point_rules *rules, const struct hay_value *value, struct hay_value *ret)
+{
+	int64_t scale = (int64_t)rules->scale, number, rest;
+
+	if (is_unsigned(value->type) && value->u > INT64_MAX) {
+		ret->u = value->u;
+		return is_unsigned(ret->type) && !scales(rules) && fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
+	}
+	number = is_unsigned(value->type) ? (int64_t)value->u : value->i;
+	if (__builtin_sub_overflow(number, (int64_t)rules->offset, &number) || (number == INT64_MIN && scale == -1))
+		return -ERANGE;
+	rest = number % scale;
+	number /= scale;
+	if (2 * llabs(rest) >= llabs(scale))
+		number += (rest < 0) == (scale < 0) ? 1 : -1;
+	if (is_signed(ret->type)) {
+		ret->i = number;
+		return fits_signed(ret->type, number) ? 0 : -ERANGE;
+	}
+	ret->u = (uint64_t)number;
+	return number >= 0 && fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
+}
+
+/* A number as a raw value of type ret->type: the nearest one. -ERANGE: there is none. */
+static int set_number(double number, struct hay_value *ret)
+{
+	if (ret->type == HAY_FLOAT32)
+		ret->f = (float)number;
+	else if (ret->type == HAY_FLOAT64)
+		ret->d = number;
+	if (!is_signed(ret->type) && !is_unsigned(ret->type))
+		return isfinite(as_double(ret)) ? 0 : -ERANGE;
+	number = round(number);
+	if (is_signed(ret->type)) {
+		if (!(number >= -0x1p63 && number < 0x1p63))
+			return -ERANGE;
+		ret->i = (int64_t)number;
+		return fits_signed(ret->type, ret->i) ? 0 : -ERANGE;
+	}
+	if (!(number >= 0 && number < 0x1p64))
+		return -ERANGE;
+	ret->u = (uint64_t)number;
+	return fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
+}
+
+static int nearest_raw(const struct point_rules *rules, const struct hay_value *value, struct hay_value *ret)
+{
+	bool to_whole = is_signed(ret->type) || is_unsigned(ret->type);
+
+	if (to_whole && is_whole(rules->scale) && is_whole(rules->offset) &&
+	    (is_signed(value->type) || is_unsigned(value->type)))
+		return unscale_whole(rules, value, ret);
+	/* 0 is added so that it has no sign: a device may not know -0. */
+	return set_number((as_double(value) - rules->offset) / rules->scale + 0.0, ret);
+}
+
+/* The next raw value upwards or downwards. Past 2^53, where scaling is no more exact than a double, the next one that
+   has a double. False: the type ends there. */
+static bool step(struct hay_value *raw, bool up)
+{
+	uint64_t by = 1;
+
+	if (raw->type == HAY_FLOAT32) {
+		raw->f = nextafterf(raw->f, up ? INFINITY : -INFINITY);
+		return isfinite(raw->f);
+	}
+	if (raw->type == HAY_FLOAT64) {
+		raw->d = nextafter(raw->d, up ? INFINITY : -INFINITY);
+		return isfinite(raw->d);
+	}
+	double size = fabs(as_double(raw));
+
+	if (size >= 0x1p53)
+		by = (uint64_t)(nextafter(size, INFINITY) - size);
+	if (is_signed(raw->type)) {
+		bool past = up ? __builtin_add_overflow(raw->i, (int64_t)by, &raw->i)
+			       : __builtin_sub_overflow(raw->i, (int64_t)by, &raw->i);
+
+		return !past && fits_signed(raw->type, raw->i);
+	}
+	bool past = up ? __builtin_add_overflow(raw->u, by, &raw->u) : __builtin_sub_overflow(raw->u, by, &raw->u);
+
+	return !past && fits_unsigned(raw->type, raw->u);
+}
+
+/* Whether a raw value, scaled as a reading is, lies between min and max. */
+static bool is_allowed(const struct point_rules *rules, struct hay_value raw)
+{
+	return scale_value(rules, &raw) && isfinite(as_double(&raw)) && is_within(rules, &raw);
+}
+
+/* One step does for whole numbers; a double may be off by more where an offset takes digits away. */
+#define STEPS_MAX 4
 
 static int find_raw(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
 		    struct hay_value *ret)
@@ -197,42 +339,53 @@ static int find_raw(const struct point_rules *rules, enum hay_type raw, const st
 	}
 	if (!is_number(value->type))
 		return -EINVAL;
-
-	double wanted = as_double(value);
-
-	if (!isfinite(wanted) || wanted < rules->min || wanted > rules->max)
+	if (!isfinite(as_double(value)) || !is_within(rules, value))
 		return -ERANGE;
 
-	struct hay_value result = {.type = raw};
+	struct hay_value nearest = {.type = raw};
+	int r = nearest_raw(rules, value, &nearest);
 
-	/* A whole number that is not scaled keeps all its digits. */
-	if (!scales(rules) && is_signed(value->type) && is_signed(raw) && (raw == HAY_INT64 || fits(raw, wanted))) {
-		result.i = value->i;
-		*ret = result;
+	if (r < 0)
+		return r;
+	if (is_allowed(rules, nearest)) {
+		*ret = nearest;
 		return 0;
 	}
-	if (!scales(rules) && (is_signed(value->type) ? value->i >= 0 : is_unsigned(value->type)) && is_unsigned(raw) &&
-	    (raw == HAY_UINT64 || fits(raw, wanted))) {
-		result.u = value->u;
-		*ret = result;
-		return 0;
-	}
-	double number = (wanted - rules->offset) / rules->scale;
+	/* The nearest one is past a limit, as 12 is past 10 where the device counts in fours: one towards the range is not. */
+	struct hay_value up = nearest, down = nearest;
+	bool is_up = true, is_down = true;
 
-	if (is_signed(raw) || is_unsigned(raw))
-		number = round(number);
-	if (!fits(raw, number))
-		return -ERANGE;
-	if (is_signed(raw))
-		result.i = (int64_t)number;
-	else if (is_unsigned(raw))
-		result.u = (uint64_t)number;
-	else if (raw == HAY_FLOAT32)
-		result.f = (float)number;
-	else
-		result.d = number;
-	*ret = result;
-	return 0;
+	for (unsigned i = 0; i < STEPS_MAX; i++) {
+		is_up = is_up && step(&up, true);
+		if (is_up && is_allowed(rules, up)) {
+			*ret = up;
+			return 0;
+		}
+		is_down = is_down && step(&down, false);
+		if (is_down && is_allowed(rules, down)) {
+			*ret = down;
+			return 0;
+		}
+	}
+	return -EDOM;
+}
+
+static double raw_limit(const struct point_rules *rules, enum hay_type raw, double limit)
+{
+	struct hay_value value = {.type = HAY_FLOAT64, .d = limit}, found;
+
+	return find_raw(rules, raw, &value, &found) == 0 ? as_double(&found) : (double)NAN;
+}
+
+void rules_raw_limits(const struct point_rules *rules, enum hay_type raw, double *ret_low, double *ret_high)
+{
+	bool is_float = raw == HAY_FLOAT32 || raw == HAY_FLOAT64, turned = rules->scale < 0;
+
+	*ret_low = *ret_high = (double)NAN;
+	if (is_float && !isnan(rules->min))
+		*(turned ? ret_high : ret_low) = raw_limit(rules, raw, rules->min);
+	if (is_float && !isnan(rules->max))
+		*(turned ? ret_low : ret_high) = raw_limit(rules, raw, rules->max);
 }
 
 int rules_invert(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,

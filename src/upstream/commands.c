@@ -44,7 +44,7 @@ struct uplink_command *uplink_command_free(struct uplink_command *command)
 		return NULL;
 	if (command->command.value.type == HAY_STRING)
 		free((char *)command->command.value.s.data);
-	free(command->error);
+	write_answer_done(&command->answer);
 	free(command);
 	return NULL;
 }
@@ -127,7 +127,7 @@ void commands_refuse(struct commands *commands, const struct dialect_command *fr
 	if (open_one(commands, from, &command) < 0)
 		return;
 	command->command.value = (struct hay_value){0};
-	commands_answer(commands, command, error);
+	commands_answer(commands, command, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error});
 }
 
 struct uplink_command *commands_next_answer(struct commands *commands)
@@ -160,12 +160,13 @@ struct uplink_command *commands_next(struct commands *commands)
 	return command;
 }
 
-void commands_answer(struct commands *commands, struct uplink_command *command, const char *error)
+void commands_answer(struct commands *commands, struct uplink_command *command, const struct write_answer *answer)
 {
-	command->error = error ? strdup(error) : NULL;
+	int r = write_answer_copy(answer, &command->answer);
+
 	pthread_mutex_lock(&commands->lock);
-	/* Without memory for the words there is no answer: it would say done. */
-	if (error && !command->error) {
+	/* Without memory for it there is no answer: a part of it would say something else. */
+	if (r < 0) {
 		commands->n_open--;
 		uplink_command_free(command);
 	} else {

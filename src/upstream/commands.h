@@ -12,7 +12,7 @@ struct uplink_command {
 	struct uplink_command *next;
 	struct dialect_command command; /* its string is this one's */
 	uint64_t expires_us;		/* monotonic; 0: never */
-	char *error;			/* an answer: why not; NULL: done */
+	struct write_answer answer;	/* of one that was answered; its texts are this one's */
 };
 struct uplink_command *uplink_command_free(struct uplink_command *command); /* NULL is fine */
 
@@ -34,7 +34,7 @@ struct uplink_command *commands_next_answer(struct commands *commands);
 
 int commands_fd(const struct commands *commands); /* eventfd */
 struct uplink_command *commands_next(struct commands *commands);
-/* Takes it. error is copied. */
-void commands_answer(struct commands *commands, struct uplink_command *command, const char *error);
+/* Takes it. answer is copied. */
+void commands_answer(struct commands *commands, struct uplink_command *command, const struct write_answer *answer);
 
 #endif

@@ -56,8 +56,7 @@ static int send_reply(struct session *session, const struct uplink_command *comm
 {
 	struct uplink *uplink = session->uplink;
 	_cleanup_(message_done) struct message message = {0};
-	int r = uplink->dialect->reply(session->voice.state, &command->command, &command->command.value, command->error,
-				       &message);
+	int r = uplink->dialect->reply(session->voice.state, &command->command, &command->answer, &message);
 	return r == 0 ? mqtt_publish(session->mqtt, &message, ret_mid) : r;
 }
 

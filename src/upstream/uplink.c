@@ -516,8 +516,8 @@ struct uplink_command *uplink_next_command(struct uplink *uplink)
 	return commands_next(uplink->commands);
 }
 
-void uplink_answer(struct uplink *uplink, struct uplink_command *command, const char *error)
+void uplink_answer(struct uplink *uplink, struct uplink_command *command, const struct write_answer *answer)
 {
-	commands_answer(uplink->commands, command, error);
+	commands_answer(uplink->commands, command, answer);
 	signal_fd(uplink->wake_fd);
 }

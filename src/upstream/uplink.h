@@ -77,8 +77,9 @@ void uplink_event(struct uplink *uplink, const char *name, const char *fields);
 struct uplink_command;
 int uplink_commands_fd(const struct uplink *uplink);
 struct uplink_command *uplink_next_command(struct uplink *uplink); /* NULL: none; see upstream/commands.h */
-/* Takes it. error: NULL: done; else why not. */
-void uplink_answer(struct uplink *uplink, struct uplink_command *command, const char *error);
+/* Takes it; answer is copied. */
+struct write_answer;
+void uplink_answer(struct uplink *uplink, struct uplink_command *command, const struct write_answer *answer);
 
 enum uplink_state {
 	UPLINK_WAITS_FOR_CLOCK, /* not connected yet; or connected, and no sample can have a number */

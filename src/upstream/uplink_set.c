@@ -68,7 +68,7 @@ static struct running *running_free(struct running *running)
 
 /* ---- commands ---- */
 
-void uplink_set_answer(const struct uplink_set_command *command, const char *error)
+void uplink_set_answer(const struct uplink_set_command *command, const struct write_answer *answer)
 {
 	struct pending_command *pending = container_of(command, struct pending_command, shown);
 
@@ -78,7 +78,7 @@ void uplink_set_answer(const struct uplink_set_command *command, const char *err
 			break;
 		}
 	if (pending->running)
-		uplink_answer(pending->running->uplink, pending->command, error);
+		uplink_answer(pending->running->uplink, pending->command, answer);
 	else
 		uplink_command_free(pending->command);
 	free(pending->uplink);
@@ -98,7 +98,8 @@ static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint
 			pending->uplink = strdup(name_of(running));
 		if (!pending || !pending->uplink) {
 			free(pending);
-			uplink_answer(running->uplink, command, "out of memory");
+			uplink_answer(running->uplink, command,
+				      &(struct write_answer){.done = WRITE_NOT_DONE, .text = "out of memory"});
 			continue;
 		}
 		pending->set = set;

@@ -3,6 +3,7 @@
 #ifndef HAYWAIN_UPSTREAM_UPLINK_SET_H
 #define HAYWAIN_UPSTREAM_UPLINK_SET_H
 
+#include "base/write_answer.h"
 #include "upstream/uplink.h"
 #include <systemd/sd-event.h>
 
@@ -43,8 +44,8 @@ bool uplink_set_empty(const struct uplink_set *set);
 /* The i-th one, in the order of their start, also while it leaves; NULL: no such. */
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
 
-/* error: NULL: done; else why not. The uplink may be gone meanwhile. Takes the command. */
-void uplink_set_answer(const struct uplink_set_command *command, const char *error);
+/* answer is copied. The uplink may be gone meanwhile. Takes the command. */
+void uplink_set_answer(const struct uplink_set_command *command, const struct write_answer *answer);
 
 void uplink_set_device(struct uplink_set *set, struct device_card *card);
 void uplink_set_device_removed(struct uplink_set *set, const char *device);

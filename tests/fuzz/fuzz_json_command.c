@@ -27,7 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r < 0 && !error)
 		abort();
 	struct message reply = {0};
-	if (dialect_json.reply(json, &command, &command.value, r < 0 ? error : NULL, &reply) < 0)
+	if (dialect_json.reply(json, &command,
+			       &(struct write_answer){.done = r < 0 ? WRITE_NOT_DONE : WRITE_DONE,
+						      .value = command.value,
+						      .text = r < 0 ? error : NULL},
+			       &reply) < 0)
 		abort();
 	message_done(&reply);
 	if (command.value.type == HAY_STRING)

@@ -172,7 +172,8 @@ def test_no_path_is_missing_in_file_or_test():
 def test_a_write_arrives_and_is_read_back(plant):
     daemon = run(plant)
     response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/setpoint", '{"value":61,"id":"x"}')
-    assert (response.status, json.loads(data)) == (200, {"ok": True, "id": "x", "value": 61})
+    assert (response.status, json.loads(data)) == (
+        200, {"ok": True, "done": "yes", "id": "x", "value": 61, "read_back": True})
 
     def now():
         return {p["name"]: p.get("value") for p in get(daemon, "/v1/devices/d1")["points"]}["setpoint"]
@@ -330,11 +331,11 @@ def hold_write(daemon, body):
 
 def test_a_write_that_the_device_refuses_is_502(plant):
     slave = plant.slave()
-    slave.answer = lambda t, u, pdu: slave.good(t, u, pdu) if pdu[0] == 3 else slave.frame(t, u, bytes([pdu[0] | 0x80, 4]))
+    slave.answer = lambda t, u, pdu: slave.good(t, u, pdu) if pdu[0] == 3 else slave.frame(t, u, bytes([pdu[0] | 0x80, 3]))
     daemon = start(plant, slave.port, "2s")
     daemon.wait_line("d1: online")
     status, answer = hold_write(daemon, "55")
-    assert status == 502 and answer["error"]
+    assert status == 502 and answer["error"] == "refused: illegal data value" and answer["done"] == "no"
     line = daemon.wait_line("local API, user", "write d1 setpoint = 55: ")
     assert f"user {os.getuid()}, process {os.getpid()}: " in line and answer["error"] in line
 
@@ -346,7 +347,7 @@ def test_a_write_to_a_link_that_is_down_is_503(plant):
     assert status == 503 and "offline" in answer["error"]
 
 
-def test_more_writes_than_a_device_takes_are_429_and_one_that_waits_too_long_504(plant):
+def test_more_writes_than_a_device_takes_are_429_and_one_that_waits_too_long_410(plant):
     let_go = threading.Event()
     slave = plant.slave()
 
@@ -377,7 +378,7 @@ def test_more_writes_than_a_device_takes_are_429_and_one_that_waits_too_long_504
         thread.join()
     statuses = sorted(status for status, _ in got)
     # The hasty one is the one too many, or has expired.
-    assert statuses in ([200] * 15 + [429, 504], [200] * 16 + [429]), got
+    assert statuses in ([200] * 15 + [410, 429], [200] * 16 + [429]), got
 
 
 def unread(sock):
@@ -411,7 +412,7 @@ def test_one_command_behind_another_can_expire(plant):
     response = connections[1].getresponse()
     data = response.read()
     hold_answer("POST", "/v1/devices/{device}/points/{point}", response, data)
-    assert response.status == 504 and "expired" in json.loads(data)["error"], data
+    assert response.status == 410 and "expired" in json.loads(data)["error"], data
 
 
 def test_more_streams_than_there_may_be_are_429(plant):
@@ -529,7 +530,8 @@ def test_a_command_over_mqtt_is_done_and_answered(plant):
             return wait[-1] if wait else None
         return wait_until(answered, 20, "a reply", step=0.3).json()
 
-    assert order("setpoint", '{"value":62,"id":"c-17","ttl_ms":5000}', "c-17") == {"id": "c-17", "ok": True, "value": 62}
+    assert order("setpoint", '{"value":62,"id":"c-17","ttl_ms":5000}', "c-17") == {
+        "id": "c-17", "ok": True, "done": "yes", "value": 62, "read_back": True}
     points = {p["name"]: p.get("value") for p in get(daemon, "/v1/devices/d1")["points"]}
     assert points["setpoint"] in (62, 40, 0)
     no = order("setpoint", '{"value":99,"id":"c-18"}', "c-18")

@@ -133,11 +133,29 @@ static void host_round_done(struct hay_device *device, const struct hay_sample *
 	copy_sample(fake, event, device, sample);
 }
 
-static void host_command_done(struct hay_command *command, const char *error)
+static void host_command_done(struct hay_command *command, const struct hay_command_result *result)
 {
 	struct fake_host *fake = enter(command->device->link, command->device, "command_done");
+	enum hay_type type = command->device->points[command->point]->type;
+	struct fake_event *event;
 
-	record(fake, FAKE_COMMAND_DONE, command->device->link, command->device, error)->command = command;
+	for (const struct fake_event *before = fake->first; before; before = before->next)
+		if (before->kind == FAKE_COMMAND_DONE && before->command == command)
+			fake_broken("a command to %s was answered twice", command->device->name);
+	if (result->outcome != HAY_WRITTEN && !result->detail)
+		fake_broken("a command to %s was not written, or it is not known, without a reason",
+			    command->device->name);
+	if (result->value.type != HAY_TYPE_NONE && result->value.type != type)
+		fake_broken("the value of a command's answer is of another type than the point's");
+	if (result->value.type != HAY_TYPE_NONE && result->outcome != HAY_WRITTEN && result->outcome != HAY_UNKNOWN)
+		fake_broken("a command that was not written is answered with a value");
+	event = record(fake, FAKE_COMMAND_DONE, command->device->link, command->device, result->detail);
+	event->command = command;
+	event->outcome = result->outcome;
+	event->value = result->value;
+	event->read_back = result->read_back;
+	if (result->value.type == HAY_STRING || result->value.type == HAY_BYTES)
+		event->value.s.data = pool_strndup(fake->pool, result->value.s.data, result->value.s.size);
 }
 
 static void host_device_online(struct hay_device *device)

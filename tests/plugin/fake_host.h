@@ -49,10 +49,13 @@ struct fake_event {
 	struct hay_sample sample; /* ROUND_DONE, EMIT */
 	enum hay_result result;	  /* ROUND_DONE */
 	enum hay_reason reason;
-	const char *text; /* detail, error of a command or log line; NULL: none */
+	const char *text; /* detail, of a command too, or log line; NULL: none */
 	uint64_t rtt_us;
-	enum hay_log_level level; /* LOG */
-	struct hay_command *command;
+	enum hay_log_level level;    /* LOG */
+	struct hay_command *command; /* COMMAND_DONE */
+	enum hay_outcome outcome;
+	struct hay_value value;
+	bool read_back;
 	bool taken;
 };
 
@@ -80,8 +83,10 @@ void fake_close(struct hay_link *link);
 /* Begin a round: all points, or those. 0 or the plugin's -errno. */
 int fake_poll(struct hay_device *device);
 int fake_poll_some(struct hay_device *device, const uint32_t *due, size_t n_due);
-/* Begin a write; the command lives as long as the host, a string in the value as long as the caller says. */
+/* Begin a write, without limits unless set in the command by fake_write_command(); it lives as long as the host, a string
+   in the value as long as the caller says. */
 int fake_write(struct hay_device *device, uint32_t point, struct hay_value value, struct hay_command **ret);
+int fake_write_command(const struct hay_command *command, struct hay_command **ret);
 
 /* Every submit() from now on gives -ESHUTDOWN, as while a link is being stopped. */
 void fake_refuse_work(struct fake_host *host, bool refuse);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of links and devices, and the loop. */
 #include "fake_private.h"
+#include <math.h>
 #include <time.h>
 
 #define PATIENCE_US (20 * USEC_PER_SEC) /* longer than any machine takes */
@@ -214,10 +215,18 @@ int fake_poll(struct hay_device *device)
 
 int fake_write(struct hay_device *device, uint32_t point, struct hay_value value, struct hay_command **ret)
 {
-	struct fake_host *fake = host_of(device->link);
+	struct hay_command command = {
+		.device = device, .point = point, .value = value, .low = (double)NAN, .high = (double)NAN};
+
+	return fake_write_command(&command, ret);
+}
+
+int fake_write_command(const struct hay_command *wanted, struct hay_command **ret)
+{
+	struct fake_host *fake = host_of(wanted->device->link);
 	struct hay_command *command = pool_alloc(fake->pool, sizeof(*command));
 
-	*command = (struct hay_command){.device = device, .point = point, .value = value};
+	*command = *wanted;
 	*ret = command;
 	return fake->plugin->write(command);
 }

@@ -397,11 +397,36 @@ static void test_command_filter_and_reply(void **state)
 	assert_string_equal(buf_text(&f->sunk), "haywain/barn-1/command/+/+");
 	struct dialect_command command;
 	parse(f, COMMAND, "{\"value\":55,\"id\":\"c-17\"}", &command);
-	assert_int_equal(dialect_json.reply(f->json, &command, &command.value, NULL, &f->message), 0);
+	struct write_answer answer = {.done = WRITE_DONE, .value = command.value, .read_back = true};
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
 	assert_topic(f, "haywain/barn-1/reply/boiler/setpoint");
-	assert_payload(f, "{\"id\":\"c-17\",\"ok\":true,\"value\":55}");
-	assert_int_equal(dialect_json.reply(f->json, &command, NULL, "no such point", &f->message), 0);
-	assert_payload(f, "{\"id\":\"c-17\",\"ok\":false,\"error\":\"no such point\"}");
+	assert_payload(f, "{\"id\":\"c-17\",\"ok\":true,\"done\":\"yes\",\"value\":55,\"read_back\":true}");
+	answer = (struct write_answer){.done = WRITE_NOT_DONE, .text = "no such point"};
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_payload(f, "{\"id\":\"c-17\",\"ok\":false,\"done\":\"no\",\"error\":\"no such point\"}");
+}
+
+/* A reply said what was asked for, also where the device held another value, and nothing told "failed" from "perhaps". */
+static void test_reply_tells_what_is_held(void **state)
+{
+	struct fixture *f = *state;
+	struct dialect_command command = {.device = "boiler", .point = "setpoint"};
+	struct write_answer answer = {.done = WRITE_DONE,
+				      .value = {.type = HAY_UINT16, .u = 56},
+				      .asked = {.type = HAY_FLOAT64, .d = 55.5},
+				      .text = "cannot be read back: illegal data address"};
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_payload(f, "{\"ok\":true,\"done\":\"yes\",\"value\":56,\"asked\":55.5,\"read_back\":false,"
+			  "\"note\":\"cannot be read back: illegal data address\"}");
+	answer = (struct write_answer){.text = "not known whether it was done: no answer"};
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"error\":\"not known whether it was done: no answer\"}");
+	/* Accepted, and not done yet. */
+	answer.value = (struct hay_value){.type = HAY_UINT16, .u = 10};
+	answer.asked = (struct hay_value){.type = HAY_INT64, .i = 20};
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"value\":10,\"asked\":20,"
+			  "\"error\":\"not known whether it was done: no answer\"}");
 }
 
 static void test_topic_check(void **state)
@@ -436,6 +461,7 @@ int main(void)
 		test(test_whole_numbers_keep_their_digits),
 		test(test_wrong_commands),
 		test(test_command_filter_and_reply),
+		test(test_reply_tells_what_is_held),
 		test(test_topic_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ static void take_answers(struct broker *broker)
 		bool refused = strcmp(answer->command.point, "refused") == 0, odd = answer->command.value.i % 2 == 1;
 		const char *expected = refused ? "not now" : odd ? "odd" : NULL;
 
-		if ((expected == NULL) != (answer->error == NULL) || (expected && strcmp(expected, answer->error) != 0))
+		if ((expected == NULL) != (answer->answer.text == NULL) ||
+		    (expected && strcmp(expected, answer->answer.text) != 0))
 			atomic_fetch_add(&broker->wrong, 1);
 		atomic_fetch_add(&broker->answered, !refused);
 		uplink_command_free(answer);
@@ -68,7 +69,9 @@ static void commands_come_and_their_answers_go(void **state _unused_)
 		while ((command = commands_next(broker.commands))) {
 			assert_true(command->command.value.i == last + 1); /* in order, none twice */
 			last = command->command.value.i;
-			commands_answer(broker.commands, command, last % 2 == 1 ? "odd" : NULL);
+			commands_answer(broker.commands, command,
+					&(struct write_answer){.done = last % 2 == 1 ? WRITE_NOT_DONE : WRITE_DONE,
+							       .text = last % 2 == 1 ? "odd" : NULL});
 			done++;
 		}
 	}

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/pool.h"
+#include "base/write_answer.h"
 #include "queue/sample.h"
 #include "queue/series.h"
 #include <haywain/plugin.h>
@@ -95,9 +96,9 @@ struct dialect {
 	/* -EINVAL: no command (*ret_error says why, static), but device, point and id are filled as far as known. */
 	int (*parse_command)(void *state, const char *topic, const void *payload, size_t size,
 			     struct dialect_command *ret, const char **ret_error);
-	/* error NULL: done, and value is what the device has now. 1: has no replies. */
-	int (*reply)(void *state, const struct dialect_command *command, const struct hay_value *value,
-		     const char *error, struct message *ret);
+	/* 1: has no replies. */
+	int (*reply)(void *state, const struct dialect_command *command, const struct write_answer *answer,
+		     struct message *ret);
 };
 
 /* The registry; NULL: no such dialect. */

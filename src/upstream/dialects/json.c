@@ -266,28 +266,14 @@ static int json_parse_command(void *state, const char *topic, const void *payloa
 	return r < 0 ? r : json_command_payload(payload, size, ret, ret_error);
 }
 
-static int json_reply(void *state, const struct dialect_command *command, const struct hay_value *value,
-		      const char *error, struct message *ret)
+static int json_reply(void *state, const struct dialect_command *command, const struct write_answer *answer,
+		      struct message *ret)
 {
 	begin_message(state, ret, "/reply/");
 	buf_add_text(&ret->topic, command->device);
 	buf_add_char(&ret->topic, '/');
 	buf_add_text(&ret->topic, command->point);
-	json_open(&ret->payload, '{');
-	if (command->id[0]) {
-		json_key(&ret->payload, "id");
-		json_text(&ret->payload, command->id);
-	}
-	json_key(&ret->payload, "ok");
-	json_bool(&ret->payload, !error);
-	if (error) {
-		json_key(&ret->payload, "error");
-		json_text(&ret->payload, error);
-	} else if (value && json_value_fits(value)) {
-		json_key(&ret->payload, "value");
-		json_value(&ret->payload, value);
-	}
-	json_close(&ret->payload, '}');
+	json_write_answer(&ret->payload, command->id, answer);
 	return end_message(ret);
 }
 

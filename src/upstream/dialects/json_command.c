@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/dialects/json_command.h"
 #include "base/conf.h"
+#include "base/json.h"
+#include "upstream/dialects/json_sample.h"
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -245,4 +247,36 @@ int json_command_payload(const void *payload, size_t size, struct dialect_comman
 				     : read_value(root, (const char *)payload + at, size - at, ret, ret_error);
 	json_decref(root);
 	return r;
+}
+
+void json_write_answer(struct buf *out, const char *id, const struct write_answer *answer)
+{
+	bool has_value = answer->value.type != HAY_TYPE_NONE && json_value_fits(&answer->value);
+
+	json_open(out, '{');
+	if (id[0]) {
+		json_key(out, "id");
+		json_text(out, id);
+	}
+	json_key(out, "ok");
+	json_bool(out, answer->done == WRITE_DONE);
+	json_key(out, "done");
+	json_text(out, write_done_to_string(answer->done));
+	if (has_value) {
+		json_key(out, "value");
+		json_value(out, &answer->value);
+	}
+	if (has_value && answer->asked.type != HAY_TYPE_NONE) {
+		json_key(out, "asked");
+		json_value(out, &answer->asked);
+	}
+	if (answer->done == WRITE_DONE) {
+		json_key(out, "read_back");
+		json_bool(out, answer->read_back);
+	}
+	if (answer->text) {
+		json_key(out, answer->done == WRITE_DONE ? "note" : "error");
+		json_text(out, answer->text);
+	}
+	json_close(out, '}');
 }

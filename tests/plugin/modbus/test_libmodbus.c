@@ -148,12 +148,12 @@ static void stop(struct server *s)
 static void write_to(struct fake_host *host, struct hay_device *device, uint32_t point, struct hay_value value)
 {
 	struct hay_command *command;
-	const char *error;
+	const struct fake_event *done;
 
 	assert_int_equal(fake_write(device, point, value, &command), 0);
-	error = fake_wait(host, FAKE_COMMAND_DONE)->text;
-	if (error)
-		fail_msg("%s", error);
+	done = fake_wait(host, FAKE_COMMAND_DONE);
+	if (done->outcome != HAY_WRITTEN || !done->read_back)
+		fail_msg("%s", done->text ? done->text : "not read back");
 }
 
 static void read_and_write(struct server *s)

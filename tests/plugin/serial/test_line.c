@@ -271,7 +271,8 @@ static void written_and_acknowledged(void **state)
 	say(&board, "{\"dim\":4}\n{\"ok\":\"led\"}\n");
 	event = fake_wait(host, FAKE_COMMAND_DONE);
 	assert_ptr_equal(event->command, command);
-	assert_null(event->text);
+	assert_int_equal(event->outcome, HAY_WRITTEN);
+	assert_false(event->read_back);
 	assert_float_equal(number(fake_wait(host, FAKE_EMIT), 2), 4, 0); /* what comes between is heard too */
 
 	/* Not acknowledged; the next one waits its turn. */
@@ -279,14 +280,17 @@ static void written_and_acknowledged(void **state)
 	assert_int_equal(fake_write(device, 2, half, &command), 0);
 	event = fake_wait(host, FAKE_COMMAND_DONE);
 	assert_string_equal(event->text, "timeout: no acknowledgement came");
+	assert_int_equal(event->outcome, HAY_UNKNOWN);
 	event = fake_wait(host, FAKE_COMMAND_DONE);
-	assert_null(event->text);
+	assert_int_equal(event->outcome, HAY_WRITTEN);
+	assert_float_equal(event->value.d, 0.5, 0);
 	expect_request(host, &board, "{\"led\":1}\nD0.5,0.5\r");
 
 	/* A text that would be two messages. */
 	fake_write(device, 1, text, &command);
 	event = fake_wait(host, FAKE_COMMAND_DONE);
 	assert_non_null(strstr(event->text, "control characters"));
+	assert_int_equal(event->outcome, HAY_NOT_WRITTEN);
 	fake_host_free(host);
 	board_free(&board);
 }
@@ -319,6 +323,7 @@ static void a_board_that_does_not_read_holds_up_nobody(void **state)
 	fake_wait(host, FAKE_EMIT);
 	event = fake_wait(host, FAKE_COMMAND_DONE);
 	assert_string_equal(event->text, "timeout: the other side does not take what is sent");
+	assert_int_equal(event->outcome, HAY_UNKNOWN); /* some of it was taken */
 	free(big);
 	fake_host_free(host);
 	board_free(&board);
