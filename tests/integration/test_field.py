@@ -57,16 +57,21 @@ def test_out_of_range_is_uncertain(plant):
 
 
 def test_a_silent_device_on_its_own_link_costs_the_others_nothing(plant):
+    """A thread for each link: where one waits out its time-out no other link's poll is late. The worst gap tells; the
+    median is the same where all links take turns."""
     broker = plant.broker()
     account = plant.account(broker)
+    timeout = 1.0
     good, silent = plant.slave(), plant.slave(lambda *_: None)
-    plant.haywain(configuration([uplink(broker.port)], [link(good.port, "a"), link(silent.port, "b", timeout="300ms")],
+    plant.haywain(configuration([uplink(broker.port)],
+                                [link(good.port, "a"), link(silent.port, "b", timeout=f"{int(timeout * 1000)}ms")],
                                 [device("good", "a", every="50ms"), device("dead", "b", every="50ms")]))
     wait_until(lambda: len(silent.requests) >= 4, 60, "some probes")
     wait_complete(account, "good", 40)
     times = [at for at, _, _ in good.requests]
-    gaps = sorted(b - a for a, b in zip(times, times[1:]))
-    assert gaps[len(gaps) // 2] < 0.2
+    probes = [at for at, _, _ in silent.requests if times[0] < at and at + timeout < times[-1]]
+    assert len(probes) >= 2, "nobody waited for the silent one meanwhile"
+    assert max(b - a for a, b in zip(times, times[1:])) < timeout / 2
     assert quality_of(account, "dead", "polls")[0] in ("bad: timeout", "bad: offline")
 
 
@@ -99,23 +104,22 @@ def test_a_device_that_vanishes_is_reported_bad_once_and_comes_back(plant):
     broker = plant.broker()
     account = plant.account(broker)
     cards = plant.subscriber(broker, ("haywain/plant/device/#",), client_id="cards")
-    modbus = plant.device()
-    daemon = plant.haywain(configuration([uplink(broker.port)], [link(modbus.port, timeout="200ms")], [device()]))
+    slave = plant.slave()
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="200ms")], [device()]))
     wait_complete(account, "d1", 5)
-    modbus.order(silent=[1])
+    slave.answer = lambda *_: None
     daemon.wait_line("d1", "offline")
     wait_until(lambda: cards.messages[-1].json()["online"] is False, what="the card that says offline")
     assert cards.messages[-1].json()["reason"] == "timeout"
     bad = len(quality_of(account, "d1", "polls"))
-    probes = modbus.counts()[1]
-    time_of_silence = time.monotonic()
-    wait_until(lambda: time.monotonic() > time_of_silence + 3, what="some probes to pass")
+    probes = len(slave.requests)
+    wait_until(lambda: len(slave.requests) >= probes + 3, 60, "some probes")
     assert len(quality_of(account, "d1", "polls")) == bad and 1 <= bad <= 3
-    assert modbus.counts()[1] == probes
-    modbus.order(silent=[])
-    daemon.wait_line("d1", "online", timeout=60)
+    online = len(daemon.log.lines)
+    slave.answer = slave.good
+    daemon.wait_line("d1", "online", timeout=60, start=online)
     wait_until(lambda: cards.messages[-1].json()["online"] is True, what="the card that says online")
-    wait_complete(account, "d1", modbus.counts()[1])
+    wait_complete(account, "d1", slave.counters[1] + 1)
 
 
 def late(slave):

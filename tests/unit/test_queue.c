@@ -180,22 +180,32 @@ static void wait_written(struct fixture *f, uint64_t n)
 	assert_true(status_of(f).written >= n);
 }
 
+/* What is not acknowledged when the oldest has waited `commit` is written, all of it in one transaction; nothing before,
+   and nothing that was acknowledged. */
 static void test_deadline(void **state)
 {
 	struct fixture *f = *state;
+	struct queue_status before, after;
 	struct queue_reader *reader;
-	uint64_t id;
 
+	f->fake = (struct clock_fake){.now = USEC_PER_HOUR, .wall = 1732287845 * (int64_t)USEC_PER_SEC};
+	clock_set_fake(&f->fake);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
+	before = status_of(f);
 	append_numbers(f, 1, 100);
-	id = expect_numbers(reader, 1, 60);
-	queue_reader_ack(reader, id);
-	wait_written(f, 1);
-	/* In one transaction, and only what was not acknowledged. */
-	assert_true(status_of(f).written <= 100);
-	wait_written(f, 40);
-	assert_int_equal(status_of(f).tail_samples, 0);
+	queue_reader_ack(reader, expect_numbers(reader, 1, 60));
+	f->fake.now += f->conf.commit_us - 1;
+	queue_clock_changed(f->queue);
+	append_numbers(f, 101, 110);
+	assert_int_equal(status_of(f).written, 0);
+	f->fake.now++;
+	queue_clock_changed(f->queue);
+	wait_written(f, 50);
+	after = status_of(f);
+	assert_int_equal(after.written, 50);
+	assert_int_equal(after.commits, before.commits + 1);
+	assert_int_equal(after.tail_samples, 0);
 	queue_reader_close(reader);
 }
 
