@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One MQTT connection: libmosquitto, driven by the caller's poll loop. Made anew for every connection, because a
- * client object that lives on sends its own unacknowledged messages again, beside the queue. One thread.
+ * One MQTT connection, driven by the caller's poll loop: libmosquitto makes and reads the packets, we carry them
+ * (wire.h) and check what comes (packet_check.h). Made anew for every connection, because a client object that lives
+ * on sends its own unacknowledged messages again, beside the queue. One thread.
  */
 #ifndef HAYWAIN_UPSTREAM_MQTT_H
 #define HAYWAIN_UPSTREAM_MQTT_H
 
-#include "upstream/dial.h"
 #include "upstream/dialects/dialect.h"
-#include <openssl/ssl.h>
+#include "upstream/resolve.h"
+#include "upstream/tls.h"
 #include <poll.h>
 
 /* Not used unasked: nobody would notice what is lost. */
@@ -19,8 +20,9 @@ struct mqtt_settings {
 	const char *username, *password; /* or NULL */
 	bool v5;
 	unsigned keepalive_s;
-	SSL_CTX *tls;		    /* NULL: plain */
+	struct tls *tls;	    /* prepared; NULL: plain */
 	const struct message *will; /* or NULL */
+	bool no_retain;		    /* the broker keeps no retained messages: send none */
 };
 
 /* Called from mqtt_turn() and mqtt_flush(). */
@@ -29,10 +31,12 @@ struct mqtt_events {
 	void (*published)(void *userdata, int mid, unsigned reason);
 	void (*subscribed)(void *userdata, unsigned reason); /* 128 and above: turned down */
 	void (*command)(void *userdata, const char *topic, const void *payload, size_t size);
+	/* A message of size bytes came, over what fits (PACKET_SIZE_MAX): it was skipped and acknowledged. */
+	void (*oversized)(void *userdata, const char *topic, size_t topic_size, size_t size);
 };
 
 enum mqtt_phase {
-	MQTT_GREETING, /* TLS and CONNECT under way */
+	MQTT_GREETING, /* TCP, TLS or CONNECT under way */
 	MQTT_READY,    /* accepted: publish */
 	MQTT_ENDED,
 };
@@ -44,16 +48,32 @@ enum mqtt_end {
 	MQTT_END_TAKEN_OVER, /* another client uses our client_id */
 };
 
+/* How far it got. */
+enum mqtt_reach {
+	MQTT_REACHED_NOBODY,
+	MQTT_REACHED_HOST,   /* TCP */
+	MQTT_REACHED_BROKER, /* and TLS: CONNECT went out */
+};
+
+/* What may help where the broker did not welcome us. */
+enum mqtt_advice {
+	MQTT_TRY_LATER,
+	MQTT_TRY_OTHER_ADDRESS,	 /* of the same name: the trouble is this server's own */
+	MQTT_TRY_WITHOUT_RETAIN, /* a broker that keeps no retained messages turns away a will that is to be kept */
+};
+
 struct mqtt;
 
 int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *events, void *userdata,
 	     struct mqtt **ret); /* -ENOMEM, -EINVAL: client_id, user or will that MQTT cannot carry */
 struct mqtt *mqtt_free(struct mqtt *mqtt);
 
-/* TCP connect to a numeric address that has just answered, and begin to talk. -errno and the reason. */
-int mqtt_connect(struct mqtt *mqtt, const char *address, uint16_t port, struct reason *ret_reason);
+/* Begin. The broker must have welcomed us by deadline_us. -errno and the reason. */
+int mqtt_connect(struct mqtt *mqtt, const struct address *address, uint64_t deadline_us, struct reason *ret_reason);
 
 void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret);
+/* When mqtt_turn() is to be called although nothing happened: a deadline, or a ping. */
+uint64_t mqtt_due_us(const struct mqtt *mqtt);
 /* Read, write and keep alive as poll() found. */
 enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);
 enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
@@ -75,7 +95,12 @@ void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
 
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt); /* the broker's: messages of QoS 1 in flight */
 int mqtt_max_qos(const struct mqtt *mqtt);	    /* what the broker offers: a message of more goes out with that */
+bool mqtt_retains(const struct mqtt *mqtt);	    /* retained messages are sent as such */
 const char *mqtt_tls_word(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
+
+/* After an end before MQTT_READY. */
+enum mqtt_reach mqtt_reach(const struct mqtt *mqtt);
+enum mqtt_advice mqtt_advice(const struct mqtt *mqtt);
 
 /* After MQTT_ENDED: what kind, and in words. */
 enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason);

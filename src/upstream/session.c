@@ -71,7 +71,11 @@ static void published(void *userdata, int mid, unsigned code)
 }
 
 const struct mqtt_events session_events = {
-	.published = published, .subscribed = session_subscribed, .command = session_take_command};
+	.published = published,
+	.subscribed = session_subscribed,
+	.command = session_take_command,
+	.oversized = session_oversized,
+};
 /* ---- the loop ---- */
 
 static uint64_t oldest_sent_us(const struct session *session)
@@ -89,10 +93,10 @@ static uint64_t next_due_us(struct session *session)
 {
 	const struct uplink *uplink = session->uplink;
 	if (mqtt_phase(session->mqtt) != MQTT_READY)
-		return session->deadline_us;
+		return mqtt_due_us(session->mqtt);
 	if (session->more)
 		return session->now_us;
-	uint64_t due = session->now_us + MIN(MAX(uplink->conf->keepalive_us / 4, USEC_PER_SEC), TICK_MAX_US);
+	uint64_t due = MIN(mqtt_due_us(session->mqtt), session->now_us + TICK_MAX_US);
 	uint64_t oldest = oldest_sent_us(session);
 	if (oldest != UINT64_MAX)
 		due = MIN(due, oldest + ack_timeout_us(session));
@@ -161,6 +165,12 @@ static void begin(struct session *session)
 		   "connected to %s:%u, MQTT %s%s%s, %" PRIu64 " sample%s waiting", uplink->conf->host,
 		   uplink->conf->port, uplink->conf->version == 5 ? "5" : "3.1.1", tls ? ", " : ", no TLS",
 		   tls ? tls : "", depth, depth == 1 ? "" : "s");
+	if (!mqtt_retains(session->mqtt) && !uplink->retain_logged) {
+		uplink->retain_logged = true;
+		uplink_log(uplink, HAY_LOG_WARNING,
+			   "the broker keeps no retained messages: status and devices are seen only by those who are "
+			   "subscribed when they are sent");
+	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, "");
 	if (announce_begin(uplink->announce, &session->voice) < 0)
 		session_fail(session, "out of memory");
@@ -199,14 +209,10 @@ static void check_deadlines(struct session *session)
 {
 	char text[DURATION_TEXT_MAX];
 	uint64_t oldest = oldest_sent_us(session);
-	if (mqtt_phase(session->mqtt) == MQTT_GREETING) {
-		if (session->now_us >= session->deadline_us)
-			session_fail(session, "the broker accepted the connection but did not answer within %s",
-				     format_duration(session->uplink->conf->connect_timeout_us, text));
-	} else if (oldest != UINT64_MAX && session->now_us >= oldest + ack_timeout_us(session)) {
+	if (mqtt_phase(session->mqtt) == MQTT_READY && oldest != UINT64_MAX &&
+	    session->now_us >= oldest + ack_timeout_us(session))
 		session_fail(session, "the broker has not acknowledged a message for %s",
 			     format_duration(session->now_us - oldest, text));
-	}
 }
 
 /* Clear what is retained of the devices. */
@@ -270,11 +276,9 @@ static void finish(struct session *session)
 
 void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct session_result *ret)
 {
-	struct uplink *uplink = session->uplink;
 	session->mqtt = mqtt;
 	session->quiet = quiet;
 	session->now_us = clock_now();
-	session->deadline_us = session->now_us + uplink->conf->connect_timeout_us;
 	while (!session->ended) {
 		enum mqtt_phase phase = wait_and_turn(session, next_due_us(session));
 		if (phase == MQTT_READY && !session->result.was_ready)

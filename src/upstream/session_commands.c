@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session's commands: what somebody asks for, and our replies. */
+#include "upstream/packet_check.h"
 #include "upstream/session_private.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#define OVERSIZED_LOG_US (10 * USEC_PER_MINUTE)
 
 size_t session_replies_inflight(const struct session *session)
 {
@@ -89,4 +93,22 @@ bool session_reply_published(struct session *session, int mid)
 			return true;
 		}
 	return false;
+}
+
+/* A retained one comes with each connect: once in ten minutes is enough of it. */
+void session_oversized(void *userdata, const char *topic, size_t topic_size, size_t size)
+{
+	struct session *session = userdata;
+	struct uplink *uplink = session->uplink;
+	char more[64] = "";
+	if (uplink->oversized_logged_us && session->now_us - uplink->oversized_logged_us < OVERSIZED_LOG_US) {
+		uplink->oversized_unlogged++;
+		return;
+	}
+	if (uplink->oversized_unlogged)
+		snprintf(more, sizeof(more), " (and %u more since this was last logged)", uplink->oversized_unlogged);
+	uplink_log(uplink, HAY_LOG_WARNING, "a message of %zu bytes to %.*s was skipped: at most %zu are taken%s", size,
+		   (int)topic_size, topic, PACKET_SIZE_MAX, more);
+	uplink->oversized_logged_us = session->now_us;
+	uplink->oversized_unlogged = 0;
 }

@@ -16,7 +16,6 @@ struct session {
 	struct session_result result;
 	size_t window_messages; /* ours or the broker's Receive Maximum, whichever is less */
 	uint64_t now_us;
-	uint64_t deadline_us;	       /* CONNACK must have come by then */
 	uint64_t retry_us;	       /* sending failed for want of memory: not before */
 	int replies[REPLIES_INFLIGHT]; /* under way; 0: free */
 	bool subscribed;
@@ -53,6 +52,7 @@ size_t session_replies_inflight(const struct session *session);
 void session_subscribe(struct session *session);
 void session_subscribed(void *userdata, unsigned code);
 void session_take_command(void *userdata, const char *topic, const void *payload, size_t size);
+void session_oversized(void *userdata, const char *topic, size_t topic_size, size_t size);
 void session_send_replies(struct session *session);
 bool session_reply_published(struct session *session, int mid); /* false: it is none */
 

@@ -20,13 +20,16 @@ struct file_mark {
 struct tls {
 	const struct uplink_tls_conf *conf;
 	const char *host;
+	char without_zone[INET6_ADDRSTRLEN]; /* of fe80::1%eth0, which no certificate can name */
 	bool host_is_address;
 	SSL_CTX *context;
-	struct file_mark marks[3];
+	struct file_mark marks[4];
 
 	/* Of the last handshake. */
 	int verify_error;
-	char names[96]; /* whom the certificate is for */
+	bool asked;	/* the broker wants a certificate of ours */
+	char names[96]; /* whom the certificate is for; "": it names nobody */
+	char common_name[64];
 	char issuer[96];
 	char not_before[32], not_after[32];
 	int alert; /* the broker's, 0: none */
@@ -39,8 +42,14 @@ struct tls *tls_new(const struct uplink_tls_conf *conf, const char *host)
 		return NULL;
 	tls->conf = conf;
 	tls->host = host;
+	size_t size = strcspn(host, "%");
+	if (host[size] && size < sizeof(tls->without_zone)) {
+		memcpy(tls->without_zone, host, size);
+		tls->host = tls->without_zone;
+	}
 	unsigned char address[16];
-	tls->host_is_address = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+	tls->host_is_address =
+		inet_pton(AF_INET, tls->host, address) == 1 || inet_pton(AF_INET6, tls->host, address) == 1;
 	return tls;
 }
 
@@ -53,9 +62,21 @@ struct tls *tls_free(struct tls *tls)
 	return NULL;
 }
 
-SSL_CTX *tls_context(struct tls *tls)
+SSL *tls_session(struct tls *tls)
 {
-	return tls->context;
+	SSL *ssl = SSL_new(tls->context);
+	if (!ssl)
+		return NULL;
+	tls->verify_error = 0;
+	tls->alert = 0;
+	tls->asked = false;
+	SSL_set_connect_state(ssl);
+	/* RFC 6066, section 3: an address is no name of a server. */
+	if (!tls->host_is_address && SSL_set_tlsext_host_name(ssl, tls->host) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	return ssl;
 }
 
 const char *tls_version_word(const SSL *ssl)
@@ -65,26 +86,37 @@ const char *tls_version_word(const SSL *ssl)
 
 /* ---- during the handshake ---- */
 
+static void add_name(struct tls *tls, const char *kind, const char *name, int size)
+{
+	size_t used = strlen(tls->names);
+	int n = snprintf(tls->names + used, sizeof(tls->names) - used, "%s%s%.*s", used ? ", " : "", kind, size, name);
+	if (n < 0 || (size_t)n >= sizeof(tls->names) - used)
+		tls->names[used] = '\0';
+}
+
+/* Where an address is wanted, a name that looks like it does not do: the words must show the difference. */
 static void note_names(struct tls *tls, X509 *certificate)
 {
 	tls->names[0] = '\0';
 	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-	size_t used = 0;
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type != GEN_DNS)
-			continue;
-		int size = ASN1_STRING_length(name->d.dNSName);
-		int n = snprintf(tls->names + used, sizeof(tls->names) - used, "%s%.*s", used ? ", " : "", size,
-				 (const char *)ASN1_STRING_get0_data(name->d.dNSName));
-		if (n < 0 || (size_t)n >= sizeof(tls->names) - used)
-			break;
-		used += (size_t)n;
+		char address[INET6_ADDRSTRLEN];
+		if (name->type == GEN_DNS) {
+			add_name(tls, tls->host_is_address ? "the host name " : "",
+				 (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+				 ASN1_STRING_length(name->d.dNSName));
+		} else if (name->type == GEN_IPADD) {
+			int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
+			if ((family == AF_INET || ASN1_STRING_length(name->d.iPAddress) == 16) &&
+			    inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), address, sizeof(address)))
+				add_name(tls, "the address ", address, (int)strlen(address));
+		}
 	}
 	GENERAL_NAMES_free(names);
-	if (!tls->names[0])
-		X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, tls->names,
-					  (int)sizeof(tls->names));
+	tls->common_name[0] = '\0';
+	X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, tls->common_name,
+				  (int)sizeof(tls->common_name));
 }
 
 static void note_date(char ret[32], const ASN1_TIME *when)
@@ -120,13 +152,17 @@ static int verified(int ok, X509_STORE_CTX *store)
 static void happened(const SSL *ssl, int where, int value)
 {
 	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	/* libmosquitto names as server what it was told to connect to, and we tell it a numeric address, so that it
-	   does not look the name up again. Put the name into the greeting before it is made. */
-	if (where == SSL_CB_HANDSHAKE_START)
-		SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl,
-					 tls->host_is_address ? NULL : (char *)(uintptr_t)tls->host);
-	else if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
+	if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
 		tls->alert = value & 0xff;
+}
+
+/* Called only where we have none to give. */
+static int certificate_wanted(SSL *ssl, X509 **ret_certificate, EVP_PKEY **ret_key)
+{
+	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	(void)ret_certificate, (void)ret_key;
+	tls->asked = true;
+	return 0;
 }
 
 static int no_passphrase(char *buffer, int size, int writing, void *userdata)
@@ -174,8 +210,10 @@ static int load_authorities(struct tls *tls, SSL_CTX *context, struct reason *re
 static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reason)
 {
 	const char *cert = tls->conf->cert_file, *key = tls->conf->key_file;
-	if (!cert)
+	if (!cert) {
+		SSL_CTX_set_client_cert_cb(context, certificate_wanted);
 		return 0;
+	}
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
 		reason_set(reason, "cert_file %s holds no certificate: %s", cert, openssl_word());
@@ -195,7 +233,9 @@ static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reas
 static int set_name(const struct tls *tls, SSL_CTX *context)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(context);
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* RFC 9525, section 2: a common name is no longer a host's name. */
+	X509_VERIFY_PARAM_set_hostflags(param,
+					X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return tls->host_is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, tls->host)
 				    : X509_VERIFY_PARAM_set1_host(param, tls->host, 0);
 }
@@ -228,6 +268,10 @@ static int build(struct tls *tls, SSL_CTX **ret, struct reason *reason)
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verified);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
+	/* MQTT says itself where a packet ends: a broker that closes without TLS's goodbye cuts nothing off unseen. */
+	SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+	/* One system call for each record instead of two. */
+	SSL_CTX_set_read_ahead(context, 1);
 	int r = load_authorities(tls, context, reason);
 	if (r >= 0)
 		r = load_own(tls, context, reason);
@@ -245,17 +289,25 @@ static int build(struct tls *tls, SSL_CTX **ret, struct reason *reason)
 	return 0;
 }
 
+/* OpenSSL looks into the system's folder of authorities at each handshake, but reads their file only once; Alpine and
+   Yocto have no more than the file. NULL: a ca_file is used instead. */
+static const char *system_file(const struct tls *tls)
+{
+	if (tls->conf->ca_file)
+		return NULL;
+	const char *named = getenv(X509_get_default_cert_file_env());
+	return named ? named : X509_get_default_cert_file();
+}
+
 int tls_prepare(struct tls *tls, struct reason *ret_reason)
 {
-	const char *const paths[] = {tls->conf->ca_file, tls->conf->cert_file, tls->conf->key_file};
-	static const char *const keys[] = {"ca_file", "cert_file", "key_file"};
+	const char *const paths[] = {tls->conf->ca_file, tls->conf->cert_file, tls->conf->key_file, system_file(tls)};
+	static const char *const keys[] = {"ca_file", "cert_file", "key_file", NULL};
 	struct file_mark marks[ELEMENTS(paths)];
 	memset(marks, 0, sizeof(marks));
-	tls->verify_error = 0;
-	tls->alert = 0;
 	for (size_t i = 0; i < ELEMENTS(paths); i++) {
 		int r = mark(paths[i], &marks[i]);
-		if (r < 0) {
+		if (r < 0 && keys[i]) {
 			reason_set(ret_reason, "%s %s cannot be read: %s", keys[i], paths[i], strerror(-r));
 			return r;
 		}
@@ -297,7 +349,14 @@ static void explain_verification(const struct tls *tls, struct reason *reason)
 		return;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		reason_set(reason, "the broker's certificate is for %s, not for %s", tls->names, tls->host);
+		if (tls->names[0])
+			reason_set(reason, "the broker's certificate is for %s, not for %s%s", tls->names,
+				   tls->host_is_address ? "the address " : "", tls->host);
+		else
+			reason_set(reason,
+				   "the broker's certificate names no host: it has the common name \"%s\" only, and "
+				   "needs %s as subjectAltName",
+				   tls->common_name, tls->host);
 		return;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -318,6 +377,13 @@ bool tls_explain(const struct tls *tls, struct reason *ret_reason)
 {
 	if (tls->verify_error) {
 		explain_verification(tls, ret_reason);
+		return true;
+	}
+	if (tls->asked) {
+		reason_set(ret_reason,
+			   tls->alert ? "this broker wants a certificate of ours: tls.cert_file and tls.key_file"
+				      : "the broker asked for a certificate of ours and then hung up: tls.cert_file "
+					"and tls.key_file");
 		return true;
 	}
 	if (!tls->alert)

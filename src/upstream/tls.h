@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS as an uplink wants it: TLS 1.2 at least, the broker's certificate and name always verified, and what went
- * wrong in words. libmosquitto gets our SSL_CTX and changes nothing in it.
+ * wrong in words. Certificates are not looked up in revocation lists (CRL, OCSP): a broker's key that was stolen is
+ * trusted until its certificate ends.
  */
 #ifndef HAYWAIN_UPSTREAM_TLS_H
 #define HAYWAIN_UPSTREAM_TLS_H
 
-#include "upstream/dial.h"
+#include "upstream/reason.h"
 #include "upstream/uplink.h"
 #include <openssl/ssl.h>
 
@@ -18,7 +19,8 @@ struct tls *tls_free(struct tls *tls);
 
 /* Before every connection: reads the files where they are new or changed. -errno and the reason. */
 int tls_prepare(struct tls *tls, struct reason *ret_reason);
-SSL_CTX *tls_context(struct tls *tls); /* borrowed; valid after tls_prepare() */
+/* One connection's session, set up to greet the broker. After tls_prepare(). The caller's; NULL: out of memory. */
+SSL *tls_session(struct tls *tls);
 
 /* Why the handshake failed, as far as verification and the broker's alerts tell. False: they do not. */
 bool tls_explain(const struct tls *tls, struct reason *ret_reason);

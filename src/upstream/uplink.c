@@ -153,85 +153,6 @@ static void tell_result(struct uplink *uplink, struct troubles *troubles, const 
 
 /* ---- connecting ---- */
 
-static int read_password(const struct uplink_conf *conf, char **ret, struct reason *reason)
-{
-	size_t size;
-	*ret = NULL;
-	if (!conf->password_file)
-		return 0;
-	int r = conf_secret_read(conf->password_file, ret, &size);
-	if (r < 0)
-		reason_set(reason, "password_file %s cannot be read: %s", conf->password_file, strerror(-r));
-	return r;
-}
-
-static int make_client(struct uplink *uplink, void *state, struct session *session, struct mqtt **ret,
-		       struct reason *reason)
-{
-	const struct uplink_conf *conf = uplink->conf;
-	_cleanup_(message_done) struct message will = {0};
-	char *password = NULL;
-	int r = conf->tls_on ? tls_prepare(uplink->tls, reason) : 0;
-	if (r >= 0)
-		r = read_password(conf, &password, reason);
-	if (r < 0)
-		return r;
-	int has_will = uplink->dialect->will(state, &will);
-	if (has_will < 0) {
-		conf_secret_free(password);
-		reason_set(reason, "out of memory");
-		return has_will;
-	}
-	/* A broker that offers only QoS 0 turns away a will of more. */
-	will.qos = MIN(will.qos, (int)conf->qos);
-	const struct mqtt_settings settings = {
-		.client_id = conf->client_id,
-		.username = conf->username,
-		.password = password,
-		.v5 = conf->version == 5,
-		.keepalive_s = (unsigned)(conf->keepalive_us / USEC_PER_SEC),
-		.tls = conf->tls_on ? tls_context(uplink->tls) : NULL,
-		.will = has_will == 0 ? &will : NULL,
-	};
-	r = mqtt_new(&settings, &session_events, session, ret);
-	conf_secret_free(password);
-	if (r == -ENOMEM)
-		reason_set(reason, "out of memory");
-	else if (r < 0)
-		reason_set(reason, "MQTT cannot carry this client_id, username or prefix");
-	return r;
-}
-
-/* The handshake's own words are better than "TLS failed". */
-static void explain(const struct uplink *uplink, struct session_result *result)
-{
-	if (!result->was_ready && uplink->conf->tls_on)
-		tls_explain(uplink->tls, &result->reason);
-}
-
-static void talk(struct uplink *uplink, void *state, bool quiet, struct session_result *ret)
-{
-	const struct uplink_conf *conf = uplink->conf;
-	struct session *session = NULL;
-	struct mqtt *mqtt = NULL;
-	char address[NI_MAXHOST];
-	int r = session_new(uplink, state, &session);
-	if (r < 0)
-		reason_set(&ret->reason, "out of memory");
-	if (r >= 0)
-		r = make_client(uplink, state, session, &mqtt, &ret->reason);
-	uplink->turn_us = 0;
-	if (r >= 0)
-		r = dial(conf->host, conf->port, conf->connect_timeout_us, uplink->stop_fd, address, &ret->reason);
-	if (r >= 0)
-		r = mqtt_connect(mqtt, address, conf->port, &ret->reason);
-	if (r >= 0)
-		session_run(session, mqtt, quiet, ret);
-	explain(uplink, ret);
-	mqtt_free(mqtt);
-	session_free(session);
-}
-
 /* One try, from the dialect's state to the end of the connection. */
 static void try_once(struct uplink *uplink, bool quiet, struct session_result *ret)
 {
@@ -245,7 +166,8 @@ static void try_once(struct uplink *uplink, bool quiet, struct session_result *r
 		reason_set(&ret->reason, "the topics cannot be made: %s", strerror(-r));
 		return;
 	}
-	talk(uplink, state, quiet, ret);
+	uplink->turn_us = 0;
+	uplink_connect(uplink, state, quiet, ret);
 	uplink->dialect->close(state);
 }
 
@@ -309,7 +231,7 @@ static void rest(struct uplink *uplink, struct troubles *troubles, const struct 
 	pause_for(uplink, clock_now() + pause);
 }
 
-static bool stop_asked(const struct uplink *uplink)
+bool uplink_stop_asked(const struct uplink *uplink)
 {
 	struct pollfd fd = {.fd = uplink->stop_fd, .events = POLLIN};
 	return poll(&fd, 1, 0) > 0;
@@ -323,10 +245,10 @@ static void *run(void *userdata)
 	while (!stop) {
 		struct session_result result;
 		try_once(uplink, troubles.quiet, &result);
-		stop = stop_asked(uplink);
+		stop = uplink_stop_asked(uplink);
 		if (!stop)
 			rest(uplink, &troubles, &result);
-		stop = stop || stop_asked(uplink);
+		stop = stop || uplink_stop_asked(uplink);
 	}
 	if (uplink->withdraws && !uplink->withdrawn)
 		uplink_log(uplink, HAY_LOG_NOTICE,
@@ -366,7 +288,8 @@ static int prepare(struct uplink *uplink, struct series_set *series)
 	uplink->announce = announce_new();
 	uplink->commands = commands_new();
 	uplink->tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL;
-	if (!uplink->gateway_id || !uplink->version || !uplink->announce || !uplink->commands ||
+	uplink->resolver = resolver_new(conf->host, conf->port);
+	if (!uplink->resolver || !uplink->gateway_id || !uplink->version || !uplink->announce || !uplink->commands ||
 	    (conf->tls_on && !uplink->tls))
 		return -ENOMEM;
 	int r = make_window(conf, &uplink->window);
@@ -428,6 +351,7 @@ struct uplink *uplink_free(struct uplink *uplink)
 	queue_reader_close(uplink->reader);
 	window_free(uplink->window);
 	tls_free(uplink->tls);
+	resolver_free(uplink->resolver);
 	announce_free(uplink->announce);
 	commands_free(uplink->commands);
 	message_done(&uplink->encoded);

@@ -54,6 +54,11 @@ struct uplink {
 	const struct dialect *dialect;
 	struct dialect_context context;
 	struct tls *tls;
+	struct resolver *resolver;
+	bool no_retain; /* the broker keeps no retained messages, and turns away who asks it to */
+	bool retain_logged;
+	uint64_t oversized_logged_us;
+	unsigned oversized_unlogged;
 	struct window *window;
 	struct replay replay;
 	struct backoff backoff;
@@ -62,7 +67,12 @@ struct uplink {
 };
 
 void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason);
+bool uplink_stop_asked(const struct uplink *uplink);
 #define uplink_log(uplink, level, ...) log_about(&(uplink)->subject, (level), __VA_ARGS__)
+
+/* Connect, to one of the host's addresses after the other, and talk. quiet: see session_run(). uplink_connect.c */
+struct session_result;
+void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret);
 
 /* How a connection went. */
 struct session_result {

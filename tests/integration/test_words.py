@@ -118,7 +118,7 @@ def test_a_line_about_a_device_that_does_not_answer(plant):
 def test_the_wrong_port_of_a_broker_is_guessed(plant):
     broker = plant.broker(tls=True)
     daemon = plant.haywain(configuration([uplink(broker.tls_port, "plain"), uplink(broker.port, "tls", scheme="mqtts")]))
-    assert "(does this port want mqtts://?)" in daemon.wait_line("uplink plain: no connection")
+    assert "(does this port want mqtts://?" in daemon.wait_line("uplink plain: no connection")
     assert "(does this port want mqtt://, without TLS?)" in daemon.wait_line("uplink tls: no connection")
 
 

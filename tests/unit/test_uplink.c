@@ -404,6 +404,10 @@ static void make_certificates(const struct broker *broker)
 	      "leaf name broker.example.com DNS:broker.example.com 20200101000000Z 20480101000000Z\n"
 	      "leaf old localhost DNS:localhost 20200101000000Z 20200201000000Z\n"
 	      "leaf new localhost DNS:localhost 20470101000000Z 20480101000000Z\n"
+	      "leaf figures localhost DNS:127.0.0.1 20200101000000Z 20480101000000Z\n"
+	      "key common; openssl req -new -key common.key -subj /CN=localhost -out common.csr;\n"
+	      " openssl ca -batch -config ca.cnf -cert ca.crt -keyfile ca.key -in common.csr -out common.crt -notext "
+	      "-startdate 20200101000000Z -enddate 20480101000000Z\n"
 	      "leaf client barn-1 DNS:barn-1 20200101000000Z 20480101000000Z\n");
 }
 
@@ -465,7 +469,15 @@ static void test_tls_reasons(void **state)
 	make_certificates(&broker);
 	tls_case(rig, &broker, "name", "", "mqtts://localhost", CA,
 		 "no connection: the broker's certificate is for broker.example.com, not for localhost; trying again");
-	tls_case(rig, &broker, "name", "", "mqtts://127.0.0.1", CA, "is for broker.example.com, not for 127.0.0.1");
+	tls_case(rig, &broker, "name", "", "mqtts://127.0.0.1", CA,
+		 "is for the host name broker.example.com, not for the address 127.0.0.1");
+	/* An address written as a name is no address: it must not read "is for 127.0.0.1, not for 127.0.0.1". */
+	tls_case(rig, &broker, "figures", "", "mqtts://127.0.0.1", CA,
+		 "is for the host name 127.0.0.1, not for the address 127.0.0.1");
+	/* RFC 9525: a common name names no host. */
+	tls_case(rig, &broker, "common", "", "mqtts://localhost", CA,
+		 "the broker's certificate names no host: it has the common name \"localhost\" only, and needs "
+		 "localhost as subjectAltName");
 	tls_case(rig, &broker, "old", "", "mqtts://localhost", CA,
 		 "the broker's certificate expired on 2020-02-01 00:00 UTC (this machine's clock says ");
 	tls_case(rig, &broker, "new", "", "mqtts://localhost", CA,
@@ -476,13 +488,14 @@ static void test_tls_reasons(void **state)
 		 "the broker's certificate was issued by \"Test CA\", which is not in the system's list of authorities "
 		 "(tls.ca_file names others)");
 	tls_case(rig, &broker, "good", "require_certificate true", "mqtts://localhost", CA,
-		 "the broker does not accept our certificate: ");
+		 "this broker wants a certificate of ours: tls.cert_file and tls.key_file");
 	tls_case(rig, &broker, "good", "", "mqtts://localhost",
 		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
 		 "\"broker/good.key\"; };",
 		 "does not belong to the certificate in");
 	tls_case(rig, &broker, "good", "", "mqtt://localhost", "",
-		 "the broker closed the connection before it answered (does this port want mqtts://?)");
+		 "the broker closed the connection before it answered (does this port want mqtts://? or does it speak "
+		 "MQTT 3.1.1 only: version = 311?)");
 	/* A broker that speaks plain MQTT, and an uplink that wants TLS. */
 	char text[128];
 	snprintf(text, sizeof(text), "user root\nlistener %d 127.0.0.1\nallow_anonymous true\n", broker.port);

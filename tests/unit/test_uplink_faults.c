@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The uplink against a broker that misbehaves on purpose: a few lines of MQTT 5 with a script. */
 #include "uplink_fixture.h"
-#include "upstream/dial.h"
-#include <dlfcn.h>
-#include <netdb.h>
 
 enum manner {
 	OBEDIENT,
@@ -522,41 +519,6 @@ static void test_reasons_in_words(void **state)
 }
 
 /* A broker that never acknowledges keeps us for a second at most, one that is away not at all. */
-/* An address that cannot be told in words is no address: the library would be given whatever lies in memory. */
-static bool names_fail;
-
-int getnameinfo(const struct sockaddr *restrict address, socklen_t size, char *restrict host, socklen_t host_size,
-		char *restrict service, socklen_t service_size, int flags)
-{
-	static int (*real)(const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, int);
-
-	if (!real)
-		real = (int (*)(const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, int))dlsym(
-			RTLD_NEXT, "getnameinfo");
-	return names_fail ? EAI_MEMORY : real(address, size, host, host_size, service, service_size, flags);
-}
-
-static void test_an_address_without_words(void **state _unused_)
-{
-	char address[NI_MAXHOST] = "untouched";
-	struct reason reason = {0};
-	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(own);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&own, size), 0);
-	assert_int_equal(listen(fd, 8), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &size), 0);
-	names_fail = true;
-	assert_true(dial("127.0.0.1", ntohs(own.sin_port), 10 * USEC_PER_SEC, -1, address, &reason) < 0);
-	names_fail = false;
-	assert_string_equal(address, "untouched");
-	assert_non_null(strstr(reason.text, "cannot be told"));
-	assert_int_equal(dial("127.0.0.1", ntohs(own.sin_port), 10 * USEC_PER_SEC, -1, address, &reason), 0);
-	assert_string_equal(address, "127.0.0.1");
-	close(fd);
-}
-
 static void test_stop_is_prompt(void **state)
 {
 	struct rig *rig = *state;
@@ -611,7 +573,6 @@ int main(void)
 		test(test_only_qos_0),
 		test(test_a_slow_broker_is_kept),
 		test(test_two_causes_of_loss),
-		test(test_an_address_without_words),
 		test(test_stop_is_prompt),
 		test(test_waiting_for_the_clock_ends),
 	};
