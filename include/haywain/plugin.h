@@ -121,6 +121,8 @@ enum hay_log_level { HAY_LOG_ERROR, HAY_LOG_WARNING, HAY_LOG_NOTICE, HAY_LOG_INF
 enum hay_result {
 	HAY_OK,	    /* the device answered, be it with an exception */
 	HAY_FAILED, /* it did not, or not so that it could be understood */
+	/* Nothing was asked, or only what has long stayed without an answer: the device is taken for what it was. */
+	HAY_SKIPPED,
 };
 
 /*
@@ -196,9 +198,10 @@ struct hay_host {
 	   Several readings of one point are not allowed in a sample. */
 	void (*emit)(struct hay_device *device, const struct hay_sample *sample);
 
-	/* End the round that poll() began: with what was read (sample may be NULL) and how it went. For
-	   HAY_FAILED, reason is a word of the closed list and detail may say more ("connection reset");
-	   points the round could not read belong into the sample as bad. rtt_us: time of the slowest request, 0 unknown. */
+	/* End the round that poll() began: with what was read (sample may be NULL) and how it went: HAY_OK where the
+	   device answered anything; a sample with a value in it counts as that. For HAY_FAILED, reason is a word of the
+	   closed list and detail may say more ("connection reset"); points the round could not read belong into the
+	   sample as bad. rtt_us: time of the slowest request, 0 unknown. */
 	void (*round_done)(struct hay_device *device, const struct hay_sample *sample, enum hay_result result,
 			   enum hay_reason reason, const char *detail, uint64_t rtt_us);
 
@@ -312,8 +315,11 @@ struct hay_plugin {
 
 	/*
 	 * Begin a round: read the points that are due (indices, ascending), then call round_done(), once, now or later.
-	 * While it is under way no other device of the link is polled. A time-out ends a round: what it cut off is bad,
-	 * so that an absent device costs its neighbours one time-out. -errno: nothing was begun.
+	 * While it is under way no other device of the link is polled. A device that answers any request of the round is
+	 * there: one request that fails, however it does, makes the points it was about bad and must not cost the others,
+	 * in this round or later. What is never answered is asked last, and less often. An absent device costs its
+	 * neighbours one time-out a round: where the last round had no answer, the first time-out ends this one.
+	 * -errno: nothing was begun.
 	 * NULL for a protocol whose devices all speak unasked; where only some do, start() says so in hay_device.flags.
 	 */
 	int (*poll)(struct hay_device *device, const uint32_t *due, size_t n_due);

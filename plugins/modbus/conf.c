@@ -60,10 +60,10 @@ const struct hay_option conf_link_table[] = {
 	{.key = "retries",
 	 .type = HAY_OPT_INT,
 	 .offset = offsetof(struct link_conf, retries),
-	 .fallback = "0",
+	 .fallback = "1",
 	 .min = 0,
 	 .max = 10,
-	 .help = "how often a request without a right answer is asked again"},
+	 .help = "how often a read without a right answer is asked again"},
 	{.key = NULL},
 };
 

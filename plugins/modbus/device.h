@@ -44,6 +44,19 @@ struct modbus_request {
 	struct exchange exchange;
 };
 
+/* Of a point. */
+struct modbus_point_state {
+	bool is_quiet;		/* it got no answer when other points did: it is asked after them */
+	enum hay_reason reason; /* quiet: why */
+	const char *exception;
+	bool is_logged; /* that it is */
+
+	/* In the round under way. */
+	bool is_due;
+	bool is_done; /* it has its reading */
+	bool is_missed;
+};
+
 struct modbus_device {
 	struct hay_device *device;
 	struct modbus_link *link;
@@ -55,17 +68,46 @@ struct modbus_device {
 	size_t *texts;		   /* of each point: where in text its characters go */
 	char *text;
 	struct plan_cache plans;
+	bool plans_are_old;		   /* made with other cuts */
+	struct modbus_point_state *states; /* of each point */
+
+	/* What was learnt: learn.c. */
+	size_t test_turn;
+	unsigned n_lines, n_quiet_lines; /* in the log */
+
+	/* From round to round. */
+	bool is_present;	     /* the last round brought an answer; so it begins */
+	bool had_values;	     /* the last round did; so it begins */
+	unsigned n_absent;	     /* rounds since then */
+	size_t probe_turn;	     /* absent: which request is asked first, */
+	size_t one_turn, fresh_turn; /* or which point */
+	size_t quiet_turn;	     /* the same for the quiet ones */
+	uint64_t quiet_us;	     /* when the quiet ones may be asked again */
+	uint64_t quiet_pause_us;
+	unsigned n_quiet_cuts; /* since one of them was answered */
 
 	bool no_mask_write;	    /* it does not know function 22; the worker's */
 	struct modbus_write *write; /* the one under way; NULL: none */
 
 	/* The round under way, if any. */
 	const struct plan *plan;
-	size_t next;		      /* index of the request that is asked */
-	unsigned tries;		      /* of that request */
+	size_t turn, next; /* the request that is asked is number turn + next, counted round the plan */
+	unsigned tries;	   /* of that request */
+	bool asks_one;	   /* one point, before all others */
+	bool asks_quiet;   /* the quiet ones have their turn now */
+	bool is_fresh;	   /* none counts as quiet */
+	bool refuses_all;  /* whatever it was asked for, so far */
+	unsigned n_answered, n_misses /* in a row */;
+	bool has_values;
+	struct {
+		enum hay_reason reason;
+		const char *exception;
+		char detail[240];
+	} failure;		      /* the first one */
+	struct hay_timer *pause;      /* until a busy device is asked again */
 	struct hay_reading *readings; /* room for each point */
 	size_t n_readings;
-	uint32_t *rest;	   /* room for each point: those that are planned anew */
+	uint32_t *to_ask;  /* room for each point: what is planned */
 	uint64_t first_us; /* when the first answer came; 0: none yet */
 	uint64_t slowest_us;
 	struct modbus_request request;
@@ -73,11 +115,23 @@ struct modbus_device {
 
 /* Begin a round: the host's poll(). round_done() follows, unless -errno comes back. */
 int round_begin(struct modbus_device *device, const uint32_t *due, size_t n_due);
+/* The device is being stopped. */
+void round_forget(struct modbus_device *device);
 
-/* What was learnt about a device comes back with it, and stays. */
+/* What was learnt about a device comes back with it. */
 void learn_recall(struct modbus_device *device);
-/* False: nothing new can be learnt from that refusal. */
-bool learn_refusal(struct modbus_device *device, const struct plan_request *request);
+/* The points of a round are known: some cuts are opened for it. */
+void learn_begin_round(struct modbus_device *device);
+/* A request has failed that ran across open cuts: they stand, and the rest is to be planned anew. False: it ran across none. */
+bool learn_test_failed(struct modbus_device *device, const struct plan_request *request);
+/* Ask for it in two pieces from now on. False: that cannot be. */
+bool learn_cut(struct modbus_device *device, const struct plan_request *request, bool is_silent);
+/* It was answered with values: no cut is needed in it. */
+void learn_answered(struct modbus_device *device, const struct plan_request *request);
+/* It answers after it was absent. */
+void learn_came_back(struct modbus_device *device);
+/* has_values: not all that it was asked for was refused. */
+void learn_end_round(struct modbus_device *device, bool has_values);
 
 /* Begin a write: the host's write(). command_done() follows, unless -errno comes back. */
 int write_begin(struct modbus_device *device, struct hay_command *command);

@@ -49,14 +49,16 @@ static void device_free(struct modbus_device *md)
 	free(md->texts);
 	free(md->text);
 	free(md->readings);
-	free(md->rest);
+	free(md->to_ask);
 	free(md->cuts);
+	free(md->states);
 	free(md);
 }
 
 static void stop_device(struct hay_device *device)
 {
 	write_stop(device->state);
+	round_forget(device->state);
 	device_free(device->state);
 	device->state = NULL;
 }
@@ -78,9 +80,11 @@ static int start_device(struct hay_device *device)
 	md->forms = calloc(n, sizeof(*md->forms));
 	md->texts = calloc(n, sizeof(*md->texts));
 	md->readings = calloc(n, sizeof(*md->readings));
-	md->rest = calloc(n, sizeof(*md->rest));
+	md->to_ask = calloc(n, sizeof(*md->to_ask));
 	md->cuts = calloc(CUTS_MAX, sizeof(*md->cuts));
-	if (!md->places || !md->forms || !md->texts || !md->readings || !md->rest || !md->cuts) {
+	md->states = calloc(n, sizeof(*md->states));
+	md->is_present = md->had_values = true;
+	if (!md->places || !md->forms || !md->texts || !md->readings || !md->to_ask || !md->cuts || !md->states) {
 		device_free(md);
 		return -ENOMEM;
 	}

@@ -36,8 +36,8 @@ static bool request_join(struct plan_request *request, const struct plan_place *
 	if (new_end - request->place.address > limits->max_registers * weight)
 		return false;
 	for (size_t i = 0; i < limits->n_cuts; i++)
-		if (limits->cuts[i].table == place->table && limits->cuts[i].address > request->place.address &&
-		    limits->cuts[i].address <= place->address)
+		if (!limits->cuts[i].is_open && limits->cuts[i].table == place->table &&
+		    limits->cuts[i].address > request->place.address && limits->cuts[i].address <= place->address)
 			return false;
 	request->place.count = (uint16_t)(new_end - request->place.address);
 	request->n++;
@@ -102,7 +102,7 @@ bool plan_find_cut(const struct plan *plan, const struct plan_request *request, 
 		    (place->address - end > widest || (place->address - end == widest && off < best_off))) {
 			widest = place->address - end;
 			best_off = off;
-			*ret = (struct plan_cut){place->table, place->address};
+			*ret = (struct plan_cut){.table = place->table, .address = place->address};
 			found = true;
 		}
 		if (place->address + (uint32_t)place->count > end)

@@ -27,10 +27,16 @@ struct plan_place {
 #define PLACE_TEXT_MAX 64
 const char *plan_place_text(const struct plan_place *place, char buffer[PLACE_TEXT_MAX]);
 
-/* No request runs across the beginning of that register: the device was seen to refuse it. */
+/* No request runs across the beginning of that register, unless the cut is open: learn.c tells of its life. */
 struct plan_cut {
 	enum modbus_table table;
 	uint16_t address;
+	bool is_open;	/* being tested: requests run across it */
+	bool is_silent; /* the device stayed silent there; else it refused */
+	bool is_new;	/* of this round */
+	bool is_proven; /* and remembered */
+	bool is_single; /* its next test is of it alone */
+	uint64_t test_us, pause_us;
 };
 
 /* In registers; where a table holds bits, 16 of them weigh as much as one register. */

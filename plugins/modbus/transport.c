@@ -33,6 +33,7 @@ struct transport {
 	bool asked;	   /* any at all */
 	uint64_t quiet_us; /* until then a late answer may come; 0: none is expected */
 	uint8_t quiet_unit;
+	bool quiet_alone; /* only that unit waits for it */
 	bool heard;	  /* something came since */
 	bool absent[256]; /* units that stayed silent through the last such time */
 };
@@ -200,8 +201,8 @@ static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t 
 	uint64_t gap = t->asked && t->last_unit != unit ? t->unit_gap_us : t->gap_us;
 	uint64_t now = t->now(), quiet = t->quiet_us, end;
 
-	/* An absent unit makes only itself wait. */
-	if (quiet && t->absent[t->quiet_unit] && t->quiet_unit != unit)
+	/* An absent unit makes only itself wait, and so does one that is silent on this register. */
+	if (quiet && (t->absent[t->quiet_unit] || t->quiet_alone) && t->quiet_unit != unit)
 		quiet = 0;
 	end = (now > quiet ? now : quiet) + gap + t->timeout_us;
 	for (;;) {
@@ -226,13 +227,14 @@ static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t 
 }
 
 /* No answer came in time: it may come late. */
-static void expect_late_answer(struct transport *t, uint8_t unit, bool heard)
+static void expect_late_answer(struct transport *t, const struct exchange *x, bool heard)
 {
 	t->quiet_us = t->now() + t->timeout_us;
-	t->quiet_unit = unit;
+	t->quiet_unit = x->unit;
+	t->quiet_alone = x->is_quiet && !heard;
 	t->heard = heard;
 	if (heard)
-		t->absent[unit] = false;
+		t->absent[x->unit] = false;
 }
 
 /* ---- question and answer ---- */
@@ -256,7 +258,7 @@ static void give_up(struct transport *t, struct exchange *x, size_t n, const cha
 	else
 		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, error ? error : n ? "an answer cut short" : "no answer");
 	if (t->framing == FRAMING_RTU)
-		expect_late_answer(t, x->unit, n > 0 && !(error && !other));
+		expect_late_answer(t, x, n > 0 && !(error && !other));
 }
 
 /* Ask over the connection there is. False: it is closed, and not a byte of an answer came. */

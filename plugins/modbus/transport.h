@@ -40,6 +40,7 @@ struct exchange {
 	struct pdu pdu;
 	bool once;	       /* it writes: once a byte of it is out, it is never sent again */
 	uint64_t not_after_us; /* not to be sent after this; 0: no limit */
+	bool is_quiet;	       /* no answer is expected: where none comes, RTU, only this unit waits for a late one */
 
 	/* The answer. */
 	enum exchange_end end;

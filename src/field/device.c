@@ -339,6 +339,26 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	}
 }
 
+/* Nothing was asked that would tell how the device is. */
+static void end_skipped(struct device *device, const struct hay_sample *sample)
+{
+	if (device->link->down)
+		link_try_later(device->link);
+	if (device->state != DEVICE_ONLINE || !sample)
+		return;
+	points_tell(&device->told, &device->hay, sample);
+	normal_device_sample(device->normal, sample);
+}
+
+/* Whatever the plugin makes of the round: a device that gave a value is there, and the value is delivered. */
+static bool has_value(const struct hay_sample *sample)
+{
+	for (size_t i = 0; sample && i < sample->n_readings; i++)
+		if (sample->readings[i].quality != HAY_BAD)
+			return true;
+	return false;
+}
+
 void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
 		      enum hay_reason reason, const char *detail, uint64_t rtt_us)
 {
@@ -356,8 +376,10 @@ void device_end_round(struct device *device, const struct hay_sample *sample, en
 	device->rounds++;
 	link->field->rounds++;
 	link_note_use(link);
-	if (result == HAY_OK)
+	if (result == HAY_OK || (!link->down && has_value(sample)))
 		end_good(device, sample, rtt_us);
+	else if (result == HAY_SKIPPED)
+		end_skipped(device, sample);
 	else
 		end_bad(device, sample, reason, detail);
 	if (!link->down)

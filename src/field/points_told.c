@@ -10,7 +10,7 @@
 
 void points_told_done(struct points_told *told)
 {
-	free(told->bad);
+	free(told->points);
 	*told = (struct points_told){0};
 }
 
@@ -19,19 +19,26 @@ static bool make_room(struct points_told *told, uint32_t n)
 	if (n <= told->n)
 		return true;
 
-	bool *bad = reallocarray(told->bad, n, sizeof(*bad));
+	struct point_told *points = reallocarray(told->points, n, sizeof(*points));
 
-	if (!bad)
+	if (!points)
 		return false;
-	memset(bad + told->n, 0, (n - told->n) * sizeof(*bad));
-	told->bad = bad;
+	memset(points + told->n, 0, (n - told->n) * sizeof(*points));
+	told->points = points;
 	told->n = n;
 	return true;
 }
 
-static bool is_bad(const struct hay_reading *reading)
+/* An answer that was lost or damaged is no news where the next one is right: on a noisy line that is every hundredth. */
+static bool is_bad(const struct points_told *told, const struct hay_reading *reading)
 {
-	return reading->quality == HAY_BAD && reading->reason != HAY_TIMEOUT && reading->reason != HAY_OFFLINE;
+	const struct point_told *point = &told->points[reading->point];
+
+	if (reading->quality != HAY_BAD || reading->reason == HAY_OFFLINE)
+		return false;
+	if (reading->reason == HAY_TIMEOUT || reading->reason == HAY_DECODE || reading->reason == HAY_REFUSED)
+		return point->is_told || point->n_bad > 1;
+	return true;
 }
 
 static const char *why(const struct hay_reading *reading)
@@ -49,8 +56,8 @@ static unsigned list(struct buf *out, const struct points_told *told, const stru
 	for (size_t i = 0; i < sample->n_readings; i++) {
 		const struct hay_reading *reading = &sample->readings[i];
 
-		if (reading->point >= told->n || is_bad(reading) != bad || told->bad[reading->point] == bad ||
-		    (!bad && reading->quality == HAY_BAD))
+		if (reading->point >= told->n || is_bad(told, reading) != bad ||
+		    told->points[reading->point].is_told == bad || (!bad && reading->quality == HAY_BAD))
 			continue;
 		if (n == 0)
 			*ret_first = reading;
@@ -87,20 +94,37 @@ static void say(struct points_told *told, const struct hay_device *device, const
 		log_about(&subject, level, "point%s %s: good again%s", n == 1 ? "" : "s", buf_text(&names), often);
 }
 
+static void count(struct points_told *told, const struct hay_reading *reading)
+{
+	uint64_t *n = &told->points[reading->point].n_bad;
+
+	*n = reading->quality == HAY_BAD ? *n + 1 : 0;
+}
+
 void points_tell(struct points_told *told, const struct hay_device *device, const struct hay_sample *sample)
 {
 	bool news = false;
 
 	if (!make_room(told, device->n_points))
 		return;
-	for (size_t i = 0; i < sample->n_readings && !news; i++)
-		news = sample->readings[i].point < told->n &&
-		       is_bad(&sample->readings[i]) != told->bad[sample->readings[i].point];
+	for (size_t i = 0; i < sample->n_readings; i++) {
+		const struct hay_reading *reading = &sample->readings[i];
+
+		if (reading->point >= told->n)
+			continue;
+		count(told, reading);
+		news = news || is_bad(told, reading) != told->points[reading->point].is_told;
+	}
 	if (!news)
 		return;
 	say(told, device, sample, true);
 	say(told, device, sample, false);
 	for (size_t i = 0; i < sample->n_readings; i++)
 		if (sample->readings[i].point < told->n)
-			told->bad[sample->readings[i].point] = is_bad(&sample->readings[i]);
+			told->points[sample->readings[i].point].is_told = is_bad(told, &sample->readings[i]);
+}
+
+uint64_t points_told_bad(const struct points_told *told, uint32_t point)
+{
+	return point < told->n ? told->points[point].n_bad : 0;
 }

@@ -122,6 +122,88 @@ def test_a_device_that_vanishes_is_reported_bad_once_and_comes_back(plant):
     wait_complete(account, "d1", slave.counters[1] + 1)
 
 
+FIVE = ", ".join(f'{{ name = "p{a}"; holding = {a}; }}' for a in (10, 20, 30, 40, 50))
+
+
+def without(slave, *registers):
+    """A device that stays silent where a request touches one of those registers."""
+    def answer(transaction, unit, pdu):
+        first, count = struct.unpack(">HH", pdu[1:5])
+        return None if any(first <= r < first + count for r in registers) else slave.good(transaction, unit, pdu)
+    return answer
+
+
+def values_of(account, point, name="d1"):
+    return [s["values"][point] for s in account.samples.get(name, []) if point in s["values"]]
+
+
+def test_a_register_that_is_never_answered_costs_only_itself(plant):
+    """It took the whole device away: its points were bad, the device offline, and no reading came for good."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    slave.answer = without(slave, 30)
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="200ms")],
+                                         [device(every="200ms", points=FIVE)]))
+    wait_until(lambda: len(values_of(account, "p50")) >= 25, 60, "25 rounds")
+    assert not daemon.said("offline")
+    assert daemon.said("point p30", "bad: timeout", "the device goes on")
+    assert not values_of(account, "p30")
+    for address in (10, 20, 40, 50):
+        assert set(values_of(account, f"p{address}")) == {address}
+        assert len(quality_of(account, "d1", f"p{address}")) <= 1
+    asked = [pdu for _, _, pdu in slave.requests if pdu[1:3] == b"\0\x1e"]
+    assert len(asked) < len(values_of(account, "p50")) / 2, "it is asked less often than the others"
+    slave.answer = slave.good
+    wait_until(lambda: values_of(account, "p30"), 90, "the register that answers at last")
+
+
+def test_a_device_with_a_silent_register_comes_back_from_a_reboot(plant):
+    """The silent register is asked rarely, so all is well until the device is away once: then no reading came for good."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    slave.answer = without(slave, 10)
+    points = FIVE.replace('holding = 10;', 'holding = 10; every = "3s";')
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="200ms")],
+                                         [device(every="200ms", points=points)]))
+    wait_until(lambda: len(values_of(account, "p50")) >= 10, 60, "some rounds")
+    slave.answer = lambda *_: None
+    daemon.wait_line("d1", "offline")
+    count = len(slave.requests)
+    wait_until(lambda: len(slave.requests) >= count + 2, 60, "some probes")
+    before = len(values_of(account, "p50"))
+    slave.answer = without(slave, 10)
+    daemon.wait_line("d1", "online again", timeout=30)
+    wait_until(lambda: len(values_of(account, "p50")) >= before + 10, 60, "readings")
+
+
+def test_a_device_that_refuses_everything_while_it_boots(plant):
+    """One request a round became one for each register, for good, also after a restart."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    points = ", ".join(f'{{ name = "p{a}"; holding = {a}; }}' for a in range(100, 160))
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(every="100ms", points=points)]))
+
+    def per_round(rounds):
+        done = len(values_of(account, "p159"))
+        wait_until(lambda: len(values_of(account, "p159")) > done, 60, "a round")
+        requests, done = len(slave.requests), len(values_of(account, "p159"))
+        wait_until(lambda: len(values_of(account, "p159")) >= done + rounds, 60, "some rounds")
+        return (len(slave.requests) - requests) / rounds
+
+    assert per_round(10) < 1.5
+    slave.answer = lambda t, unit, pdu: slave.frame(t, unit, bytes([pdu[0] | 0x80, 2]))
+    wait_until(lambda: len(quality_of(account, "d1", "p159")) >= 10, 60, "rounds of refusals")
+    slave.answer = slave.good
+    wait_until(lambda: "p159" in account.samples["d1"][-1]["values"], 60, "values again")
+    assert per_round(10) < 1.5
+    daemon.stop()
+    daemon.start()
+    assert per_round(10) < 1.5
+
+
 def late(slave):
     """Answers every seventh request after the time-out, when the next one may be under way."""
     state = {"n": 0}
@@ -163,7 +245,8 @@ def test_a_wrong_answer_is_never_taken_for_a_value(plant, fault):
     slave = plant.slave()
     slave.answer = late(slave) if fault == "late" else every_seventh(slave, WRONG[fault])
     points = COUNTER + ', { name = "a"; holding = 1000; }, { name = "b"; holding = 2000; }'
-    plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="250ms")], [device(points=points)]))
+    plant.haywain(configuration([uplink(broker.port)], [link(slave.port, timeout="250ms", more="retries = 0;")],
+                                [device(points=points)]))
     wait_until(lambda: len([s for s in account.samples.get("d1", []) if "b" in s["values"]]) >= 5, 60, "good samples")
     wait_until(lambda: any("quality" in s for s in account.samples["d1"]), 60, "bad ones")
     previous = 0

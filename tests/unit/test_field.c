@@ -26,6 +26,8 @@ static struct {
 	bool hold;
 	char refused[32]; /* a device of this name answers with an exception */
 	char silent[32];  /* a device of this name does not answer */
+	char failing[32]; /* a device of this name gives a value in a round that the plugin takes for a failed one */
+	char skipped[32]; /* a device of this name is not really asked */
 	bool link_fails;
 	unsigned polls;
 	struct hay_command *command;
@@ -53,6 +55,12 @@ static void answer(struct hay_device *device)
 		reading.quality = HAY_BAD;
 		reading.reason = HAY_TIMEOUT;
 		host->round_done(device, &sample, HAY_FAILED, HAY_TIMEOUT, NULL, 0);
+	} else if (strcmp(device->name, script.failing) == 0) {
+		host->round_done(device, &sample, HAY_FAILED, HAY_DECODE, "a damaged answer", 0);
+	} else if (strcmp(device->name, script.skipped) == 0) {
+		reading.quality = HAY_BAD;
+		reading.reason = HAY_TIMEOUT;
+		host->round_done(device, &sample, HAY_SKIPPED, HAY_NO_REASON, NULL, 0);
 	} else {
 		if (strcmp(device->name, script.refused) == 0)
 			reading = (struct hay_reading){
@@ -375,6 +383,54 @@ static void a_refused_point_is_told_once_and_the_device_stays(void **state _unus
 	assert_null(strstr(bench->cards, "a+ a-"));
 	script.refused[0] = 0;
 	run_until(bench, accepted_a);
+	bench_free(bench);
+}
+
+static bool many_of_a(const struct bench *bench)
+{
+	return strstr(bench->samples, "a=7 a=7 a=7 a=7 a=7") != NULL;
+}
+
+/* One request of a round failed, another one was answered: the device is there, and what it said is delivered. */
+static void a_value_in_a_failed_round_counts(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.failing, sizeof(script.failing), "a");
+	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, many_of_a);
+	assert_null(strstr(bench->lines, "offline"));
+	assert_string_equal(bench->cards, "a- a+ ");
+	bench_free(bench);
+}
+
+static bool skipped_often(const struct bench *bench _unused_)
+{
+	return script.polls >= 6;
+}
+
+static bool told_timeout(const struct bench *bench)
+{
+	return strstr(bench->lines, "device a: point p: bad: timeout; the device goes on") != NULL;
+}
+
+/* Only what has long been silent was due: that says nothing about the device, and its points stay bad. */
+static void a_skipped_round_leaves_the_device_as_it_was(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.skipped, sizeof(script.skipped), "a");
+	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, skipped_often);
+	assert_string_equal(bench->cards, "a- ");
+	assert_string_equal(bench->samples, "");
+	script.skipped[0] = 0;
+	run_until(bench, many_of_a);
+	snprintf(script.skipped, sizeof(script.skipped), "a");
+	run_until(bench, told_timeout);
+	assert_string_equal(bench->cards, "a- a+ ");
+	assert_non_null(strstr(bench->samples, "a=timeout"));
+	assert_int_equal(field_find_device(bench->field, "a")->failed, 0);
 	bench_free(bench);
 }
 
@@ -813,6 +869,8 @@ int main(void)
 		cmocka_unit_test(devices_take_turns),
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
+		cmocka_unit_test(a_value_in_a_failed_round_counts),
+		cmocka_unit_test(a_skipped_round_leaves_the_device_as_it_was),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
 		cmocka_unit_test(a_link_that_flaps_is_folded),
 		cmocka_unit_test(who_is_long_away_is_told_again),

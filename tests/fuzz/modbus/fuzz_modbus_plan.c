@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			address = 65536 - count;
 		places[i] = (struct plan_place){at[0] % N_TABLES, (uint16_t)address, (uint16_t)count};
 		if (at[3] & 2)
-			cuts[limits.n_cuts++] = (struct plan_cut){at[0] % N_TABLES, (uint16_t)address};
+			cuts[limits.n_cuts++] =
+				(struct plan_cut){.table = at[0] % N_TABLES, .address = (uint16_t)address};
 		if (at[3] & 1)
 			due[n_due++] = (uint32_t)i;
 	}

@@ -58,6 +58,10 @@ struct slave {
 	atomic_bool coils[64];
 	bool refused[1024]; /* registers that are not there */
 	bool unknown[256];  /* functions that are not known */
+	/* What a read that touches the register gets instead: an enum act, but for ACT_LATE; 0: nothing. */
+	_Atomic uint16_t faults[1024];
+	_Atomic uint16_t fault;	   /* and any read */
+	atomic_uint n_reads[1024]; /* that touched the register */
 
 	atomic_uint n_requests;
 	struct {
@@ -172,11 +176,26 @@ static inline void slave_say(int fd, const uint8_t *bytes, size_t n)
 	}
 }
 
+/* What is done with a request: its registers may say more than the script. */
+static inline unsigned slave_choose(struct slave *s, unsigned number, const uint8_t *pdu)
+{
+	unsigned act = !s->acts ? ACT_ANSWER : s->acts[number < s->n_acts ? number : s->n_acts - 1];
+	unsigned address = slave_u16(pdu + 1), end = address + slave_u16(pdu + 3);
+
+	if (pdu[0] != 3 && pdu[0] != 4)
+		return act;
+	for (unsigned i = address; i < end && i < 1024; i++) {
+		s->n_reads[i]++;
+		if (s->faults[i])
+			act = s->faults[i];
+	}
+	return s->fault ? s->fault : act;
+}
+
 static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uint8_t unit, const uint8_t *pdu,
 			     size_t size)
 {
-	unsigned number = s->n_requests,
-		 act = !s->acts ? ACT_ANSWER : s->acts[number < s->n_acts ? number : s->n_acts - 1];
+	unsigned number = s->n_requests, act = slave_choose(s, number, pdu);
 	struct pdu answer = {0};
 	struct frame frame;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes, and what is learnt of a device that refuses to be read across its holes. */
+/* Writes. */
 #include "../fake_host.h"
 #include "slave.h"
 #include <limits.h>
@@ -168,81 +168,6 @@ static void test_no_write_to_what_is_read_only(void **state)
 	fake_host_free(host);
 }
 
-/* ---- learning ---- */
-
-static void add_points(struct rig *rig, struct hay_device *device)
-{
-	(void)rig;
-	for (unsigned i = 0; i < 6; i++) {
-		char name[8], address[8];
-
-		snprintf(name, sizeof(name), "p%u", i);
-		snprintf(address, sizeof(address), "%u", 100 + i * 4);
-		assert_non_null(fake_point(device, name, NULL, 0, "holding", address, NULL));
-	}
-}
-
-static void poll_all(struct rig *rig, unsigned bad)
-{
-	const struct fake_event *done;
-
-	assert_int_equal(fake_poll(rig->device), 0);
-	done = fake_wait(rig->host, FAKE_ROUND_DONE);
-	assert_int_equal(done->result, HAY_OK);
-	assert_int_equal(done->sample.n_readings, 6);
-	for (unsigned i = 0; i < 6; i++) {
-		if (i == bad) {
-			assert_string_equal(fake_reading(done, i)->exception, "illegal data address");
-			continue;
-		}
-		assert_int_equal(fake_reading(done, i)->quality, HAY_GOOD);
-		assert_int_equal(fake_reading(done, i)->value.u, 100 + i * 4);
-	}
-}
-
-static void learn(unsigned refused, unsigned bad)
-{
-	struct rig rig = {0};
-	unsigned before, learnt;
-
-	rig.slave.refused[refused] = true;
-	slave_start_tcp(&rig.slave, FRAMING_TCP);
-	rig.host = fake_host_new(&hay_plugin, FAKE_THREAD);
-	rig.link = fake_link(rig.host, "panel", "url", rig.slave.where, NULL);
-	rig.device = fake_device(rig.link, "plc", "unit", "1", "max_hole", "10", NULL);
-	add_points(&rig, rig.device);
-	assert_int_equal(fake_open(rig.link), 0);
-	assert_int_equal(fake_start(rig.device), 0);
-	/* The very first round brings all values: what was refused is asked again in pieces. */
-	poll_all(&rig, bad);
-	before = rig.slave.n_requests;
-	poll_all(&rig, bad);
-	learnt = rig.slave.n_requests - before;
-	assert_true(learnt > 1 && learnt < 6);
-	/* After a restart nothing is learnt anew. */
-	fake_stop(rig.device);
-	assert_int_equal(fake_start(rig.device), 0);
-	before = rig.slave.n_requests;
-	poll_all(&rig, bad);
-	assert_int_equal(rig.slave.n_requests - before, learnt);
-	rig_done(&rig);
-}
-
-static void test_learns_a_hole(void **state)
-{
-	(void)state;
-	for (unsigned i = 0; i < 5; i++)
-		learn(102 + i * 4, UINT_MAX);
-}
-
-/* A point that is not there spoils no other. */
-static void test_learns_a_missing_point(void **state)
-{
-	(void)state;
-	for (unsigned i = 0; i < 6; i++)
-		learn(100 + i * 4, i);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,8 +176,6 @@ int main(void)
 		cmocka_unit_test(test_other_functions),
 		cmocka_unit_test(test_write_comes_before_polls),
 		cmocka_unit_test(test_no_write_to_what_is_read_only),
-		cmocka_unit_test(test_learns_a_hole),
-		cmocka_unit_test(test_learns_a_missing_point),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
