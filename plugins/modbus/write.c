@@ -93,11 +93,10 @@ static bool send_once(struct modbus_write *w)
 static bool read_place(struct modbus_write *w)
 {
 	struct exchange *x = &w->exchange;
-	bool reads = x->pdu.bytes[0] <= 4; /* a write is never repeated: the device may have done it */
 
 	pdu_read(&w->place, &x->pdu);
 	x->unit = w->device->unit;
-	for (unsigned tries = 0; tries <= (reads ? w->device->link->retries : 0); tries++) {
+	for (unsigned tries = 0; tries <= w->device->link->retries; tries++) {
 		transport_exchange(w->device->link->transport, x);
 		if (x->end != EXCHANGE_FAILED)
 			break;

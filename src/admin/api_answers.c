@@ -184,6 +184,9 @@ static void device_members(struct buf *out, const struct field_device_status *de
 	device_reason(out, device);
 	since(out, "since", device->since_us);
 	seconds(out, "every_s", device->every_us);
+	if (device->first_poll_us > 0)
+		seconds(out, "first_poll_s",
+			device->first_poll_us > clock_now() ? device->first_poll_us - clock_now() : 0);
 	number(out, "rounds", device->rounds);
 	number(out, "failed", device->failures);
 	number(out, "late", device->late);
@@ -263,6 +266,8 @@ static bool add_point(const struct field_point_status *point, void *userdata)
 		real(out, "min", point->min);
 	if (!isnan(point->max))
 		real(out, "max", point->max);
+	if (point->bad > 0)
+		number(out, "bad", point->bad);
 	if (latest)
 		reading_members(out, latest);
 	json_close(out, '}');

@@ -157,7 +157,11 @@ static void print_devices(const struct cli *cli, const json_t *root)
 		table_add(&table, PLAIN, "%s", since_text(device, "since", age));
 		table_add(&table, PLAIN, "%" PRIi64, json_int_of(device, "rounds"));
 		table_add(&table, PLAIN, "%" PRIi64, json_int_of(device, "failed"));
-		table_add(&table, DIM, "%s", json_text_of(device, "reason"));
+		if (json_object_get(device, "first_poll_s"))
+			table_add(&table, DIM, "first poll in %s",
+				  format_duration((uint64_t)(json_number_of(device, "first_poll_s") * 1e6), age));
+		else
+			table_add(&table, DIM, "%s", json_text_of(device, "reason"));
 	}
 	table_print(cli, &table);
 }

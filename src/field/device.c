@@ -130,11 +130,11 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 		device_free(device);
 		return -ENOMEM;
 	}
-	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us;
+	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us, now = clock_now();
 
-	device->origin_us = schedule_start(clock_now(), fastest, n);
+	device->origin_us = schedule_start(now, fastest, n);
 	for (size_t i = 0; i < device->n_periods; i++)
-		device->periods[i].next_us = device->origin_us;
+		device->periods[i].next_us = schedule_first(now, fastest, n);
 	*ret = device;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/field_status.h"
+#include "base/clock.h"
 #include "field/field_private.h"
 
 static bool is_internal(const struct link *link)
@@ -48,6 +49,13 @@ void field_each_link(const struct field *field, field_link_fn fn, void *userdata
 	}
 }
 
+static uint64_t first_poll_us(const struct device *device)
+{
+	if (device->state != DEVICE_NEW || !device_is_polled(device) || device->stopping)
+		return 0;
+	return device->due.place > 0 ? device->due.due_us : clock_now();
+}
+
 static void fill_device(const struct device *device, struct field_device_status *ret)
 {
 	static const char *const words[] = {
@@ -66,6 +74,7 @@ static void fill_device(const struct device *device, struct field_device_status 
 		.link_reason = device->link->down && !device->link->lent ? device->link->reason : NULL,
 		.since_us = device->since_us,
 		.every_us = device->conf->every_us,
+		.first_poll_us = first_poll_us(device),
 		.rounds = device->rounds,
 		.failures = device->failed,
 		.late = device->late,
@@ -111,6 +120,7 @@ bool field_each_point(const struct field *field, const char *name, field_point_f
 			.every_us = point->every_us,
 			.min = rules->min,
 			.max = rules->max,
+			.bad = points_told_bad(&device->told, i),
 		};
 
 		if (!fn(&status, userdata))

@@ -27,6 +27,7 @@ struct field_device_status {
 	const char *link_reason; /* its link is down: why, or NULL. Then it is this that keeps the device away */
 	uint64_t since_us;
 	uint64_t every_us;
+	uint64_t first_poll_us; /* new: when it is polled for the first time; 0: it is not new, or not polled */
 	uint64_t rounds, failures, late; /* since it was started */
 	uint64_t rtt_us;		 /* of the last good round; 0: unknown */
 	size_t n_points;
@@ -38,6 +39,7 @@ struct field_point_status {
 	bool writable;
 	uint64_t every_us;
 	double min, max; /* NaN: none */
+	uint64_t bad;	 /* reads in a row that gave no value */
 };
 
 /* Called for each in turn; false ends the walk. */

@@ -6,6 +6,7 @@
 #define ACCURACY_US ((uint64_t)500)
 #define SLOTS 20
 #define SLOT_MAX_US (50 * USEC_PER_MSEC)
+#define FIRST_MAX_US (10 * USEC_PER_SEC)
 
 struct schedule {
 	sd_event_source *timer;
@@ -165,4 +166,9 @@ uint64_t schedule_start(uint64_t now_us, uint64_t every_us, uint64_t n)
 	uint64_t phase_us = (uint64_t)((double)(n * golden) / 18446744073709551616.0 * (double)every_us);
 
 	return now_us - now_us % slot_us + slot_us + phase_us - phase_us % slot_us;
+}
+
+uint64_t schedule_first(uint64_t now_us, uint64_t every_us, uint64_t n)
+{
+	return schedule_start(now_us, MIN(every_us, FIRST_MAX_US), n);
 }

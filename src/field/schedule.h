@@ -35,4 +35,10 @@ uint64_t schedule_next(uint64_t origin_us, uint64_t every_us, uint64_t after_us)
  */
 uint64_t schedule_start(uint64_t now_us, uint64_t every_us, uint64_t n);
 
+/*
+ * When the n-th device is asked for the first time: as above where its period is short, else within 10 s, spread over
+ * them. Its period counts from schedule_start() all the same: devices that start together are not asked together later.
+ */
+uint64_t schedule_first(uint64_t now_us, uint64_t every_us, uint64_t n);
+
 #endif

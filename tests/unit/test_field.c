@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "field/command.h"
 #include "field/field_private.h"
+#include "field/field_status.h"
 #include "field/memory.h"
 #include "field/plugin_host.h"
 #include <errno.h>
@@ -191,6 +192,7 @@ static struct bench *bench_new(void)
 	struct bench *bench = calloc(1, sizeof(*bench));
 	struct field_hooks hooks = {.card = take_card, .removed = take_removed, .userdata = bench};
 
+	clock_set_fake(NULL); /* of a test that failed */
 	memset(&script, 0, sizeof(script));
 	logging_to = bench;
 	log_set_sink(take_line);
@@ -431,6 +433,54 @@ static void a_skipped_round_leaves_the_device_as_it_was(void **state _unused_)
 	assert_string_equal(bench->cards, "a- a+ ");
 	assert_non_null(strstr(bench->samples, "a=timeout"));
 	assert_int_equal(field_find_device(bench->field, "a")->failed, 0);
+	bench_free(bench);
+}
+
+static bool all_heard(const struct bench *bench)
+{
+	return strstr(bench->cards, "a+") && strstr(bench->cards, "b+") && strstr(bench->cards, "c+");
+}
+
+/* One with a long period was not read for up to all of it after each start; restarted sooner, never. */
+static void long_periods_begin_soon(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	static struct clock_fake time;
+	static const char *const names[] = {"a", "b", "c"};
+	struct field_device_status status;
+
+	time = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&time);
+	apply(bench, "a1 b1 c1", 1, USEC_PER_HOUR, NULL);
+	for (size_t i = 0; i < ELEMENTS(names); i++) {
+		assert_true(field_get_device(bench->field, names[i], &status));
+		assert_in_range(status.first_poll_us, time.now, time.now + 10 * USEC_PER_SEC + 50 * USEC_PER_MSEC);
+	}
+	uint64_t begin = time.now;
+
+	while (!all_heard(bench)) {
+		time.now += 50 * USEC_PER_MSEC;
+		assert_true(time.now < begin + 11 * USEC_PER_SEC);
+		for (size_t i = 0; i < ELEMENTS(names); i++) {
+			struct device *device = field_find_device(bench->field, names[i]);
+
+			if (device->due.place > 0 && device->due.due_us <= time.now) {
+				schedule_remove(bench->field->schedule, &device->due);
+				link_wants_turn(device->link, device);
+			}
+		}
+	}
+	/* Then they keep their phase: within an hour, each at its own time. */
+	for (size_t i = 0; i < ELEMENTS(names); i++) {
+		const struct device *device = field_find_device(bench->field, names[i]);
+
+		assert_in_range(device->due.due_us, time.now, begin + USEC_PER_HOUR + USEC_PER_MINUTE);
+		assert_int_equal((device->due.due_us - device->origin_us) % USEC_PER_HOUR, 0);
+		assert_true(field_get_device(bench->field, names[i], &status));
+		assert_int_equal(status.first_poll_us, 0);
+		assert_int_equal(status.late, 0);
+	}
+	clock_set_fake(NULL);
 	bench_free(bench);
 }
 
@@ -869,6 +919,7 @@ int main(void)
 		cmocka_unit_test(devices_take_turns),
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
+		cmocka_unit_test(long_periods_begin_soon),
 		cmocka_unit_test(a_value_in_a_failed_round_counts),
 		cmocka_unit_test(a_skipped_round_leaves_the_device_as_it_was),
 		cmocka_unit_test(a_link_speaks_for_its_devices),

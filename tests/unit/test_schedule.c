@@ -71,11 +71,31 @@ static void starts_are_spread_and_share_slots(void **state _unused_)
 	assert_in_range(schedule_start(now_us, 3, 5), now_us + 1, now_us + 4);
 }
 
+static void first_polls_come_soon_and_are_spread(void **state _unused_)
+{
+	const uint64_t now_us = 987654321, within_us = 10 * USEC_PER_SEC, slot_us = 50 * USEC_PER_MSEC;
+	uint64_t earliest = UINT64_MAX, latest = 0;
+
+	for (unsigned n = 0; n < 100; n++) {
+		uint64_t first_us = schedule_first(now_us, USEC_PER_HOUR, n);
+
+		assert_in_range(first_us, now_us + 1, now_us + within_us + slot_us);
+		earliest = MIN(earliest, first_us);
+		latest = MAX(latest, first_us);
+		/* short periods begin where they go on */
+		assert_int_equal(schedule_first(now_us, 2 * USEC_PER_SEC, n),
+				 schedule_start(now_us, 2 * USEC_PER_SEC, n));
+	}
+	assert_true(earliest < now_us + within_us / 10);
+	assert_true(latest > now_us + within_us * 9 / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(schedule_runs_in_order),
 		cmocka_unit_test(starts_are_spread_and_share_slots),
+		cmocka_unit_test(first_polls_come_soon_and_are_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
