@@ -27,7 +27,7 @@ sanitize_fuzz  := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-reco
 sanitize := $(sanitize_$(FLAVOUR))
 
 # What compiles says by name which library is missing; the other goals install, or need none.
-needs_none := deps clean check demo bench fuzz tidy format format-check check-layers dist deb deb-cross acceptance vm-%
+needs_none := deps clean check demo bench fuzz tidy format format-check check-layers dist deb deb-cross acceptance vm-% install-dev
 ifneq ($(filter-out $(needs_none),$(or $(MAKECMDGOALS),all)),)
 needed  := $(sort $(PKGS) $(PKGS_cli) $(foreach p,$(PLUGINS),$(PKGS_$p)) $(if $(filter tests,$(MAKECMDGOALS)),cmocka))
 missing := $(shell command -v $(PKG_CONFIG) >/dev/null 2>&1 || echo pkg-config; \
@@ -37,8 +37,10 @@ endif
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 pkg_libs    = $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
 
+# One's own plugins go before those of the package.
+plugin_dirs = /usr/local/lib/haywain/plugins$(if $(filter-out /usr/local/lib,$(LIBDIR)),:$(LIBDIR)/haywain/plugins)
 all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 \
-             -DHAYWAIN_VERSION='"$(VERSION)"' -DHAYWAIN_PLUGIN_DIR='"$(LIBDIR)/haywain/plugins"' \
+             -DHAYWAIN_VERSION='"$(VERSION)"' -DHAYWAIN_PLUGIN_DIRS='"$(plugin_dirs)"' \
              -DHAYWAIN_SBIN_DIR='"$(SBINDIR)"' -DHAYWAIN_API_SOCKET='"/run/haywain/api.sock"' -DHAYWAIN_EXAMPLE='"etc/haywain.conf"' \
              -DHAYWAIN_DATA_DIR='"$(DATADIR)/haywain"' -DHAYWAIN_SYSCONF_DIR='"$(SYSCONFDIR)/haywain"' \
              -Iinclude -Isrc $(pkg_cflags) $(CPPFLAGS) $(CFLAGS)
@@ -169,7 +171,7 @@ tidy:
 	@tests/deps static
 	@printf '%s\n' $(filter src/%.c plugins/%.c,$(sources)) | xargs -P "$$(nproc)" -n 4 sh -c \
 		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(foreach p,$(PLUGINS),$(if $(PKGS_$p),$(shell $(PKG_CONFIG) --cflags $(PKGS_$p) 2>/dev/null))) $(tidy_defines) 2>/dev/null' tidy
-tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIR=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
+tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIRS=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
                -DHAYWAIN_SYSCONF_DIR=\"/\" -DHAYWAIN_SBIN_DIR=\"/\" -DHAYWAIN_API_SOCKET=\"/\" -DHAYWAIN_EXAMPLE=\"etc/haywain.conf\"
 
 format:
@@ -181,20 +183,20 @@ check-layers:
 
 # ---- installing: DESTDIR and the names of config.mk ----
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/haywain/plugins $(DESTDIR)$(INCLUDEDIR)/haywain
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/haywain/plugins
 	install -m 755 $B/haywaind $(DESTDIR)$(SBINDIR)/
 	install -m 755 $B/haywain $(DESTDIR)$(BINDIR)/
 	install -m 644 $(plugin_files) $(DESTDIR)$(LIBDIR)/haywain/plugins/
-	install -m 644 include/haywain/*.h $(DESTDIR)$(INCLUDEDIR)/haywain/
 	$(call install_files,$(wildcard models/*.conf),$(DATADIR)/haywain/models)
 	$(call install_files,$(wildcard man/*.1),$(MANDIR)/man1)
+	$(MAKE) --no-print-directory install-dev
 	$(call install_files,$(wildcard man/*.5),$(MANDIR)/man5)
 	$(call install_files,$(wildcard man/*.7),$(MANDIR)/man7)
 	$(call install_files,$(wildcard man/*.8),$(MANDIR)/man8)
 	$(call install_files,LICENSE docs/openapi.yaml,$(DATADIR)/doc/haywain)
 	for page in README.md CHANGELOG.md HACKING.md CONTRIBUTING.md SECURITY.md docs/*.md; do $(call install_page,$$page,$${page##*/}) || exit 1; done
 	$(call install_page,packaging/README.md,packaging.md)
-	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf) plugins/sim/sim.c,$(DATADIR)/doc/haywain/examples)
+	$(call install_files,$(wildcard etc/haywain.conf docs/examples/*.conf),$(DATADIR)/doc/haywain/examples)
 	$(call install_files,$(wildcard docs/examples/micropython/*.py),$(DATADIR)/doc/haywain/examples/micropython)
 	$(call install_files,$(wildcard docs/examples/arduino/*.ino),$(DATADIR)/doc/haywain/examples/arduino)
 	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
@@ -208,9 +210,18 @@ install: all
 	$(call install_as,systemd/tmpfiles.conf,$(LIBDIR)/tmpfiles.d/haywain.conf)
 	$(call install_as,systemd/modules-load.conf,$(LIBDIR)/modules-load.d/haywain.conf)
 	$(call install_as,systemd/udev.rules,$(LIBDIR)/udev/rules.d/90-haywain.rules)
+# What authors of plugins need; nothing is compiled for it.
+install-dev:
+	$(call install_files,$(wildcard include/haywain/*.h),$(INCLUDEDIR)/haywain)
+	$(call install_files,$(wildcard man/*.3),$(MANDIR)/man3)
+	$(call install_files,$(wildcard docs/examples/plugin/*) plugins/sim/sim.c,$(DATADIR)/doc/haywain-dev/examples)
+	install -d $(DESTDIR)$(DATADIR)/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+		packaging/haywain.pc.in >$(DESTDIR)$(DATADIR)/pkgconfig/haywain.pc
+	chmod 644 $(DESTDIR)$(DATADIR)/pkgconfig/haywain.pc
 # A page and its name there: all pages lie in one folder, and what they link to lies elsewhere than in the tree.
 install_page = sed -e 's|](docs/|](|g' -e 's|](\.\./packaging/README.md|](packaging.md|g' -e 's|](etc/|](examples/|g' \
-	-e 's|](include/|]($(INCLUDEDIR)/|g' -e 's|](plugins/sim/|](examples/|g' $1 >$(DESTDIR)$(DATADIR)/doc/haywain/$2 && \
+	-e 's|](include/|]($(INCLUDEDIR)/|g' -e 's|](plugins/sim/|](/usr/share/doc/haywain-dev/examples/|g' $1 >$(DESTDIR)$(DATADIR)/doc/haywain/$2 && \
 	chmod 644 $(DESTDIR)$(DATADIR)/doc/haywain/$2
 # files, folder
 install_files = $(if $1,install -d $(DESTDIR)$2 && install -m 644 $1 $(DESTDIR)$2/)

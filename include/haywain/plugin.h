@@ -30,6 +30,10 @@
 #include <stdarg.h>
 #include <sys/epoll.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- options: what a person may write in the configuration, as data ------------------------------------ */
 
 enum hay_option_type {
@@ -65,7 +69,8 @@ struct hay_option {
 	const char *const *choices; /* CHOICE: NULL-terminated */
 	const struct hay_option *group;
 	unsigned flags;
-	const char *help; /* one phrase, for messages and the manual */
+	const char *help;      /* one phrase, for messages and the manual */
+	uintptr_t reserved[4]; /* 0: for members to come; a host that does not know them refuses the plugin */
 };
 
 struct hay_options {
@@ -135,6 +140,7 @@ struct hay_work {
 	void (*done)(struct hay_work *work);
 	struct hay_device *device; /* on whose behalf; NULL: the link's own */
 	struct hay_work *next;	   /* the host's */
+	uintptr_t reserved[2];	   /* 0 */
 };
 
 enum hay_lane { HAY_LANE_COMMAND, HAY_LANE_POLL }; /* commands are taken before polls */
@@ -175,6 +181,7 @@ struct hay_command_result {
 	/* Why, in words, without a full stop: required unless HAY_WRITTEN, where NULL is the rule and words are a remark
 	   ("cannot be read back: illegal data address"). Copied. */
 	const char *detail;
+	uintptr_t reserved[2]; /* 0 */
 };
 
 typedef void (*hay_fd_fn)(int fd, uint32_t events, void *userdata);
@@ -248,9 +255,12 @@ struct hay_host {
 	int (*recall)(struct hay_device *device, const char *key, void *data, size_t size);
 };
 
-/* Errors of check(): the host adds file and line of `key` (NULL: of the thing itself). */
+/* What a check() finds: the host adds file and line of `key` (NULL: of the thing itself). An error leaves the thing out; a
+   warning is for what may be meant, and shows in --check and in the log. */
 struct hay_report {
 	void (*error)(const struct hay_report *report, const char *key, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
+	void (*warning)(const struct hay_report *report, const char *key, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 };
 
@@ -285,6 +295,12 @@ struct hay_probe {
 #define HAY_MAGIC 0x4e574148u /* "HAWN" */
 #define HAY_ABI 2u
 
+/* What the host shall know of the plugin as a whole: hay_plugin.flags. */
+enum {
+	HAY_PLUGIN_NEEDS_POINTS = 1 << 0, /* a device without points, its own or its model's, is a mistake */
+};
+
+/* Every function may be NULL unless it says otherwise: then there is nothing to do there. */
 struct hay_plugin {
 	/* Frozen for ever: with these the host can refuse what it cannot run. */
 	uint32_t magic;
@@ -332,18 +348,28 @@ struct hay_plugin {
 	   to itself: links and devices live on beside it. */
 	int (*probe)(const struct hay_probe *probe);
 	enum hay_probe_link probe_link;
+
+	unsigned flags; /* HAY_PLUGIN_… */
 };
 
 /*
  *     HAY_PLUGIN("sim", .version = "1.0", .summary = "generated values", .open = open_link, …);
+ *
+ * HAY_PLUGIN_BUILTIN(symbol, name, …) makes a descriptor that is linked into the program instead of exported.
  */
+#define HAY_PLUGIN_FIELDS(plugin_name, ...)                                                                            \
+	{                                                                                                              \
+		.magic = HAY_MAGIC, .abi = HAY_ABI, .size = sizeof(struct hay_plugin), .name = (plugin_name),          \
+		__VA_ARGS__                                                                                            \
+	}
 #define HAY_PLUGIN(plugin_name, ...)                                                                                   \
-	extern const struct hay_plugin hay_plugin;                                                                     \
-	__attribute__((visibility("default")))                                                                         \
-	const struct hay_plugin hay_plugin = {.magic = HAY_MAGIC,                                                      \
-					      .abi = HAY_ABI,                                                          \
-					      .size = sizeof(struct hay_plugin),                                       \
-					      .name = (plugin_name),                                                   \
-					      __VA_ARGS__}
+	extern __attribute__((visibility("default"))) const struct hay_plugin hay_plugin;                              \
+	const struct hay_plugin hay_plugin = HAY_PLUGIN_FIELDS(plugin_name, __VA_ARGS__)
+#define HAY_PLUGIN_BUILTIN(symbol, plugin_name, ...)                                                                   \
+	static const struct hay_plugin symbol = HAY_PLUGIN_FIELDS(plugin_name, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The type of a point, and of the raw value a plugin hands over for it. */
 enum hay_type {
 	HAY_TYPE_NONE, /* no value: the reading is bad, and only its reason counts */
@@ -68,14 +72,20 @@ struct hay_reading {
 	uint32_t point; /* index into the device's points */
 	enum hay_quality quality;
 	enum hay_reason reason;
-	const char *exception; /* with HAY_EXCEPTION: its name, at most 63 bytes; else NULL */
-	struct hay_value value;
+	const char *exception;	/* with HAY_EXCEPTION: its name, at most 63 bytes; else NULL */
+	struct hay_value value; /* good or uncertain: of the point's type; bad: may stay empty */
+	uintptr_t reserved[2];	/* 0: for members to come */
 };
 
 struct hay_sample {
 	uint64_t time_us; /* when it was measured, on the clock of hay_host.now() */
 	const struct hay_reading *readings;
 	size_t n_readings;
+	uintptr_t reserved[2]; /* 0 */
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -227,8 +227,12 @@ void conf_check_device(const void *conf, const void *link_conf, const struct hay
 	const struct device_conf *c = conf;
 	const struct link_conf *link = link_conf;
 
-	if (link->port && (c->unit < 1 || c->unit > 247))
-		report->error(report, "unit", "unit = %lld: on a serial line units are 1 to 247", (long long)c->unit);
+	if (link->port && c->unit < 1)
+		report->error(report, "unit", "unit = 0 is the broadcast of a serial line, which no device answers");
+	else if (link->port && c->unit > 247)
+		report->warning(report, "unit",
+				"unit = %lld is reserved by the standard (1 to 247); some devices have it",
+				(long long)c->unit);
 }
 
 /* ---- points ---- */

@@ -113,8 +113,9 @@ static int write_point(struct hay_command *command)
 	return write_begin(command->device->state, command);
 }
 
-HAY_PLUGIN("modbus", .version = HAYWAIN_VERSION, .summary = "Modbus devices over TCP and on serial lines",
-	   .types = types_own, .link_options = {.table = conf_link_table, .size = sizeof(struct link_conf)},
+HAY_PLUGIN("modbus", .flags = HAY_PLUGIN_NEEDS_POINTS, .version = HAYWAIN_VERSION,
+	   .summary = "Modbus devices over TCP and on serial lines", .types = types_own,
+	   .link_options = {.table = conf_link_table, .size = sizeof(struct link_conf)},
 	   .device_options = {.table = conf_device_table, .size = sizeof(struct device_conf)},
 	   .point_options = {.table = conf_point_table, .size = sizeof(struct point_conf)},
 	   .check_link = conf_check_link, .check_device = conf_check_device, .check_point = conf_check_point,

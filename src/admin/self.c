@@ -148,13 +148,8 @@ static int poll_self(struct hay_device *device, const uint32_t *due, size_t n_du
 	return 0;
 }
 
-static const struct hay_plugin self_plugin = {.magic = HAY_MAGIC,
-					      .abi = HAY_ABI,
-					      .size = sizeof(struct hay_plugin),
-					      .name = LINK_NAME,
-					      .version = HAYWAIN_VERSION,
-					      .summary = "the gateway itself",
-					      .poll = poll_self};
+HAY_PLUGIN_BUILTIN(self_plugin, LINK_NAME, .version = HAYWAIN_VERSION, .summary = "the gateway itself",
+		   .poll = poll_self);
 
 static int fill_device(struct device_conf *conf, uint64_t every_us)
 {

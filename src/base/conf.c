@@ -275,34 +275,50 @@ int conf_set_text(const struct hay_option *table, void *into, const char *key, c
 
 /* ---- the report for check functions ---- */
 
+/* At the key, or at the thing itself and then with its name in front. */
+static void report_at(struct conf_report *report, bool warning, const char *key, const char *format, va_list args)
+{
+	const config_setting_t *setting = key ? conf_group_get(report->group, key) : NULL;
+	const config_setting_t *at = setting ? setting : report->group->layers[0];
+	_cleanup_free_ char *text = NULL;
+	const char *what = setting ? "" : report->what, *colon = setting ? "" : ": ";
+
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	if (warning)
+		conf_warning(report->messages, conf_setting_file(at), conf_setting_line(at), "%s%s%s", what, colon,
+			     text ? text : "out of memory");
+	else
+		conf_error(report->messages, conf_setting_file(at), conf_setting_line(at), "%s%s%s", what, colon,
+			   text ? text : "out of memory");
+	report->n_errors += !warning;
+}
+
 static void report_error(const struct hay_report *base, const char *key, const char *format, ...) _printf_(3, 4);
 static void report_error(const struct hay_report *base, const char *key, const char *format, ...)
 {
-	struct conf_report *report = container_of((struct hay_report *)base, struct conf_report, report);
-	const config_setting_t *setting = key ? conf_group_get(report->group, key) : NULL;
-	_cleanup_free_ char *text = NULL;
 	va_list args;
-	int r;
 
 	va_start(args, format);
-	r = vasprintf(&text, format, args);
+	report_at(container_of((struct hay_report *)base, struct conf_report, report), false, key, format, args);
 	va_end(args);
-	report->n_errors++;
-	if (r < 0) {
-		text = NULL;
-		tell(report->messages, report->group->layers[0], "%s: out of memory", report->what);
-	} else if (setting) {
-		tell(report->messages, setting, "%s", text);
-	} else {
-		tell(report->messages, report->group->layers[0], "%s: %s", report->what, text);
-	}
+}
+
+static void report_warning(const struct hay_report *base, const char *key, const char *format, ...) _printf_(3, 4);
+static void report_warning(const struct hay_report *base, const char *key, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report_at(container_of((struct hay_report *)base, struct conf_report, report), true, key, format, args);
+	va_end(args);
 }
 
 void conf_report_init(struct conf_report *report, const struct conf_group *group, const char *what,
 		      struct conf_messages *messages)
 {
 	*report = (struct conf_report){
-		.report = {.error = report_error},
+		.report = {.error = report_error, .warning = report_warning},
 		.group = group,
 		.what = what,
 		.messages = messages,

@@ -283,6 +283,10 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 		below = conf_group_of(model_setting);
 	n_errors += points_conf_read(device, link, conf_group_get(&own, "points"),
 				     model_setting ? conf_group_get(&below, "points") : NULL, n_errors == 0, messages);
+	if (n_errors == 0 && device->n_points == 0 && plugin->flags & HAY_PLUGIN_NEEDS_POINTS && keys.enabled)
+		n_errors += setting_error(messages, setting,
+					  "device `%s` has no points: list them in `points`, or name its `model`",
+					  device->name);
 	return n_errors;
 }
 

@@ -12,22 +12,46 @@
 
 struct plugin_set {
 	struct pool *pool;
-	char *dir;
+	char **dirs; /* in which plugins are looked for, in this order; NULL-terminated */
 	struct plugin *plugins;
 	char *error;
 };
 
-struct plugin_set *plugin_set_new(const char *dir)
+static int split_dirs(struct plugin_set *set, const char *dirs)
+{
+	size_t n = 1;
+
+	for (const char *at = dirs; *at; at++)
+		n += *at == ':';
+	set->dirs = pool_alloc(set->pool, (n + 1) * sizeof(*set->dirs));
+	if (!set->dirs)
+		return -ENOMEM;
+	n = 0;
+	while (*dirs) {
+		size_t size = strcspn(dirs, ":");
+
+		if (size > 0) {
+			set->dirs[n] = pool_strndup(set->pool, dirs, size);
+			if (!set->dirs[n++])
+				return -ENOMEM;
+		}
+		dirs += size + (dirs[size] == ':');
+	}
+	return 0;
+}
+
+struct plugin_set *plugin_set_new(const char *dirs)
 {
 	struct plugin_set *set = calloc(1, sizeof(*set));
 
 	if (!set)
 		return NULL;
-	if (!dir)
-		dir = getenv("HAYWAIN_PLUGIN_DIR");
+	if (!dirs)
+		dirs = getenv("HAYWAIN_PLUGIN_DIR");
 	set->pool = pool_new();
-	set->dir = set->pool ? pool_strdup(set->pool, dir ? dir : HAYWAIN_PLUGIN_DIR) : NULL;
-	return set->dir ? set : plugin_set_free(set);
+	if (!set->pool || split_dirs(set, dirs ? dirs : HAYWAIN_PLUGIN_DIRS) < 0)
+		return plugin_set_free(set);
+	return set;
 }
 
 struct plugin_set *plugin_set_free(struct plugin_set *set)
@@ -79,28 +103,65 @@ static int is_plugin(const struct dirent *entry)
 static const struct plugin *fail_unknown(struct plugin_set *set, const char *name, const char **ret_error)
 {
 	struct conf_nearest nearest = {.word = name};
-	_cleanup_buf_ struct buf all = {0};
-	struct dirent **entries = NULL;
-	int n = scandir(set->dir, &entries, is_plugin, alphasort);
+	_cleanup_buf_ struct buf all = {0}, where = {0};
 
-	if (n < 0)
-		return fail(set, ret_error, "there is no plugin `%s`: the folder %s cannot be read: %s", name, set->dir,
-			    strerror(errno));
-	for (int i = 0; i < n; i++) {
-		entries[i]->d_name[strlen(entries[i]->d_name) - 3] = '\0';
-		conf_nearest_try(&nearest, entries[i]->d_name);
-		buf_printf(&all, "%s`%s`", i == 0 ? "" : i + 1 < n ? ", " : " and ", entries[i]->d_name);
+	for (char **dir = set->dirs; *dir; dir++) {
+		struct dirent **entries = NULL;
+		int n = scandir(*dir, &entries, is_plugin, alphasort);
+
+		if (n < 0 && errno != ENOENT)
+			return fail(set, ret_error, "there is no plugin `%s`: the folder %s cannot be read: %s", name,
+				    *dir, strerror(errno));
+		buf_printf(&where, "%s%s", where.size > 0 ? " and " : "", *dir);
+		for (int i = 0; i < n; i++) {
+			const char *known = pool_strndup(set->pool, entries[i]->d_name, strlen(entries[i]->d_name) - 3);
+
+			free(entries[i]);
+			if (!known)
+				continue;
+			conf_nearest_try(&nearest, known);
+			buf_printf(&all, "%s`%s`", all.size > 0 ? ", " : "", known);
+		}
+		free(entries);
 	}
 	if (nearest.best)
-		fail(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);
-	else if (n > 0)
-		fail(set, ret_error, "there is no plugin `%s`: in %s there %s %s", name, set->dir,
-		     n == 1 ? "is" : "are", buf_text(&all));
-	else
-		fail(set, ret_error, "there is no plugin `%s`: there is none in %s", name, set->dir);
-	for (int i = 0; i < n; i++)
-		free(entries[i]);
-	free(entries);
+		return fail(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);
+	return fail(set, ret_error, "there is no plugin `%s`: in %s there %s %s", name, buf_text(&where),
+		    all.size > 0 ? "are" : "is", all.size > 0 ? buf_text(&all) : "none");
+}
+
+/* Members that this host does not know are set somewhere in a table: it could not do what they ask for. */
+static bool table_is_newer(const struct hay_option *table)
+{
+	for (const struct hay_option *option = table; option && option->key; option++) {
+		for (size_t i = 0; i < ELEMENTS(option->reserved); i++)
+			if (option->reserved[i])
+				return true;
+		if (option->type == HAY_OPT_GROUP && table_is_newer(option->group))
+			return true;
+	}
+	return false;
+}
+
+/* The first folder that has it; NULL: none, or out of memory (*ret_error is set then). */
+static char *find_file(struct plugin_set *set, const char *name, const char **ret_error)
+{
+	*ret_error = NULL;
+	for (char **dir = set->dirs; *dir; dir++) {
+		char *path;
+
+		if (asprintf(&path, "%s/%s.so", *dir, name) < 0) {
+			fail(set, ret_error, "out of memory");
+			return NULL;
+		}
+		if (access(path, F_OK) == 0)
+			return path;
+		if (errno != ENOENT)
+			fail(set, ret_error, "plugin `%s` cannot be loaded: %s: %s", name, path, strerror(errno));
+		free(path);
+		if (*ret_error)
+			return NULL;
+	}
 	return NULL;
 }
 
@@ -112,14 +173,9 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 		if (strcmp(plugin->descriptor.name, name) == 0)
 			return plugin;
 
-	if (asprintf(&path, "%s/%s.so", set->dir, name) < 0) {
-		path = NULL;
-		return fail(set, ret_error, "out of memory");
-	}
-	if (access(path, F_OK) < 0)
-		return errno == ENOENT ? fail_unknown(set, name, ret_error)
-				       : fail(set, ret_error, "plugin `%s` cannot be loaded: %s: %s", name, path,
-					      strerror(errno));
+	path = find_file(set, name, ret_error);
+	if (!path)
+		return *ret_error ? NULL : fail_unknown(set, name, ret_error);
 
 	/* Never unloaded: a plugin's library may have threads or handlers of its own. */
 	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
@@ -143,6 +199,14 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 			"plugin `%s` was built for plugin interface %u, this Haywain has %u: build it again against "
 			"<haywain/plugin.h> of version " HAYWAIN_VERSION,
 			name, abi, HAY_ABI);
+	}
+	if (table_is_newer(descriptor->link_options.table) || table_is_newer(descriptor->device_options.table) ||
+	    table_is_newer(descriptor->point_options.table)) {
+		dlclose(object);
+		return fail(set, ret_error,
+			    "plugin `%s` was built for a newer Haywain than version " HAYWAIN_VERSION
+			    ": upgrade Haywain",
+			    name);
 	}
 	if (strcmp(descriptor->name, name) != 0) {
 		_cleanup_free_ char *says = strdup(descriptor->name);

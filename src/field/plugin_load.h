@@ -13,14 +13,15 @@ struct plugin {
 
 struct plugin_set;
 
-/* dir: where NAME.so lie; NULL: $HAYWAIN_PLUGIN_DIR, else the installed place. */
-struct plugin_set *plugin_set_new(const char *dir);
+/* dirs: the folders in which NAME.so is looked for, with `:` between them; NULL: $HAYWAIN_PLUGIN_DIR, else those that were
+   compiled in. NULL: out of memory. */
+struct plugin_set *plugin_set_new(const char *dirs);
 struct plugin_set *plugin_set_free(struct plugin_set *set);
 
 /* Find or load. NULL: *ret_error says why and what would be right; the string is the set's until the next call. */
 const struct plugin *plugin_get(struct plugin_set *set, const char *name, const char **ret_error);
 
-/* A plugin linked into the caller, for tests. */
+/* A plugin linked into the program: HAY_PLUGIN_BUILTIN. */
 const struct plugin *plugin_add(struct plugin_set *set, const struct hay_plugin *descriptor);
 
 #endif

@@ -48,6 +48,20 @@ static void report_error(const struct hay_report *report, const char *key, const
 	fr->n_errors++;
 }
 
+/* Kept like an error, but the thing is good all the same. */
+static void report_warning(const struct hay_report *report, const char *key, const char *format, ...) _printf_(3, 4);
+static void report_warning(const struct hay_report *report, const char *key, const char *format, ...)
+{
+	struct fake_report *fr = container_of(report, struct fake_report, report);
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) >= 0)
+		set_error(fr->fake, "warning: %s%s%s", key ? key : "", key ? ": " : "", text);
+	va_end(args);
+}
+
 /* The struct of those options, or NULL after set_error(). */
 static void *read_options(struct fake_host *fake, const struct hay_options *options, va_list args)
 {
@@ -84,7 +98,7 @@ static void *read_options(struct fake_host *fake, const struct hay_options *opti
 
 struct hay_link *fake_link(struct fake_host *fake, const char *name, ...)
 {
-	struct fake_report report = {.report.error = report_error, .fake = fake};
+	struct fake_report report = {.report = {.error = report_error, .warning = report_warning}, .fake = fake};
 	struct fake_link *fl = pool_alloc(fake->pool, sizeof(*fl));
 	va_list args;
 
@@ -107,7 +121,7 @@ struct hay_link *fake_link(struct fake_host *fake, const char *name, ...)
 struct hay_device *fake_device(struct hay_link *link, const char *name, ...)
 {
 	struct fake_host *fake = host_of(link);
-	struct fake_report report = {.report.error = report_error, .fake = fake};
+	struct fake_report report = {.report = {.error = report_error, .warning = report_warning}, .fake = fake};
 	struct fake_device *fd = pool_alloc(fake->pool, sizeof(*fd));
 	va_list args;
 
@@ -150,7 +164,7 @@ static bool type_of(const struct hay_plugin *plugin, const char *name, enum hay_
 struct hay_point *fake_point(struct hay_device *device, const char *name, const char *type, unsigned flags, ...)
 {
 	struct fake_host *fake = host_of(device->link);
-	struct fake_report report = {.report.error = report_error, .fake = fake};
+	struct fake_report report = {.report = {.error = report_error, .warning = report_warning}, .fake = fake};
 	struct hay_point point = {.name = name, .type_name = type, .flags = flags, .scale = 1}, *added;
 	va_list args;
 

@@ -443,8 +443,7 @@ static void links_take_their_devices_along(void **state)
 		       "{ name = \"gateway\"; link = \"good\"; } );",
 	       0,
 	       "haywain.conf:2: link `a`: `port` is missing\n"
-	       "haywain.conf:3: there is no plugin `nope`: the folder /nonexistent cannot be read: No such file or "
-	       "directory\n"
+	       "haywain.conf:3: there is no plugin `nope`: in /nonexistent there is none\n"
 	       "haywain.conf:4: `baud` must be a whole number, like 9600\n"
 	       "haywain.conf:4: unknown key `buad`, did you mean `baud`?\n"
 	       "haywain.conf:6: device `d1` cannot be used as long as its link `a` has mistakes\n"

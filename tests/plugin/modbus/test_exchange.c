@@ -698,8 +698,12 @@ static void test_configuration(void **state)
 	link = fake_link(host, "x", "port", "/dev/null", NULL);
 	assert_non_null(link);
 	assert_null(fake_device(link, "d", "unit", "0", NULL));
-	expect_error(host, "1 to 247");
-	assert_null(fake_device(link, "d", "unit", "248", NULL));
+	expect_error(host, "broadcast");
+	/* Relay boards at 255, Renogy's charge controllers, PZEM's general address 248: reserved, but out there. */
+	assert_non_null(fake_device(link, "d", "unit", "248", NULL));
+	expect_error(host, "warning: unit: unit = 248 is reserved");
+	assert_non_null(fake_device(link, "d", "unit", "255", NULL));
+	assert_null(fake_device(link, "d", "unit", "256", NULL));
 	link = fake_link(host, "x", "url", "tcp://[2001:db8::20]", NULL);
 	assert_non_null(link);
 	assert_null(fake_device(link, "d", NULL));
