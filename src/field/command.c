@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/command.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "field/field_private.h"
 #include <ctype.h>
 #include <errno.h>
@@ -151,7 +152,18 @@ static double as_double(const struct hay_value *value)
 					    : (double)value->u;
 }
 
-/* Whether the device holds what was asked for. A float32 does not hold 0.1 to the last digit of a double. */
+/* The number that a person reads: a float32 that shows 0.1 is 0.1, though a double has more digits of it. */
+static double as_shown(const struct hay_value *value)
+{
+	char text[NUMBER_TEXT_MAX];
+
+	if (value->type != HAY_FLOAT32)
+		return as_double(value);
+	format_float(value->f, text);
+	return strtod(text, NULL);
+}
+
+/* Whether the device holds what was asked for. */
 static bool is_same(const struct hay_value *asked, const struct hay_value *held)
 {
 	if (held->type == HAY_BOOL || asked->type == HAY_BOOL)
@@ -164,7 +176,7 @@ static bool is_same(const struct hay_value *asked, const struct hay_value *held)
 
 		return asked->u == held->u && is_negative == (held->type < HAY_UINT16 && held->i < 0);
 	}
-	return held->type == HAY_FLOAT32 ? (float)as_double(asked) == held->f : as_double(asked) == as_double(held);
+	return as_shown(asked) == as_shown(held);
 }
 
 static void answer(struct device *device, struct command *command, enum command_outcome outcome,
