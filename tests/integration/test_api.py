@@ -538,3 +538,45 @@ def test_a_command_over_mqtt_is_done_and_answered(plant):
     assert no["id"] == "c-18" and not no["ok"] and "75" in no["error"]
     assert not order("polls", "1")["ok"]
     assert not order("setpoint", "{broken")["ok"]
+
+
+def test_a_reply_over_mqtt_tells_what_is_held_and_what_nobody_knows(plant):
+    """It gave back what was asked for; and a write whose connection broke was sent again, and told as failed."""
+    broker = plant.broker()
+    replies = plant.subscriber(broker, ("haywain/plant/reply/#",), client_id="replies")
+    slave = plant.slave()
+
+    def answer(transaction, unit, pdu):
+        if pdu[0] == 3:
+            return slave.good(transaction, unit, pdu)
+        if pdu[3:5] == bytes([0, 60]):
+            raise ConnectionError
+        return slave.frame(transaction, unit, pdu[:5])
+
+    slave.answer = answer
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(points=POINTS, every="1h")]))
+    daemon.wait_line("d1: online")
+    daemon.wait_line("connected to")
+
+    def order(payload, id_):
+        replies.publish("haywain/plant/command/d1/setpoint", payload)
+        found = []
+
+        def answered():
+            found[:] = [m.json() for m in replies.messages if m.json().get("id") == id_]
+            return found
+
+        wait_until(answered, 20, "a reply")
+        return found[0]
+
+    # The first is sent until it is answered: it may come before the daemon has subscribed.
+    wait_until(lambda: replies.publish("haywain/plant/command/d1/setpoint", '{"value":99,"id":"first"}') or
+               any(m.json().get("id") == "first" for m in replies.messages), 20, "a first reply", step=0.3)
+    # The register of this slave holds 40, whatever is written to it.
+    assert order('{"value":55.5,"id":"held"}', "held") == {
+        "id": "held", "ok": True, "done": "yes", "value": 40, "asked": 55.5, "read_back": True}
+    n = len([pdu for _, _, pdu in slave.requests if pdu[0] != 3])
+    reply = order('{"value":60,"id":"lost"}', "lost")
+    assert not reply["ok"] and reply["done"] == "unknown" and "connection closed without an answer" in reply["error"]
+    daemon.wait_line("d1", "a command from uplink", "not known whether it was done")
+    assert len([pdu for _, _, pdu in slave.requests if pdu[0] != 3]) == n + 1

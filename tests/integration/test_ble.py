@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bluetooth: the daemon on a private bus with a mock of bluetoothd, its readings at a real broker."""
+import json
 import os
 import random
 import socket
@@ -484,6 +485,46 @@ def test_gatt_writes(air):
         assert b" 200 " in api.recv(4096).split(b"\r\n")[0]
     assert air.bluez.value(SENSOR, "service000a/char000b") == "6608"
     air.wait("probe", setpoint=21.5)
+
+
+def test_a_gatt_write_is_called_once_and_told_as_what_it_is(air):
+    """A connection that broke in the middle of a write was told like a refusal, and a caller repeated what was done."""
+    gatt(air, '{ name = "setpoint"; characteristic = "2a6e"; type = "int16"; scale = 0.01; access = "write"; }')
+    air.wait("probe", setpoint=25.06)
+    path = air.bluez.path(SENSOR) + "/service000a/char000b"
+
+    def write(value, meanwhile=None):
+        with socket.socket(socket.AF_UNIX) as api:
+            api.settimeout(30)
+            api.connect(os.path.join(air.daemon.dir, "api.sock"))
+            body = json.dumps({"value": value})
+            api.sendall(f"POST /v1/devices/probe/points/setpoint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            if meanwhile:
+                meanwhile()
+            answer = b"".join(iter(lambda: api.recv(4096), b""))
+        head, body = answer.split(b"\r\n\r\n", 1)
+        return int(head.split()[1]), json.loads(body)
+
+    def lose():
+        wait_until(lambda: air.bluez.calls("WriteValue", path) == calls + 1, what="the write")
+        air.bluez.lose(SENSOR)
+
+    for name, message, status, done in (("org.bluez.Error.NotPermitted", "Write not permitted", 502, "no"),
+                                        ("org.bluez.Error.Failed", "Operation failed with ATT error: 0x80", 502, "no"),
+                                        ("org.bluez.Error.Failed", "Operation failed", 504, "unknown"),
+                                        ("org.freedesktop.DBus.Error.NoReply", "no reply", 504, "unknown")):
+        calls = air.bluez.calls("WriteValue", path)
+        air.bluez.fault("WriteValue", name, message, path=path)
+        got, answer = write(30)
+        assert (got, answer["done"]) == (status, done), answer
+        assert air.bluez.calls("WriteValue", path) == calls + 1
+    calls = air.bluez.calls("WriteValue", path)
+    air.bluez.fault("WriteValue", delay_ms=-1, path=path)
+    status, answer = write(31, lose)
+    assert (status, answer["done"]) == (504, "unknown") and "lost" in answer["error"], answer
+    assert write(32) == (200, {"ok": True, "done": "yes", "value": 32, "read_back": False})
+    assert air.bluez.calls("WriteValue", path) == calls + 2, "a write was called again"
 
 
 def test_gatt_that_is_not_there(air):

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import tarfile
+import threading
 
 from conftest import BUILD, TOP
 from processes import wait_until
-from test_api import POINTS, ask, run
+from test_api import POINTS, ask, run, start
 
 TOOL = os.path.join(BUILD, "haywain")
 
@@ -52,6 +53,64 @@ def test_a_whole_number_of_64_bits_keeps_all_its_digits(plant):
         assert f'"value":{number}' in haywain(daemon, "--json", "devices", "d1")
     response, data = ask(daemon.api, "POST", "/v1/devices/d1/points/big", "18446744073709551616")
     assert response.status == 422 and b"range" in data
+
+
+def write(daemon, *arguments):
+    done = subprocess.run([TOOL, "--socket", daemon.api, "write", *arguments], env=daemon.environ(), text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def test_write_says_what_the_device_holds(plant):
+    """It said "is now 55.5" of a register that held 56, and did as if a write without an answer had failed."""
+    daemon = run(plant)
+    assert write(daemon, "d1", "setpoint", "55") == (0, "d1 setpoint is now 55")
+    assert write(daemon, "d1", "setpoint", "55.5") == (0, "d1 setpoint is now 56 (asked for 55.5)")
+    assert json.loads(haywain(daemon, "--json", "write", "d1", "setpoint", "54.6")) == {
+        "ok": True, "done": "yes", "value": 55, "asked": 54.6, "read_back": True}
+    assert write(daemon, "d1", "setpoint", "75.1")[0] == 1
+
+
+def test_write_tells_not_done_from_nobody_knows(plant):
+    slave = plant.slave()
+    says = {6: lambda t, u, pdu: slave.frame(t, u, pdu[:5])}
+
+    def answer(transaction, unit, pdu):
+        if pdu[0] == 3 and pdu[1:3] == b"\0\x28" and says.get(3):
+            return says[3](transaction, unit, pdu)
+        return slave.good(transaction, unit, pdu) if pdu[0] == 3 else says[6](transaction, unit, pdu)
+
+    def writes():
+        return [pdu for _, _, pdu in slave.requests if pdu[0] != 3]
+
+    slave.answer = answer
+    daemon = start(plant, slave.port, "300ms", every="1h")
+    daemon.wait_line("d1: online")
+    says[3] = lambda t, u, pdu: slave.frame(t, u, b"\x83\2")
+    assert write(daemon, "d1", "setpoint", "50") == (
+        0, "d1 setpoint was written: 50; cannot be read back: illegal data address")
+    says[6] = lambda t, u, pdu: slave.frame(t, u, b"\x86\3")
+    assert write(daemon, "d1", "setpoint", "51") == (1, "haywain: refused: illegal data value")
+    says[6] = lambda t, u, pdu: None
+    n = len(writes())
+    assert write(daemon, "d1", "setpoint", "52") == (3, "haywain: not known whether it was done: no answer")
+    assert len(writes()) == n + 1, "a write without an answer was sent again"
+
+    # The daemon dies in the middle.
+    asked = threading.Event()
+
+    def die(*_):
+        asked.set()
+
+    says[6] = die
+    status = []
+    thread = threading.Thread(target=lambda: status.append(write(daemon, "d1", "setpoint", "53")))
+    thread.start()
+    assert asked.wait(20)
+    daemon.kill()
+    thread.join()
+    assert status[0][0] == 3 and "not known whether" in status[0][1], status
+    assert write(daemon, "d1", "setpoint", "53")[0] == 1
 
 
 def test_watch_is_live(plant):

@@ -32,6 +32,7 @@ static struct {
 	bool link_fails;
 	unsigned polls;
 	struct hay_command *command;
+	int write_error;
 	bool learns; /* each time it is stopped, something new */
 	unsigned learnt;
 } script;
@@ -115,6 +116,8 @@ static int poll_device(struct hay_device *device, const uint32_t *due _unused_, 
 
 static int write_point(struct hay_command *command)
 {
+	if (script.write_error)
+		return script.write_error;
 	script.command = command;
 	return 0;
 }
@@ -252,7 +255,7 @@ static struct device_conf *make_device(const char *name, const char *link, uint6
 	conf->n_points = name[0] == 'w' ? 0 : 1;
 	conf->points = pool_alloc(pool, sizeof(*conf->points));
 	conf->points[0] = (struct point_conf){.point = {.name = "p",
-							.type = HAY_INT64,
+							.type = name[0] == 'f' ? HAY_FLOAT32 : HAY_INT64,
 							.every_us = every_us,
 							.scale = 1,
 							.flags = HAY_POINT_WRITABLE},
@@ -818,6 +821,134 @@ static void commands_are_checked_and_answered_once(void **state _unused_)
 	bench_free(bench);
 }
 
+/* The last answer, its texts left out. */
+static struct write_answer answered;
+static enum command_outcome answered_outcome;
+
+static void keep_answer(void *userdata _unused_, enum command_outcome result, const struct write_answer *answer)
+{
+	answered = *answer;
+	answered_outcome = result;
+	snprintf(outcome, sizeof(outcome), "%s", answer->text ? answer->text : "");
+}
+
+static void submit(struct bench *bench, struct hay_value value)
+{
+	struct command_request request = {.device = "a", .point = "p", .value = value};
+
+	memset(&answered, 0xff, sizeof(answered));
+	command_submit(bench->field, &request, keep_answer, NULL);
+}
+
+static void finish_with(enum hay_outcome result, int64_t held, bool read_back, const char *detail)
+{
+	plugin_host.command_done(script.command, &(struct hay_command_result){.outcome = result,
+									      .value = {.type = HAY_INT64, .i = held},
+									      .read_back = read_back,
+									      .detail = detail});
+}
+
+/* An answer gave back what was asked for, whatever the device held, and failed where it was not the same. */
+static void an_answer_tells_what_the_device_holds(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	submit(bench, (struct hay_value){.type = HAY_FLOAT64, .d = 55.5});
+	assert_int_equal(script.command->value.i, 56);
+	finish_with(HAY_WRITTEN, 56, true, NULL);
+	assert_int_equal(answered_outcome, COMMAND_DONE);
+	assert_int_equal(answered.value.i, 56);
+	assert_true(answered.read_back && answered.asked.d == 55.5);
+	/* The same number in another type is no other value. */
+	submit(bench, (struct hay_value){.type = HAY_FLOAT64, .d = 55});
+	finish_with(HAY_WRITTEN, 55, false, "cannot be read back");
+	assert_int_equal(answered.asked.type, HAY_TYPE_NONE);
+	assert_false(answered.read_back);
+	assert_string_equal(outcome, "cannot be read back");
+	/* Clamped to what the range does not hold: it is told all the same. */
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 100});
+	finish_with(HAY_WRITTEN, 120, true, NULL);
+	assert_int_equal(answered.value.i, 120);
+	assert_int_equal(answered.asked.i, 100);
+	bench_free(bench);
+}
+
+/* 0.1 and the float32 nearest to it look the same, and are; 33.3333333333 is rounded, and that is told. */
+static void a_float_is_compared_as_it_is_shown(void **state _unused_)
+{
+	static const double numbers[] = {0.1, 33.3333333333};
+	struct bench *bench = bench_new();
+
+	apply(bench, "f1", 1, 10 * USEC_PER_SEC, NULL);
+	for (size_t i = 0; i < ELEMENTS(numbers); i++) {
+		struct command_request request = {
+			.device = "f", .point = "p", .value = {.type = HAY_FLOAT64, .d = numbers[i]}};
+
+		command_submit(bench->field, &request, keep_answer, NULL);
+		plugin_host.command_done(script.command, &(struct hay_command_result){.outcome = HAY_WRITTEN,
+										      .value = script.command->value,
+										      .read_back = true});
+		assert_true(answered.value.f == (float)numbers[i]);
+		assert_int_equal(answered.asked.type, i == 0 ? HAY_TYPE_NONE : HAY_FLOAT64);
+	}
+	bench_free(bench);
+}
+
+static void not_known_is_neither_done_nor_failed(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 5});
+	plugin_host.command_done(script.command, &(struct hay_command_result){.detail = "no answer"});
+	assert_int_equal(answered_outcome, COMMAND_UNKNOWN);
+	assert_int_equal(answered.done, WRITE_UNKNOWN);
+	assert_int_equal(answered.value.type, HAY_TYPE_NONE);
+	assert_string_equal(outcome, "not known whether it was done: no answer");
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 5});
+	finish_with(HAY_UNKNOWN, 4, true, "accepted");
+	assert_int_equal(answered.value.i, 4);
+	assert_int_equal(answered.asked.i, 5);
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 5});
+	plugin_host.command_done(script.command, &(struct hay_command_result){.outcome = HAY_EXPIRED});
+	assert_int_equal(answered_outcome, COMMAND_EXPIRED);
+	assert_int_equal(answered.done, WRITE_NOT_DONE);
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 5});
+	plugin_host.command_done(script.command,
+				 &(struct hay_command_result){.outcome = HAY_NOT_WRITTEN, .detail = "refused"});
+	assert_int_equal(answered_outcome, COMMAND_FAILED);
+	assert_string_equal(outcome, "refused");
+	script.write_error = -ERANGE;
+	submit(bench, (struct hay_value){.type = HAY_INT64, .i = 5});
+	assert_int_equal(answered_outcome, COMMAND_INVALID);
+	assert_string_equal(outcome, "the value does not fit what is written");
+	bench_free(bench);
+}
+
+/* Programs that make a double of every number send long ones as texts. */
+static void the_text_of_a_number_is_a_number(void **state _unused_)
+{
+	static const char *const numbers[] = {"55",  "55.0", "5.5e1", "550E-1", "055", "+55", "55,0", "0x37", " 55",
+					      "5 5", "",     "-",     "5.",	".5",  "1e",  "nan",  "inf",  "1e400"};
+	struct bench *bench = bench_new();
+
+	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	for (size_t i = 0; i < ELEMENTS(numbers); i++) {
+		script.command = NULL;
+		submit(bench, (struct hay_value){.type = HAY_STRING, .s = {numbers[i], strlen(numbers[i])}});
+		if (i >= 4) {
+			assert_int_equal(answered_outcome, COMMAND_INVALID);
+			assert_null(script.command);
+			continue;
+		}
+		assert_int_equal(script.command->value.i, 55);
+		finish_with(HAY_WRITTEN, 55, true, NULL);
+		assert_int_equal(answered.asked.type, HAY_TYPE_NONE);
+	}
+	bench_free(bench);
+}
+
 static char outcomes[256];
 
 static void add_outcome(void *userdata, enum command_outcome result, const struct write_answer *answer)
@@ -933,6 +1064,10 @@ int main(void)
 		cmocka_unit_test(who_speaks_is_asked_again),
 		cmocka_unit_test(a_device_in_a_round_can_be_stopped),
 		cmocka_unit_test(commands_are_checked_and_answered_once),
+		cmocka_unit_test(an_answer_tells_what_the_device_holds),
+		cmocka_unit_test(a_float_is_compared_as_it_is_shown),
+		cmocka_unit_test(not_known_is_neither_done_nor_failed),
+		cmocka_unit_test(the_text_of_a_number_is_a_number),
 		cmocka_unit_test(commands_of_a_device_go_one_after_the_other),
 		cmocka_unit_test(who_is_not_configured_is_forgotten),
 	};

@@ -37,6 +37,8 @@ enum act {
 	ACT_CUT,
 	ACT_NOISE_FIRST,
 	ACT_IGNORE_WRITE, /* say yes and do nothing */
+	ACT_CLOSE,	  /* do it, and close the connection without an answer */
+	ACT_ANSWER_CLOSE, /* close it after the answer */
 	ACT_EXCEPTION,	  /* + code */
 };
 
@@ -63,7 +65,7 @@ struct slave {
 	_Atomic uint16_t fault;	   /* and any read */
 	atomic_uint n_reads[1024]; /* that touched the register */
 
-	atomic_uint n_requests;
+	atomic_uint n_requests, n_closed; /* connections */
 	struct {
 		_Atomic uint8_t unit;
 		struct pdu pdu;
@@ -214,7 +216,9 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		answer.bytes[1] = (uint8_t)(act - ACT_EXCEPTION);
 		answer.size = 2;
 	}
-	if (act == ACT_SILENT || (s->unit && s->unit != unit))
+	if (act == ACT_CLOSE)
+		shutdown(fd, SHUT_RDWR);
+	if (act == ACT_CLOSE || act == ACT_SILENT || (s->unit && s->unit != unit))
 		return;
 	if (act == ACT_LATE)
 		usleep(s->late_us);
@@ -233,6 +237,8 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 	if (act == ACT_WRONG_CRC)
 		frame.bytes[3] ^= 0x10;
 	slave_say(fd, frame.bytes, act == ACT_CUT ? frame.size / 2u : frame.size);
+	if (act == ACT_ANSWER_CLOSE)
+		shutdown(fd, SHUT_RDWR);
 }
 
 /* False: the slave is to stop, or the other side has gone. */
@@ -296,6 +302,7 @@ static inline void *slave_main(void *userdata)
 		bool more = slave_serve(s, fd);
 
 		close(fd);
+		s->n_closed++;
 		if (!more)
 			return NULL;
 	}

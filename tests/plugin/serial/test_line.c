@@ -2,6 +2,7 @@
 /* Links on pseudo-terminals: what is said, asked, written, unplugged and plugged in again. */
 #include "base/clock.h"
 #include "board.h"
+#include <math.h>
 
 static void json_lines_become_readings(void **state)
 {
@@ -295,6 +296,89 @@ static void written_and_acknowledged(void **state)
 	board_free(&board);
 }
 
+/* The port vanishes: what was on its way may have been done, what waited was not. */
+static void unplugged_in_a_write(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_value on = {.type = HAY_BOOL, .b = true};
+	struct hay_command *first, *second;
+	struct board board;
+	const struct fake_event *event;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "timeout", "60s", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL), *other = fake_device(link, "e", NULL);
+
+	fake_point(device, "led", "bool", HAY_POINT_WRITABLE, "write_template", "L{value}\\n", "write_ack", "ok", NULL);
+	fake_point(other, "led", "bool", HAY_POINT_WRITABLE, "write_template", "M{value}\\n", "write_ack", "ok", NULL);
+	fake_open(link);
+	fake_start(device);
+	fake_start(other);
+	begin(host, &board);
+	assert_int_equal(fake_write(device, 0, on, &first), 0);
+	expect_request(host, &board, "L1\n");
+	assert_int_equal(fake_write(other, 0, on, &second), 0);
+	unplug(&board);
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_ptr_equal(event->command, first);
+	assert_int_equal(event->outcome, HAY_UNKNOWN);
+	assert_non_null(strstr(event->text, "unplugged"));
+	event = fake_wait(host, FAKE_COMMAND_DONE);
+	assert_ptr_equal(event->command, second);
+	assert_int_equal(event->outcome, HAY_NOT_WRITTEN);
+	/* It is back, and nothing of it is sent again. */
+	while (fake_take(host, FAKE_LINK_UP))
+		continue;
+	plug(&board);
+	fake_wait(host, FAKE_LINK_UP);
+	assert_int_equal(fake_write(other, 0, on, &second), 0);
+	expect_request(host, &board, "M1\n");
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* A device is stopped with a write under way and one that waits: only the first may have been done. */
+static void stopped_in_a_write(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_value on = {.type = HAY_BOOL, .b = true};
+	struct hay_command wanted = {.value = on, .low = (double)NAN, .high = (double)NAN}, *command;
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "timeout", "100ms", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL), *other = fake_device(link, "e", NULL);
+
+	fake_point(device, "led", "bool", HAY_POINT_WRITABLE, "write_template", "L{value}\\n", "write_ack", "ok", NULL);
+	fake_point(other, "led", "bool", HAY_POINT_WRITABLE, "write_template", "M{value}\\n", "write_ack", "ok", NULL);
+	fake_open(link);
+	fake_start(device);
+	fake_start(other);
+	begin(host, &board);
+	fake_write(device, 0, on, &command);
+	expect_request(host, &board, "L1\n");
+	fake_write(other, 0, on, &command);
+	fake_stop(other);
+	assert_int_equal(fake_take(host, FAKE_COMMAND_DONE)->outcome, HAY_NOT_WRITTEN);
+	fake_stop(device);
+	assert_int_equal(fake_take(host, FAKE_COMMAND_DONE)->outcome, HAY_UNKNOWN);
+	/* Its time was over while it waited for the line. */
+	fake_start(other);
+	wanted.device = other;
+	wanted.expires_us = link->host->now() + 1;
+	fake_write_command(&wanted, &command);
+	assert_int_equal(fake_wait(host, FAKE_COMMAND_DONE)->outcome, HAY_EXPIRED);
+	wanted.expires_us = 0;
+	fake_write_command(&wanted, &command);
+	expect_request(host, &board, "M1\n");
+	fake_host_free(host);
+	board_free(&board);
+}
+
 static void a_board_that_does_not_read_holds_up_nobody(void **state)
 {
 	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
@@ -437,6 +521,8 @@ int main(void)
 		cmocka_unit_test(a_port_is_one_programs),
 		cmocka_unit_test(asked_and_answered),
 		cmocka_unit_test(written_and_acknowledged),
+		cmocka_unit_test(unplugged_in_a_write),
+		cmocka_unit_test(stopped_in_a_write),
 		cmocka_unit_test(a_board_that_does_not_read_holds_up_nobody),
 		cmocka_unit_test(bytes_at_their_places),
 		cmocka_unit_test(frames_that_end_in_silence),
