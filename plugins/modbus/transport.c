@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* How long after an answer a device that closes its connections may take to do so: on a local network a few ms. */
+#define CLOSE_WAIT_US UINT64_C(50000)
+
 struct transport {
 	enum framing framing;
 	char *host;    /* NULL: a serial port */
@@ -22,6 +25,11 @@ struct transport {
 	int fd; /* -1: not connected */
 	struct tty *tty;
 	bool broken; /* the port has failed, and is open only because somebody watches it */
+
+	/* TCP: some devices close the connection after each answer. */
+	bool closes;	      /* one that had answered was found closed, ever */
+	bool has_answered;    /* on this connection */
+	uint64_t answered_us; /* the last time */
 
 	/* Runs on over new connections: an answer that a gateway delivers late on the next one still does not fit. */
 	uint16_t transaction;
@@ -127,6 +135,8 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 {
 	int r;
 
+	t->has_answered = false;
+
 	if (t->host) {
 		t->fd = connect_host(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
 		if (t->fd < 0)
@@ -140,6 +150,12 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 		t->last_us = t->now();
 	}
 	return t->fd >= 0;
+}
+
+/* The other side has closed the connection. */
+static void note_closed(struct transport *t)
+{
+	t->closes = t->closes || t->has_answered;
 }
 
 /* It cannot be used any more. A serial port stays open until its watcher has let go of it. */
@@ -314,7 +330,8 @@ static bool ask(struct transport *t, struct exchange *x)
 	}
 	t->absent[x->unit] = false;
 	x->is_mirror = t->framing == FRAMING_RTU && size == request.size && !memcmp(x->bytes, request.bytes, size);
-	x->answered_us = now;
+	x->answered_us = t->answered_us = now;
+	t->has_answered = true;
 	x->rtt_us = now - sent;
 	x->end = EXCHANGE_ANSWERED;
 	return true;
@@ -324,6 +341,16 @@ static enum settled settle(struct transport *t, struct exchange *x)
 {
 	return t->framing == FRAMING_TCP ? drain(t, x->bytes, sizeof(x->bytes))
 					 : wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
+}
+
+/* What is sent once is lost on a connection that the device is about to close: where it is one that does, it gets a moment
+   for that after its answer. True: it has. */
+static bool closes_now(struct transport *t, struct exchange *x)
+{
+	uint64_t now = t->now(), until = t->answered_us + CLOSE_WAIT_US;
+
+	return x->once && t->closes && t->has_answered && now < until &&
+	       take(t, x->bytes, sizeof(x->bytes), until - now) == GONE;
 }
 
 static void port_has_gone(struct transport *t, struct exchange *x)
@@ -343,9 +370,11 @@ void transport_exchange(struct transport *t, struct exchange *x)
 		port_has_gone(t, x);
 		return;
 	}
-	settled = t->fd >= 0 ? settle(t, x) : LOST;
-	if (settled == LOST && !t->tty)
+	settled = t->fd >= 0 && !closes_now(t, x) ? settle(t, x) : LOST;
+	if (settled == LOST && t->fd >= 0 && !t->tty) {
+		note_closed(t);
 		disconnect(t);
+	}
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
 		bool asked = false;
 
@@ -366,6 +395,8 @@ void transport_exchange(struct transport *t, struct exchange *x)
 			port_has_gone(t, x);
 			return;
 		}
+		if (!asked)
+			note_closed(t);
 		if (asked || (x->once && x->sent))
 			break;
 		disconnect(t);

@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <math.h>
 
+#define TWO_53 9007199254740992.0
+#define TWO_63 9223372036854775808.0
+#define TWO_64 18446744073709551616.0
+
 static bool is_signed(enum hay_type type)
 {
 	return type >= HAY_INT16 && type <= HAY_INT64;
@@ -102,9 +106,9 @@ static bool scale_value(const struct point_rules *rules, struct hay_value *value
 /* Above or below a limit, exactly: not every whole number has a double. NaN: neither. */
 static int compare_signed(int64_t value, double limit)
 {
-	if (!(limit < 0x1p63))
+	if (!(limit < TWO_63))
 		return isnan(limit) ? 0 : -1;
-	if (limit < -0x1p63)
+	if (limit < -TWO_63)
 		return 1;
 
 	int64_t whole = (int64_t)floor(limit);
@@ -114,7 +118,7 @@ static int compare_signed(int64_t value, double limit)
 
 static int compare_unsigned(uint64_t value, double limit)
 {
-	if (!(limit < 0x1p64))
+	if (!(limit < TWO_64))
 		return isnan(limit) ? 0 : -1;
 	if (limit < 0)
 		return 1;
@@ -268,12 +272,12 @@ static int set_number(double number, struct hay_value *ret)
 		return isfinite(as_double(ret)) ? 0 : -ERANGE;
 	number = round(number);
 	if (is_signed(ret->type)) {
-		if (!(number >= -0x1p63 && number < 0x1p63))
+		if (!(number >= -TWO_63 && number < TWO_63))
 			return -ERANGE;
 		ret->i = (int64_t)number;
 		return fits_signed(ret->type, ret->i) ? 0 : -ERANGE;
 	}
-	if (!(number >= 0 && number < 0x1p64))
+	if (!(number >= 0 && number < TWO_64))
 		return -ERANGE;
 	ret->u = (uint64_t)number;
 	return fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
@@ -306,7 +310,7 @@ static bool step(struct hay_value *raw, bool up)
 	}
 	double size = fabs(as_double(raw));
 
-	if (size >= 0x1p53)
+	if (size >= TWO_53)
 		by = (uint64_t)(nextafter(size, INFINITY) - size);
 	if (is_signed(raw->type)) {
 		bool past = up ? __builtin_add_overflow(raw->i, (int64_t)by, &raw->i)

@@ -54,6 +54,7 @@ struct slave {
 	atomic_uint late_us;
 	atomic_bool echo;
 	_Atomic uint8_t unit; /* 0: all */
+	bool closes;	      /* the connection, now; its thread's */
 
 	pthread_mutex_t mutex;
 	_Atomic uint16_t registers[1024];
@@ -216,8 +217,7 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		answer.bytes[1] = (uint8_t)(act - ACT_EXCEPTION);
 		answer.size = 2;
 	}
-	if (act == ACT_CLOSE)
-		shutdown(fd, SHUT_RDWR);
+	s->closes = act == ACT_CLOSE || act == ACT_ANSWER_CLOSE;
 	if (act == ACT_CLOSE || act == ACT_SILENT || (s->unit && s->unit != unit))
 		return;
 	if (act == ACT_LATE)
@@ -238,7 +238,7 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		frame.bytes[3] ^= 0x10;
 	slave_say(fd, frame.bytes, act == ACT_CUT ? frame.size / 2u : frame.size);
 	if (act == ACT_ANSWER_CLOSE)
-		shutdown(fd, SHUT_RDWR);
+		usleep(5000); /* what comes meanwhile is not read any more */
 }
 
 /* False: the slave is to stop, or the other side has gone. */
@@ -278,6 +278,8 @@ static inline bool slave_serve(struct slave *s, int fd)
 				slave_act(s, fd, bytes, bytes[6], bytes + 7, size - 7);
 			else if (frame_crc(bytes, size) == 0)
 				slave_act(s, fd, bytes, bytes[0], bytes + 1, size - 3);
+			if (s->closes)
+				return true;
 			memmove(bytes, bytes + size, n - size);
 			n -= size;
 		}

@@ -222,6 +222,26 @@ static void test_a_dead_idle_connection_is_made_anew(void **state)
 	rig_done(&rig);
 }
 
+/* Many devices close the connection after each answer, some moments later: a write that came in that moment was lost in
+   it, as the one that follows a read at once, and nobody knew. */
+static void test_a_device_that_closes_after_each_answer(void **state)
+{
+	static const uint16_t acts[] = {ACT_ANSWER_CLOSE};
+	struct rig rig = {.slave = {.acts = acts, .n_acts = 1, .unknown = {[6] = true, [22] = true}}};
+
+	(void)state;
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig_open(&rig, FAKE_THREAD, "10s", "0");
+	assert_int_equal(fake_poll(rig.device), 0);
+	assert_int_equal(fake_wait(rig.host, FAKE_ROUND_DONE)->result, HAY_OK);
+	for (unsigned i = 0; i < 10; i++) {
+		/* Function 22 or none, a read, 6 and then 16, and the look. */
+		expect(write_to(&rig, BIT), HAY_WRITTEN, "");
+		expect(write_to(&rig, WIDE), HAY_WRITTEN, "");
+	}
+	rig_done(&rig);
+}
+
 static void test_without_a_connection_it_is_not_written(void **state)
 {
 	struct rig rig = {0};
@@ -517,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_a_replaced_write_is_sent_once_too),
 		cmocka_unit_test(test_an_echo_is_no_acknowledgement),
 		cmocka_unit_test(test_a_dead_idle_connection_is_made_anew),
+		cmocka_unit_test(test_a_device_that_closes_after_each_answer),
 		cmocka_unit_test(test_without_a_connection_it_is_not_written),
 		cmocka_unit_test(test_what_has_expired_is_not_sent),
 		cmocka_unit_test(test_refused),
