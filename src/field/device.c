@@ -95,6 +95,16 @@ static int add_configured_points(struct device *device)
 	return 0;
 }
 
+uint64_t device_shortest_period(const struct device *device)
+{
+	return device->n_periods > 0 ? device->periods[0].every_us : device->conf->every_us;
+}
+
+double device_load(const struct device *device)
+{
+	return device->state == DEVICE_ONLINE ? (double)device->round_us / (double)device_shortest_period(device) : 0;
+}
+
 int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct device **ret)
 {
 	struct device *device = calloc(1, sizeof(*device));
@@ -130,7 +140,7 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 		device_free(device);
 		return -ENOMEM;
 	}
-	uint64_t fastest = device->n_periods > 0 ? device->periods[0].every_us : conf->every_us, now = clock_now();
+	uint64_t fastest = device_shortest_period(device), now = clock_now();
 
 	device->origin_us = schedule_start(now, fastest, n);
 	for (size_t i = 0; i < device->n_periods; i++)
@@ -252,6 +262,7 @@ static size_t take_due(struct device *device, uint64_t now, const uint32_t **ret
 
 			device->late += skipped;
 			device->link->field->late += skipped;
+			link_note_late(device->link, skipped);
 		}
 		period->next_us = next;
 		only = period;
@@ -367,7 +378,10 @@ void device_end_round(struct device *device, const struct hay_sample *sample, en
 	if (link->polling != device) /* a plugin that ends a round twice */
 		return;
 	link->polling = NULL;
-	link->busy_us += clock_now() - link->busy_since_us;
+	uint64_t took_us = clock_now() - link->busy_since_us;
+
+	link->busy_us += took_us;
+	device->round_us = device->round_us ? (device->round_us * 3 + took_us + 3) / 4 : took_us;
 	if (device->stopping || link->lent) {
 		field_unsettle(link->field);
 		link_next_turn(link);

@@ -63,6 +63,7 @@ struct device {
 
 	uint64_t rounds, failed, late;	/* since it was started */
 	uint64_t rtt_us;		/* of the last good round */
+	uint64_t round_us;		/* that a round takes, smoothed; 0: unknown */
 	uint64_t errors[HAY_N_REASONS]; /* rounds with that fault, in a point or as a whole */
 };
 
@@ -76,6 +77,11 @@ int device_add_point(struct device *device, const char *name, enum hay_type type
 
 /* Whether the host asks it, by its plugin and by what the plugin's start() said of it. */
 bool device_is_polled(const struct device *device);
+
+/* Of its points, or its own. */
+uint64_t device_shortest_period(const struct device *device);
+/* The share of its link's time that it needs, while it is online. */
+double device_load(const struct device *device);
 
 /* Its link is closed and opened again: the plugin's stop() and start(). What the device is to others stays. */
 void device_pause(struct device *device);

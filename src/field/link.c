@@ -10,11 +10,15 @@
 #include "field/plugin_host.h"
 #include "field/scan.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define REMIND_AFTER_US (30 * USEC_PER_MINUTE) /* who has just gone is still in the log */
 #define REMIND_NAMES_MAX 8
+#define LATE_ROUNDS 5		    /* so many are no hiccup */
+#define LATE_LOAD 0.9		    /* of the time: below it, it is not the periods */
+#define LATE_AGAIN_US USEC_PER_HOUR /* said so often at most */
 
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
 static void about(const struct link *link, enum hay_log_level level, const char *format, ...)
@@ -271,6 +275,53 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 		schedule_try(link);
 	else
 		link->pause_us = 0;
+}
+
+/* ---- more is wanted than there is time for ---- */
+
+/* The share of the link's time that its devices need; *ret_most: the one that needs most. */
+static double needed_load(const struct link *link, const struct device **ret_most)
+{
+	double sum = 0, most = 0;
+
+	*ret_most = NULL;
+	for (const struct device *device = link->devices; device; device = device->next) {
+		double load = device_load(device);
+
+		sum += load;
+		if (load > most) {
+			most = load;
+			*ret_most = device;
+		}
+	}
+	return sum;
+}
+
+void link_note_late(struct link *link, uint64_t n)
+{
+	char round[DURATION_TEXT_MAX], every[DURATION_TEXT_MAX], request[DURATION_TEXT_MAX];
+	uint64_t now = clock_now();
+	const struct device *most;
+
+	link->late += n;
+	link->late_rounds++;
+	if (link->late_rounds < LATE_ROUNDS || (link->late_us > 0 && now - link->late_us < LATE_AGAIN_US))
+		return;
+
+	double load = needed_load(link, &most);
+
+	if (load < LATE_LOAD || !most)
+		return;
+	about(link, HAY_LOG_WARNING,
+	      "cannot keep its periods: %" PRIu64
+	      " poll%s left out; its devices need %.0f %% of its time, most of it %s: %s a round (its slowest request "
+	      "%s), due every %s; longer periods or fewer requests would help",
+	      link->late, link->late == 1 ? " was" : "s were", load * 100, most->conf->name,
+	      format_duration(most->round_us, round), format_duration(most->rtt_us, request),
+	      format_duration(device_shortest_period(most), every));
+	link->late = 0;
+	link->late_rounds = 0;
+	link->late_us = now;
 }
 
 /* "boiler (timeout)", "a (timeout), b (not heard yet) and 3 more": who has been away that long. */

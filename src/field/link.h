@@ -57,6 +57,9 @@ struct link {
 	bool quiet;	   /* the last of them was not told: neither is that it is up again */
 
 	uint64_t busy_us, busy_since_us; /* time with a round under way */
+	uint64_t late_us;		 /* when its log last said that it cannot keep its periods; 0: never */
+	uint64_t late;			 /* polls left out since then */
+	unsigned late_rounds;		 /* after which some were */
 	uint64_t errors[HAY_N_REASONS];	 /* of its devices, as in struct device; those of removed ones stay */
 };
 
@@ -88,6 +91,8 @@ void link_went_up(struct link *link);
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail);
 /* Say what has long been away: the link, or else devices on it. */
 void link_remind(struct link *link);
+/* So many polls of a device were left out because others, or its last round, took too long. */
+void link_note_late(struct link *link, uint64_t n);
 /* Down, and the try has failed: the next one after a longer pause. */
 void link_try_later(struct link *link);
 /* Devices came or went: where nobody is left to try, another one does. */

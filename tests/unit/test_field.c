@@ -487,6 +487,51 @@ static void long_periods_begin_soon(void **state _unused_)
 	bench_free(bench);
 }
 
+static unsigned count_of(const char *text, const char *word);
+
+/* Rounds of device a that each take so long, at once when they are due. Its clock is the test's. */
+static void run_rounds(struct bench *bench, struct clock_fake *time, unsigned n, uint64_t took_us)
+{
+	struct device *device = field_find_device(bench->field, "a");
+
+	for (unsigned i = 0; i < n; i++) {
+		time->now = MAX(time->now, device->due.due_us);
+		schedule_remove(bench->field->schedule, &device->due);
+		script.hold = true;
+		link_wants_turn(device->link, device);
+		script.hold = false;
+		time->now += took_us;
+		struct hay_device *held = script.held;
+
+		script.held = NULL;
+		answer(held);
+	}
+}
+
+/* 11 requests of 300 ms do not fit into a period of 1 s: readings were left out, and nobody said so. */
+static void a_link_that_cannot_keep_its_periods_says_so(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+	static struct clock_fake time;
+
+	time = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&time);
+	apply(bench, "a1", 1, USEC_PER_SEC, NULL);
+	run_rounds(bench, &time, 30, 300 * USEC_PER_MSEC);
+	assert_null(strstr(bench->lines, "cannot keep"));
+	run_rounds(bench, &time, 100, 3300 * USEC_PER_MSEC);
+	assert_int_equal(count_of(bench->lines, "cannot keep its periods"), 1);
+	assert_non_null(strstr(bench->lines, "link l: cannot keep its periods: "));
+	assert_non_null(strstr(bench->lines, "polls were left out"));
+	assert_non_null(strstr(bench->lines, "due every 1 s"));
+	/* An hour later it is said again, with what was left out meanwhile. */
+	run_rounds(bench, &time, 1100, 3300 * USEC_PER_MSEC);
+	assert_int_equal(count_of(bench->lines, "cannot keep its periods"), 2);
+	assert_non_null(strstr(bench->lines, "its devices need 330 % of its time, most of it a: 3.3 s a round"));
+	clock_set_fake(NULL);
+	bench_free(bench);
+}
+
 static bool link_is_down(const struct bench *bench)
 {
 	return strstr(bench->lines, "link l: down") != NULL;
@@ -1051,6 +1096,7 @@ int main(void)
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
 		cmocka_unit_test(long_periods_begin_soon),
+		cmocka_unit_test(a_link_that_cannot_keep_its_periods_says_so),
 		cmocka_unit_test(a_value_in_a_failed_round_counts),
 		cmocka_unit_test(a_skipped_round_leaves_the_device_as_it_was),
 		cmocka_unit_test(a_link_speaks_for_its_devices),
