@@ -206,12 +206,34 @@ static void forget_paths(struct gatt *gatt)
 	}
 }
 
+static uint32_t count_missing(const struct gatt *gatt)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
+		n += !gatt->points[i].path;
+	return n;
+}
+
 static const char *missing_point(const struct gatt *gatt)
 {
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		if (!gatt->points[i].path)
 			return ((const struct point_conf *)gatt->device->hay->points[i]->conf)->characteristic;
 	return NULL;
+}
+
+/* Some are not there: the others are read all the same. */
+static void log_missing(struct gatt *gatt)
+{
+	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++) {
+		const struct hay_point *point = gatt->device->hay->points[i];
+
+		if (!gatt->points[i].path && !gatt->points[i].is_missing)
+			LOG(gatt->device, HAY_LOG_WARNING, "it has no characteristic %s: point %s is bad",
+			    ((const struct point_conf *)point->conf)->characteristic, point->name);
+		gatt->points[i].is_missing = !gatt->points[i].path;
+	}
 }
 
 static void ready(struct gatt *gatt)
@@ -258,7 +280,10 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		ready(gatt);
 	else if (++gatt->n_tries < FIND_TRIES) /* "resolved" at times comes before the objects */
 		gatt->device->link->host->set_timer(gatt->timer, SECOND_US);
-	else
+	else if (count_missing(gatt) < gatt->device->hay->n_points) {
+		log_missing(gatt);
+		ready(gatt);
+	} else
 		gatt_failed(gatt, "it has no characteristic %s", missing);
 	return 0;
 }

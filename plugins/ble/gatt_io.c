@@ -7,11 +7,16 @@
 #include <string.h>
 
 #define CALL_TIMEOUT_US (30 * SECOND_US)
+#define AGAIN_FIRST_US (60 * SECOND_US) /* what brings the connection to its end, when others are read */
+#define AGAIN_LAST_US (3600 * SECOND_US)
+#define EXCEPTION_MAX 63 /* as a reading carries it */
 
 static const struct point_conf *conf_of(const struct gatt *gatt, uint32_t index)
 {
 	return gatt->device->hay->points[index]->conf;
 }
+
+static const char NO_CHARACTERISTIC[] = "no such characteristic";
 
 /* ---- values ---- */
 
@@ -68,7 +73,7 @@ static void end_round(struct gatt *gatt, enum hay_result result, enum hay_reason
 	for (uint32_t i = 0; i < device->hay->n_points; i++)
 		if (gatt->points[i].is_due) {
 			gatt->points[i].is_due = false;
-			gatt->readings[gatt->n_readings++] = bad(i, reason, NULL);
+			gatt->readings[gatt->n_readings++] = bad(i, reason ? reason : HAY_TIMEOUT, NULL);
 		}
 	sample.n_readings = gatt->n_readings;
 	gatt->in_round = false;
@@ -94,8 +99,13 @@ static const char *refusal(sd_bus_message *reply)
 		{"org.bluez.Error.NotSupported", "not supported"},
 		{"org.bluez.Error.InvalidOffset", "invalid offset"},
 		{"org.bluez.Error.InvalidValueLength", "invalid length"},
+		{"org.bluez.Error.InProgress", "in progress"},
 	};
 	const sd_bus_error *error = sd_bus_message_get_error(reply);
+
+	/* bluetoothd passes on what the device said: "Operation failed with ATT error: 0x0e". */
+	if (error && error->message && strstr(error->message, "ATT error"))
+		return strlen(error->message) <= EXCEPTION_MAX ? error->message : "ATT error";
 
 	for (size_t i = 0; error && i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (sd_bus_error_has_name(error, refusals[i].error))
@@ -134,12 +144,31 @@ static void take_value(struct gatt *gatt, const char *path, sd_bus_message *repl
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++) {
 		struct gatt_point *point = &gatt->points[i];
 
-		if (!point->is_due || strcmp(point->path, path) != 0)
+		if (!point->is_due || !point->path || strcmp(point->path, path) != 0)
 			continue;
-		point->is_due = false;
+		point->is_due = point->is_last = false;
+		point->pause_us = 0;
 		gatt->readings[gatt->n_readings++] = refused   ? bad(i, HAY_EXCEPTION, refused)
 						     : is_good ? read_point(gatt, i, data, size)
 							       : bad(i, HAY_DECODE, NULL);
+	}
+}
+
+/* The connection ends with the read of that point: one that does so each time must not keep the others from being read. */
+static void read_last(struct gatt *gatt, uint32_t index)
+{
+	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++) {
+		struct gatt_point *point = &gatt->points[i];
+
+		if (!point->path || strcmp(point->path, gatt->points[index].path) != 0)
+			continue;
+		point->is_last = true;
+		if (!gatt->first_us)
+			continue;
+		point->pause_us = point->pause_us ? point->pause_us * 2 : AGAIN_FIRST_US;
+		if (point->pause_us > AGAIN_LAST_US)
+			point->pause_us = AGAIN_LAST_US;
+		point->next_us = gatt->device->link->host->now() + point->pause_us;
 	}
 }
 
@@ -154,6 +183,7 @@ static int got_value(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	if (bluez_error(reply) && wants_pairing(reply))
 		tell_pairing(gatt, index);
 	if (bluez_error(reply) && !refusal(reply)) {
+		read_last(gatt, index);
 		gatt_failed(gatt, "characteristic %s cannot be read: %s", conf_of(gatt, index)->characteristic,
 			    bluez_error(reply));
 		return 0;
@@ -166,14 +196,42 @@ static int got_value(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* The next point to read, n_points: none. */
+static uint32_t choose_point(const struct gatt *gatt)
+{
+	uint64_t now = gatt->device->link->host->now();
+	uint32_t n = gatt->device->hay->n_points, last = n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gatt_point *point = &gatt->points[i];
+
+		if (!point->is_due)
+			continue;
+		if (!point->is_last)
+			return i;
+		if (last == n && (!point->pause_us || now >= point->next_us))
+			last = i;
+	}
+	return last;
+}
+
+static void miss_points(struct gatt *gatt)
+{
+	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
+		if (gatt->points[i].is_due && !gatt->points[i].path) {
+			gatt->points[i].is_due = false;
+			gatt->readings[gatt->n_readings++] = bad(i, HAY_EXCEPTION, NO_CHARACTERISTIC);
+		}
+}
+
 static void read_next(struct gatt *gatt)
 {
 	struct ble_link *link = gatt->device->link;
-	uint32_t index = 0;
+	uint32_t index;
 	int r;
 
-	while (index < gatt->device->hay->n_points && !gatt->points[index].is_due)
-		index++;
+	miss_points(gatt);
+	index = choose_point(gatt);
 	if (index == gatt->device->hay->n_points) {
 		end_round(gatt, HAY_OK, HAY_NO_REASON, NULL);
 		return;
@@ -213,6 +271,26 @@ int gatt_poll(struct ble_device *device, const uint32_t *due, size_t n_due)
 
 /* ---- notifications ---- */
 
+/* Of points that are never told of. */
+static void emit_bad(struct gatt *gatt, const char *path, const char *why)
+{
+	uint32_t n_points = gatt->device->hay->n_points;
+	struct hay_reading *readings = calloc(n_points, sizeof(*readings));
+	const struct hay_host *host = gatt->device->link->host;
+	size_t n = 0;
+
+	for (uint32_t i = 0; readings && i < n_points; i++) {
+		const struct gatt_point *point = &gatt->points[i];
+
+		if (point->is_notified && (path ? point->path && !strcmp(point->path, path) : !point->path))
+			readings[n++] = bad(i, HAY_EXCEPTION, why);
+	}
+	if (n > 0)
+		host->emit(gatt->device->hay,
+			   &(struct hay_sample){.time_us = host->now(), .readings = readings, .n_readings = n});
+	free(readings);
+}
+
 static int notifying(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct gatt *gatt = userdata;
@@ -231,14 +309,18 @@ static int notifying(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return 0;
 	if (wants_pairing(reply))
 		tell_pairing(gatt, index);
-	gatt_failed(gatt, "characteristic %s does not notify: %s", path, bluez_error(reply));
+	if (refusal(reply)) /* of this one: the others go on */
+		emit_bad(gatt, gatt->points[index].path, refusal(reply));
+	else
+		gatt_failed(gatt, "characteristic %s does not notify: %s", path, bluez_error(reply));
 	return 0;
 }
 
 static bool has_earlier(const struct gatt *gatt, uint32_t index)
 {
 	for (uint32_t i = 0; i < index; i++)
-		if (gatt->points[i].is_notified && !strcmp(gatt->points[i].path, gatt->points[index].path))
+		if (gatt->points[i].is_notified && gatt->points[i].path &&
+		    !strcmp(gatt->points[i].path, gatt->points[index].path))
 			return true;
 	return false;
 }
@@ -256,7 +338,8 @@ static struct gatt *gatt_of_characteristic(const struct ble_link *link, const ch
 	for (struct ble_device *device = link->devices; device; device = device->next)
 		for (uint32_t i = 0; device->gatt && device->gatt->state == GATT_READY && i < device->hay->n_points;
 		     i++)
-			if (device->gatt->points[i].is_notified && !strcmp(device->gatt->points[i].path, path))
+			if (device->gatt->points[i].is_notified && device->gatt->points[i].path &&
+			    !strcmp(device->gatt->points[i].path, path))
 				return device->gatt;
 	return NULL;
 }
@@ -274,7 +357,7 @@ void gatt_value_changed(struct ble_link *link, const char *path, const struct pr
 	if (!readings)
 		return;
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
-		if (gatt->points[i].is_notified && !strcmp(gatt->points[i].path, path))
+		if (gatt->points[i].is_notified && gatt->points[i].path && !strcmp(gatt->points[i].path, path))
 			readings[n++] = read_point(gatt, i, properties->value, properties->n_value);
 	link->host->emit(gatt->device->hay,
 			 &(struct hay_sample){.time_us = link->host->now(), .readings = readings, .n_readings = n});
@@ -359,6 +442,10 @@ static void write_now(struct gatt *gatt)
 		end_command(gatt, HAY_EXPIRED, "expired before there was a connection");
 		return;
 	}
+	if (!gatt->points[command->point].path) {
+		end_command(gatt, HAY_NOT_WRITTEN, NO_CHARACTERISTIC);
+		return;
+	}
 	r = binary_form(point->type_name, conf_of(gatt, command->point)->order, &form);
 	if (r == 0 && form.n_bytes > 0)
 		r = binary_encode(&form, &command->value, bytes);
@@ -405,13 +492,15 @@ int gatt_write(struct ble_device *device, struct hay_command *command)
 void gatt_io_begin(struct gatt *gatt)
 {
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++) {
-		int r = gatt->points[i].is_notified && !has_earlier(gatt, i) ? start_notify(gatt, i) : 0;
+		const struct gatt_point *point = &gatt->points[i];
+		int r = point->is_notified && point->path && !has_earlier(gatt, i) ? start_notify(gatt, i) : 0;
 
 		if (r < 0) {
 			gatt_failed(gatt, "StartNotify: %s", strerror(-r));
 			return;
 		}
 	}
+	emit_bad(gatt, NULL, NO_CHARACTERISTIC);
 	if (gatt->command)
 		write_now(gatt);
 	if (gatt->in_round)
@@ -425,6 +514,9 @@ void gatt_io_end(struct gatt *gatt, const char *why)
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		gatt->points[i].notify = sd_bus_slot_unref(gatt->points[i].notify);
 	gatt_break_command(gatt, why ? why : "the connection was ended");
-	if (gatt->in_round)
+	/* What was read before counts. */
+	if (gatt->in_round && gatt->first_us)
+		end_round(gatt, HAY_OK, HAY_NO_REASON, NULL);
+	else if (gatt->in_round)
 		end_round(gatt, HAY_FAILED, HAY_TIMEOUT, why);
 }

@@ -440,6 +440,27 @@ def test_gatt_reads(air):
     wait_until(lambda: len(air.samples("probe")) > n + 3, 60, lambda: air.daemon.text())
 
 
+def test_gatt_one_characteristic_that_fails_takes_no_other(air):
+    """A read that the device refuses with an error of its own, or that ends the connection; and one that is not there."""
+    gatt(air, '''{ name = "gone"; characteristic = "2a00"; }, { name = "battery"; service = "180f"; characteristic = "2a19"; },
+                 { name = "temperature"; characteristic = "2a6e"; }, { name = "humidity"; characteristic = "2a6f"; }''')
+    sample = air.wait("probe", temperature=25.06)
+    assert sample["quality"] == {"gone": "bad: no such characteristic"}
+    assert sample["values"]["battery"] == 95
+    air.daemon.wait_line("it has no characteristic 2a00")
+    path = air.bluez.path(SENSOR) + "/service000a/char000b"
+    air.bluez.fault("ReadValue", "org.bluez.Error.Failed", "Operation failed with ATT error: 0x0e", times=100000, path=path)
+    wait_until(lambda: air.samples("probe")[-1].get("quality", {}).get("temperature") == "bad: Operation failed with ATT error: 0x0e",
+               30, lambda: air.samples("probe")[-3:])
+    assert air.samples("probe")[-1]["values"]["battery"] == 95
+    air.bluez.fault("ReadValue", "org.bluez.Error.Failed", "Operation failed", times=100000, path=path)
+    n = len(air.samples("probe"))
+    wait_until(lambda: len([s for s in air.samples("probe")[n:] if "humidity" in s.get("values", {})]) >= 5, 60,
+               lambda: air.samples("probe")[n:])
+    assert air.card("probe")["online"] is True
+    assert "temperature" not in air.samples("probe")[-1]["values"]
+
+
 def test_gatt_notifies_and_reconnects(air):
     gatt(air, '{ name = "temperature"; characteristic = "2a6e"; mode = "notify"; }')
     air.wait_online("probe", True)
