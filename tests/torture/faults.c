@@ -27,7 +27,7 @@ static struct {
 	atomic_llong unused; /* bytes, where the disk is full */
 	atomic_uint sync_us;
 	atomic_ullong kill_in, kill_part;
-	void (*note)(void);
+	void (*note)(bool torn);
 } disk;
 
 void faults_watch(const char *folder)
@@ -53,7 +53,7 @@ void faults_slow_sync(unsigned us)
 	atomic_store(&disk.sync_us, us);
 }
 
-void faults_kill_at(uint64_t n, uint64_t part, void (*note)(void))
+void faults_kill_at(uint64_t n, uint64_t part, void (*note)(bool torn))
 {
 	disk.note = note;
 	atomic_store(&disk.kill_part, part);
@@ -87,9 +87,9 @@ static int refusal(enum fault fault)
 	return fails(fault) ? EIO : 0;
 }
 
-static _Noreturn void die(void)
+static _Noreturn void die(bool torn)
 {
-	disk.note();
+	disk.note(torn);
 	kill(getpid(), SIGKILL);
 	for (;;)
 		pause();
@@ -106,7 +106,7 @@ static bool dies_here(void)
 static void die_if_due(void)
 {
 	if (dies_here())
-		die();
+		die(false);
 }
 
 static int64_t size_of(int fd)
@@ -247,7 +247,7 @@ EXPORTED ssize_t write(int fd, const void *bytes, size_t size)
 	if (n >= 0)
 		n = next(fd, bytes, (size_t)n);
 	if (dies)
-		die();
+		die(n != (ssize_t)size);
 	return n;
 }
 
@@ -263,7 +263,7 @@ EXPORTED ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at)
 	if (n >= 0)
 		n = next(fd, bytes, (size_t)n, at);
 	if (dies)
-		die();
+		die(n != (ssize_t)size);
 	return n;
 }
 

@@ -7,6 +7,7 @@
 #ifndef HAYWAIN_TORTURE_FAULTS_H
 #define HAYWAIN_TORTURE_FAULTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum fault {
@@ -32,7 +33,7 @@ enum fault faults_now(void);
 void faults_slow_sync(unsigned us);
 
 /* SIGKILL in the n-th call from now that changes anything; a write is torn after a part of its bytes, which `part`
-   chooses. note runs just before, in whatever thread it is. 0: not. */
-void faults_kill_at(uint64_t n, uint64_t part, void (*note)(void));
+   chooses. note runs just before, in whatever thread it is; torn: a part of a write is missing. 0: not. */
+void faults_kill_at(uint64_t n, uint64_t part, void (*note)(bool torn));
 
 #endif

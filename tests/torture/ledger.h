@@ -40,11 +40,11 @@ struct ledger {
 
 	/* Of the life under way, for who comes after it. */
 	uint32_t life;
-	uint64_t killed_us; /* real time; 0: it ended by itself */
-	uint64_t safe;	    /* all before this one are on the disk */
-	bool disk_was_bad;  /* since then */
-	uint64_t hiccup_us; /* the longest time the main thread did not run lately */
-	bool said_unknown;
+	uint64_t killed_us;	     /* real time; 0: it ended by itself */
+	uint64_t safe;		     /* all before this one are on the disk */
+	bool disk_was_bad;	     /* since then */
+	uint64_t hiccup_us;	     /* the longest time the main thread did not run lately */
+	bool said_unknown, was_torn; /* a log whose last write was torn cannot be told from a damaged one */
 
 	uint64_t kills, faults, n_wrong;
 	char wrong[LEDGER_FAULTS][200];

@@ -420,15 +420,16 @@ static void write_all(uint64_t timeout_us)
 	}
 }
 
-static void note_kill(void)
+static void note_kill(bool torn)
 {
+	model.ledger->was_torn |= torn;
 	model.ledger->killed_us = torture_now();
 }
 
 static void die(void)
 {
 	fflush(stdout);
-	note_kill();
+	note_kill(false);
 	kill(getpid(), SIGKILL);
 }
 
@@ -721,8 +722,8 @@ static bool print_seed(unsigned lives)
 		/* One that is under way to a reader may be counted and come. */
 		bad |= !plan->kills && !plan->faults && sums[i].over > PENDING_MAX;
 	}
-	/* Nothing damaged a file here. */
-	bad |= ledger->said_unknown && !plan->faults;
+	/* Only what a write left undone may look like damage. */
+	bad |= ledger->said_unknown && !plan->faults && !ledger->was_torn;
 	printf("%s model -s %" PRIu64 " -l %u   commit %" PRIu64 " ms, memory %" PRIu64 " KB, max_size %" PRIu64
 	       " MB, %s, %s, %s, fsync %u us; %" PRIu64 " samples, %" PRIu64 " kills, %" PRIu64 " faults%s\n",
 	       bad ? "FAILED" : "ok    ", plan->seed, lives, plan->conf.commit_us / 1000, plan->conf.memory >> 10,
