@@ -72,7 +72,7 @@ struct mqtt *mqtt_free(struct mqtt *mqtt);
 int mqtt_connect(struct mqtt *mqtt, const struct address *address, uint64_t deadline_us, struct reason *ret_reason);
 
 void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret);
-/* When mqtt_turn() is to be called although nothing happened: a deadline, or a ping. */
+/* When mqtt_turn() is to be called although nothing happened: a deadline, a ping; 0, at once, after an end. */
 uint64_t mqtt_due_us(const struct mqtt *mqtt);
 /* Read, write and keep alive as poll() found. */
 enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);

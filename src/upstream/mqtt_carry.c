@@ -38,7 +38,9 @@ uint64_t mqtt_due_us(const struct mqtt *mqtt)
 {
 	if (mqtt->phase == MQTT_GREETING)
 		return mqtt->deadline_us;
-	if (mqtt->phase == MQTT_ENDED || mqtt->keepalive_s == 0)
+	if (mqtt->phase == MQTT_ENDED)
+		return 0; /* it may have ended by a write, between two turns */
+	if (mqtt->keepalive_s == 0)
 		return UINT64_MAX;
 	uint64_t now = library_clock_us(), due = (uint64_t)ping_due_s(mqtt) * USEC_PER_SEC;
 	if (due <= now)

@@ -292,6 +292,29 @@ static void test_the_brokers_keep_alive(void **state)
 	assert_memory_equal(peer->got.data, "\xc0\x00", 2);
 }
 
+/* A broker that is killed under load: the end is found by a write, and nobody waits for the network to say more. */
+static void test_an_end_by_a_write(void **state)
+{
+	struct peer *peer = *state;
+	struct message message = {.qos = 1};
+	const struct linger reset = {.l_onoff = 1};
+	uint64_t until = clock_now() + PATIENCE_MS * USEC_PER_MSEC;
+	int mid;
+
+	begin_ready(peer, true);
+	assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(peer->fd);
+	peer->fd = -1;
+	buf_add_text(&message.topic, "a/b");
+	while (mqtt_phase(peer->mqtt) != MQTT_ENDED) {
+		assert_true(clock_now() < until);
+		mqtt_publish(peer->mqtt, &message, &mid);
+		mqtt_flush(peer->mqtt);
+	}
+	assert_true(mqtt_due_us(peer->mqtt) <= clock_now());
+	buf_done(&message.topic);
+}
+
 /* A retained message to a broker that has none goes out as an ordinary one: MQTT 5, section 3.2.2.3.5. */
 static void test_no_retained_messages(void **state)
 {
@@ -327,6 +350,7 @@ int main(void)
 		test(test_one_connection),
 		test(test_the_brokers_keep_alive),
 		test(test_no_retained_messages),
+		test(test_an_end_by_a_write),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
