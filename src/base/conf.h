@@ -155,5 +155,8 @@ char *conf_secret_path(struct pool *pool, const char *file, const char *path);
 /* Read a secret, at most 64 KB, one trailing newline taken off; freed with conf_secret_free(), which wipes it. -errno. */
 int conf_secret_read(const char *path, char **ret, size_t *ret_size);
 void conf_secret_free(char *secret);
+/* What is wrong with a secret that was typed: "is empty". NULL: nothing that can be seen. ret_blank: it begins or ends with
+   a blank, which may be meant. */
+const char *conf_secret_fault(const char *secret, size_t size, bool *ret_blank);
 
 #endif

@@ -87,3 +87,24 @@ void conf_secret_free(char *text)
 	explicit_bzero(secret->text, secret->size);
 	free(secret);
 }
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+const char *conf_secret_fault(const char *secret, size_t size, bool *ret_blank)
+{
+	*ret_blank = size > 0 && (is_blank(secret[0]) || is_blank(secret[size - 1]));
+	if (size == 0)
+		return "is empty";
+	if (size >= 2 && (memcmp(secret, "\xff\xfe", 2) == 0 || memcmp(secret, "\xfe\xff", 2) == 0))
+		return "is UTF-16 text; save it as UTF-8 without a byte order mark";
+	if (size >= 3 && memcmp(secret, "\xef\xbb\xbf", 3) == 0)
+		return "begins with a byte order mark; save it as UTF-8 without one";
+	if (memchr(secret, '\0', size))
+		return "holds a zero byte, and a password ends there";
+	if (memchr(secret, '\n', size) || memchr(secret, '\r', size))
+		return "has more than one line; the password is to stand there alone";
+	return NULL;
+}

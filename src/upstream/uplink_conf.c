@@ -33,7 +33,7 @@ const struct hay_option uplink_options[] = {
 	{"keepalive", HAY_OPT_DURATION, AT(keepalive_us), "30s", SECONDS(5), SECONDS(65535),
 	 .help = "a silent broker is given up after this"},
 	{"connect_timeout", HAY_OPT_DURATION, AT(connect_timeout_us), "10s", SECONDS(1), SECONDS(600),
-	 .help = "for the connection, and again for the broker's welcome"},
+	 .help = "from the look-up of the name to the broker's welcome"},
 	{"clock_wait", HAY_OPT_DURATION, AT(clock_wait_us), "2m", 0, SECONDS(86400),
 	 .help = "how long to wait for a trusted clock"},
 	{"qos", HAY_OPT_INT, AT(qos), "1", 0, 1, .help = "1: until acknowledged; 0: once, and it may be lost"},
@@ -91,6 +91,19 @@ static bool parse_port(const char *text, uint16_t *ret)
 	return true;
 }
 
+/* With the zone that a link-local address needs, as in fe80::1%eth0: RFC 4007, section 11. */
+static bool is_ipv6(const char *text)
+{
+	struct in6_addr address;
+	char figures[INET6_ADDRSTRLEN];
+	size_t size = strcspn(text, "%");
+	if (size >= sizeof(figures) || (text[size] && !text[size + 1]))
+		return false;
+	memcpy(figures, text, size);
+	figures[size] = '\0';
+	return inet_pton(AF_INET6, figures, &address) == 1;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *parse_url(struct uplink_conf *conf)
 {
@@ -111,14 +124,13 @@ static const char *parse_url(struct uplink_conf *conf)
 		return "ends after the port: no path";
 
 	const char *rest;
-	struct in6_addr address;
 	if (at[0] == '[') {
 		const char *close = strchr(at, ']');
 		if (!close)
 			return "has a [ without its ]";
 		conf->host = pool_strndup(conf->pool, at + 1, (size_t)(close - at - 1));
 		rest = close + 1;
-		if (conf->host && inet_pton(AF_INET6, conf->host, &address) != 1)
+		if (conf->host && !is_ipv6(conf->host))
 			return "has something in brackets that is no IPv6 address";
 	} else {
 		size_t size = strcspn(at, ":");
@@ -170,6 +182,8 @@ static void check_prefix(struct uplink_conf *conf, const char *gateway_id, struc
 {
 	const char *why = dialect_check_topic(conf->pool, conf->prefix);
 	const char *filled = with_gateway(conf->pool, conf->prefix, gateway_id);
+	if (!why && conf->prefix[strlen(conf->prefix) - 1] == '/')
+		why = "a prefix ends without a /: what follows brings it";
 	if (!why && filled && strpbrk(filled, "{}"))
 		why = "a prefix knows {gateway} and no other {word}";
 	if (why)
@@ -186,6 +200,27 @@ static void check_tls(const struct uplink_conf *conf, struct place *place)
 			   tls->cert_file ? "key_file" : "cert_file");
 	if (tls->alpn && (!tls->alpn[0] || strlen(tls->alpn) > 255))
 		tell_error(place, "tls", "uplink `%s`: alpn needs 1 to 255 characters", conf->name);
+}
+
+/* An error of --check, but not one that keeps the daemon from starting: a file that a power cut left empty must not stop
+   the field. The uplink stays down then, and says why. */
+static void check_password(const struct uplink_conf *conf, struct place *place)
+{
+	const config_setting_t *at = setting_of(place, "password_file");
+	size_t size;
+	char *password;
+	bool blank;
+	if (conf_secret_read(conf->password_file, &password, &size) < 0)
+		return; /* a warning already */
+	const char *fault = conf_secret_fault(password, size, &blank);
+	if (fault)
+		conf_error(place->messages, conf_setting_file(at), conf_setting_line(at),
+			   "uplink `%s`: password_file %s %s", conf->name, conf->password_file, fault);
+	else if (blank)
+		tell_warning(place, "password_file",
+			     "uplink `%s`: password_file %s: the password begins or ends with a blank", conf->name,
+			     conf->password_file);
+	conf_secret_free(password);
 }
 
 static bool is_loopback(const char *host)
@@ -215,6 +250,8 @@ static void check_all(struct uplink_conf *conf, const char *gateway_id, struct p
 		tell_warning(place, "password_file",
 			     "uplink `%s`: the password goes through the network unencrypted; mqtts:// hides it",
 			     conf->name);
+	if (conf->password_file && conf->username)
+		check_password(conf, place);
 	if (conf->batch_wait_us > 0 && conf->batch == 1)
 		tell_error(place, "batch_wait", "uplink `%s`: batch_wait waits for nothing while batch is 1",
 			   conf->name);

@@ -21,9 +21,15 @@ static int read_password(const struct uplink_conf *conf, char **ret, struct reas
 	if (!conf->password_file)
 		return 0;
 	int r = conf_secret_read(conf->password_file, ret, &size);
-	if (r < 0)
+	if (r < 0) {
 		reason_set(reason, "password_file %s cannot be read: %s", conf->password_file, strerror(-r));
-	return r;
+		return r;
+	}
+	bool blank;
+	const char *fault = conf_secret_fault(*ret, size, &blank);
+	if (fault)
+		reason_set(reason, "password_file %s %s", conf->password_file, fault);
+	return fault ? -EINVAL : 0;
 }
 
 static int make_client(const struct attempt *attempt, struct session *session, struct mqtt **ret, struct reason *reason)

@@ -527,6 +527,37 @@ static void secrets(void **state _unused_)
 	pool_free(pool);
 }
 
+/* As editors leave a password: what would be refused by the broker is told here, with the reason. */
+static void faults_of_secrets(void **state _unused_)
+{
+	static const struct {
+		const char *text;
+		size_t size;
+		const char *words; /* NULL: good */
+		bool blank;
+	} cases[] = {
+		{"secret", 6, NULL, false},
+		{"", 0, "is empty", false},
+		{"\xef\xbb\xbfsecret", 9, "byte order mark", false},
+		{"\xff\xfes\0", 4, "UTF-16", false},
+		{"se\0ret", 6, "zero byte", false},
+		{"secret\nother", 12, "more than one line", false},
+		{"secret\n", 7, "more than one line", false},
+		{"secret ", 7, NULL, true},
+		{" secret", 7, NULL, true},
+	};
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		bool blank;
+		const char *fault = conf_secret_fault(cases[i].text, cases[i].size, &blank);
+
+		assert_int_equal(blank, cases[i].blank);
+		if (cases[i].words)
+			assert_non_null(strstr(fault, cases[i].words));
+		else
+			assert_null(fault);
+	}
+}
+
 static void names(void **state _unused_)
 {
 	assert_true(conf_is_name("barn-1.Z_9"));
@@ -577,6 +608,7 @@ int main(void)
 		cmocka_unit_test(the_first_layer_wins),
 		cmocka_unit_test(reports_find_their_line),
 		cmocka_unit_test(secrets),
+		cmocka_unit_test(faults_of_secrets),
 		cmocka_unit_test(names),
 		cmocka_unit_test(nearest_words),
 	};

@@ -432,8 +432,15 @@ static void test_reply_tells_what_is_held(void **state)
 static void test_topic_check(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"{prefix}/data/{device}", "a", "a/{room}/b", "{gateway}-{device}"};
-	static const char *const bad[] = {"",	 "/a",	   "a/",    "a//b", "a/+",     "a/#", "$SYS/a",
+	/* Those with $aws and with a slash at the end are what AWS IoT and Azure IoT Hub ask for. */
+	static const char *const good[] = {"{prefix}/data/{device}",
+					   "a",
+					   "a/{room}/b",
+					   "{gateway}-{device}",
+					   "$aws/rules/readings/{device}",
+					   "devices/{device}/messages/events/",
+					   "/a"};
+	static const char *const bad[] = {"",	 "a//b",   "a/+",   "a/#",  "$SYS/a",  "$share/g/a",
 					  "a/{", "a/{dev", "a/}/b", "a/{}", "a/{x y}", "a\n"};
 	struct pool *pool = pool_new();
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -146,6 +146,7 @@ static void test_mistakes(void **state)
 	assert_wrong(URL "topic = \"a/#\";", "wildcard");
 	assert_wrong(URL "topic = \"a//b\";", "empty level");
 	assert_wrong(URL "prefix = \"a/{device}\";", "{gateway}");
+	assert_wrong(URL "prefix = \"a/\";", "ends without a /");
 	assert_wrong(URL "client_id = \"{device}\";", "{gateway}");
 	assert_wrong(URL "password_file = \"/dev/null\";", "username");
 	assert_wrong(URL "batch_wait = \"1s\";", "batch is 1");
@@ -154,16 +155,51 @@ static void test_mistakes(void **state)
 	assert_wrong(URLS "tls: { insecure = true; };", "insecure");
 }
 
+/* Written to a file that conf_secret_read() finds; the words of the message, of which there is one. */
+static void assert_password(const char *text, const char *words, unsigned n_errors)
+{
+	char path[] = "/tmp/haywain-password-XXXXXX", more[256];
+	struct conf_messages messages;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	snprintf(more, sizeof(more), "name = \"cloud\"; url = \"mqtt://%s\"; username = \"u\"; password_file = \"%s\";",
+		 n_errors ? "127.0.0.1" : "broker", path);
+	struct uplink_conf *conf = read_text(more, &messages);
+	/* Not left out even then: a file that a power cut emptied does not stop the field. */
+	assert_non_null(conf);
+	assert_int_equal(messages.n_errors, n_errors);
+	assert_int_equal(messages.n_errors + messages.n_warnings, 1);
+	assert_non_null(strstr(messages.first->text, words));
+	assert_true(messages.first->line > 0);
+	uplink_conf_free(conf);
+	conf_messages_done(&messages);
+	unlink(path);
+}
+
 static void test_a_password_in_the_clear_is_a_warning(void **state)
 {
 	(void)state;
-	struct conf_messages messages;
-	struct uplink_conf *conf = read_text(URL "username = \"u\"; password_file = \"/dev/null\";", &messages);
-	assert_non_null(conf);
-	assert_int_equal(messages.n_warnings, 1);
-	assert_non_null(strstr(messages.first->text, "unencrypted"));
+	assert_password("secret\n", "unencrypted", 0);
+}
+
+static void test_a_password_file_with_a_fault(void **state)
+{
+	(void)state;
+	assert_password("", "is empty", 1);
+	assert_password("\xef\xbb\xbfsecret\n", "byte order mark", 1);
+	assert_password("secret\nother\n", "more than one line", 1);
+}
+
+static void test_a_link_local_address(void **state)
+{
+	(void)state;
+	struct uplink_conf *conf = read_good("name = \"cloud\"; url = \"mqtt://[fe80::1%eth0]:1884\";");
+	assert_string_equal(conf->host, "fe80::1%eth0");
+	assert_int_equal(conf->port, 1884);
 	uplink_conf_free(conf);
-	conf_messages_done(&messages);
+	assert_wrong("name = \"cloud\"; url = \"mqtt://[fe80::1%]\";", "no IPv6 address");
 }
 
 static void test_digest_follows_what_is_said(void **state)
@@ -187,6 +223,8 @@ int main(void)
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_a_password_in_the_clear_is_a_warning),
+		cmocka_unit_test(test_a_password_file_with_a_fault),
+		cmocka_unit_test(test_a_link_local_address),
 		cmocka_unit_test(test_digest_follows_what_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
