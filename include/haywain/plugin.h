@@ -226,7 +226,9 @@ struct hay_host {
 	void (*link_down)(struct hay_link *link, enum hay_reason reason, const char *detail);
 
 	/* A point that the configuration does not list (a decoder's own). Gives the index of the point of that
-	   name, making it if need be; -EEXIST where it exists with another type, -ENOSPC past 1024. Strings are copied. */
+	   name, making it if need be. One that was added as text or bool and now comes as a number becomes a number;
+	   else -EEXIST where it exists with another type. -ENOSPC past 1024. Strings are copied. When a device is
+	   started again its points are the configured ones, and the others are to be added anew. */
 	int (*add_point)(struct hay_device *device, const char *name, enum hay_type type, const char *unit,
 			 uint32_t *ret_point);
 

@@ -78,7 +78,9 @@ struct hay_reading {
 };
 
 struct hay_sample {
-	uint64_t time_us; /* when it was measured, on the clock of hay_host.now() */
+	/* When it was measured, on the clock of hay_host.now(). What a logger measured before the machine's start has a time
+	   below 0, modulo 2^64. */
+	uint64_t time_us;
 	const struct hay_reading *readings;
 	size_t n_readings;
 	uintptr_t reserved[2]; /* 0 */

@@ -315,8 +315,10 @@ static void device_free(struct serial_device *device)
 {
 	for (uint32_t i = 0; device->points && i < device->n_own; i++)
 		regex_free(device->points[i].ack);
-	for (size_t i = 0; i < device->n_found; i++)
+	for (size_t i = 0; i < device->n_found; i++) {
 		free(device->found[i].name);
+		free(device->found[i].said);
+	}
 	free(device->found);
 	free(device->points);
 	free(device->readings);

@@ -80,6 +80,8 @@ struct serial_found {
 	char *name;
 	uint32_t point; /* UINT32_MAX: refused by the host */
 	uint64_t frame; /* the last one it was in */
+	char *said;	/* the first text; NULL: none yet */
+	bool says_several;
 };
 
 struct serial_device {
@@ -162,7 +164,8 @@ struct serial_link {
 	struct record record;
 	struct serial_device *devices;
 	size_t match_hint, time_hint, match_place;
-	bool only_asked; /* no device speaks unasked */
+	enum hay_reason time_doubt; /* of the record's values: their time is that of arrival */
+	bool only_asked;	    /* no device speaks unasked */
 
 	enum line_state state;
 	int fd;
@@ -214,7 +217,8 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata);
 void values_collect(struct serial_device *device, const uint8_t *frame, size_t size, const bool *due, bool missing);
 /* How many of them are there and well. */
 size_t values_good(const struct serial_device *device);
-/* When the record says it was measured, on the host's clock; now where it does not. */
+/* When the record says it was measured, on the host's clock; now where it does not. Where what it says cannot be, the
+   values that are collected next are uncertain. */
 uint64_t values_time(struct serial_link *line);
 int values_reserve(struct serial_device *device, size_t n);
 

@@ -9,7 +9,10 @@
 #include <time.h>
 
 #define NAME_MAX_BYTES 64
+#define WORD_MAX 64 /* said instead of a number */
 #define OLDEST_US (86400 * USEC_PER_SEC)
+#define HALF_MS_US                                                                                                     \
+	500 /* what goes up is cut to milliseconds: two clocks read in turn would make 12:00:00 of it 11:59:59.999 */
 #define AHEAD_OK_US (1 * USEC_PER_SEC) /* two clocks are never the same */
 
 int values_reserve(struct serial_device *device, size_t n)
@@ -42,6 +45,9 @@ static void add_reading(struct serial_device *device, uint32_t point, const stru
 		    item_is_beyond_64_bits(item)) {
 			reading.quality = HAY_UNCERTAIN;
 			reading.reason = HAY_OUT_OF_RANGE;
+		} else if (device->line->time_doubt != HAY_NO_REASON) {
+			reading.quality = HAY_UNCERTAIN;
+			reading.reason = device->line->time_doubt;
 		}
 	}
 	if (values_reserve(device, device->n_readings + 1) == 0)
@@ -95,12 +101,46 @@ static void point_name(struct text field, char name[NAME_MAX_BYTES + 1])
 	name[n] = 0;
 }
 
-static bool name_is_taken(const struct serial_device *device, const char *name)
+/* list[0].t and list.0.t are called the same. */
+static bool point_is_taken(const struct serial_device *device, const struct serial_found *by, uint32_t point)
 {
-	for (uint32_t i = 0; i < device->device->n_points; i++)
-		if (strcmp(device->device->points[i]->name, name) == 0)
+	for (size_t i = 0; i < device->n_found; i++)
+		if (&device->found[i] != by && device->found[i].point == point)
 			return true;
 	return false;
+}
+
+/* Numbers win: where the point is one already, what comes otherwise is bad and leaves it as it is. */
+static int add_point(struct serial_device *device, struct serial_found *found, const struct item *item,
+		     enum hay_type type)
+{
+	const struct hay_host *host = device->line->host;
+	char name[NAME_MAX_BYTES + 1];
+	uint32_t point;
+	int r;
+
+	point_name(text_of(found->name), name);
+	if (name[0] == 0)
+		return -EINVAL;
+	r = host->add_point(device->device, name, type, item->unit, &point);
+	if (r == -EEXIST && type != HAY_FLOAT64)
+		r = host->add_point(device->device, name, HAY_FLOAT64, item->unit, &point);
+	if (r == 0 && point_is_taken(device, found, point))
+		r = -EEXIST;
+	if (r == 0)
+		found->point = point;
+	return r;
+}
+
+static void remember_text(struct serial_found *found, const struct item *item)
+{
+	char buffer[32];
+	struct text text = item_text(item, buffer);
+
+	if (text.size > WORD_MAX || (found->said && !text_equal(text_of(found->said), text)))
+		found->says_several = true;
+	if (!found->said && !found->says_several)
+		found->said = strndup(text.data, text.size);
 }
 
 static struct serial_found *make_found(struct serial_device *device, const struct item *item)
@@ -108,7 +148,6 @@ static struct serial_found *make_found(struct serial_device *device, const struc
 	struct serial_link *line = device->line;
 	enum hay_type type = item_natural_type(item);
 	struct serial_found *found;
-	char name[NAME_MAX_BYTES + 1];
 	int r;
 
 	if (device->n_found == RECORD_ITEMS_MAX) /* the fields' names change from frame to frame */
@@ -127,20 +166,30 @@ static struct serial_found *make_found(struct serial_device *device, const struc
 	if (!found->name)
 		return NULL;
 	device->n_found++;
-	point_name(item->name, name);
-	r = name[0] == 0 ? -EINVAL
-	    : name_is_taken(device, name)
-		    ? -EEXIST
-		    : line->host->add_point(device->device, name, type, item->unit, &found->point);
-	if (r < 0) {
-		found->point = UINT32_MAX;
+	r = add_point(device, found, item, type);
+	if (r < 0)
 		line_log_folded(line, &line->fold_points, 1, HAY_LOG_WARNING,
 				"field `%s` cannot become a point of %s: %s", found->name, device->device->name,
 				r == -EEXIST   ? "another is called so"
 				: r == -EINVAL ? "it has no name"
 					       : strerror(-r));
-	}
+	if (type == HAY_STRING)
+		remember_text(found, item);
 	return found;
+}
+
+/* A word that a board says instead of a number, such as "init", must not make a text of the point for good. Where
+   the frame itself tells numbers from texts (JSON), the first number makes it one. Where it does not, a name may well be
+   all digits now and then: there only a point that has said one and the same word until now. */
+static void follow_type(struct serial_device *device, struct serial_found *found, const struct item *item)
+{
+	enum hay_type before = device->device->points[found->point]->type, type = item_natural_type(item);
+
+	if (before == HAY_STRING && type == HAY_STRING)
+		remember_text(found, item);
+	if (type == HAY_FLOAT64 &&
+	    (item->is_text ? before == HAY_STRING && !found->says_several : before != HAY_FLOAT64))
+		add_point(device, found, item, type);
 }
 
 static struct serial_found *find_found(struct serial_device *device, const struct item *item, size_t hint)
@@ -179,6 +228,7 @@ static void collect_found(struct serial_device *device)
 		if (found->point == UINT32_MAX || found->frame == line->n_frames)
 			continue;
 		found->frame = line->n_frames;
+		follow_type(device, found, item);
 		add_reading(device, found->point, item, &value,
 			    item_value(item, device->device->points[found->point]->type, &value));
 	}
@@ -250,6 +300,16 @@ static bool stamp_us(const struct serial_link *line, const struct item *item, do
 	return true;
 }
 
+/* The time of arrival, and a word for the log and a reason for doubt that it is the time of the measurement. */
+static uint64_t arrival(struct serial_link *line, enum hay_reason doubt, const char *what)
+{
+	line->time_doubt = doubt;
+	line_log_folded(line, &line->fold_time, 1, HAY_LOG_WARNING,
+			"`%s` %s; the time of arrival is taken, and the values are uncertain", line->conf->time_field,
+			what);
+	return line->host->now();
+}
+
 uint64_t values_time(struct serial_link *line)
 {
 	uint64_t now = line->host->now();
@@ -257,25 +317,20 @@ uint64_t values_time(struct serial_link *line)
 	struct timespec wall;
 	double stamp, age;
 
+	line->time_doubt = HAY_NO_REASON;
 	if (!line->conf->time_field)
 		return now;
 	item = record_get(&line->record, text_of(line->conf->time_field), &line->time_hint);
 	if (!item)
 		return now;
 	clock_gettime(CLOCK_REALTIME, &wall);
-	if (!stamp_us(line, item, &stamp)) {
-		line_log_folded(line, &line->fold_time, 1, HAY_LOG_WARNING,
-				"`%s` holds no time that can be read; the time of arrival is taken",
-				line->conf->time_field);
-		return now;
-	}
+	if (!stamp_us(line, item, &stamp))
+		return arrival(line, HAY_DECODE, "holds no time that can be read");
 	age = (double)wall.tv_sec * 1e6 + (double)wall.tv_nsec / 1e3 - stamp;
-	if (age < 0 && -age <= (double)AHEAD_OK_US)
-		return now;
-	if (age < 0 || age > (double)OLDEST_US || age > (double)now) {
-		line_log_folded(line, &line->fold_time, 1, HAY_LOG_WARNING, "`%s` is %s; the time of arrival is taken",
-				line->conf->time_field, age < 0 ? "in the future" : "too old");
-		return now;
-	}
-	return now - (uint64_t)age;
+	if (age < -(double)AHEAD_OK_US)
+		return arrival(line, HAY_OUT_OF_RANGE, "is in the future");
+	if (age > (double)OLDEST_US)
+		return arrival(line, HAY_OUT_OF_RANGE, "is too old");
+	age -= HALF_MS_US;
+	return age < 0 ? now : now - (uint64_t)age; /* also before the machine's start: a logger's replay */
 }

@@ -161,8 +161,13 @@ void device_pause(struct device *device)
 
 void device_go_on(struct device *device)
 {
-	int r = device->link->plugin->start && !device->stopping ? device->link->plugin->start(&device->hay) : 0;
+	uint32_t n_points = device->hay.n_points;
+	int r;
 
+	/* Points that the plugin added have no configuration: it adds them again. */
+	device->hay.n_points = (uint32_t)device->conf->n_points;
+	r = device->link->plugin->start && !device->stopping ? device->link->plugin->start(&device->hay) : 0;
+	device->hay.n_points = n_points;
 	device->started = r >= 0 && !device->stopping;
 	if (r >= 0)
 		return;
@@ -190,16 +195,43 @@ struct device *device_free(struct device *device)
 	return NULL;
 }
 
+static bool is_number(enum hay_type type)
+{
+	return type >= HAY_INT16 && type <= HAY_FLOAT64;
+}
+
+/* Samples carry a series, and a series has one type: the point gets a new one. Samples on their way keep theirs. */
+static int make_point_number(struct device *device, uint32_t index, enum hay_type type)
+{
+	struct hay_point *point = pool_alloc(device->added, sizeof(*point));
+	int r = point ? normal_device_set_type(device->normal, index, type) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	*point = *device->points[index];
+	point->type = type;
+	point->type_name = type_name(type);
+	device->points[index] = point;
+	about(device, HAY_LOG_NOTICE, "%s was no number at first, and is one from now on", point->name);
+	device_tell_card(device);
+	return 0;
+}
+
 int device_add_point(struct device *device, const char *name, enum hay_type type, const char *unit, uint32_t *ret_point)
 {
 	uint32_t n = device->hay.n_points;
 
 	for (uint32_t i = 0; i < n; i++)
 		if (strcmp(device->points[i]->name, name) == 0) {
-			if (device->points[i]->type != type)
-				return -EEXIST;
-			*ret_point = i;
-			return 0;
+			enum hay_type before = device->points[i]->type;
+			int r = before == type ? 0
+				: i < device->conf->n_points || is_number(before) || !is_number(type)
+					? -EEXIST
+					: make_point_number(device, i, type);
+
+			if (r == 0)
+				*ret_point = i;
+			return r;
 		}
 	if (n >= device->conf->n_points + ADDED_POINTS_MAX)
 		return -ENOSPC;

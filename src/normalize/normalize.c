@@ -157,6 +157,21 @@ int normal_device_add_point(struct normal_device *device, const char *name, cons
 	return 0;
 }
 
+int normal_device_set_type(struct normal_device *device, size_t index, enum hay_type type)
+{
+	struct normal_point *point = &device->points[index];
+	const struct series *series = series_intern(device->normalize->series, device->series, point->series->point,
+						    point->series->unit, rules_type(&point->rules, type));
+
+	if (!series)
+		return -ENOMEM;
+	point->series = series;
+	point->raw = type;
+	forget(&point->last);
+	forget(&point->held);
+	return 0;
+}
+
 /* ---- report rules ---- */
 
 static double number_of(const struct hay_value *value)
@@ -281,22 +296,28 @@ static void report(struct normal_device *device, size_t *n, struct normal_point 
 
 static int send_held(sd_event_source *source, uint64_t when, void *userdata);
 
+/* How long until a point may be reported again: a time before the machine's start is below 0. */
+static uint64_t left_us(const struct normal_point *point, uint64_t now)
+{
+	int64_t left = (int64_t)(point->last.time_us + point->rules.report.min_interval_us - now);
+
+	return left > 0 ? (uint64_t)left : 0;
+}
+
 static void arm(struct normal_device *device)
 {
-	uint64_t next = USEC_NEVER;
+	uint64_t delay = USEC_NEVER, now = clock_now();
 
 	for (size_t i = 0; i < device->n_points; i++) {
 		const struct normal_point *point = &device->points[i];
 
 		if (point->held.present)
-			next = MIN(next, point->last.time_us + point->rules.report.min_interval_us);
+			delay = MIN(delay, left_us(point, now));
 	}
-	if (next == USEC_NEVER) {
+	if (delay == USEC_NEVER) {
 		sd_event_source_set_enabled(device->timer, SD_EVENT_OFF);
 		return;
 	}
-	uint64_t now = clock_now(), delay = next > now ? next - now : 0;
-
 	if (!device->timer) {
 		sd_event_add_time_relative(device->normalize->event, &device->timer, CLOCK_MONOTONIC, delay,
 					   USEC_PER_MSEC, send_held, device);
@@ -320,8 +341,7 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 			struct normal_point *point = &device->points[i];
 			struct kept *held = &point->held;
 
-			if (!held->present || held->time_us != time_us ||
-			    now < point->last.time_us + point->rules.report.min_interval_us)
+			if (!held->present || held->time_us != time_us || left_us(point, now) > 0)
 				continue;
 			if (!worth_it(point, &held->reading, held->time_us)) {
 				forget(held);

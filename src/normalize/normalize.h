@@ -35,6 +35,8 @@ struct normal_device *normal_device_free(struct normal_device *device);
 /* Points are numbered in the order they are added, from 0. type: of the raw value. -ENOMEM. */
 int normal_device_add_point(struct normal_device *device, const char *name, const char *unit, enum hay_type type,
 			    const struct point_rules *rules);
+/* From now on its values are of another type, in another series. What report rules held back is forgotten. -ENOMEM. */
+int normal_device_set_type(struct normal_device *device, size_t index, enum hay_type type);
 
 /* What was measured. Readings of points nobody knows are ignored. */
 void normal_device_sample(struct normal_device *device, const struct hay_sample *sample);

@@ -276,6 +276,25 @@ def test_a_serial_port_is_lent_and_taken_back(plant):
     wait_until(lambda: get(daemon, "/v1/devices/d1")["state"] == "online", what="the device to be back")
 
 
+def test_a_device_without_points_is_heard_again_after_a_scan(plant):
+    """The points that its frames brought have no configuration: taken for configured ones when the device was started again,
+    they ended the daemon."""
+    line = Line(plant).plug()
+    board = Board(line)
+    plant.defer(board.close)
+    daemon = run(plant, [f'  {{ name = "scale"; plugin = "serial"; port = "{line.port}"; baud = 115200; decode = "json"; }}'],
+                 ['  { name = "d1"; link = "scale"; }'])
+    wait_until(lambda: len(get(daemon, "/v1/devices/d1")["points"]) == 2, what="both points")
+    done = haywain(daemon, "scan", "serial", os.path.realpath(line.port), "--baud", "115200")
+    assert done.returncode == 0, done.stdout + done.stderr + daemon.text()
+    daemon.wait_line("link scale", "is scanned no more")
+    ts = get(daemon, "/v1/devices/d1")["points"][0]["ts"]
+    wait_until(lambda: get(daemon, "/v1/devices/d1")["points"][0]["ts"] > ts, what="readings")
+    assert [p["name"] for p in get(daemon, "/v1/devices/d1")["points"]] == ["w", "unit"]
+    assert not daemon.said("cannot become a point")
+    daemon.stop()
+
+
 def test_a_reload_while_a_port_is_lent(plant):
     line = Line(plant).plug()
     board = Board(line)

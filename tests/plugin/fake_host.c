@@ -189,8 +189,15 @@ static int host_add_point(struct hay_device *device, const char *name, enum hay_
 
 	for (uint32_t i = 0; i < device->n_points; i++)
 		if (!strcmp(device->points[i]->name, name)) {
+			point = (struct hay_point *)device->points[i];
 			*ret_point = i;
-			return device->points[i]->type == type ? 0 : -EEXIST;
+			if (point->type == type)
+				return 0;
+			/* As in the daemon: what was added as something else may become a number. */
+			if (point->type == HAY_FLOAT64 || type != HAY_FLOAT64)
+				return -EEXIST;
+			point->type = type;
+			return 0;
 		}
 	if (device->n_points >= MAX_POINTS)
 		return -ENOSPC;

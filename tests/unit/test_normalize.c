@@ -336,6 +336,49 @@ static void min_interval_keeps_the_latest(void **state _unused_)
 	teardown(&bench);
 }
 
+/* What a logger measured before the machine's start has a time below 0: it is held and let go as any other. */
+static void min_interval_before_the_machines_start(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+	uint64_t before = (uint64_t) - (int64_t)(600 * USEC_PER_SEC);
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .min_interval_us = 10 * USEC_PER_SEC};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, before, 5);
+	measure(&bench, before + USEC_PER_SEC, 20);
+	assert_int_equal(bench.n, 1);
+	while (bench.n < 2)
+		assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
+	assert_string_equal(bench.said, "5 20 ");
+	assert_true(bench.times[1] == before + USEC_PER_SEC);
+	teardown(&bench);
+}
+
+/* A point that was a text becomes a number: another series, and the text is no last value of it. */
+static void a_point_becomes_a_number(void **state _unused_)
+{
+	struct hay_reading text = {.value = {.type = HAY_STRING, .s = {"init", 4}}};
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1};
+	setup(&bench, HAY_STRING, &rules);
+	const struct series *before = normal_device_point(bench.device, 0);
+
+	normal_device_sample(bench.device, &(struct hay_sample){.time_us = 1, .readings = &text, .n_readings = 1});
+	assert_int_equal(normal_device_set_type(bench.device, 0, HAY_FLOAT64), 0);
+	const struct series *after = normal_device_point(bench.device, 0);
+
+	assert_int_not_equal(before->number, after->number);
+	assert_int_equal(after->type, HAY_FLOAT64);
+	assert_string_equal(after->point, before->point);
+	measure(&bench, 2, 5);
+	measure(&bench, 3, 5);
+	assert_int_equal(bench.n, 2);
+	teardown(&bench);
+}
+
 static void what_came_back_in_time_is_not_sent(void **state _unused_)
 {
 	struct point_rules rules = plain;
@@ -447,6 +490,8 @@ int main(void)
 		cmocka_unit_test(quality_changes_go_at_once_and_only_once),
 		cmocka_unit_test(max_interval_sends_what_did_not_move),
 		cmocka_unit_test(min_interval_keeps_the_latest),
+		cmocka_unit_test(min_interval_before_the_machines_start),
+		cmocka_unit_test(a_point_becomes_a_number),
 		cmocka_unit_test(what_came_back_in_time_is_not_sent),
 		cmocka_unit_test(strings_are_kept_beyond_the_sample),
 		cmocka_unit_test(a_lost_device_says_so_once),

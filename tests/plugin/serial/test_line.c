@@ -94,6 +94,62 @@ static void without_points_every_field_becomes_one(void **state)
 	board_free(&board);
 }
 
+/* Frames, one a line, for a device without points; the last one's value of `t` as the sample has it. */
+static const struct hay_reading *last_of(struct fake_host *host, const struct board *board, const char *const *frames,
+					 size_t n)
+{
+	const struct fake_event *event = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		say(board, frames[i]);
+		event = fake_wait(host, FAKE_EMIT);
+	}
+	return fake_reading(event, 0);
+}
+
+/* The field: a board that says "init" once and numbers from then on was bad until the daemon was started again. */
+static void the_first_word_does_not_fix_the_type(void **state)
+{
+	static const char *const json[] = {"{\"t\":\"init\"}\n", "{\"t\":\"warm-up\"}\n", "{\"t\":21.5}\n"},
+				 *const words[] = {"t=init\n", "t=init\n", "t=21.5\n"},
+				 *const names[] = {"t=12AB\n", "t=7C1F\n", "t=2150\n"};
+	const struct hay_reading *reading;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+		struct board board;
+
+		board_new(&board);
+		plug(&board);
+		struct hay_link *link =
+			fake_link(host, "l", "port", board.path, "decode", i == 0 ? "json" : "keyvalue", NULL);
+		struct hay_device *device = fake_device(link, "d", NULL);
+
+		fake_open(link);
+		fake_start(device);
+		begin(host, &board);
+		reading = last_of(host, &board, i == 0 ? json : i == 1 ? words : names, 3);
+		assert_int_equal(device->n_points, 1);
+		assert_int_equal(reading->quality, HAY_GOOD);
+		if (i < 2) {
+			assert_int_equal(reading->value.type, HAY_FLOAT64);
+			assert_float_equal(reading->value.d, 21.5, 0);
+			/* Numbers win: a word among them is bad, and the next number good. */
+			reading = last_of(host, &board, i == 0 ? json : words, 1);
+			assert_int_equal(reading->reason, HAY_DECODE);
+			reading = last_of(host, &board, i == 0 ? json + 2 : words + 2, 1);
+			assert_int_equal(reading->quality, HAY_GOOD);
+		} else {
+			/* A name that is all digits once stays a name. */
+			assert_int_equal(reading->value.type, HAY_STRING);
+			assert_memory_equal(reading->value.s.data, "2150", 4);
+		}
+		fake_host_free(host);
+		board_free(&board);
+	}
+}
+
 static void unplugged_and_plugged_in_again(void **state)
 {
 	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
@@ -516,6 +572,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_lines_become_readings),
 		cmocka_unit_test(without_points_every_field_becomes_one),
+		cmocka_unit_test(the_first_word_does_not_fix_the_type),
 		cmocka_unit_test(unplugged_and_plugged_in_again),
 		cmocka_unit_test(the_rest_of_a_line_is_no_line_however_busy_the_loop_was),
 		cmocka_unit_test(a_port_is_one_programs),

@@ -33,6 +33,53 @@ static void time_stamps_of_the_device(void **state)
 	event = fake_wait(host, FAKE_EMIT);
 	assert_true(event->sample.time_us >= before);
 	expect_line(host, "too old");
+	assert_int_equal(fake_reading(event, 0)->quality, HAY_UNCERTAIN);
+	assert_int_equal(fake_reading(event, 0)->reason, HAY_OUT_OF_RANGE);
+	snprintf(line, sizeof(line), "{\"t\":1,\"ts\":%lld}\n", ((long long)time(NULL) + 60) * 1000);
+	say(&board, line);
+	event = fake_wait(host, FAKE_EMIT);
+	assert_true(event->sample.time_us >= before);
+	assert_int_equal(fake_reading(event, 0)->quality, HAY_UNCERTAIN);
+	/* A frame that says no time was measured when it came. */
+	say(&board, "{\"t\":1}\n");
+	event = fake_wait(host, FAKE_EMIT);
+	assert_int_equal(fake_reading(event, 0)->quality, HAY_GOOD);
+	fake_host_free(host);
+	board_free(&board);
+}
+
+/* After a power cut a logger hands over what it measured while the machine was off: each keeps its own time, below 0 on
+   a clock that began with the machine. All of it was stamped with the time of arrival. */
+static void what_was_measured_before_the_machines_start(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	const struct fake_event *event;
+	struct clock_fake young;
+	struct board board;
+	char line[128];
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, "time_field", "ts", NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_point(device, "t", NULL, 0, NULL);
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	young = (struct clock_fake){.now = 60 * USEC_PER_SEC, .wall = clock_wall()};
+	clock_set_fake(&young);
+	for (int minutes = 30; minutes < 1440; minutes += 700) {
+		snprintf(line, sizeof(line), "{\"t\":1,\"ts\":%lld}\n", (long long)time(NULL) - 60 * minutes);
+		say(&board, line);
+		event = fake_wait(host, FAKE_EMIT);
+		assert_int_equal(fake_reading(event, 0)->quality, HAY_GOOD);
+		/* A second for the stamp's own, and some for the test's pace. */
+		assert_in_range((uint64_t)(60 - (int64_t)event->sample.time_us / 1000000), 60 * (unsigned)minutes,
+				60 * (unsigned)minutes + 15);
+	}
+	clock_set_fake(NULL);
 	fake_host_free(host);
 	board_free(&board);
 }
@@ -65,6 +112,8 @@ static void expect_age(const char *unit, const char *stamp, bool read)
 	} else {
 		assert_true(event->sample.time_us >= before);
 		expect_line(host, "no time that can be read");
+		assert_int_equal(fake_reading(event, 0)->quality, HAY_UNCERTAIN);
+		assert_int_equal(fake_reading(event, 0)->reason, HAY_DECODE);
 	}
 	fake_host_free(host);
 	board_free(&board);
@@ -213,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(time_stamps_of_the_device),
+		cmocka_unit_test(what_was_measured_before_the_machines_start),
 		cmocka_unit_test(time_stamps_in_each_unit),
 		cmocka_unit_test(the_first_frame_may_be_a_part_of_one),
 		cmocka_unit_test(bytes_without_a_frame_are_told),
