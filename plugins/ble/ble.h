@@ -109,6 +109,17 @@ struct held {
 	struct hay_timer *timer;
 };
 
+#define CONTENTS_MAX 16
+
+/* The last that was emitted or held: its packet id or counter (0: it has none), and the hashes of what came under it. */
+struct taken {
+	bool any;
+	bool whatever; /* after a restart: what came under the counter is not known, and all of it counts as taken */
+	uint32_t packet;
+	size_t n_contents;
+	uint32_t contents[CONTENTS_MAX];
+};
+
 struct gatt;
 
 struct ble_device {
@@ -131,9 +142,9 @@ struct ble_device {
 
 	uint64_t heard_us, emitted_us; /* 0: never */
 	uint64_t refused_us;	       /* last told of a fault */
-	bool is_lost, has_taken;
+	bool is_lost;
 	enum fault fault;
-	uint32_t taken_packet; /* packet id, counter or hash of the last that was emitted or held */
+	struct taken taken;
 	struct held held;
 	int rssi;
 

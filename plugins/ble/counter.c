@@ -41,8 +41,7 @@ void counter_recall(struct ble_device *device)
 	device->kept_us = device->link->host->now();
 	device->has_counter = device->has_kept = true;
 	/* the last one is heard once more where the restart was quick */
-	device->has_taken = true;
-	device->taken_packet = device->counter;
+	device->taken = (struct taken){.any = true, .whatever = true, .packet = device->counter};
 }
 
 void counter_keep(struct ble_device *device)

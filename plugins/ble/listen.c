@@ -263,7 +263,7 @@ static enum fault fault_of(int r)
 
 /* ---- is it new? ---- */
 
-/* FNV-1a over what was said, for formats without a packet id. */
+/* FNV-1a. */
 static uint32_t hash_bytes(uint32_t hash, const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
@@ -273,14 +273,23 @@ static uint32_t hash_bytes(uint32_t hash, const void *data, size_t size)
 	return hash;
 }
 
-static uint32_t packet_of(const struct advert *advert, const struct decoded *decoded)
+/* Over what was decoded where a packet id stands with it: other parts, such as a scan response, come and go between
+   repeats. Else over what was said. */
+static uint32_t hash_content(const struct advert *advert, const struct decoded *decoded)
 {
 	uint32_t hash = 2166136261u;
 
-	if (decoded->has_counter)
-		return decoded->counter;
-	if (decoded->has_packet)
-		return decoded->packet;
+	for (size_t i = 0; i < decoded->n_values && (decoded->has_counter || decoded->has_packet); i++) {
+		const struct decoded_value *value = &decoded->values[i];
+		bool is_text = value->value.type == HAY_STRING || value->value.type == HAY_BYTES;
+
+		hash = hash_bytes(hash, &value->field, sizeof(value->field));
+		hash = hash_bytes(hash, &value->number, sizeof(value->number));
+		hash = is_text ? hash_bytes(hash, value->value.s.data, value->value.s.size)
+			       : hash_bytes(hash, &value->value.u, sizeof(value->value.u));
+	}
+	if (decoded->has_counter || decoded->has_packet)
+		return hash;
 	for (size_t i = 0; i < advert->n_manufacturer; i++) {
 		hash = hash_bytes(hash, &advert->manufacturer[i].company, sizeof(advert->manufacturer[i].company));
 		hash = hash_bytes(hash, advert->manufacturer[i].data, advert->manufacturer[i].size);
@@ -290,10 +299,36 @@ static uint32_t packet_of(const struct advert *advert, const struct decoded *dec
 	return hash;
 }
 
-static bool is_repeat(const struct ble_device *device, const struct decoded *decoded, uint32_t packet, uint64_t now,
-		      uint64_t heard_before_us)
+static bool was_taken(const struct taken *taken, uint32_t packet, uint32_t content)
 {
-	if (!device->has_taken || packet != device->taken_packet || decoded->is_presence)
+	if (!taken->any || packet != taken->packet)
+		return false;
+	for (size_t i = 0; i < taken->n_contents; i++)
+		if (taken->contents[i] == content)
+			return true;
+	return taken->whatever;
+}
+
+/* An id may stand for several contents (the firmware of pvvx tells one measurement in two advertisements in turn); without
+   one only the last content counts. */
+static void remember_taken(struct taken *taken, bool has_id, uint32_t packet, uint32_t content)
+{
+	if (!taken->any || packet != taken->packet || !has_id)
+		*taken = (struct taken){.any = true, .packet = packet};
+	for (size_t i = 0; i < taken->n_contents; i++)
+		if (taken->contents[i] == content)
+			return;
+	if (taken->n_contents == CONTENTS_MAX) {
+		taken->n_contents--;
+		memmove(taken->contents, taken->contents + 1, taken->n_contents * sizeof(content));
+	}
+	taken->contents[taken->n_contents++] = content;
+}
+
+static bool is_repeat(const struct ble_device *device, const struct decoded *decoded, uint32_t packet, uint32_t content,
+		      uint64_t now, uint64_t heard_before_us)
+{
+	if (!was_taken(&device->taken, packet, content) || decoded->is_presence)
 		return false;
 	if (decoded->has_counter || (decoded->has_packet && decoded->has_event))
 		return true;
@@ -310,7 +345,9 @@ static bool is_early(const struct ble_device *device, uint64_t now)
 
 static void take(struct ble_device *device, const struct decoded *decoded, uint64_t now)
 {
-	uint32_t packet = packet_of(&device->link->advert, decoded);
+	bool has_id = decoded->has_counter || decoded->has_packet;
+	uint32_t packet = decoded->has_counter ? decoded->counter : decoded->has_packet ? decoded->packet : 0;
+	uint32_t content = hash_content(&device->link->advert, decoded);
 	uint64_t heard_before_us = device->heard_us;
 	size_t n;
 
@@ -321,12 +358,11 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 	device->fault = FAULT_NONE;
 	device->is_lost = false;
 	device->heard_us = now;
-	if (is_repeat(device, decoded, packet, now, heard_before_us)) {
+	if (is_repeat(device, decoded, packet, content, now, heard_before_us)) {
 		device->link->host->device_online(device->hay);
 		return;
 	}
-	device->has_taken = true;
-	device->taken_packet = packet;
+	remember_taken(&device->taken, has_id, packet, content);
 	n = fill(device, decoded);
 	if (n == 0) { /* no point is told of: only a sign of life */
 		device->link->host->device_online(device->hay);
@@ -340,7 +376,7 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 /* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
 static void sign_of_life(struct ble_device *device, uint64_t now)
 {
-	if (device->key.size > 0 || !device->has_taken)
+	if (device->key.size > 0 || !device->taken.any)
 		return;
 	device->heard_us = now;
 	device->is_lost = false;
@@ -398,7 +434,7 @@ static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
 	r = decode_advert((enum decoder)device->conf->decode, advert, &device->key, decoded);
 	if (r == 0)
 		take(device, decoded, now);
-	else if (r == -ENOMSG && device->has_taken)
+	else if (r == -ENOMSG && device->taken.any)
 		sign_of_life(device, now);
 	else
 		refuse(device, fault_of(r), now);

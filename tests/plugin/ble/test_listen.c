@@ -2,6 +2,7 @@
 /* What becomes of advertisements that come too early, one value in each, and whose counter begins anew. */
 #include "../../../plugins/ble/ble.h"
 #include "../fake_host.h"
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -246,11 +247,128 @@ static void a_recording(void **state)
 	fake_host_free(bench.host);
 }
 
+/* ---- repeats ---- */
+
+static size_t n_emitted(struct bench *bench)
+{
+	size_t n = 0;
+
+	while (fake_take(bench->host, FAKE_EMIT))
+		n++;
+	return n;
+}
+
+/* The field: the most used open firmware tells one measurement in two advertisements in turn under one packet id, and the
+   second kind, with the voltage and the reed contact, never arrived. */
+static void a_packet_id_with_other_content_is_no_repeat(void **state)
+{
+	static const char first[] = "\x40\x00\xb0\x02\x8d\x0a", second[] = "\x40\x00\xb0\x03\x8d\x11";
+	struct bench bench = bench_new("0s");
+
+	(void)state;
+	say(&bench, first, 6);
+	check_emitted(&bench, 27.01, NONE);
+	say(&bench, first, 6);
+	assert_int_equal(n_emitted(&bench), 0);
+	say(&bench, second, 6);
+	check_emitted(&bench, NONE, 44.93);
+	for (int i = 0; i < 3; i++) { /* in turn, as they come in the air */
+		say(&bench, first, 6);
+		say(&bench, second, 6);
+	}
+	assert_int_equal(n_emitted(&bench), 0);
+	/* The next measurement, of the same values. */
+	say(&bench, "\x40\x00\xb1\x02\x8d\x0a", 6);
+	check_emitted(&bench, 27.01, NONE);
+	fake_host_free(bench.host);
+}
+
+/* A press is told once, however its packet is mixed with others of its id, and whatever else is heard with it. */
+static void an_event_is_told_once(void **state)
+{
+	static const char press[] = "\x44\x00\x07\x3a\x01", battery[] = "\x44\x00\x07\x01\x60";
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct bench bench = {.host = host};
+	struct hay_link *link = fake_link(host, "radio", NULL);
+
+	(void)state;
+	fake_stop_time(host);
+	bench.device = fake_device(link, "switch", "address", ADDRESS, "interval", "0s", NULL);
+	assert_int_equal(fake_open(link), 0);
+	assert_int_equal(fake_start(bench.device), 0);
+	bench.link = link->state;
+	for (int i = 0; i < 30; i++) {
+		fake_advance(host, 10 * SECOND_US);
+		say(&bench, press, 5);
+		say(&bench, battery, 5);
+		/* The scan response comes and goes. */
+		if (i % 2)
+			assert_int_equal(advert_add_manufacturer(&bench.link->advert, 0x0ba9, (uint8_t[]){1}, 1), 0);
+	}
+	const struct fake_event *event;
+	size_t n_presses = 0;
+
+	while ((event = fake_take(host, FAKE_EMIT)))
+		for (size_t i = 0; i < event->sample.n_readings; i++)
+			n_presses += event->sample.readings[i].value.type == HAY_STRING;
+	assert_int_equal(n_presses, 1);
+	fake_host_free(host);
+}
+
+static void say_sealed(struct bench *bench, const char *objects, int size, uint32_t counter)
+{
+	struct ble_device *device = bench->device->state;
+	uint8_t data[64] = {0x41}, nonce[13] = {0xa4, 0xc1, 0x38, 0, 0, 1, 0xd2, 0xfc, 0x41};
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	int n;
+
+	for (unsigned i = 0; i < 4; i++)
+		nonce[9 + i] = data[1 + size + (int)i] = (uint8_t)(counter >> 8 * i);
+	assert_true(EVP_EncryptInit_ex(ctx, EVP_aes_128_ccm(), NULL, NULL, NULL));
+	assert_true(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, 13, NULL));
+	assert_true(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 4, NULL));
+	assert_true(EVP_EncryptInit_ex(ctx, NULL, NULL, device->key.bytes, nonce));
+	assert_true(EVP_EncryptUpdate(ctx, data + 1, &n, (const uint8_t *)objects, size));
+	assert_true(EVP_EncryptFinal_ex(ctx, data + 1 + n, &n));
+	assert_true(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 4, data + 5 + size));
+	EVP_CIPHER_CTX_free(ctx);
+	say(bench, data, (size_t)size + 9);
+}
+
+/* The same with a counter that is authenticated: each content once under it, and nothing under a lower one. */
+static void a_counter_with_other_content_is_no_repeat(void **state)
+{
+	struct bench bench = bench_new("0s");
+	struct ble_device *device = bench.device->state;
+
+	(void)state;
+	device->key.size = KEY_SIZE;
+	say_sealed(&bench, "\x02\x8d\x0a", 3, 1000);
+	check_emitted(&bench, 27.01, NONE);
+	say_sealed(&bench, "\x03\x8d\x11", 3, 1000);
+	check_emitted(&bench, NONE, 44.93);
+	fake_advance(bench.host, 300 * SECOND_US); /* a counter stands for one moment, however late it is heard again */
+	say_sealed(&bench, "\x02\x8d\x0a", 3, 1000);
+	say_sealed(&bench, "\x03\x8d\x11", 3, 1000);
+	assert_int_equal(n_emitted(&bench), 0);
+	say_sealed(&bench, "\x02\x8d\x0b", 3, 999);
+	assert_int_equal(n_emitted(&bench), 0);
+	assert_true(is_told(&bench, "its counter went back"));
+	say_sealed(&bench, "\x02\x8d\x0a", 3, 1001);
+	check_emitted(&bench, 27.01, NONE);
+	fake_host_free(bench.host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_value_in_each), cmocka_unit_test(the_newest_of_each),
-		cmocka_unit_test(a_little_early),    cmocka_unit_test(a_new_battery),
+		cmocka_unit_test(a_packet_id_with_other_content_is_no_repeat),
+		cmocka_unit_test(an_event_is_told_once),
+		cmocka_unit_test(a_counter_with_other_content_is_no_repeat),
+		cmocka_unit_test(one_value_in_each),
+		cmocka_unit_test(the_newest_of_each),
+		cmocka_unit_test(a_little_early),
+		cmocka_unit_test(a_new_battery),
 		cmocka_unit_test(a_recording),
 	};
 
