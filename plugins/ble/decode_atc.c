@@ -10,6 +10,16 @@
 #define ENVIRONMENTAL_UUID 0x181A
 enum { ATC_PLAIN = 13, ATC_ENCRYPTED = 8, PVVX_PLAIN = 15, PVVX_ENCRYPTED = 11 };
 
+/* The plain formats say who sent them, pvvx's with the last byte first: service data of that size alone is not enough,
+   others send the environmental service's too. */
+static bool is_of_sender(const struct advert *advert, const uint8_t *data, bool reversed)
+{
+	for (unsigned i = 0; i < 6; i++)
+		if (data[i] != advert->address.bytes[reversed ? 5 - i : i])
+			return false;
+	return true;
+}
+
 /*
  * A counter of one byte, ciphertext, tag (4). The nonce: address, least significant byte first, then the four bytes
  * that stand before the data in the air, then the counter. A counter of one byte soon comes round: it tells repeats
@@ -57,6 +67,8 @@ int decode_atc(const struct advert *advert, const struct decode_key *key, struct
 		decoded_bool(out, FIELD_TRIGGER, plain[2] & 0x80);
 		return 0;
 	}
+	if (!is_of_sender(advert, data, false))
+		return -ENOMSG;
 	if (key->size > 0)
 		return -EPERM;
 	decoded_number(out, FIELD_TEMPERATURE, get_be(data + 6, 2, true), 10);
@@ -94,6 +106,8 @@ int decode_pvvx(const struct advert *advert, const struct decode_key *key, struc
 		add_flags(out, plain[5]);
 		return 0;
 	}
+	if (!is_of_sender(advert, data, true))
+		return -ENOMSG;
 	if (key->size > 0)
 		return -EPERM;
 	decoded_number(out, FIELD_TEMPERATURE, get_le(data + 6, 2, true), 100);

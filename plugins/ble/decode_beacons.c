@@ -15,7 +15,7 @@ static int read_tlm(const uint8_t *data, size_t size, struct decoded *out)
 {
 	int64_t millivolts, temperature;
 
-	if (size < 14)
+	if (size != 14)
 		return -EBADMSG;
 	if (data[1] != 0) /* version 1 is encrypted for the owner's own server */
 		return -ENOMSG;
@@ -41,7 +41,7 @@ int decode_eddystone(const struct advert *advert, const struct decode_key *key, 
 		return read_tlm(service->data, service->size, out);
 	if (service->data[0] != FRAME_UID)
 		return -ENOMSG;
-	if (service->size < 18)
+	if (service->size != 18 && service->size != 20) /* two bytes are reserved */
 		return -EBADMSG;
 	decoded_hex(out, FIELD_NAMESPACE, service->data + 2, 10);
 	decoded_hex(out, FIELD_INSTANCE, service->data + 12, 6);
@@ -53,6 +53,7 @@ int decode_eddystone(const struct advert *advert, const struct decode_key *key, 
 /* ---- iBeacon ---- */
 
 #define APPLE_COMPANY 0x004C
+#define TX_POWER_MAX 20 /* dBm: no radio of that band sends more, and some put their battery there */
 
 int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct decoded *out)
 {
@@ -63,7 +64,7 @@ int decode_ibeacon(const struct advert *advert, const struct decode_key *key, st
 	(void)key;
 	if (!maker || maker->size < 2 || maker->data[0] != 0x02 || maker->data[1] != 0x15)
 		return -ENOMSG;
-	if (maker->size < 23)
+	if (maker->size != 23 && maker->size != 24) /* some say their battery in one more */
 		return -EBADMSG;
 	text = decoded_room(out, 37);
 	if (!text)
@@ -73,7 +74,8 @@ int decode_ibeacon(const struct advert *advert, const struct decode_key *key, st
 	decoded_bytes(out, FIELD_UUID, (const uint8_t *)text, 36);
 	decoded_number(out, FIELD_MAJOR, get_be(maker->data + 18, 2, false), 1);
 	decoded_number(out, FIELD_MINOR, get_be(maker->data + 20, 2, false), 1);
-	decoded_number(out, FIELD_TX_POWER, (int8_t)maker->data[22], 1);
+	if ((int8_t)maker->data[22] <= TX_POWER_MAX)
+		decoded_number(out, FIELD_TX_POWER, (int8_t)maker->data[22], 1);
 	out->is_presence = true;
 	return 0;
 }
@@ -91,9 +93,9 @@ int decode_standard(const struct advert *advert, const struct decode_key *key, s
 
 		if (uuid == 0x180F) /* the battery service: its one characteristic */
 			uuid = 0x2A19;
-		else if (uuid == 0x1809 && advert->service[i].size == 2) /* the thermometer service, in hundredths */
-			uuid = 0x2A6E;
-		r = uuid ? standard_decode(uuid, advert->service[i].data, advert->service[i].size, out) : -ENOMSG;
+		r = uuid && !standard_is_longer(uuid, advert->service[i].data, advert->service[i].size)
+			    ? standard_decode(uuid, advert->service[i].data, advert->service[i].size, out)
+			    : -ENOMSG;
 		if (r == -EBADMSG)
 			error = r;
 	}

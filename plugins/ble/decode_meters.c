@@ -11,17 +11,60 @@
 
 enum { GOVEE_COMPANY = 0xEC88, GOVEE_H5179 = 0x8801, GOVEE_SHARED = 0x0001 };
 
+/* Which model says so by its name: GVH5075_1234, Govee_H5074_1234, GV5179_1234, B51781234. 0: none does. */
+static unsigned model_of(const char *name)
+{
+	static const char *const starts[] = {"GVH", "Govee_H", "GV", "B"};
+
+	for (size_t i = 0; name && i < sizeof(starts) / sizeof(starts[0]); i++) {
+		const char *digits = name + strlen(starts[i]);
+		unsigned model = 0;
+
+		if (strncmp(name, starts[i], strlen(starts[i])) != 0 || strspn(digits, "0123456789") < 4)
+			continue;
+		for (unsigned k = 0; k < 4; k++)
+			model = model * 10 + (unsigned)(digits[k] - '0');
+		return model;
+	}
+	return 0;
+}
+
+static bool is_one_of(unsigned model, const uint16_t *models, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (models[i] == model)
+			return true;
+	return false;
+}
+#define IS_ONE_OF(model, models) is_one_of(model, models, sizeof(models) / sizeof((models)[0]))
+
 /* Temperature and humidity in one number of 24 bits: tenths of a degree times 1000, plus tenths of a per cent. */
 static int add_packed(struct decoded *out, const uint8_t *data, uint8_t battery)
 {
 	int64_t number = get_be(data, 3, false), magnitude = number & 0x7fffff;
 	int64_t tenths = magnitude / 1000;
 
-	if (battery & 0x80 || tenths > 1000) /* the sensor's own sign of a fault; or it is something else */
+	if (battery > 100 ||
+	    tenths > 1000) /* 128 and more: the sensor's own sign of a fault; or it is something else */
 		return -EBADMSG;
 	decoded_number(out, FIELD_TEMPERATURE, number & 0x800000 ? -tenths : tenths, 10);
 	decoded_number(out, FIELD_HUMIDITY, magnitude % 1000, 10);
 	decoded_number(out, FIELD_BATTERY, battery, 1);
+	return 0;
+}
+
+/* H5106, with dust: 32 bits, the highest the sign: tenths of a degree, tenths of a per cent and µg/m³, three digits each
+   for the last two. */
+static int add_packed_dust(struct decoded *out, const uint8_t *data)
+{
+	int64_t number = get_be(data, 4, false), magnitude = number & 0x7fffffff;
+	int64_t tenths = magnitude / 1000000;
+
+	if (tenths > 1000)
+		return -EBADMSG;
+	decoded_number(out, FIELD_TEMPERATURE, number & 0x80000000 ? -tenths : tenths, 10);
+	decoded_number(out, FIELD_HUMIDITY, magnitude / 1000 % 1000, 10);
+	decoded_number(out, FIELD_PM2_5, magnitude % 1000, 1);
 	return 0;
 }
 
@@ -50,33 +93,54 @@ static size_t without_beacon(const struct advert_data *maker)
 	return at && size >= 2 ? size - 2 : size;
 }
 
+/* The company id 1 is Nokia's, which others took too, and Govee's models have several layouts of one size under it: only
+   the name tells which. */
+static int read_shared(const struct advert_data *maker, unsigned model, struct decoded *out)
+{
+	static const uint16_t packed[] = {5100, 5101, 5102, 5103, 5104, 5105, 5108, 5110, 5174, 5177, 5179};
+	size_t size = without_beacon(maker);
+
+	if (size < 6 || maker->data[0] != 1 || maker->data[1] != 1)
+		return -ENOMSG;
+	if (model == 5106 && size == 6)
+		return add_packed_dust(out, maker->data + 2);
+	if (model == 5178 && size == 9) /* its own sensor, or the one outside */
+		return add_packed(out, maker->data + 3, maker->data[6]);
+	if (IS_ONE_OF(model, packed) && (size == 6 || size == 8))
+		return add_packed(out, maker->data + 2, maker->data[5]);
+	return -ENOMSG;
+}
+
+/* Govee's own company id: the size tells the layouts of these models apart, where no name says that it is another. */
+static int read_own(const struct advert_data *maker, const char *name, unsigned model, struct decoded *out)
+{
+	static const uint16_t packed[] = {5072, 5075}, pairs[] = {5051, 5052, 5071, 5074};
+	size_t size = without_beacon(maker);
+
+	if ((size == 6 || size == 8) && (!name || IS_ONE_OF(model, packed)))
+		return add_packed(out, maker->data + 1, maker->data[4]);
+	if ((size == 7 || size == 9) && (!name || IS_ONE_OF(model, pairs)))
+		return add_pair(out, maker->data + 1);
+	return -ENOMSG;
+}
+
 int decode_govee(const struct advert *advert, const struct decode_key *key, struct decoded *out)
 {
+	static const uint8_t start[] = {0xec, 0x00, 0x01, 0x01};
+	unsigned model = model_of(advert->name);
 	const struct advert_data *maker = advert_of_company(advert, GOVEE_COMPANY);
-	size_t size;
 
 	(void)key;
-	if (maker) {
-		size = without_beacon(maker);
-		if (size == 6 || size == 8) /* H5072, H5075 */
-			return add_packed(out, maker->data + 1, maker->data[4]);
-		if (size == 7 || size == 9) /* H5074; H5051, H5052, H5071 */
-			return add_pair(out, maker->data + 1);
-		return -EBADMSG;
-	}
+	if (maker)
+		return read_own(maker, advert->name, model, out);
 	maker = advert_of_company(advert, GOVEE_H5179);
 	if (maker)
-		return maker->size == 9 ? add_pair(out, maker->data + 4) : -EBADMSG;
-	/* The company id 1 is Nokia's: others than Govee took it too. */
+		return maker->size == 9 && memcmp(maker->data, start, sizeof(start)) == 0 &&
+				       (!advert->name || model == 5179)
+			       ? add_pair(out, maker->data + 4)
+			       : -ENOMSG;
 	maker = advert_of_company(advert, GOVEE_SHARED);
-	if (maker && maker->size > 1 && maker->data[0] == 1 && maker->data[1] == 1) {
-		size = without_beacon(maker);
-		if (size == 6 || size == 8) /* H5101, H5102, H5177 */
-			return add_packed(out, maker->data + 2, maker->data[5]);
-		if (size == 9) /* H5178: its own sensor, or the one outside */
-			return add_packed(out, maker->data + 3, maker->data[6]);
-	}
-	return -ENOMSG;
+	return maker ? read_shared(maker, model, out) : -ENOMSG;
 }
 
 /* ---- Inkbird ---- */
@@ -87,16 +151,19 @@ static int read_inkbird(const struct advert_data *maker, bool has_humidity, stru
 	const uint8_t *data = maker->data;
 	int64_t humidity = get_le(data, 2, false);
 
-	if (humidity > 10000 || data[5] > 100)
+	has_humidity = has_humidity && humidity > 0 && humidity != UINT16_MAX; /* 0, FFFF: none is fitted */
+	if ((has_humidity && humidity > 10000) || data[5] > 100)
 		return -EBADMSG;
 	decoded_number(out, FIELD_TEMPERATURE, (int16_t)maker->company, 100);
-	if (has_humidity && humidity > 0)
+	if (has_humidity)
 		decoded_number(out, FIELD_HUMIDITY, humidity, 100);
 	decoded_number(out, FIELD_BATTERY, data[5], 1);
 	if (data[2] <= 1)
 		decoded_bool(out, FIELD_EXTERNAL_PROBE, data[2]);
 	return 0;
 }
+
+#define IBBQ_NO_PROBE (-10) /* nothing is plugged in */
 
 /* A grill thermometer: behind the address one number of 16 bits for each probe, tenths. */
 static int read_ibbq(const struct advert_data *maker, struct decoded *out)
@@ -106,7 +173,7 @@ static int read_ibbq(const struct advert_data *maker, struct decoded *out)
 	for (size_t at = 8; at + 2 <= maker->size; at += 2) {
 		int64_t raw = get_le(maker->data + at, 2, true);
 
-		if (raw < -500 || raw > 5000) /* nothing plugged in */
+		if (raw == IBBQ_NO_PROBE || raw < -500 || raw > 5000)
 			continue;
 		decoded_number(out, FIELD_TEMPERATURE, raw, 10);
 		if (out->n_values > 0)
@@ -130,7 +197,7 @@ int decode_inkbird(const struct advert *advert, const struct decode_key *key, st
 		return advert->n_manufacturer == 1 && maker->size == 7 ? read_inkbird(maker, name[0] == 's', out)
 								       : -EBADMSG;
 	if (!strcmp(name, "iBBQ"))
-		return maker->size >= 10 ? read_ibbq(maker, out) : -EBADMSG;
+		return maker->size >= 10 && maker->size % 2 == 0 ? read_ibbq(maker, out) : -EBADMSG;
 	return -ENOMSG;
 }
 
@@ -149,9 +216,9 @@ int decode_switchbot(const struct advert *advert, const struct decode_key *key, 
 		service = advert_of_service(advert, SWITCHBOT_OLD_UUID);
 	if (!service || service->size < 1 || !strchr("Tti", service->data[0] & 0x7f) || !(service->data[0] & 0x7f))
 		return -ENOMSG;
-	if (service->size < 6 || (service->data[3] & 0x0f) > 9)
-		return -EBADMSG;
 	data = service->data;
+	if (service->size != 6 || (data[3] & 0x0f) > 9 || (data[5] & 0x7f) > 100 || (data[2] & 0x7f) > 100)
+		return -EBADMSG;
 	tenths = (data[4] & 0x7f) * 10 + (data[3] & 0x0f);
 	decoded_number(out, FIELD_TEMPERATURE, data[4] & 0x80 ? tenths : -tenths, 10);
 	decoded_number(out, FIELD_HUMIDITY, data[5] & 0x7f, 1);

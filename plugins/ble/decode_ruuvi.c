@@ -27,7 +27,7 @@ static int read_3(const uint8_t *data, size_t size, struct decoded *out)
 {
 	int64_t hundredths;
 
-	if (size < 14)
+	if (size != 14)
 		return -EBADMSG;
 	decoded_number(out, FIELD_HUMIDITY, data[1], 2);
 	hundredths = (data[2] & 0x7f) * 100 + data[3]; /* sign and magnitude */
@@ -44,7 +44,7 @@ static int read_5(const uint8_t *data, size_t size, struct decoded *out)
 {
 	unsigned power;
 
-	if (size < 24)
+	if (size != 24)
 		return -EBADMSG;
 	power = (unsigned)get_be(data + 13, 2, false);
 	add_signed(out, FIELD_TEMPERATURE, data + 1, 200);
@@ -71,7 +71,7 @@ static int read_6(const uint8_t *data, size_t size, struct decoded *out)
 {
 	unsigned voc, nox, flags;
 
-	if (size < 20)
+	if (size != 20)
 		return -EBADMSG;
 	flags = data[16];
 	/* Nine bits each: eight in their own byte, the least significant one among the flags. */

@@ -70,25 +70,15 @@ struct simple {
 };
 
 static const struct simple simples[] = {
-	{0x0008, 1, false, FIELD_MOTION, 1},
-	{0x1004, 2, true, FIELD_TEMPERATURE, 10},
-	{0x1006, 2, false, FIELD_HUMIDITY, 10},
-	{0x1007, 3, false, FIELD_ILLUMINANCE, 1},
-	{0x1008, 1, false, FIELD_MOISTURE, 1},
-	{0x1009, 2, false, FIELD_CONDUCTIVITY, 1},
-	{0x100A, 1, false, FIELD_BATTERY, 1},
-	{0x1010, 2, false, FIELD_FORMALDEHYDE, 100},
-	{0x1012, 1, false, FIELD_OPENING, 1},
-	{0x1013, 1, false, FIELD_CONSUMABLE, 1},
-	{0x1014, 1, false, FIELD_MOISTURE_DETECTED, 1},
-	{0x1015, 1, false, FIELD_SMOKE, 1},
-	{0x1017, 4, false, FIELD_IDLE_TIME, 1},
-	{0x1018, 1, false, FIELD_LIGHT, 1},
-	{0x4802, 1, false, FIELD_HUMIDITY, 1},
-	{0x4803, 1, false, FIELD_BATTERY, 1},
-	{0x4A01, 1, false, FIELD_BATTERY_LOW, 1},
-	{0x4C02, 1, false, FIELD_HUMIDITY, 1},
-	{0x4C03, 1, false, FIELD_BATTERY, 1},
+	{0x1004, 2, true, FIELD_TEMPERATURE, 10},    {0x1006, 2, false, FIELD_HUMIDITY, 10},
+	{0x1007, 3, false, FIELD_ILLUMINANCE, 1},    {0x1008, 1, false, FIELD_MOISTURE, 1},
+	{0x1009, 2, false, FIELD_CONDUCTIVITY, 1},   {0x100A, 1, false, FIELD_BATTERY, 1},
+	{0x1010, 2, false, FIELD_FORMALDEHYDE, 100}, {0x1012, 1, false, FIELD_POWER_ON, 1},
+	{0x1013, 1, false, FIELD_CONSUMABLE, 1},     {0x1014, 1, false, FIELD_MOISTURE_DETECTED, 1},
+	{0x1015, 1, false, FIELD_SMOKE, 1},	     {0x1017, 4, false, FIELD_IDLE_TIME, 1},
+	{0x1018, 1, false, FIELD_LIGHT, 1},	     {0x4802, 1, false, FIELD_HUMIDITY, 1},
+	{0x4803, 1, false, FIELD_BATTERY, 1},	     {0x4A01, 1, false, FIELD_BATTERY_LOW, 1},
+	{0x4C02, 1, false, FIELD_HUMIDITY, 1},	     {0x4C03, 1, false, FIELD_BATTERY, 1},
 };
 
 static void add_float(struct decoded *out, enum field field, const uint8_t *data, double scale)
@@ -99,36 +89,39 @@ static void add_float(struct decoded *out, enum field field, const uint8_t *data
 		decoded_double(out, field, round((double)number * scale) / scale);
 }
 
+/* An object of another length than its own is another one. */
 static void add_object(struct decoded *out, unsigned product, unsigned id, const uint8_t *data, size_t size)
 {
 	for (size_t i = 0; i < sizeof(simples) / sizeof(simples[0]); i++)
-		if (simples[i].id == id && size >= simples[i].size) {
+		if (simples[i].id == id && size == simples[i].size) {
 			decoded_number(out, (enum field)simples[i].field,
 				       get_le(data, simples[i].size, simples[i].is_signed), simples[i].divide);
 			return;
 		}
-	if (id == 0x0003 && size >= 1) {
+	if (id == 0x0003 && size == 1) {
 		decoded_bool(out, FIELD_MOTION, true);
 		out->has_event = true;
-	} else if (id == 0x000F && size >= 3) { /* motion, and how light it is */
+	} else if (id == 0x0008 && (size == 1 || size == 5)) { /* a lock's; with the time of it */
+		decoded_bool(out, FIELD_ARMED, data[0]);
+	} else if (id == 0x000F && size == 3) { /* motion, and how light it is */
 		decoded_bool(out, FIELD_MOTION, true);
 		decoded_number(out, FIELD_ILLUMINANCE, get_le(data, 3, false), 1);
 		out->has_event = true;
-	} else if (id == 0x1001 && size >= 3 && product == PRODUCT_DIMMER) {
+	} else if (id == 0x1001 && size == 3 && product == PRODUCT_DIMMER) {
 		add_knob(out, data);
-	} else if (id == 0x1001 && size >= 3) {
+	} else if (id == 0x1001 && size == 3) {
 		add_button(out, data);
-	} else if (id == 0x1005 && size >= 2) { /* a kettle */
+	} else if (id == 0x1005 && size == 2) { /* a kettle */
 		decoded_bool(out, FIELD_POWER_ON, data[0]);
 		decoded_number(out, FIELD_TEMPERATURE, data[1], 1);
-	} else if (id == 0x100D && size >= 4) {
+	} else if (id == 0x100D && size == 4) {
 		decoded_number(out, FIELD_TEMPERATURE, get_le(data, 2, true), 10);
 		decoded_number(out, FIELD_HUMIDITY, get_le(data + 2, 2, false), 10);
-	} else if (id == 0x1019 && size >= 1) {
+	} else if (id == 0x1019 && size == 1) {
 		add_door(out, data[0]);
-	} else if ((id == 0x4801 || id == 0x4C01) && size >= 4) {
+	} else if ((id == 0x4801 || id == 0x4C01) && size == 4) {
 		add_float(out, FIELD_TEMPERATURE, data, 100);
-	} else if ((id == 0x4808 || id == 0x4C08) && size >= 4) {
+	} else if ((id == 0x4808 || id == 0x4C08) && size == 4) {
 		add_float(out, FIELD_HUMIDITY, data, 100);
 	}
 }

@@ -94,6 +94,7 @@
 	X(FORMALDEHYDE, "formaldehyde", "mg/m³", HAY_FLOAT64)                                                          \
 	X(CONSUMABLE, "consumable", "%", HAY_UINT16)                                                                   \
 	X(IDLE_TIME, "idle_time", "s", HAY_UINT32)                                                                     \
+	X(ARMED, "armed", NULL, HAY_BOOL)                                                                              \
 	X(DOOR_LEFT_OPEN, "door_left_open", NULL, HAY_BOOL)                                                            \
 	X(REED_SWITCH, "reed_switch", NULL, HAY_BOOL)                                                                  \
 	X(TRIGGER, "trigger", NULL, HAY_BOOL)                                                                          \

@@ -66,6 +66,21 @@ static int add_medical(const uint8_t *data, struct decoded *out)
 	return 0;
 }
 
+/* Temperature Measurement: a time of 7 bytes and a type of one may follow. */
+static size_t medical_size(uint8_t flags)
+{
+	return 5u + (flags & 2 ? 7 : 0) + (flags & 4 ? 1 : 0);
+}
+
+bool standard_is_longer(uint16_t uuid, const uint8_t *data, size_t size)
+{
+	const struct characteristic *c = find(uuid);
+
+	if (!c || size == 0)
+		return false;
+	return (c->form == WHOLE && size > c->size) || (c->form == MEDICAL && size > medical_size(data[0]));
+}
+
 int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct decoded *out)
 {
 	const struct characteristic *c = find(uuid);
