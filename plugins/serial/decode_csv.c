@@ -62,6 +62,16 @@ static int take_cell(struct text *rest, struct text separator, struct record *re
 	return 1;
 }
 
+/* "- 450.38" cut at its blanks: minus 450.38, or a value that is missing before 450.38. Nobody can say, so it is no
+   number at all. */
+static void doubt_sign_apart(struct record *record)
+{
+	struct text sign = record->n > 1 ? record->items[record->n - 2].text : (struct text){0};
+
+	if (sign.size == 1 && memchr("+-", sign.data[0], 2) && text_looks_numeric(record->items[record->n - 1].text))
+		record->items[record->n - 1].text.size = 0;
+}
+
 static bool is_header(const struct record *record)
 {
 	bool any = false;
@@ -162,9 +172,12 @@ enum decoded decode_csv(const struct decode_rules *rules, struct csv_columns *co
 	if (separator.size == 1 && separator.data[0] == '\t')
 		rest = frame; /* an empty first or last cell is a blank there */
 	*ret_error = "it has too many cells";
-	while ((r = take_cell(&rest, separator, record, &cell, &more)) > 0)
+	while ((r = take_cell(&rest, separator, record, &cell, &more)) > 0) {
 		if (record->n == COLUMNS_MAX || record_add_text(record, (struct text){0}, cell, false) < 0)
 			return DECODED_WRONG;
+		if (text_equal(separator, text_of(" ")))
+			doubt_sign_apart(record);
+	}
 	if (r < 0) {
 		*ret_error = "its quotes do not match";
 		return DECODED_WRONG;

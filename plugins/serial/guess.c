@@ -108,6 +108,21 @@ static bool is_one_or_two(const struct text *lines, size_t n)
 	return true;
 }
 
+/* "-  450.38 GN": cut at its blanks the number would lose its sign. */
+static bool has_sign_apart(const struct text *lines, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct text behind = {lines[i].data + 1, lines[i].size - 1};
+
+		if (!memchr("+-", lines[i].data[0], 2) || text_trim(behind).size == behind.size)
+			continue;
+		behind = text_trim(behind);
+		if (behind.size > 0 && behind.data[0] >= '0' && behind.data[0] <= '9')
+			return true;
+	}
+	return false;
+}
+
 /* Where no decoder fits: a comma between digits somewhere, and nowhere a point. */
 static bool prose_has_commas(const struct text *lines, size_t n)
 {
@@ -220,6 +235,7 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 	best.n_lines = n;
 	if (n > 0)
 		best.line = lines[n - 1];
+	best.sign_apart = has_sign_apart(lines, n);
 	*ret = best;
 	if (n == 0 || best.printable < 90 || record_init(&record, 65536) < 0)
 		return;
@@ -227,6 +243,8 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 		struct guess guess = best;
 		struct decode_rules rules;
 
+		if (best.sign_apart && tries[i].separator && strcmp(tries[i].separator, " ") == 0)
+			continue;
 		guess.decode = tries[i].decode;
 		guess.separator = tries[i].separator;
 		guess.comma = tries[i].comma;

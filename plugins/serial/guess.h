@@ -13,6 +13,7 @@ struct guess {
 	enum decode_kind decode;
 	const char *separator; /* csv: as written in a configuration; NULL: the usual one */
 	bool comma;	       /* csv, keyvalue, regex: numbers have decimal commas */
+	bool sign_apart;       /* lines begin with a sign and blanks before the number */
 	bool one_or_two;       /* csv: two whole numbers, or one with a decimal comma */
 	bool is_sml;	       /* the bytes are SML */
 	bool header;	       /* csv: one of the lines names the columns */

@@ -254,7 +254,9 @@ static void print_block(const struct hay_probe *probe, const char *path, const s
 		     guess->separator ? " separator = \"" : "", guess->separator ? guess->separator : "",
 		     guess->separator ? "\";" : "", guess->comma ? " decimal = \",\";" : "",
 		     guess->header ? " header = true;" : "",
-		     guess->decode == DECODE_REGEX ? " pattern = \"(?<value>-?[0-9]([0-9.,]*[0-9])?)\";" : "");
+		     guess->decode != DECODE_REGEX ? ""
+		     : guess->sign_apart	   ? " pattern = \"(?<value>(?:^[ ]*[-+] *|-)?[0-9]([0-9.,]*[0-9])?)\";"
+						   : " pattern = \"(?<value>-?[0-9]([0-9.,]*[0-9])?)\";");
 	probe->print(probe, ");");
 	probe->print(probe, "devices: (");
 	probe->print(probe, "  { name = \"board\"; link = \"line\";");

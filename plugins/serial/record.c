@@ -127,11 +127,16 @@ static bool copy_number(struct text text, bool comma, char into[64])
 		['+'] = true, ['-'] = true, ['.'] = true, ['e'] = true, ['E'] = true,
 	};
 
+	size_t n = 0;
+
 	text = text_trim(text);
 	if (text.size == 0 || text.size > 63)
 		return false;
 	for (size_t i = 0; i < text.size; i++) {
 		char c = text.data[i];
+
+		if (is_blank(c) && n == 1 && (into[0] == '-' || into[0] == '+'))
+			continue; /* scales print "-  450.38" */
 
 		if (comma && (c == ',' || c == '.')) {
 			if (c == '.')
@@ -140,9 +145,9 @@ static bool copy_number(struct text text, bool comma, char into[64])
 		}
 		if (!of_numbers[(uint8_t)c])
 			return false;
-		into[i] = c;
+		into[n++] = c;
 	}
-	into[text.size] = 0;
+	into[n] = 0;
 	return true;
 }
 

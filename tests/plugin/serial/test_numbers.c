@@ -91,6 +91,36 @@ static void numbers_with_decimal_commas(void **state)
 	teardown(&bench);
 }
 
+/* Scales print the sign apart from the digits, "-  450.38 GN". */
+static void a_sign_apart_from_its_number(void **state)
+{
+	struct hay_value value;
+	struct bench bench;
+	struct guess guess;
+
+	(void)state;
+	setup(&bench, &(struct decode_rules){.kind = DECODE_REGEX, .pattern = "(?<w>[-+]? *[0-9.]+) *(?<u>[A-Za-z]+)"});
+	assert_int_equal(run_decoder(&bench, "-  450.38 GN"), DECODED);
+	assert_int_equal(value_of(&bench, "w", HAY_FLOAT64, &value), 0);
+	assert_float_equal(value.d, -450.38, 0);
+	assert_int_equal(value_of(&bench, "w", HAY_INT16, &value), 0);
+	assert_int_equal(value.i, -450);
+	assert_int_equal(run_decoder(&bench, "+   62.916 GN"), DECODED);
+	assert_int_equal(value_of(&bench, "w", HAY_FLOAT64, &value), 0);
+	assert_float_equal(value.d, 62.916, 0);
+	teardown(&bench);
+	/* Cut at its blanks it is minus 450.38, or a missing value and 450.38: no number, and never without its sign. */
+	setup(&bench, &(struct decode_rules){.kind = DECODE_CSV, .separator = {" ", 1}});
+	assert_int_equal(run_decoder(&bench, "-  450.38 GN"), DECODED);
+	assert_int_equal(value_of(&bench, "2", HAY_FLOAT64, &value), -EINVAL);
+	assert_string_equal(DECODE(&bench, "- x 7"), "1=- 2=x 3=7");
+	teardown(&bench);
+	/* What the probe proposed read 450.38. */
+	guess_make((const uint8_t *)"x\n  0.00 GN\n-  450.38 GN\n", 25, &guess);
+	assert_int_equal(guess.decode, DECODE_REGEX);
+	assert_true(guess.sign_apart);
+}
+
 /* Rows of broken values are no header: they would name the columns, and all values would be gone in silence. */
 static void broken_values_are_no_header(void **state)
 {
@@ -220,9 +250,13 @@ static void noise_before_a_text_is_no_part_of_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_decimal_comma_is_no_separator),	cmocka_unit_test(numbers_with_decimal_commas),
-		cmocka_unit_test(broken_values_are_no_header),		cmocka_unit_test(a_probe_finds_decimal_commas),
-		cmocka_unit_test(one_nan_does_not_lose_the_message),	cmocka_unit_test(large_whole_numbers),
+		cmocka_unit_test(a_decimal_comma_is_no_separator),
+		cmocka_unit_test(numbers_with_decimal_commas),
+		cmocka_unit_test(a_sign_apart_from_its_number),
+		cmocka_unit_test(broken_values_are_no_header),
+		cmocka_unit_test(a_probe_finds_decimal_commas),
+		cmocka_unit_test(one_nan_does_not_lose_the_message),
+		cmocka_unit_test(large_whole_numbers),
 		cmocka_unit_test(noise_before_a_text_is_no_part_of_it),
 	};
 
