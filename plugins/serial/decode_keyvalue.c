@@ -49,29 +49,32 @@ static size_t find_separator(struct text text, const struct decode_rules *rules,
 	return at;
 }
 
+/* A value torn from its key: the 5 of "T=21 5" would be ignored, and 21 taken for all of it. Before the first pair a number
+   may count lines or name a sensor, unless an equals sign stands there: "T = 21". */
+static bool is_torn(struct text word, size_t assign_size, bool behind_pair)
+{
+	struct text rest = text_trim((struct text){word.data + assign_size, word.size - assign_size});
+
+	if (assign_size > 0 && rest.size == 0)
+		return true;
+	return (behind_pair || assign_size > 0) && text_looks_numeric(rest);
+}
+
 enum decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct record *record,
 			     const char **ret_error)
 {
 	struct text rest = text_trim(frame), assign = rules->assign;
 	size_t n_pairs = 0;
-	bool first = true;
 
 	while (rest.size > 0) {
 		size_t skip, size = find_separator(rest, rules, &skip);
 		struct text pair = text_trim((struct text){rest.data, size});
 		const char *at = pair.size > 0 ? memmem(pair.data, pair.size, assign.data, assign.size) : NULL;
-		bool was_first = first;
 
 		rest.data += size + skip;
 		rest.size -= size + skip;
-		first = first && pair.size == 0;
 		if (!at || at == pair.data) {
-			size_t past = at ? assign.size : 0;
-
-			/* A counter may lead the line. Elsewhere it is a value torn from its key: 21 of "T=21 5" would be
-			   taken for all of it. */
-			if ((!was_first || at) &&
-			    text_looks_numeric((struct text){pair.data + past, pair.size - past})) {
+			if (is_torn(pair, at ? assign.size : 0, n_pairs > 0)) {
 				*ret_error = "a number stands in it without a key";
 				return DECODED_WRONG;
 			}

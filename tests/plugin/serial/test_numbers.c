@@ -36,11 +36,14 @@ static void a_decimal_comma_is_no_separator(void **state)
 	assert_string_equal(DECODE(&bench, "T=21,H=40"), "T=21 H=40");
 	assert_string_equal(DECODE(&bench, "1=21,2=40"), "1=21 2=40");
 	assert_string_equal(DECODE(&bench, "P=1,013.2"), "P=1,013.2");
-	/* A value torn from its key makes the frame wrong; a counter may lead it. */
+	/* A value torn from its key makes the frame wrong; before the first key a number may count or name. */
 	assert_string_equal(DECODE(&bench, "T=21 5"), "a number stands in it without a key");
 	assert_string_equal(DECODE(&bench, "T=21; 5;H=40"), "a number stands in it without a key");
 	assert_string_equal(DECODE(&bench, "P = 1 013.2"), "a number stands in it without a key");
+	assert_string_equal(DECODE(&bench, "T = 21.5 H=40"), "a number stands in it without a key");
+	assert_string_equal(DECODE(&bench, "H=40 =21"), "a number stands in it without a key");
 	assert_string_equal(DECODE(&bench, "17 T=21 ok H=40"), "T=21 H=40");
+	assert_string_equal(DECODE(&bench, "node 3 T=21"), "T=21");
 	teardown(&bench);
 	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {"=", 1}, .separator = {";", 1}});
 	assert_string_equal(DECODE(&bench, "T=21;5;H=40"), "a number stands in it without a key");
