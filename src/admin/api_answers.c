@@ -387,6 +387,7 @@ void api_tell_queue(const struct stages *stages, const uint64_t *by_device, size
 	for (size_t i = 0; i < DROP_N_CAUSES; i++)
 		number(out, drop_cause_word((enum drop_cause)i), queue.dropped[i]);
 	json_close(out, '}');
+	number(out, "unknown_losses", queue.unknown_losses);
 	json_key(out, "uplinks");
 	json_open(out, '[');
 	for (size_t i = 0; (uplink = uplink_set_get(stages->uplinks, i)); i++) {

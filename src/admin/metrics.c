@@ -190,6 +190,8 @@ static void tell_queue(const struct stages *stages, struct buf *out)
 		buf_add_char(out, '}');
 		number(out, queue.dropped[i]);
 	}
+	count(out, "samples_unknown_losses_total", "counter", "Times an unknown number of samples was lost besides.",
+	      queue.unknown_losses);
 	head(out, "queue_samples", "gauge", "Samples that some uplink has not acknowledged.");
 	buf_printf(out, "haywain_queue_samples{part=\"memory\"} %" PRIu64 "\n", queue.tail_samples);
 	buf_printf(out, "haywain_queue_samples{part=\"disk\"} %" PRIu64 "\n", queue.body_samples);

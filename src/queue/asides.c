@@ -26,6 +26,7 @@ struct aside {
 	char *path;
 	uint64_t bytes;
 	struct body body;
+	struct state_rows rows; /* what stands beside its samples */
 	struct aside_reader *readers;
 	size_t n_readers;
 	uint64_t at; /* counted up to this id */
@@ -48,6 +49,7 @@ struct aside *aside_free(struct aside *aside)
 		drops_done(&aside->readers[i].drops);
 	}
 	free(aside->readers);
+	state_rows_done(&aside->rows);
 	if (aside->body.db)
 		body_close(&aside->body);
 	free(aside->path);
@@ -136,65 +138,53 @@ static int add_reader(struct aside *aside, const char *name, uint64_t acked)
 
 static int load_readers(struct aside *aside)
 {
-	sqlite3_stmt *row;
-	int r = body_prepare(&aside->body, "SELECT name, acked FROM readers", &row);
+	int r = state_read_foreign(&aside->body, &aside->rows);
 
-	if (r < 0)
-		return r;
 	aside->at = UINT64_MAX;
-	while ((r = body_step(&aside->body, row)) > 0) {
-		const char *name = (const char *)sqlite3_column_text(row, 0);
-		uint64_t acked = (uint64_t)sqlite3_column_int64(row, 1);
+	for (size_t i = 0; r == 0 && i < aside->rows.n; i++) {
+		struct state_reader reader;
 
-		r = name ? add_reader(aside, name, acked) : 0;
-		if (r < 0)
-			break;
-		aside->at = MIN(aside->at, acked);
+		if (state_kind_of(aside->rows.at[i].key) != STATE_READER ||
+		    state_get_reader(&aside->rows.at[i], &reader) < 0)
+			continue;
+		r = add_reader(aside, reader.name, reader.acked);
+		aside->at = MIN(aside->at, reader.acked);
 	}
-	sqlite3_finalize(row);
 	return r;
 }
 
 /* The number a device of the file has here; 0: none has its name. */
-static uint32_t translate(struct queue *queue, struct aside *aside, sqlite3_stmt *statement, uint32_t number)
+static uint32_t translate(struct queue *queue, const struct aside *aside, uint32_t number)
 {
-	uint32_t n = series_device_count(queue->series), found = 0;
-	const char *name = NULL;
+	const struct state_row *row = state_rows_find(&aside->rows, state_key(STATE_DEVICE, number));
+	uint32_t n = series_device_count(queue->series);
+	struct state_device named;
 
-	sqlite3_bind_int64(statement, 1, number);
-	if (body_step(&aside->body, statement) > 0)
-		name = (const char *)sqlite3_column_text(statement, 0);
-	for (uint32_t i = 1; name && i <= n && found == 0; i++) {
+	if (!row || state_get_device(row, &named) < 0)
+		return 0;
+	for (uint32_t i = 1; i <= n; i++) {
 		const struct series_device *device = series_device_by_number(queue->series, i);
 
-		if (device && strcmp(device->name, name) == 0)
-			found = i;
+		if (device && strcmp(device->name, named.name) == 0)
+			return i;
 	}
-	sqlite3_reset(statement);
-	return found;
+	return 0;
 }
 
 /* The file's numbers of devices become those of this process. */
 static void translate_all(struct queue *queue, struct aside *aside)
 {
-	sqlite3_stmt *statement;
-
-	if (body_prepare(&aside->body, "SELECT name FROM devices WHERE number = ?", &statement) < 0)
-		statement = NULL;
 	for (size_t i = 0; i < aside->n_readers; i++) {
 		struct drops here, *drops = &aside->readers[i].drops;
 
 		if (drops_init(&here) < 0)
 			continue;
-		for (size_t row = 0; row < drops->n; row++) {
-			uint32_t number = statement ? translate(queue, aside, statement, drops->rows[row].device) : 0;
-
-			drops_add(&here, drops->rows[row].cause, number, drops->rows[row].count);
-		}
+		for (size_t row = 0; row < drops->n; row++)
+			drops_add(&here, drops->rows[row].cause, translate(queue, aside, drops->rows[row].device),
+				  drops->rows[row].count);
 		drops_done(drops);
 		*drops = here;
 	}
-	sqlite3_finalize(statement);
 }
 
 static void count(struct aside *aside, const struct body_head *head)
@@ -312,7 +302,6 @@ static int begin_counting(struct queue *queue, const struct queue_aside *found)
 
 void asides_bound(struct queue *queue)
 {
-	const char *in_use = queue->store.salvage ? salvage_path(queue->store.salvage) : "";
 	uint64_t max_size = queue_max_size(queue), bytes = 0;
 	struct queue_aside *asides;
 	size_t n, left;
@@ -323,7 +312,7 @@ void asides_bound(struct queue *queue)
 		bytes += asides[i].bytes;
 	left = n;
 	for (size_t i = 0; i + 1 < n && (left > ASIDES_MAX || bytes > max_size); i++) {
-		if (strcmp(asides[i].path, in_use) == 0)
+		if (salvage_has(queue->store.salvage, asides[i].path))
 			continue;
 		if (!asides[i].is_damaged) {
 			int r = begin_counting(queue, &asides[i]);

@@ -33,7 +33,7 @@ int boot_add(struct queue *queue, uint32_t number, const char *id, int64_t offse
 int boot_begin(struct queue *queue)
 {
 	const char *id = clock_boot_id();
-	uint32_t highest = 0;
+	uint32_t highest = queue->lost_boots;
 
 	for (size_t i = 0; i < queue->n_boots; i++) {
 		highest = MAX(highest, queue->boots[i].number);

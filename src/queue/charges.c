@@ -69,6 +69,7 @@ void charges_apply(struct charges *charges, struct queue *queue)
 			drops_add(&reader->drops, drops->rows[row].cause, drops->rows[row].device,
 				  drops->rows[row].count);
 	}
+	queue->low = MAX(queue->low, charges->low);
 	for (size_t i = 0; i < DROP_N_CAUSES; i++)
 		queue->dropped[i] += charges->samples[i];
 }

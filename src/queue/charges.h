@@ -18,6 +18,7 @@ struct charges {
 	struct charges_reader *readers;
 	size_t n_readers;
 	uint64_t samples[DROP_N_CAUSES]; /* charged to any uplink */
+	uint64_t low;			 /* all samples up to this id are gone with it; 0: not so */
 };
 
 /* With the lock of the queue held. -ENOMEM. */

@@ -77,7 +77,8 @@ void drops_add(struct drops *drops, uint32_t cause, uint32_t device, uint64_t co
 
 static const char *name_of(struct series_set *series, uint32_t device)
 {
-	const struct series_device *found = device ? series_device_by_number(series, device) : NULL;
+	const struct series_device *found =
+		device && device != DROPS_NUMBER_UNKNOWN ? series_device_by_number(series, device) : NULL;
 
 	return found ? found->name : NULL;
 }
@@ -106,7 +107,10 @@ size_t drops_list(const struct drops *drops, struct series_set *series, struct q
 			at++;
 		if (at == n)
 			list[n++] = (struct queue_drop){.cause = (enum drop_cause)row->cause, .device = name};
-		list[at].samples += row->count;
+		if (row->device == DROPS_NUMBER_UNKNOWN)
+			list[at].unknown += row->count;
+		else
+			list[at].samples += row->count;
 	}
 	return n;
 }
@@ -114,17 +118,18 @@ size_t drops_list(const struct drops *drops, struct series_set *series, struct q
 void drops_take(struct drops *drops, struct series_set *series, const struct queue_drop *told, size_t n_told)
 {
 	for (size_t i = 0; i < n_told; i++) {
-		uint64_t left = told[i].samples;
+		uint64_t samples = told[i].samples, unknown = told[i].unknown;
 
-		for (size_t at = 0; at < drops->n && left > 0; at++) {
+		for (size_t at = 0; at < drops->n; at++) {
 			struct drop_row *row = &drops->rows[at];
-			uint64_t n = MIN(left, row->count);
+			uint64_t *left = row->device == DROPS_NUMBER_UNKNOWN ? &unknown : &samples;
+			uint64_t n = MIN(*left, row->count);
 
-			if (row->cause != (uint32_t)told[i].cause ||
+			if (n == 0 || row->cause != (uint32_t)told[i].cause ||
 			    !same_name(name_of(series, row->device), told[i].device))
 				continue;
 			row->count -= n;
-			left -= n;
+			*left -= n;
 			drops->dirty = true;
 		}
 	}

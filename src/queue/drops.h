@@ -5,6 +5,9 @@
 
 #include "queue/queue.h"
 
+/* As a device: what is counted are not samples, but losses whose number nobody knows. */
+#define DROPS_NUMBER_UNKNOWN UINT32_MAX
+
 struct drop_row {
 	uint32_t cause, device; /* device: number in the series set; 0: unknown */
 	uint64_t count;

@@ -123,24 +123,40 @@ void numbers_leave_mark(struct queue *queue)
 	numbers_find_base(queue);
 }
 
+int numbers_write_file(struct queue *queue, uint64_t mark)
+{
+	_cleanup_buf_ struct buf runs = {0};
+	uint64_t bytes = 0;
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	state_put_runs(&runs, queue->low, queue->unsure_to, queue->runs.at, queue->runs.n);
+	pthread_mutex_unlock(&queue->lock);
+	r = queue_mark_write(queue->path, mark, &runs, &bytes);
+	queue->mark_bytes += bytes;
+	return r;
+}
+
 int numbers_write_mark(struct queue *queue, uint64_t mark)
 {
 	struct body *body = &queue->store.body;
-	uint64_t bytes = 0;
-	int in_file = queue_mark_write(queue->path, mark, &bytes), r;
+	struct state_meta meta;
+	int in_file = numbers_write_file(queue, mark), r;
 
-	queue->mark_bytes += bytes;
 	if (!body->db || body->read_only)
 		return in_file;
+	meta = queue->store.meta;
+	meta.seq = mark;
+	meta.clean = false;
 	r = body_begin(body);
 	if (r == 0)
-		r = state_save_mark(body, mark);
-	if (r == 0)
-		r = state_save_clean(body, false);
+		r = state_save_meta(queue, &meta);
 	if (r == 0)
 		r = body_commit(body);
 	else
 		body_rollback(body);
+	if (r == 0)
+		queue->store.meta = meta;
 	/* The greater of both counts: one is enough. */
 	return r < 0 && in_file < 0 ? r : 0;
 }

@@ -66,7 +66,7 @@ void queue_settle(struct queue *queue, uint64_t to)
 
 void queue_forget_acked(struct queue *queue)
 {
-	uint64_t min = queue->tail.next - 1;
+	uint64_t min = readers_are_unknown(queue) ? queue->low : queue->tail.next - 1;
 
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		min = MIN(min, reader->acked);
@@ -97,7 +97,9 @@ void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint3
 
 static uint64_t charge_range(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
 {
-	uint64_t n = runs_between(&reader->queue->runs, MAX(reader->acked, from - 1), to);
+	uint64_t n =
+		runs_between(&reader->queue->runs,
+			     MAX(MAX(reader->acked, from - 1), MAX(reader->queue->counted_from, (uint64_t)1) - 1), to);
 
 	if (n > 0)
 		drops_add(&reader->drops, cause, 0, n);
@@ -119,6 +121,15 @@ void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t fro
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
 {
 	reader->queue->dropped[cause] += charge_range(reader, cause, from, to);
+}
+
+void queue_charge_unknown(struct queue *queue, const char *why)
+{
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		drops_add(&reader->drops, DROP_DAMAGED, DROPS_NUMBER_UNKNOWN, 1);
+	queue->unknown_losses++;
+	queue_notify(queue, HAY_LOG_ERROR,
+		     "an unknown number of samples may be lost besides those that are counted: %s", why);
 }
 
 void queue_body_dropped(struct queue *queue, uint64_t id)
@@ -289,6 +300,7 @@ void queue_free(struct queue *queue)
 		reader_free(reader);
 	}
 	salvage_free(queue->store.salvage);
+	join_forget_maps(queue);
 	aside_free(queue->store.aside);
 	asides_forget_owed(queue);
 	if (queue->store.body.db)

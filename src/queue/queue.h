@@ -131,6 +131,7 @@ struct queue_drop {
 	enum drop_cause cause;
 	const char *device; /* NULL: unknown (damaged) */
 	uint64_t samples;
+	uint64_t unknown; /* so often an unknown number more was lost; 0: `samples` is all */
 };
 /* Drops charged to this reader's uplink and not yet reported, merged by cause and device; free(*ret). They
    count as reported when queue_drops_reported() is called (after the acknowledgement). Returns how many rows. */
@@ -180,6 +181,7 @@ struct queue_status {
 	uint64_t bytes_written;		   /* to the file system, since the start */
 	uint64_t commits, fsync_last_us, fsync_max_us;
 	uint64_t dropped[DROP_N_CAUSES]; /* since the start, charged to any uplink */
+	uint64_t unknown_losses;	 /* so often an unknown number more was lost */
 };
 void queue_get_status(struct queue *queue, struct queue_status *ret);
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <zlib.h>
 
+#define MARK_BYTES_MAX (1024 * 1024)
 #define STAMP_LENGTH 16 /* YYYYMMDDTHHMMSSZ */
 
 static char *join(const char *path, const char *end)
@@ -118,27 +119,91 @@ static int sync_directory(const char *path)
 	return 0;
 }
 
-int queue_mark_write(const char *path, uint64_t mark, uint64_t *bytes)
+int queue_write_small(const char *path, const char *end, const char *text, size_t size)
 {
-	_cleanup_free_ char *name = join(path, ".seq"), *fresh = join(path, ".seq.new");
+	_cleanup_free_ char *name = join(path, end), *fresh = join(path, ".new");
 	_cleanup_close_ int fd = -1;
-	char text[64];
-	int n;
 
 	if (!name || !fresh)
 		return -ENOMEM;
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
 		return -errno;
-	n = snprintf(text, sizeof(text), "%" PRIu64 " %08" PRIx32 "\n", mark, mark_crc(mark));
-	if (write(fd, text, (size_t)n) != n || fsync(fd) < 0 || rename(fresh, name) < 0) {
+	errno = 0;
+	if (write(fd, text, size) != (ssize_t)size || fsync(fd) < 0 || rename(fresh, name) < 0) {
 		int error = errno ? errno : EIO;
 
 		unlink(fresh);
 		return -error;
 	}
-	*bytes += (uint64_t)n;
 	return sync_directory(path);
+}
+
+int queue_mark_write(const char *path, uint64_t mark, const struct buf *more, uint64_t *bytes)
+{
+	_cleanup_buf_ struct buf text = {0};
+	int r;
+
+	buf_printf(&text, "%" PRIu64 " %08" PRIx32 "\n", mark, mark_crc(mark));
+	if (more->size > 0)
+		buf_printf(&text, "%08" PRIx32 " ", (uint32_t)crc32(0, (const Bytef *)more->data, (uInt)more->size));
+	for (size_t i = 0; i < more->size; i++)
+		buf_printf(&text, "%02x", (uint8_t)more->data[i]);
+	if (more->size > 0)
+		buf_add_char(&text, '\n');
+	if (buf_failed(&text) || buf_failed(more))
+		return -ENOMEM;
+	r = queue_write_small(path, ".seq", text.data, text.size);
+	if (r == 0)
+		*bytes += text.size;
+	return r;
+}
+
+/* The second line: a checksum and pairs of hexadecimal digits. */
+static int parse_more(const char *text, const char *end, struct buf *ret)
+{
+	uint32_t crc;
+	int at = 0;
+
+	if (sscanf(text, "%8" SCNx32 " %n", &crc, &at) != 1 || at == 0)
+		return -EBADMSG;
+	for (text += at; text + 2 <= end && *text != '\n'; text += 2) {
+		unsigned byte;
+
+		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+		    sscanf(text, "%2x", &byte) != 1)
+			return -EBADMSG;
+		buf_add_char(ret, (char)byte);
+	}
+	if (buf_failed(ret))
+		return -ENOMEM;
+	return (uint32_t)crc32(0, (const Bytef *)ret->data, (uInt)ret->size) == crc ? 0 : -EBADMSG;
+}
+
+int queue_mark_read_more(const char *path, struct buf *ret)
+{
+	_cleanup_free_ char *name = join(path, ".seq"), *text = NULL;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	const char *line;
+	ssize_t n;
+
+	if (!name)
+		return -ENOMEM;
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size > MARK_BYTES_MAX)
+		return -EBADMSG;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	n = read(fd, text, (size_t)st.st_size);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	line = strchr(text, '\n');
+	return line && line[1] ? parse_more(line + 1, text + n, ret) : 0;
 }
 
 /* ---- reserve ---- */
@@ -302,26 +367,25 @@ static int next_stamp(const char *path, char stamp[32], unsigned *ret_count)
 	return 0;
 }
 
-int queue_set_aside(const char *path, const char *kind, char **ret)
+int queue_aside_name(const char *path, const char *kind, char **ret)
 {
-	_cleanup_free_ char *aside = NULL, *log = join(path, "-wal"), *aside_log = NULL, *index = join(path, "-shm");
 	char stamp[32], more[16] = "";
 	unsigned count;
 	int r;
 
-	if (!log || !index)
-		return -ENOMEM;
 	r = next_stamp(path, stamp, &count);
 	if (r < 0)
 		return r;
 	if (count > 0)
 		snprintf(more, sizeof(more), ".%u", count);
-	if (asprintf(&aside, "%s.%s-%s%s", path, kind, stamp, more) < 0) {
-		aside = NULL;
-		return -ENOMEM;
-	}
-	aside_log = join(aside, "-wal");
-	if (!aside_log)
+	return asprintf(ret, "%s.%s-%s%s", path, kind, stamp, more) < 0 ? -ENOMEM : 0;
+}
+
+int queue_move_aside(const char *path, const char *aside)
+{
+	_cleanup_free_ char *log = join(path, "-wal"), *aside_log = join(aside, "-wal"), *index = join(path, "-shm");
+
+	if (!log || !aside_log || !index)
 		return -ENOMEM;
 	/* The log first: a file without its log is worth more than a log that a new file would take for its own. */
 	if (rename(log, aside_log) < 0 && errno != ENOENT)
@@ -334,6 +398,18 @@ int queue_set_aside(const char *path, const char *kind, char **ret)
 			errno = 0;
 		return -error;
 	}
+	return 0;
+}
+
+int queue_set_aside(const char *path, const char *kind, char **ret)
+{
+	_cleanup_free_ char *aside = NULL;
+	int r = queue_aside_name(path, kind, &aside);
+
+	if (r == 0)
+		r = queue_move_aside(path, aside);
+	if (r < 0)
+		return r;
 	*ret = aside;
 	aside = NULL;
 	return 0;

@@ -21,6 +21,7 @@
 #include "queue/queue.h"
 #include "queue/queue_sqlite.h"
 #include "queue/runs.h"
+#include "queue/state_rows.h"
 #include "queue/tail.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,6 +29,9 @@
 #define SEQ_BLOCK ((uint64_t)1000000)
 #define SEQ_MAX (((uint64_t)1 << 53) - 1) /* what a consumer's double can hold */
 #define NOTICES_MAX 64
+#define READERS_UNKNOWN_US (10 * USEC_PER_SEC) /* uplinks are opened well before */
+#define LOST_NAMES_MAX 4096		       /* so many numbers are not given out where nobody knows how many were */
+#define IDS_AHEAD ((uint64_t)1 << 32)	       /* past the last known one, where it may not be the last */
 
 struct boot {
 	uint32_t number;
@@ -48,7 +52,9 @@ struct queue_reader {
 	uint64_t taken;	 /* the last one given out */
 	uint64_t saved;	 /* the cursor on disk */
 	bool is_saved;
-	uint64_t damaged_to; /* unreadable rows that cannot be removed are counted up to here */
+	bool joined; /* older samples came before it; what was given out before is not acknowledged with them */
+	uint64_t join_floor, join_before; /* the last of those that was given out; the last that was before they came */
+	uint64_t damaged_to;		  /* unreadable rows that cannot be removed are counted up to here */
 
 	/* Read ahead from the disk: what follows `taken`, up to ahead_to. */
 	struct sample **ahead;
@@ -70,12 +76,15 @@ struct store {
 	bool removing;	  /* there are more acknowledged rows than one transaction removes */
 	uint64_t side_at; /* when cursors, drops and removal are worth a transaction of their own; 0: not yet */
 	uint32_t saved_devices, saved_series;
-	uint64_t minute_at; /* the next look at ages */
+	struct state_meta meta; /* as on disk */
+	uint64_t meta_at;	/* at this commit */
+	uint64_t stamp;		/* of the last transaction */
+	uint64_t minute_at;	/* the next look at ages */
 	bool shrinking;
 	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
-	struct aside *aside; /* one that is counted before it is removed */
-	bool check_wanted;   /* after an unclean stop */
+	struct join_maps *maps; /* of a file that is joined; NULL: its numbers are ours */
+	struct aside *aside;	/* one that is counted before it is removed */
 	unsigned read_failures;
 	size_t reserve_bytes;		      /* what could be held back for the day the disk is full */
 	bool reserve_lacks;		      /* it was given up, and is not whole again */
@@ -104,14 +113,23 @@ struct queue {
 	char **removed;	      /* names whose cursors shall go from the disk */
 	size_t n_removed;
 
+	bool readers_unknown;		/* a place of an uplink was lost, or may have been: */
+	uint64_t readers_unknown_until; /* until then who is not known may have been one */
+
 	struct owed *owed; /* drops of readers that are not open yet */
 
 	/* Numbers. */
 	struct runs runs;
 	uint64_t runs_version, runs_saved; /* differ: runs are not as on disk */
-	uint64_t first_id;		   /* of this process */
-	uint64_t seq_floor;		   /* no sequence number below it may be given out */
-	uint64_t reserved;		   /* nor from here on without reserving more; 0: the count is not known */
+	uint64_t low;			   /* rows up to this id were dropped */
+	uint64_t unsure_to;		   /* up to this id ranges may count samples that are not there */
+	uint64_t last_row;		   /* that was on disk at the start; 0: none */
+	bool old_is_exact;		   /* the last id of the last process is known for sure */
+	uint64_t counted_from;		   /* of ids below it nobody knows yet which there are: a salvage will tell */
+	bool names_missing; /* devices, points or boots that rows on disk name were lost: each is looked at */
+	uint64_t first_id;  /* of this process */
+	uint64_t seq_floor; /* no sequence number below it may be given out */
+	uint64_t reserved;  /* nor from here on without reserving more; 0: the count is not known */
 	bool reserve_wanted;
 	bool may_have_left_mark; /* the last process ended unclean: it may have given out numbers past the mark, by the time of day */
 	unsigned numbering; /* changes with the base */
@@ -121,6 +139,7 @@ struct queue {
 	struct boot *boots; /* the last one is this boot */
 	size_t n_boots;
 	uint32_t boot;
+	uint32_t lost_boots; /* numbers up to this one may have been given out */
 
 	/* The store thread. */
 	pthread_t thread;
@@ -144,6 +163,7 @@ struct queue {
 	uint64_t oldest_time_us; /* of the oldest sample on disk */
 	uint64_t dropped[DROP_N_CAUSES], dropped_told[DROP_N_CAUSES];
 	uint64_t drop_notice_at[DROP_N_CAUSES];
+	uint64_t unknown_losses;
 
 	/* What the store thread was asked, and its answers; the oldest first. */
 	struct queue_ask *asks, *answers;
@@ -168,6 +188,8 @@ uint64_t queue_first_unwritten(const struct queue *queue);
 void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device);
 /* The same of all samples from `from` to `to`, of unknown devices. */
 void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
+/* And nobody knows how many: each uplink is told. */
+void queue_charge_unknown(struct queue *queue, const char *why);
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to);
 /* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not `written`. */
 bool queue_body_is_done(const struct queue *queue);
@@ -186,6 +208,7 @@ struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t 
 struct queue_reader *reader_by_number(struct queue *queue, uint64_t number);
 struct queue_reader *reader_find(struct queue *queue, const char *name);
 void reader_free(struct queue_reader *reader);
+bool readers_are_unknown(const struct queue *queue); /* a name that is not known may have its place in the file */
 void reader_signal(struct queue_reader *reader);
 /* True: its descriptor is to be written, without the lock, and counts as written from now on. */
 bool reader_will_be_signalled(struct queue_reader *reader);
@@ -200,15 +223,22 @@ bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after);
 /* ---- queue_load.c ---- */
 
 struct state_marks {
-	uint64_t seq;	      /* the reserved number, or 0 */
-	bool clean;	      /* it was closed in order */
-	char salvage[256];    /* a damaged file that was not read to its end, or "" */
-	uint64_t salvage_end; /* the last id that can be in it */
+	struct state_meta meta;
+	bool has_meta;
+	bool has_log; /* the file that was set aside */
+	bool knows_runs;
+	bool knows_readers; /* all of them: a new name is a new one */
+	char salvage[256];  /* version 1: a damaged file that was not read to its end, or "" */
+	uint64_t salvage_end;
 };
 
-/* Fill series, runs, boots, cursors, drops from a file. tolerant: keep what can be read of a damaged one. No lock is
-   needed before the thread runs. */
-int state_load(struct queue *queue, struct body *body, bool tolerant, struct state_marks *ret_marks);
+/* The rows beside the samples. -EBADMSG: some are damaged or missing; with tolerant they are left out. Without the lock. */
+int state_read(struct body *body, bool tolerant, struct state_rows *ret_rows, struct state_marks *marks);
+/* Of a file that may be of another version: as far as its tables are like ours. */
+int state_read_foreign(struct body *body, struct state_rows *rows);
+/* Fill series, runs, boots, cursors, drops from settled rows. No lock is needed before the thread runs. -ENOMEM. */
+int state_restore(struct queue *queue, const struct state_rows *rows, struct state_marks *ret_marks);
+
 /* ---- queue_state.c: the tables beside the samples ---- */
 
 struct state; /* a snapshot on its way to the disk */
@@ -222,13 +252,14 @@ bool state_is_empty(const struct state *state); /* no place, no count */
 bool state_is_dirty(const struct queue *queue);
 /* In a transaction. */
 int state_save(struct queue *queue, const struct state *state);
+/* Whether its device, points and boot are known. With the lock or without. */
+bool sample_is_named(struct queue *queue, const struct sample *sample);
 /* With the lock held, after the commit. */
 void state_saved(struct queue *queue, const struct state *state);
 /* Everything counts as not saved: the file is a new one. Lock held. */
 void state_forget_saved(struct queue *queue);
-int state_save_mark(struct body *body, uint64_t mark);
-int state_save_clean(struct body *body, bool clean);
-int state_save_salvage(struct body *body, const char *path, uint64_t end); /* NULL: done */
+/* In a transaction: the mark, whether it is a clean end, and the last id. Store thread. */
+int state_save_meta(struct queue *queue, const struct state_meta *meta);
 
 /* ---- store.c: the thread ---- */
 
@@ -267,11 +298,15 @@ void numbers_leave_mark(struct queue *queue);
 /* Without the lock, in the store thread: the next block of sequence numbers. */
 int numbers_reserve(struct queue *queue);
 int numbers_write_mark(struct queue *queue, uint64_t mark);
+/* Only in the file beside the queue, with the id ranges: without them nobody knows the number of a sample. */
+int numbers_write_file(struct queue *queue, uint64_t mark);
 
 /* ---- store_commit.c: with the lock held, and held again ---- */
 
 /* Write what waits, cursors and drops, and remove some of what was acknowledged. 1: more waits than one transaction takes. */
 int store_commit(struct queue *queue);
+/* Without the lock: cursors, counts and all else beside the samples that is not as on disk, in a transaction. */
+int store_save_beside(struct queue *queue);
 /* Without the lock. Make the reserve whole, with so much more that is free. -ENOSPC: not all of it. */
 int store_make_reserve(struct queue *queue, size_t spare);
 void store_first_reserve(struct queue *queue); /* as large as there is room for */
@@ -298,18 +333,25 @@ int retention_look_at_oldest(struct queue *queue);
 
 /* ---- salvage.c: without the lock ---- */
 
-/* The rows of a file that was set aside shall come into the new one: those after min_acked up to `end`. Takes path. */
-int salvage_begin(struct queue *queue, char *path, uint64_t end);
-/* The greatest id in it, as far as known. */
-uint64_t salvage_last(struct salvage *salvage);
-/* Where it ends, if that was not known when it began. */
-void salvage_set_end(struct salvage *salvage, uint64_t end);
-int salvage_save(struct queue *queue); /* into the new file: that it is to be done */
-int salvage_step(struct queue *queue); /* 1: more to do */
-const char *salvage_path(const struct salvage *salvage);
-/* With the lock held: the new file is damaged too. What was copied is copied again; its own samples, up to `to`, are lost. */
-void salvage_again(struct queue *queue, uint64_t to);
+struct queue_todo;
+
+/* The rows of files that were set aside shall come into the new one. Takes todo. */
+int salvage_begin(struct queue *queue, struct queue_todo *todo);
+void salvage_set_end(struct queue *queue, uint64_t end); /* where that was not known when it began */
+int salvage_step(struct queue *queue);			 /* 1: more to do */
+bool salvage_has(const struct salvage *salvage, const char *path);
+struct queue_todo *salvage_todo(struct salvage *salvage);
+/* Another file was added: all is read once more. */
+void salvage_again(struct queue *queue);
 struct salvage *salvage_free(struct salvage *salvage);
+
+/* ---- store_join.c ---- */
+
+struct join_maps;
+
+/* The same sample with the numbers of this process; takes the reference. What has no name keeps none. NULL: -ENOMEM. */
+struct sample *join_translate(struct queue *queue, struct sample *sample);
+void join_forget_maps(struct queue *queue);
 
 /* ---- boots.c: with the lock held ---- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Readers: a cursor each, samples from memory, and what the store read ahead from the disk for them. */
+#include "base/clock.h"
 #include "queue/queue_private.h"
 #include <errno.h>
 #include <string.h>
@@ -15,6 +16,11 @@ struct queue_reader *reader_find(struct queue *queue, const char *name)
 		if (strcmp(reader->name, name) == 0)
 			return reader;
 	return NULL;
+}
+
+bool readers_are_unknown(const struct queue *queue)
+{
+	return queue->readers_unknown && clock_now() < queue->readers_unknown_until;
 }
 
 struct queue_reader *reader_by_number(struct queue *queue, uint64_t number)
@@ -110,7 +116,7 @@ uint64_t reader_depth(const struct queue_reader *reader)
 		from = MAX(from, queue->body_first - 1);
 	else if (queue->tail.first > 0)
 		from = MAX(from, queue->tail.first - 1);
-	return runs_between(&queue->runs, from, last);
+	return runs_between(&queue->runs, MAX(from, MAX(queue->counted_from, (uint64_t)1) - 1), last);
 }
 
 bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)
@@ -150,7 +156,10 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 	if (reader && reader->fd >= 0) {
 		r = -EEXIST;
 	} else if (!reader) {
-		reader = reader_new(queue, name, queue->tail.next - 1);
+		/* Its place may be what was lost: then it gets all that is there. */
+		reader = reader_new(queue, name, readers_are_unknown(queue) ? queue->low : queue->tail.next - 1);
+		if (reader && readers_are_unknown(queue) && queue->unknown_losses > 0)
+			drops_add(&reader->drops, DROP_DAMAGED, DROPS_NUMBER_UNKNOWN, 1);
 		r = reader ? 0 : -ENOMEM;
 	}
 	if (r == 0) {
@@ -160,6 +169,8 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 		reader_forget_ahead(reader);
 		reader_signal(reader);
 		asides_pay(reader);
+		if (queue->salvaging)
+			queue_wake_store(queue, 0);
 		queue_forget_acked(queue);
 	}
 	pthread_mutex_unlock(&queue->lock);
@@ -219,6 +230,8 @@ static size_t take_ahead(struct queue_reader *reader, struct sample **ret, size_
 			continue;
 		}
 		reader->taken = sample->id;
+		if (reader->joined && sample->id < reader->queue->first_id)
+			reader->join_floor = sample->id;
 		ret[n++] = sample;
 	}
 	if (reader->ahead_at == reader->ahead_n)
@@ -276,12 +289,26 @@ void queue_reader_rewind(struct queue_reader *reader)
 	pthread_mutex_unlock(&reader->queue->lock);
 }
 
+/* What was given out before older samples came is given out again behind them: until these are acknowledged, nobody can
+   tell which of the two an acknowledgement is for. */
+static bool is_of_before_the_join(struct queue_reader *reader, uint64_t id)
+{
+	if (!reader->joined || id < reader->queue->first_id)
+		return false;
+	if (id <= reader->join_before && reader->acked < reader->join_floor)
+		return true;
+	reader->joined = reader->queue->salvaging || reader->taken + 1 < reader->queue->first_id;
+	return reader->joined;
+}
+
 void queue_reader_ack(struct queue_reader *reader, uint64_t id)
 {
 	struct queue *queue = reader->queue;
 
 	pthread_mutex_lock(&queue->lock);
 	id = MIN(id, queue->tail.next - 1);
+	if (is_of_before_the_join(reader, id))
+		id = 0; /* it comes again, behind the older ones */
 	if (id > reader->acked) {
 		bool last = reader->acked == queue->min_acked;
 
@@ -359,6 +386,8 @@ void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_
 		reader->name = NULL;
 		reader_free(reader);
 	}
+	/* All that there are were opened by now. */
+	queue->readers_unknown = false;
 	queue_forget_acked(queue);
 	queue_wake_store(queue, 0);
 	pthread_mutex_unlock(&queue->lock);

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #define KB ((uint64_t)1024)
 #define OTHER_PAGES 16 /* what the tables beside the samples take, as a rule */
+#define WAL_SPARE_BYTES ((uint64_t)64 * 1024)
 #define WAL_FRAME_BYTES (BODY_PAGE_BYTES + 24)
 
 /* ---- errors ---- */
@@ -24,6 +26,7 @@ int body_fail(struct body *body, int rc)
 	case SQLITE_ERROR: /* our SQL is constant: a table is not what it was */
 	case SQLITE_SCHEMA:
 	case SQLITE_MISMATCH:
+	case SQLITE_TOOBIG: /* no row of ours is so long */
 		return -EBADMSG;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
@@ -175,15 +178,26 @@ int body_open(struct body *body, const char *path, uint64_t max_size, bool read_
 			 access(path, W_OK) < 0 ? strerror(errno) : "read-only");
 		r = -EROFS;
 	}
-	if (r == 0)
+	if (r == 0) {
+		/* A length that says more is damage, and not worth the memory. */
+		sqlite3_limit(body->db, SQLITE_LIMIT_LENGTH, BODY_ROW_MAX);
 		r = configure(body);
+	}
 	if (r < 0) {
-		body_close(body);
+		body_abandon(body);
 		return r;
 	}
 	sqlite3_wal_hook(body->db, count_wal, body);
 	body_number(body, "PRAGMA page_count", &body->pages);
 	return 0;
+}
+
+void body_abandon(struct body *body)
+{
+	/* Else SQLite moves what it takes for the log into the file, and removes the rest of it. */
+	if (body->db)
+		sqlite3_db_config(body->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	body_close(body);
 }
 
 void body_close(struct body *body)
@@ -192,6 +206,10 @@ void body_close(struct body *body)
 	sqlite3_finalize(body->read);
 	sqlite3_finalize(body->oldest);
 	sqlite3_finalize(body->remove);
+	for (size_t i = 0; i < ELEMENTS(body->state); i++) {
+		sqlite3_finalize(body->state[i]);
+		body->state[i] = NULL;
+	}
 	body->insert = body->read = body->oldest = body->remove = NULL;
 	sqlite3_close(body->db);
 	body->db = NULL;
@@ -200,12 +218,32 @@ void body_close(struct body *body)
 
 /* ---- transactions ---- */
 
+/* Behind the last frame of the log there is always room made of zeros: a log that ends without it was cut off, and what is
+   missing does not go unsaid. It takes no space. A failure costs only that. */
+static void keep_spare(struct body *body, uint64_t bytes)
+{
+	const char *log = sqlite3_filename_wal(sqlite3_db_filename(body->db, "main"));
+	uint64_t end = body->wal_bytes + WAL_FRAME_BYTES + bytes;
+	struct stat st;
+
+	if (!body->read_only && stat(log, &st) == 0 && (uint64_t)st.st_size < end &&
+	    truncate(log, (off_t)(end + WAL_SPARE_BYTES)) < 0)
+		errno = 0;
+}
+
 int body_begin(struct body *body)
 {
 	int r = body_exec(body, "BEGIN IMMEDIATE");
 
+	keep_spare(body, WAL_SPARE_BYTES / 2);
+
 	body->in_transaction = r == 0;
 	return r;
+}
+
+void body_expect(struct body *body, uint64_t bytes)
+{
+	keep_spare(body, 2 * bytes + WAL_SPARE_BYTES);
 }
 
 void body_rollback(struct body *body)
@@ -231,6 +269,8 @@ int body_commit(struct body *body)
 
 	if (r < 0)
 		body_rollback(body);
+	else
+		keep_spare(body, 0);
 	body->in_transaction = false;
 	count_pages(body);
 	return r;
@@ -254,16 +294,21 @@ int body_checkpoint(struct body *body, bool truncate)
 
 /* ---- samples ---- */
 
-static uint32_t row_crc(const struct sample *sample, uint64_t id)
+uint32_t body_row_crc(uint64_t id, uint64_t time_us, uint32_t boot, uint32_t device, const void *blob, size_t size)
 {
-	uint64_t words[3] = {id, sample->time_us, (uint64_t)sample->boot << 32 | sample->device};
+	uint64_t words[3] = {id, time_us, (uint64_t)boot << 32 | device};
 	uint8_t bytes[sizeof(words)];
 	uLong crc;
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(words[i / 8] >> (8 * (i % 8)));
 	crc = crc32(0, bytes, sizeof(bytes));
-	return (uint32_t)crc32(crc, sample->blob, sample->size);
+	return (uint32_t)crc32(crc, blob, (uInt)size);
+}
+
+static uint32_t row_crc(const struct sample *sample)
+{
+	return body_row_crc(sample->id, sample->time_us, sample->boot, sample->device, sample->blob, sample->size);
 }
 
 int body_insert(struct body *body, const struct sample *sample)
@@ -278,7 +323,7 @@ int body_insert(struct body *body, const struct sample *sample)
 	sqlite3_bind_int64(insert, 2, sample->boot);
 	sqlite3_bind_int64(insert, 3, (sqlite3_int64)sample->time_us);
 	sqlite3_bind_int64(insert, 4, sample->device);
-	sqlite3_bind_int64(insert, 5, row_crc(sample, sample->id));
+	sqlite3_bind_int64(insert, 5, row_crc(sample));
 	sqlite3_bind_blob64(insert, 6, sample->blob, sample->size, SQLITE_STATIC);
 	r = body_step(body, insert);
 	sqlite3_reset(insert);
@@ -297,10 +342,17 @@ static int row_sample(sqlite3_stmt *row, struct sample **ret)
 		return -ENOMEM;
 	sample->id = (uint64_t)sqlite3_column_int64(row, 0);
 	sample->boot = (uint32_t)sqlite3_column_int64(row, 1);
-	if (row_crc(sample, sample->id) != crc)
+	if (row_crc(sample) != crc)
 		sample = sample_unref(sample);
 	*ret = sample;
 	return 0;
+}
+
+/* Ids that do not grow: a page is not where it should be. */
+static int body_disorder(struct body *body)
+{
+	snprintf(body->message, sizeof(body->message), "rows are out of order");
+	return -EBADMSG;
 }
 
 int body_read(struct body *body, uint64_t after, uint64_t to, struct body_row *rows, size_t max, size_t max_bytes,
@@ -322,6 +374,11 @@ int body_read(struct body *body, uint64_t after, uint64_t to, struct body_row *r
 		if (r <= 0)
 			break;
 		rows[n].id = (uint64_t)sqlite3_column_int64(body->read, 0);
+		if (rows[n].id <= after || rows[n].id > to) {
+			r = body_disorder(body);
+			break;
+		}
+		after = rows[n].id;
 		r = row_sample(body->read, &rows[n].sample);
 		if (r < 0)
 			break;
@@ -345,6 +402,13 @@ int body_heads(struct body *body, uint64_t after, struct body_head *heads, size_
 		return r;
 	sqlite3_bind_int64(body->oldest, 1, (sqlite3_int64)after);
 	while (n < max && (r = body_step(body, body->oldest)) > 0) {
+		uint64_t id = (uint64_t)sqlite3_column_int64(body->oldest, 0);
+
+		if (id <= after) {
+			r = body_disorder(body);
+			break;
+		}
+		after = id;
 		heads[n++] = (struct body_head){
 			.id = (uint64_t)sqlite3_column_int64(body->oldest, 0),
 			.boot = (uint32_t)sqlite3_column_int64(body->oldest, 1),
@@ -356,6 +420,52 @@ int body_heads(struct body *body, uint64_t after, struct body_head *heads, size_
 	sqlite3_reset(body->oldest);
 	*ret_n = n;
 	return r < 0 ? r : 0;
+}
+
+int body_ids(struct body *body, uint64_t after, uint64_t to, uint64_t *ids, size_t max, size_t *ret_n)
+{
+	sqlite3_stmt *row;
+	size_t n = 0;
+	int r = body_prepare(body, "SELECT id FROM samples WHERE id > ? AND id <= ? ORDER BY id", &row);
+
+	*ret_n = 0;
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(row, 1, (sqlite3_int64)after);
+	sqlite3_bind_int64(row, 2, (sqlite3_int64)MIN(to, (uint64_t)INT64_MAX));
+	while (n < max && (r = body_step(body, row)) > 0) {
+		ids[n] = (uint64_t)sqlite3_column_int64(row, 0);
+		if (ids[n] <= after) {
+			r = body_disorder(body);
+			break;
+		}
+		after = ids[n++];
+	}
+	sqlite3_finalize(row);
+	*ret_n = n;
+	return MIN(r, 0);
+}
+
+int body_last(struct body *body, uint64_t *ret_id, bool *ret_is_right)
+{
+	struct sample *sample = NULL;
+	sqlite3_stmt *row;
+	int r = body_prepare(body, "SELECT id, boot, time_us, device, crc, blob FROM samples ORDER BY id DESC LIMIT 1",
+			     &row);
+
+	*ret_id = 0;
+	*ret_is_right = true;
+	if (r < 0)
+		return r;
+	r = body_step(body, row);
+	if (r > 0) {
+		*ret_id = (uint64_t)sqlite3_column_int64(row, 0);
+		r = row_sample(row, &sample);
+		*ret_is_right = sample != NULL;
+		sample_unref(sample);
+	}
+	sqlite3_finalize(row);
+	return MIN(r, 0);
 }
 
 int body_remove(struct body *body, uint64_t from, uint64_t to)

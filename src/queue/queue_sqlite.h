@@ -18,6 +18,9 @@
 /* What a row takes besides its blob, at most: id, four small columns, header, cell pointer. */
 #define BODY_ROW_BYTES 44
 
+/* No row is longer: a blob of 65535 bytes for each of some hundred points. */
+#define BODY_ROW_MAX (16 * 1024 * 1024)
+
 struct body {
 	sqlite3 *db;
 	bool read_only;
@@ -28,13 +31,16 @@ struct body {
 	uint64_t pages;	    /* of the file, as of the last commit */
 	uint64_t bytes_written;
 	sqlite3_stmt *insert, *read, *oldest, *remove;
-	int reason; /* errno of the system call that failed, or 0 */
+	sqlite3_stmt *state[3]; /* queue_state.c: put, put the copy, look up */
+	int reason;		/* errno of the system call that failed, or 0 */
 	char message[160];
 };
 
 /* read_only: of a file system that is, or of a file that was set aside: nothing is locked, nothing is made. */
 int body_open(struct body *body, const char *path, uint64_t max_size, bool read_only);
 void body_close(struct body *body);
+/* The same, and the files stay as they are: of a damaged one. */
+void body_abandon(struct body *body);
 int body_set_max_size(struct body *body, uint64_t max_size);
 
 /* For the tables beside the samples. */
@@ -45,9 +51,14 @@ int body_step(struct body *body, sqlite3_stmt *statement); /* 1: a row; 0: done;
 int body_number(struct body *body, const char *sql, uint64_t *ret);
 
 int body_begin(struct body *body);
+/* So many bytes of samples will be written, or many pages changed by a removal: the log has room for them beforehand. */
+void body_expect(struct body *body, uint64_t bytes);
+#define BODY_REMOVAL_BYTES ((uint64_t)128 * 1024)
 int body_commit(struct body *body); /* also rolls back where it fails */
 void body_rollback(struct body *body);
 
+/* Of a row of samples. */
+uint32_t body_row_crc(uint64_t id, uint64_t time_us, uint32_t boot, uint32_t device, const void *blob, size_t size);
 int body_insert(struct body *body, const struct sample *sample);
 
 struct body_row {
@@ -66,6 +77,10 @@ struct body_head {
 };
 /* The same without the blobs: what retention looks at. */
 int body_heads(struct body *body, uint64_t after, struct body_head *heads, size_t max, size_t *ret_n);
+/* Only the ids of rows with after < id <= to. */
+int body_ids(struct body *body, uint64_t after, uint64_t to, uint64_t *ids, size_t max, size_t *ret_n);
+/* The last row whole. *ret_id 0: there is none; *ret_is_right: its checksum is. */
+int body_last(struct body *body, uint64_t *ret_id, bool *ret_is_right);
 int body_remove(struct body *body, uint64_t from, uint64_t to);
 
 /* Whether so many bytes of samples fit below max_size. */
@@ -89,8 +104,12 @@ int body_checkpoint(struct body *body, bool truncate);
 int body_shrink(struct body *body);
 int body_vacuum(struct body *body); /* a megabyte of them */
 
-/* queue_schema.c: make the tables, or bring an older file's to this version. -EBADMSG also for another program's
-   file, -ENOTSUP for one of a newer version. */
-int body_migrate(struct body *body);
+/* queue_schema.c: the version of the file; 0: it is empty. -EBADMSG also for another program's file, and where the text
+   of its tables is not what it was; -ENOTSUP for a newer version. */
+int body_version(struct body *body, unsigned *ret);
+#define BODY_VERSION 2
+/* In a transaction: the tables of BODY_VERSION; after a migration: without those of version 1. */
+int body_make_tables(struct body *body);
+int body_drop_old_tables(struct body *body);
 
 #endif

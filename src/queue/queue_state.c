@@ -1,39 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables beside the samples: what changed is written with each commit. */
+#include "queue/queue_state.h"
 #include "base/clock.h"
-#include "queue/queue_private.h"
 #include <errno.h>
 #include <string.h>
 
+#define META_COMMITS 50 /* so often at most, for the last id alone */
+
 /* ---- a snapshot of what changed ---- */
-
-struct state_cursor {
-	char *name;
-	uint64_t reader; /* its number */
-	uint64_t acked;
-};
-
-struct state_drop {
-	char *name;
-	uint64_t reader;
-	uint32_t cause, device;
-	uint64_t count;
-};
-
-struct state {
-	struct state_cursor *cursors;
-	size_t n_cursors;
-	struct state_drop *drops;
-	size_t n_drops;
-	char **removed; /* taken from the queue; given back where the commit fails */
-	size_t n_removed;
-	struct run *runs; /* all of them, or NULL: nothing changed */
-	size_t n_runs;
-	uint64_t runs_version;
-	struct boot *boots;
-	size_t n_boots;
-	uint32_t n_devices, n_series;
-};
 
 struct state *state_free(struct state *state)
 {
@@ -161,6 +135,23 @@ static int take_boots(struct queue *queue, struct state *state)
 	return 0;
 }
 
+/* What stands in it besides the mark follows what is written, but not so often that it costs anything. */
+static void take_meta(struct queue *queue, struct state *state)
+{
+	const struct store *store = &queue->store;
+
+	state->meta = store->meta;
+	state->meta.last_id = MAX(state->meta.last_id, queue->written);
+	state->meta.n_devices = state->n_devices;
+	state->meta.n_series = state->n_series;
+	for (size_t i = 0; i < queue->n_boots; i++)
+		state->meta.n_boots = MAX(state->meta.n_boots, queue->boots[i].number);
+	state->with_meta =
+		state->meta.n_devices != store->meta.n_devices || state->meta.n_series != store->meta.n_series ||
+		state->meta.n_boots != store->meta.n_boots ||
+		(state->meta.last_id != store->meta.last_id && queue->commits >= store->meta_at + META_COMMITS);
+}
+
 struct state *state_take(struct queue *queue, struct charges *charges)
 {
 	struct state *state = calloc(1, sizeof(*state));
@@ -170,7 +161,9 @@ struct state *state_take(struct queue *queue, struct charges *charges)
 	if (take_cursors(queue, charges, state) < 0 || take_removed(queue, state) < 0)
 		return state_free(state);
 	state->runs_version = queue->runs_version;
-	if (queue->runs_version != queue->runs_saved && queue->runs.n > 0) {
+	state->unsure_to = queue->unsure_to;
+	state->low = charges ? MAX(queue->low, charges->low) : queue->low;
+	if ((queue->runs_version != queue->runs_saved || state->low > queue->low) && queue->runs.n > 0) {
 		state->runs = malloc(queue->runs.n * sizeof(*state->runs));
 		if (!state->runs)
 			return state_free(state);
@@ -181,6 +174,7 @@ struct state *state_take(struct queue *queue, struct charges *charges)
 		return state_free(state);
 	state->n_devices = series_device_count(queue->series);
 	state->n_series = series_count(queue->series);
+	take_meta(queue, state);
 	return state;
 }
 
@@ -198,191 +192,7 @@ bool state_is_dirty(const struct queue *queue)
 	return queue->n_removed > 0 || (queue->body_first <= queue->written && boot_is_dirty(queue));
 }
 
-/* ---- writing ---- */
-
-static int run_once(struct body *body, sqlite3_stmt *statement)
-{
-	int r = body_step(body, statement);
-
-	sqlite3_reset(statement);
-	return r < 0 ? r : 0;
-}
-
-static int save_cursors(struct body *body, const struct state *state)
-{
-	sqlite3_stmt *statement;
-	int r;
-
-	if (state->n_cursors == 0)
-		return 0;
-	r = body_prepare(body, "INSERT OR REPLACE INTO readers VALUES (?, ?)", &statement);
-	for (size_t i = 0; r == 0 && i < state->n_cursors; i++) {
-		sqlite3_bind_text(statement, 1, state->cursors[i].name, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(statement, 2, (sqlite3_int64)state->cursors[i].acked);
-		r = run_once(body, statement);
-	}
-	sqlite3_finalize(statement);
-	return r;
-}
-
-static int save_drops(struct body *body, const struct state *state)
-{
-	sqlite3_stmt *statement;
-	int r;
-
-	if (state->n_drops == 0)
-		return 0;
-	r = body_prepare(body, "INSERT OR REPLACE INTO drops VALUES (?, ?, ?, ?)", &statement);
-	for (size_t i = 0; r == 0 && i < state->n_drops; i++) {
-		sqlite3_bind_text(statement, 1, state->drops[i].name, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(statement, 2, state->drops[i].cause);
-		sqlite3_bind_int64(statement, 3, state->drops[i].device);
-		sqlite3_bind_int64(statement, 4, (sqlite3_int64)state->drops[i].count);
-		r = run_once(body, statement);
-	}
-	sqlite3_finalize(statement);
-	return r == 0 ? body_exec(body, "DELETE FROM drops WHERE samples = 0") : r;
-}
-
-static int save_removed(struct body *body, const struct state *state)
-{
-	static const char *const sql[] = {"DELETE FROM readers WHERE name = ?", "DELETE FROM drops WHERE reader = ?"};
-
-	for (size_t i = 0; state->n_removed > 0 && i < ELEMENTS(sql); i++) {
-		sqlite3_stmt *statement;
-		int r = body_prepare(body, sql[i], &statement);
-
-		for (size_t at = 0; r == 0 && at < state->n_removed; at++) {
-			sqlite3_bind_text(statement, 1, state->removed[at], -1, SQLITE_STATIC);
-			r = run_once(body, statement);
-		}
-		sqlite3_finalize(statement);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int save_runs(struct body *body, const struct state *state)
-{
-	sqlite3_stmt *statement;
-	int r;
-
-	if (!state->runs)
-		return 0;
-	r = body_exec(body, "DELETE FROM runs");
-	if (r == 0)
-		r = body_prepare(body, "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", &statement);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < state->n_runs; i++) {
-		const struct run *run = &state->runs[i];
-
-		sqlite3_bind_int64(statement, 1, (sqlite3_int64)run->first_id);
-		if (run->known)
-			sqlite3_bind_int64(statement, 2, run->base);
-		else
-			sqlite3_bind_null(statement, 2);
-		sqlite3_bind_int64(statement, 3, (sqlite3_int64)run->skipped);
-		r = run_once(body, statement);
-	}
-	sqlite3_finalize(statement);
-	return r;
-}
-
-static int save_boots(struct queue *queue, const struct state *state)
-{
-	struct body *body = &queue->store.body;
-	sqlite3_stmt *statement;
-	int r;
-
-	if (state->n_boots == 0)
-		return 0;
-	r = body_prepare(body, "INSERT OR REPLACE INTO boots VALUES (?, ?, ?, ?)", &statement);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < state->n_boots; i++) {
-		sqlite3_bind_int64(statement, 1, state->boots[i].number);
-		sqlite3_bind_text(statement, 2, state->boots[i].id, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(statement, 3, state->boots[i].offset_us);
-		sqlite3_bind_int64(statement, 4, state->boots[i].trusted);
-		r = run_once(body, statement);
-	}
-	sqlite3_finalize(statement);
-	return r;
-}
-
-static int save_device(struct body *body, sqlite3_stmt *statement, const struct series_device *device)
-{
-	_cleanup_buf_ struct buf tags = {0};
-	int r;
-
-	for (size_t i = 0; i < device->n_tags; i++) {
-		buf_add(&tags, device->tags[i].name, strlen(device->tags[i].name) + 1);
-		buf_add(&tags, device->tags[i].value, strlen(device->tags[i].value) + 1);
-	}
-	if (buf_failed(&tags))
-		return -ENOMEM;
-	sqlite3_bind_int64(statement, 1, device->number);
-	sqlite3_bind_text(statement, 2, device->name, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 3, device->link, -1, SQLITE_STATIC);
-	sqlite3_bind_blob64(statement, 4, tags.data, tags.size, SQLITE_STATIC);
-	r = run_once(body, statement);
-	sqlite3_clear_bindings(statement);
-	return r;
-}
-
-static int save_series(struct queue *queue, const struct state *state)
-{
-	struct body *body = &queue->store.body;
-	sqlite3_stmt *statement = NULL;
-	int r = 0;
-
-	if (queue->store.saved_devices < state->n_devices)
-		r = body_prepare(body, "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)", &statement);
-	for (uint32_t n = queue->store.saved_devices + 1; r == 0 && n <= state->n_devices; n++) {
-		const struct series_device *device = series_device_by_number(queue->series, n);
-
-		if (device)
-			r = save_device(body, statement, device);
-	}
-	sqlite3_finalize(statement);
-	statement = NULL;
-	if (r == 0 && queue->store.saved_series < state->n_series)
-		r = body_prepare(body, "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", &statement);
-	for (uint32_t n = queue->store.saved_series + 1; r == 0 && n <= state->n_series; n++) {
-		const struct series *series = series_by_number(queue->series, n);
-
-		if (!series)
-			continue;
-		sqlite3_bind_int64(statement, 1, series->number);
-		sqlite3_bind_int64(statement, 2, series->device->number);
-		sqlite3_bind_text(statement, 3, series->point, -1, SQLITE_STATIC);
-		sqlite3_bind_text(statement, 4, series->unit, -1, SQLITE_STATIC);
-		sqlite3_bind_text(statement, 5, type_name(series->type), -1, SQLITE_STATIC);
-		r = run_once(body, statement);
-	}
-	sqlite3_finalize(statement);
-	return r;
-}
-
-int state_save(struct queue *queue, const struct state *state)
-{
-	struct body *body = &queue->store.body;
-	int r = save_removed(body, state);
-
-	if (r == 0)
-		r = save_cursors(body, state);
-	if (r == 0)
-		r = save_drops(body, state);
-	if (r == 0)
-		r = save_runs(body, state);
-	if (r == 0)
-		r = save_boots(queue, state);
-	if (r == 0)
-		r = save_series(queue, state);
-	return r;
-}
+/* ---- what was written ---- */
 
 static void forget_removed(struct queue *queue, const struct state *state)
 {
@@ -424,6 +234,10 @@ void state_saved(struct queue *queue, const struct state *state)
 	}
 	queue->store.saved_devices = state->n_devices;
 	queue->store.saved_series = state->n_series;
+	if (state->with_meta) {
+		queue->store.meta = state->meta;
+		queue->store.meta_at = queue->commits;
+	}
 }
 
 void state_forget_saved(struct queue *queue)
@@ -438,48 +252,5 @@ void state_forget_saved(struct queue *queue)
 		queue->boots[i].saved = false;
 	queue->runs_version++;
 	queue->store.saved_devices = queue->store.saved_series = 0;
-}
-
-/* ---- marks ---- */
-
-static int save_meta(struct body *body, const char *key, uint64_t value)
-{
-	sqlite3_stmt *statement;
-	int r = body_prepare(body, "INSERT OR REPLACE INTO meta VALUES (?, ?)", &statement);
-
-	if (r < 0)
-		return r;
-	sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 2, (sqlite3_int64)value);
-	r = run_once(body, statement);
-	sqlite3_finalize(statement);
-	return r;
-}
-
-int state_save_mark(struct body *body, uint64_t mark)
-{
-	return save_meta(body, "seq_reserved", mark);
-}
-
-int state_save_clean(struct body *body, bool clean)
-{
-	return save_meta(body, "clean", clean);
-}
-
-int state_save_salvage(struct body *body, const char *name, uint64_t end)
-{
-	sqlite3_stmt *statement;
-	int r;
-
-	if (!name)
-		return body_exec(body, "DELETE FROM meta WHERE key IN ('salvage', 'salvage_end')");
-	r = save_meta(body, "salvage_end", end);
-	if (r == 0)
-		r = body_prepare(body, "INSERT OR REPLACE INTO meta VALUES ('salvage', ?)", &statement);
-	if (r < 0)
-		return r;
-	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
-	r = run_once(body, statement);
-	sqlite3_finalize(statement);
-	return r;
+	queue->store.meta.n_devices = queue->store.meta.n_series = 0;
 }

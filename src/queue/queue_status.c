@@ -123,9 +123,10 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 		.commits = queue->commits,
 		.fsync_last_us = queue->fsync_last_us,
 		.fsync_max_us = queue->fsync_max_us,
+		.unknown_losses = queue->unknown_losses,
 	};
 	if (queue->body_first <= queue->written) {
-		from = MAX(queue->min_acked, queue->body_first - 1);
+		from = MAX(MAX(queue->min_acked, queue->body_first - 1), MAX(queue->counted_from, (uint64_t)1) - 1);
 		ret->body_samples = runs_between(&queue->runs, from, queue->written);
 	}
 	/* What is left in the window of an uplink that has all of it, or is there for none, does not wait. */

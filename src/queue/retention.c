@@ -13,6 +13,7 @@ static int remove_and_save(struct queue *queue, const struct body_head *heads, s
 
 	if (r < 0)
 		return r;
+	body_expect(body, BODY_REMOVAL_BYTES);
 	r = body_remove(body, heads[0].id, heads[n - 1].id);
 	if (r == 0)
 		r = state_save(queue, state);
@@ -31,13 +32,14 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	int r;
 
 	pthread_mutex_lock(&queue->lock);
-	r = charges_begin(&charges, queue);
+	r = heads[n - 1].id <= queue->written ? charges_begin(&charges, queue) : -EBADMSG;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		charges_add(&charges, cause, heads[i].id, heads[i].device);
+	charges.low = heads[n - 1].id;
 	state = r == 0 ? state_take(queue, &charges) : NULL;
 	pthread_mutex_unlock(&queue->lock);
 	if (!state)
-		return -ENOMEM;
+		return r < 0 ? r : -ENOMEM;
 	r = remove_and_save(queue, heads, n, state);
 	if (r < 0) {
 		state_free(state);

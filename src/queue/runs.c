@@ -115,6 +115,33 @@ int runs_skip(struct runs *runs, uint64_t id)
 	return 0;
 }
 
+int runs_skip_range(struct runs *runs, uint64_t from, uint64_t to)
+{
+	uint64_t n = runs_between(runs, from - 1, to), skipped = to - runs_count_to(runs, to);
+	size_t i = find(runs, to), first;
+
+	if (runs->n == 0 || n == 0)
+		return 0;
+	/* What is behind it begins a run of its own; the runs inside it are gone. */
+	if (runs->at[i].first_id <= to && (i + 1 == runs->n || runs->at[i + 1].first_id != to + 1)) {
+		if (reserve(runs) < 0)
+			return -ENOMEM;
+		memmove(&runs->at[i + 2], &runs->at[i + 1], (runs->n - i - 1) * sizeof(*runs->at));
+		runs->at[i + 1] = runs->at[i];
+		runs->at[i + 1].first_id = to + 1;
+		runs->at[i + 1].skipped = skipped; /* `to` may lie in a skip that ends the run */
+		runs->n++;
+	}
+	i += runs->at[i].first_id <= to;
+	for (first = i; first > 0 && runs->at[first - 1].first_id >= from; first--)
+		continue;
+	memmove(&runs->at[first], &runs->at[i], (runs->n - i) * sizeof(*runs->at));
+	runs->n -= i - first;
+	for (; first < runs->n; first++)
+		runs->at[first].skipped += n;
+	return 0;
+}
+
 void runs_know(struct runs *runs, uint64_t seq)
 {
 	int64_t base = 0;

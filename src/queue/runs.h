@@ -38,6 +38,9 @@ uint64_t runs_between(const struct runs *runs, uint64_t after, uint64_t to);
 /* The sample of that id, none of whose successors was read by anybody else, is gone: count on without it. -ENOMEM. */
 int runs_skip(struct runs *runs, uint64_t id);
 
+/* The same of all samples from..to. -ENOMEM. */
+int runs_skip_range(struct runs *runs, uint64_t from, uint64_t to);
+
 /* The base of the runs that have none: the first of them begins at seq. */
 void runs_know(struct runs *runs, uint64_t seq);
 /* From id on the base is not known. -ENOMEM. */

@@ -1,274 +1,451 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be read of a damaged file comes into the new one, row by row, each with its checksum tested. A torn leaf
- * stops a scan, but a query for ids past it works: so the scan goes on behind it, found by doubling and halving. Readers
- * wait until all is done, for order's sake; the field goes on meanwhile.
+ * What can be read of files that were set aside comes into the new one. They are read from their first byte to their last,
+ * page by page, and each row is known by its checksum: nothing else in them is believed, so that it ends whatever is in
+ * them, and a row is lost only with its own bytes. Then the new file is read through once: the id ranges say which samples
+ * there were, and what is not there is counted. Readers wait until all is done, for order's sake; the field goes on.
  */
+#include "base/clock.h"
+#include "base/units.h"
+#include "queue/carve.h"
+#include "queue/queue_files.h"
 #include "queue/queue_private.h"
+#include "queue/salvage_source.h"
 #include <errno.h>
 #include <string.h>
 
-#define STEP_ROWS 4000
-#define STEP_BYTES ((size_t)256 * 1024)
-#define SALVAGE_MAX_SIZE ((uint64_t)1 << 30) /* only counts for writing */
+#define STEP_PAGES 32
+#define ACCOUNT_IDS 4000
+#define STARTS_MAX 3
+#define NOTE_PERIOD_US USEC_PER_MINUTE
+#define UNREADABLE_US USEC_PER_MINUTE
+
+struct gap {
+	uint64_t after, to;
+};
 
 struct salvage {
-	char *path;
-	struct body old;
-	uint64_t at;  /* done up to this id */
-	uint64_t end; /* the last id that can be in it */
-	uint64_t found;
-	uint64_t counted_to; /* damaged rows up to this id were charged */
+	struct queue_todo todo;
+	struct salvage_source source; /* the file that is being read */
+	size_t file;		      /* which one */
+	bool is_open;
+
+	struct sample **rows; /* of this step */
+	size_t n_rows, capacity;
+	uint64_t bytes;
+
+	uint64_t greatest;	/* id that was found */
+	bool greatest_is_twice; /* in the file itself: a page may be where another should be, perhaps the last one */
+	uint64_t failed_since;	/* a place cannot be read; 0: none */
+	bool counts;		/* all is read; now the new file is looked through */
+	uint64_t counted_to, found;
+	struct gap *gaps;
+	size_t n_gaps, gaps_capacity;
+	uint64_t noted_at;
 };
 
 struct salvage *salvage_free(struct salvage *salvage)
 {
 	if (!salvage)
 		return NULL;
-	if (salvage->old.db)
-		body_close(&salvage->old);
-	free(salvage->path);
+	salvage_source_close(&salvage->source);
+	queue_todo_done(&salvage->todo);
+	for (size_t i = 0; i < salvage->n_rows; i++)
+		sample_unref(salvage->rows[i]);
+	free(salvage->rows);
+	free(salvage->gaps);
 	free(salvage);
 	return NULL;
 }
 
-static uint64_t begins_after(const struct queue *queue)
-{
-	return MAX(queue->min_acked, MAX(queue->body_first, (uint64_t)1) - 1);
-}
+/* ---- beginning ---- */
 
-int salvage_begin(struct queue *queue, char *path, uint64_t end)
+int salvage_begin(struct queue *queue, struct queue_todo *todo)
 {
 	struct salvage *salvage = calloc(1, sizeof(*salvage));
 
 	if (!salvage) {
-		free(path);
+		queue_todo_done(todo);
 		return -ENOMEM;
 	}
-	salvage->path = path;
-	salvage->end = end;
-	/* A header nobody understands: there is nothing to read. */
-	if (body_open(&salvage->old, path, SALVAGE_MAX_SIZE, true) < 0)
-		salvage->old.db = NULL;
+	salvage->todo = *todo;
+	*todo = (struct queue_todo){0};
+	salvage->noted_at = clock_now();
 	pthread_mutex_lock(&queue->lock);
-	salvage->at = begins_after(queue);
 	queue->salvaging = true;
 	pthread_mutex_unlock(&queue->lock);
 	queue->store.salvage = salvage;
 	return 0;
 }
 
-/* Whether anything with an id past `after` can be read. *ret: it was an answer, be it "no more". */
-static bool readable(struct salvage *salvage, uint64_t after, bool *ret_more, uint64_t *ret_id)
-{
-	struct body_row row;
-	size_t n;
-	int r = body_read(&salvage->old, after, salvage->end, &row, 1, 1, &n);
-
-	if (r < 0 && n == 0)
-		return false;
-	*ret_more = n > 0;
-	if (n > 0) {
-		*ret_id = row.id;
-		sample_unref(row.sample);
-	}
-	return true;
-}
-
-/* Past `at` there is damage: find the first id behind it. False: nothing more. */
-static bool jump(struct salvage *salvage, uint64_t *ret)
-{
-	uint64_t bad = salvage->at, step = 1, good, id = 0;
-	bool more = false;
-
-	for (;;) {
-		if (step > salvage->end - bad) {
-			/* The very last ids may be readable, but nothing says where they begin. */
-			return false;
-		}
-		good = bad + step;
-		if (readable(salvage, good, &more, &id))
-			break;
-		bad = good;
-		step *= 2;
-	}
-	while (good - bad > 1) {
-		uint64_t middle = bad + (good - bad) / 2, found = 0;
-		bool middle_more = false;
-
-		if (readable(salvage, middle, &middle_more, &found)) {
-			good = middle;
-			more = middle_more;
-			id = found;
-		} else {
-			bad = middle;
-		}
-	}
-	*ret = id;
-	return more;
-}
-
-uint64_t salvage_last(struct salvage *salvage)
-{
-	uint64_t last;
-
-	/* The right edge of the tree may be what is damaged: then nobody knows, and the mark has to tell. */
-	if (!salvage->old.db || body_number(&salvage->old, "SELECT max(id) FROM samples", &last) < 0)
-		return 0;
-	return last;
-}
-
-void salvage_set_end(struct salvage *salvage, uint64_t end)
-{
-	if (salvage->end == INT64_MAX)
-		salvage->end = end;
-}
-
-const char *salvage_path(const struct salvage *salvage)
-{
-	return salvage->path;
-}
-
-void salvage_again(struct queue *queue, uint64_t to)
+void salvage_set_end(struct queue *queue, uint64_t end)
 {
 	struct salvage *salvage = queue->store.salvage;
 
-	if (to > salvage->end)
-		queue_charge_range(queue, DROP_DAMAGED, salvage->end + 1, to);
-	salvage->at = begins_after(queue);
-	salvage->found = 0;
+	if (salvage->todo.end != 0)
+		return;
+	salvage->todo.end = end;
+	/* Where it fails the next process finds its own end, which is not before this one. */
+	queue_todo_write(queue->path, &salvage->todo);
 }
 
-int salvage_save(struct queue *queue)
+bool salvage_has(const struct salvage *salvage, const char *path)
 {
-	struct body *body = &queue->store.body;
-	const struct salvage *salvage = queue->store.salvage;
-	const char *slash = salvage ? strrchr(salvage->path, '/') : NULL;
-	const char *name = !salvage ? NULL : slash ? slash + 1 : salvage->path;
-	int r = body_begin(body);
-
-	if (r < 0)
-		return r;
-	r = state_save_salvage(body, name, salvage ? salvage->end : 0);
-	if (r == 0)
-		return body_commit(body);
-	body_rollback(body);
-	return r;
+	for (size_t i = 0; salvage && i < salvage->todo.n_paths; i++)
+		if (strcmp(salvage->todo.paths[i], path) == 0)
+			return true;
+	return false;
 }
 
-static int done(struct queue *queue, uint64_t lost_to)
+struct queue_todo *salvage_todo(struct salvage *salvage)
 {
-	struct salvage *salvage = queue->store.salvage;
+	return &salvage->todo;
+}
 
-	int r;
+static const char *first_path(const struct salvage *salvage)
+{
+	return salvage->todo.paths[0];
+}
 
-	queue->store.salvage = NULL;
-	r = salvage_save(queue);
-	if (r < 0) {
-		queue->store.salvage = salvage;
-		return r;
-	}
+/* Rows up to this id are of no use to anybody. */
+static uint64_t begins_after(struct queue *queue)
+{
+	uint64_t min = UINT64_MAX;
+
 	pthread_mutex_lock(&queue->lock);
-	if (lost_to > MAX(salvage->at, salvage->counted_to))
-		queue_charge_range(queue, DROP_DAMAGED, MAX(salvage->at, salvage->counted_to) + 1, lost_to);
-	queue->salvaging = false;
-	if (salvage->found > 0)
-		queue->body_first = queue->min_acked + 1;
-	queue->store.minute_at = 0;
-	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
-		     (unsigned long long)salvage->found, salvage->path);
-	readers_signal(queue);
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		min = MIN(min, reader->acked);
+	if (queue->readers_unknown || min == UINT64_MAX)
+		min = queue->low;
+	min = MAX(min, queue->low);
 	pthread_mutex_unlock(&queue->lock);
-	salvage_free(salvage);
-	asides_bound(queue);
+	return min;
+}
+
+void salvage_again(struct queue *queue)
+{
+	struct salvage *salvage = queue->store.salvage;
+
+	salvage_source_close(&salvage->source);
+	salvage->is_open = salvage->counts = false;
+	salvage->greatest_is_twice = false;
+	salvage->greatest = 0;
+	salvage->file = 0;
+	salvage->counted_to = salvage->found = 0;
+	salvage->n_gaps = 0;
+}
+
+/* ---- rows ---- */
+
+struct sink {
+	struct queue *queue;
+	struct salvage *salvage;
+	uint64_t after, end;
+};
+
+static int take_sample(void *userdata, struct sample *sample)
+{
+	struct sink *sink = userdata;
+	struct salvage *salvage = sink->salvage;
+
+	if (sample->id > sink->after && sample->id <= sink->end)
+		sample = join_translate(sink->queue, sample);
+	if (!sample)
+		return -ENOMEM;
+	if (sample->id <= sink->after || sample->id > sink->end || !sample_is_named(sink->queue, sample)) {
+		sample_unref(sample);
+		return 0;
+	}
+	if (salvage->n_rows == salvage->capacity) {
+		size_t capacity = MAX(salvage->capacity * 2, (size_t)1024);
+		struct sample **rows = reallocarray(salvage->rows, capacity, sizeof(struct sample *));
+
+		if (!rows) {
+			sample_unref(sample);
+			return -ENOMEM;
+		}
+		salvage->rows = rows;
+		salvage->capacity = capacity;
+	}
+	if (sample->id == salvage->greatest && salvage_source_is_data(&salvage->source))
+		salvage->greatest_is_twice = true;
+	else if (sample->id > salvage->greatest)
+		salvage->greatest_is_twice = false;
+	salvage->greatest = MAX(salvage->greatest, sample->id);
+	salvage->bytes += sample->size + BODY_ROW_BYTES;
+	salvage->rows[salvage->n_rows++] = sample;
 	return 0;
 }
 
-static int copy_rows(struct queue *queue, const struct body_row *rows, size_t n)
+static int copy_rows(struct queue *queue)
 {
+	struct salvage *salvage = queue->store.salvage;
 	struct body *body = &queue->store.body;
-	int r = body_begin(body);
+	bool room;
+	int r = body_has_room(body, salvage->bytes, &room);
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (rows[i].sample)
-			r = body_insert(body, rows[i].sample);
+	if (r == 0 && !room)
+		r = -EFBIG;
+	if (r == 0)
+		r = body_begin(body);
+	if (r < 0)
+		return r;
+	body_expect(body, salvage->bytes);
+	for (size_t i = 0; r == 0 && i < salvage->n_rows; i++)
+		r = body_insert(body, salvage->rows[i]);
 	if (r < 0) {
 		body_rollback(body);
 		return r;
 	}
 	r = body_commit(body);
-	if (r == 0)
-		queue->store.holds_nothing = false;
-	if (r == 0 && body->wal_bytes > body->wal_limit)
-		body_checkpoint(body, false);
-	return r;
-}
-
-static int salvage_rows(struct queue *queue, const struct body_row *rows, size_t n)
-{
-	struct salvage *salvage = queue->store.salvage;
-	uint64_t bytes = 0;
-	bool room;
-	int r;
-
-	for (size_t i = 0; i < n; i++)
-		bytes += rows[i].sample ? rows[i].sample->size + BODY_ROW_BYTES : 0;
-	r = body_has_room(&queue->store.body, bytes, &room);
-	if (r == 0 && !room)
-		r = -EFBIG;
-	if (r == 0)
-		r = copy_rows(queue, rows, n);
 	if (r < 0)
 		return r;
+	queue->store.holds_nothing = false;
+	if (body->wal_bytes > body->wal_limit)
+		body_checkpoint(body, false);
 	pthread_mutex_lock(&queue->lock);
-	for (size_t i = 0; i < n; i++) {
-		if (rows[i].sample)
-			salvage->found++;
-		else if (rows[i].id > salvage->counted_to)
-			queue_charge(queue, DROP_DAMAGED, rows[i].id, 0);
-	}
-	salvage->counted_to = MAX(salvage->counted_to, rows[n - 1].id);
 	store_count(queue);
 	pthread_mutex_unlock(&queue->lock);
-	salvage->at = rows[n - 1].id;
 	return 0;
+}
+
+static void forget_rows(struct salvage *salvage)
+{
+	for (size_t i = 0; i < salvage->n_rows; i++)
+		sample_unref(salvage->rows[i]);
+	salvage->n_rows = 0;
+	salvage->bytes = 0;
+}
+
+/* A place that cannot be read may be readable in a moment: only after a minute it counts as damaged. 0: go on. */
+static int skip_unreadable(struct salvage *salvage, int error)
+{
+	uint64_t now = clock_now();
+
+	if (salvage->failed_since == 0)
+		salvage->failed_since = now;
+	if (now - salvage->failed_since < UNREADABLE_US)
+		return error;
+	salvage_source_skip(&salvage->source);
+	return 0;
+}
+
+/* 1: more to do. */
+static int read_some(struct queue *queue)
+{
+	struct salvage *salvage = queue->store.salvage;
+	struct sink sink = {queue, salvage, begins_after(queue), salvage->todo.end ? salvage->todo.end : INT64_MAX};
+	struct carve carve = {.sample = take_sample, .userdata = &sink};
+	uint64_t place;
+	int r = 1, copied;
+
+	if (!salvage->is_open) {
+		salvage_source_open(&salvage->source, salvage->todo.paths[salvage->file]);
+		salvage->is_open = true;
+	}
+	place = salvage_source_place(&salvage->source);
+	for (size_t i = 0; i < STEP_PAGES && r > 0; i++)
+		r = salvage_source_next(&salvage->source, &carve);
+	copied = r == -ENOMEM || salvage->n_rows == 0 ? 0 : copy_rows(queue);
+	forget_rows(salvage);
+	/* What was read is copied, or read once more. */
+	if (copied < 0 && copied != -EFBIG)
+		salvage_source_seek(&salvage->source, place);
+	if (copied < 0)
+		return copied;
+	if (r == -ENOMEM)
+		salvage_source_seek(&salvage->source, place);
+	if (r < 0)
+		return r == -ENOMEM ? r : skip_unreadable(salvage, r) < 0 ? r : 1;
+	salvage->failed_since = 0;
+	if (r > 0)
+		return 1;
+	salvage_source_close(&salvage->source);
+	salvage->is_open = false;
+	salvage->file++;
+	return 1;
+}
+
+/* ---- the account ---- */
+
+static int add_gap(struct salvage *salvage, uint64_t after, uint64_t to)
+{
+	if (salvage->n_gaps == salvage->gaps_capacity) {
+		size_t capacity = MAX(salvage->gaps_capacity * 2, (size_t)64);
+		struct gap *gaps = reallocarray(salvage->gaps, capacity, sizeof(*gaps));
+
+		if (!gaps)
+			return -ENOMEM;
+		salvage->gaps = gaps;
+		salvage->gaps_capacity = capacity;
+	}
+	salvage->gaps[salvage->n_gaps++] = (struct gap){after, to};
+	return 0;
+}
+
+/* Up to id, which is there, or is the end. */
+static int count_to(struct queue *queue, uint64_t id, bool is_there)
+{
+	struct salvage *salvage = queue->store.salvage;
+	uint64_t missing, to = is_there ? id - 1 : id;
+
+	pthread_mutex_lock(&queue->lock);
+	missing = runs_between(&queue->runs, salvage->counted_to, to);
+	pthread_mutex_unlock(&queue->lock);
+	if (missing > 0 && add_gap(salvage, salvage->counted_to, to) < 0)
+		return -ENOMEM;
+	salvage->counted_to = id;
+	salvage->found += is_there;
+	return 0;
+}
+
+static uint64_t last_of(const struct salvage *salvage)
+{
+	uint64_t last = MAX(salvage->todo.last, salvage->greatest);
+
+	return salvage->todo.end ? MIN(last, salvage->todo.end) : last;
+}
+
+/* 1: more to do. */
+static int count_some(struct queue *queue)
+{
+	struct salvage *salvage = queue->store.salvage;
+	_cleanup_free_ uint64_t *ids = malloc(ACCOUNT_IDS * sizeof(*ids));
+	uint64_t last = last_of(salvage), low = begins_after(queue);
+	size_t n;
+	int r;
+
+	if (!ids)
+		return -ENOMEM;
+	salvage->counted_to = MAX(salvage->counted_to, low);
+	r = body_ids(&queue->store.body, salvage->counted_to, last, ids, ACCOUNT_IDS, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (count_to(queue, ids[i], true) < 0)
+			return -ENOMEM;
+	if (n == ACCOUNT_IDS)
+		return 1;
+	return last > salvage->counted_to ? count_to(queue, last, false) : 0;
+}
+
+/* With the lock held: from the last to the first, so that the ranges before stay as they were counted. */
+static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage)
+{
+	uint64_t before = queue->dropped[DROP_DAMAGED];
+
+	for (size_t i = salvage->n_gaps; i > 0; i--) {
+		const struct gap *gap = &salvage->gaps[i - 1];
+
+		queue_charge_range(queue, DROP_DAMAGED, gap->after + 1, gap->to);
+		runs_skip_range(&queue->runs, gap->after + 1, gap->to);
+	}
+	salvage->n_gaps = 0;
+	queue->runs_version++;
+	return queue->dropped[DROP_DAMAGED] - before;
+}
+
+/* With the lock held. How many samples are lost as far as that can be told. */
+static uint64_t settle_account(struct queue *queue, struct salvage *salvage)
+{
+	struct queue_todo *todo = &salvage->todo;
+	uint64_t last = last_of(salvage), lost;
+
+	queue->counted_from = 0;
+	lost = charge_gaps(queue, salvage);
+	if (todo->end > last)
+		runs_skip_range(&queue->runs, last + 1, todo->end);
+	if (todo->is_doubtful || !todo->is_exact || salvage->greatest > todo->last ||
+	    (salvage->greatest == todo->last && salvage->greatest_is_twice))
+		queue_charge_unknown(queue, "with what is damaged, what would tell their number is lost too");
+	/* Not twice, should saving it fail. */
+	todo->is_doubtful = false;
+	todo->is_exact = true;
+	todo->last = last;
+	return lost;
+}
+
+/* All of it is in the new file, and it was no damaged one; or it was, and is kept as such. */
+static void forget_joined(struct queue *queue, const struct salvage *salvage, uint64_t lost)
+{
+	for (size_t i = 0; i < salvage->todo.n_paths; i++) {
+		_cleanup_free_ char *name = NULL;
+
+		if (lost == 0)
+			queue_discard(salvage->todo.paths[i]);
+		else if (queue_aside_name(queue->path, "damaged", &name) == 0)
+			queue_move_aside(salvage->todo.paths[i], name);
+	}
+}
+
+static int finish(struct queue *queue)
+{
+	struct salvage *salvage = queue->store.salvage;
+	uint64_t lost;
+	int r;
+
+	pthread_mutex_lock(&queue->lock);
+	lost = settle_account(queue, salvage);
+	pthread_mutex_unlock(&queue->lock);
+	/* The counts first: what is to be done stands until they are on the disk. */
+	r = store_save_beside(queue);
+	if (r == 0)
+		r = queue_todo_remove(queue->path) < 0 ? -EIO : 0;
+	if (r < 0)
+		return r;
+	queue->store.salvage = NULL;
+	join_forget_maps(queue);
+	pthread_mutex_lock(&queue->lock);
+	queue->salvaging = false;
+	if (salvage->found > 0)
+		queue->body_first = queue->min_acked + 1;
+	queue->store.minute_at = 0;
+	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
+		     (unsigned long long)salvage->found, first_path(salvage));
+	readers_signal(queue);
+	pthread_mutex_unlock(&queue->lock);
+	if (salvage->todo.joins)
+		forget_joined(queue, salvage, lost);
+	salvage_free(salvage);
+	asides_bound(queue);
+	return 0;
+}
+
+/* ---- the steps ---- */
+
+static void note_progress(struct queue *queue)
+{
+	struct salvage *salvage = queue->store.salvage;
+	uint64_t now = clock_now();
+
+	if (now < salvage->noted_at + NOTE_PERIOD_US)
+		return;
+	salvage->noted_at = now;
+	pthread_mutex_lock(&queue->lock);
+	queue_notify(queue, HAY_LOG_NOTICE, "%s is still being moved to the new file: %s, %u %% of it",
+		     first_path(salvage), salvage->counts ? "counting" : "reading",
+		     salvage->counts ? 100 : salvage_source_percent(&salvage->source));
+	pthread_mutex_unlock(&queue->lock);
 }
 
 int salvage_step(struct queue *queue)
 {
 	struct salvage *salvage = queue->store.salvage;
-	struct body_row *rows;
-	uint64_t next;
-	size_t n;
-	int r, copied = 0;
+	int r;
 
-	if (!salvage->old.db || salvage->at >= salvage->end)
-		return done(queue, salvage->end);
-	rows = malloc(STEP_ROWS * sizeof(*rows));
-	if (!rows)
-		return -ENOMEM;
-	r = body_read(&salvage->old, salvage->at, salvage->end, rows, STEP_ROWS, STEP_BYTES, &n);
-	if (n > 0)
-		copied = salvage_rows(queue, rows, n);
-	for (size_t i = 0; i < n; i++)
-		sample_unref(rows[i].sample);
-	free(rows);
-	/* No room: what is left counts as lost. It stays in the file that was set aside, as long as that is kept. */
-	if (copied == -EFBIG)
-		return done(queue, salvage->end);
-	if (copied < 0)
-		return copied;
-	if (r == 1)
-		return 1;
-	if (r == 0)
-		return done(queue, salvage->end);
-	if (!jump(salvage, &next))
-		return done(queue, salvage->end);
-	pthread_mutex_lock(&queue->lock);
-	if (next > MAX(salvage->at, salvage->counted_to) + 1)
-		queue_charge_range(queue, DROP_DAMAGED, MAX(salvage->at, salvage->counted_to) + 1, next - 1);
-	salvage->counted_to = MAX(salvage->counted_to, next - 1);
-	pthread_mutex_unlock(&queue->lock);
-	salvage->at = next - 1;
-	return 1;
+	note_progress(queue);
+	/* Something in it ends the process each time: then better without it. */
+	if (salvage->todo.starts > STARTS_MAX && !salvage->counts) {
+		salvage->todo.is_doubtful = true;
+		salvage->counts = true;
+	}
+	if (!salvage->counts && salvage->file < salvage->todo.n_paths) {
+		r = read_some(queue);
+		/* No room: what is left counts as lost. It stays in the file that was set aside, as long as that is kept. */
+		if (r != -EFBIG)
+			return r;
+	}
+	salvage->counts = true;
+	r = count_some(queue);
+	return r == 0 ? finish(queue) : r;
 }

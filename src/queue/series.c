@@ -389,6 +389,22 @@ uint32_t series_count(struct series_set *set)
 	return count;
 }
 
+int series_skip(struct series_set *set, uint32_t n_devices, uint32_t n_series)
+{
+	int r;
+
+	pthread_mutex_lock(&set->lock);
+	r = rows_reserve(&set->devices, n_devices);
+	if (r == 0)
+		r = rows_reserve(&set->series, n_series);
+	if (r == 0) {
+		set->devices.count = MAX(set->devices.count, n_devices);
+		set->series.count = MAX(set->series.count, n_series);
+	}
+	pthread_mutex_unlock(&set->lock);
+	return r;
+}
+
 /* ---- names of types ---- */
 
 static const char *const type_names[HAY_N_TYPES] = {

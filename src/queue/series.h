@@ -55,6 +55,8 @@ int series_device_restore(struct series_set *set, uint32_t number, const char *n
 			  const struct tag *tags, size_t n_tags);
 int series_restore(struct series_set *set, uint32_t number, uint32_t device, const char *point, const char *unit,
 		   enum hay_type type);
+/* Numbers up to these are not given out: rows that were lost had them. -ENOMEM, -ERANGE. */
+int series_skip(struct series_set *set, uint32_t n_devices, uint32_t n_series);
 uint32_t series_device_count(struct series_set *set);
 uint32_t series_count(struct series_set *set);
 

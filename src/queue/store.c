@@ -12,7 +12,6 @@
 #define SLEEP_MAX_US USEC_PER_HOUR
 #define SPARE_BYTES ((size_t)64 * 1024) /* so much must be free for a full disk to be one no more */
 #define BESIDE_PAUSE_US (30 * USEC_PER_SEC)
-#define CHECK_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
 #define UNREADABLE_US USEC_PER_MINUTE
 
 static bool can_write(const struct queue *queue)
@@ -85,6 +84,8 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 		at = MIN(at, beside_due_at(queue, now));
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
+	if (queue->store.salvage)
+		at = MIN(at, queue->readers_unknown_until);
 	commit_at = commit_due_at(queue, now);
 	at = MIN(at, commit_at);
 	if (!body_is_empty(queue))
@@ -267,7 +268,8 @@ static bool salvage(struct queue *queue)
 {
 	int r;
 
-	if (!queue->store.salvage)
+	/* What it counts is for uplinks that are open soon. */
+	if (!queue->store.salvage || (readers_are_unknown(queue) && !queue->readers))
 		return false;
 	pthread_mutex_unlock(&queue->lock);
 	r = use_reserve(queue, salvage_step(queue));
@@ -365,26 +367,6 @@ static bool trim(struct queue *queue)
 	return true;
 }
 
-/* Small enough to be read in a moment: after an unclean stop it is looked at once. Every row has its checksum anyway. */
-static bool check(struct queue *queue)
-{
-	struct store *store = &queue->store;
-	bool wanted = store->check_wanted;
-	int r = 0;
-
-	store->check_wanted = false;
-	if (!wanted || body_bytes(&store->body) > CHECK_MAX_BYTES)
-		return false;
-	pthread_mutex_unlock(&queue->lock);
-	r = body_check(&store->body);
-	if (r == -EBADMSG)
-		r = store_damaged(queue);
-	pthread_mutex_lock(&queue->lock);
-	if (r < 0)
-		store_failed(queue, r);
-	return true;
-}
-
 /* The file could not be read for long: its samples cannot hold up the fresh ones for ever. */
 static bool skip_unreadable(struct queue *queue, uint64_t now)
 {
@@ -428,7 +410,7 @@ static bool work(struct queue *queue)
 			store_commit(queue);
 			return true;
 		}
-		if (configure(queue) || check(queue))
+		if (configure(queue))
 			return true;
 	} else if (is_full(queue) && beside_due_at(queue, now) <= now) {
 		/* What was sent does not come again for want of space. */
@@ -455,11 +437,16 @@ static void finish(struct queue *queue)
 		return;
 	}
 	bool wanted = queue->reserve_wanted, certain = !queue->may_have_left_mark;
+	uint64_t last_id = queue->written;
 
 	pthread_mutex_unlock(&queue->lock);
 	/* A clean end says that no number past the mark was given out, by whomever. */
-	if ((!wanted || numbers_reserve(queue) == 0) && certain && body_begin(body) == 0) {
-		if (state_save_clean(body, true) == 0)
+	if ((!wanted || numbers_reserve(queue) == 0) && body_begin(body) == 0) {
+		struct state_meta meta = queue->store.meta;
+
+		meta.clean = certain;
+		meta.last_id = last_id;
+		if (state_save_meta(queue, &meta) == 0)
 			body_commit(body);
 		else
 			body_rollback(body);

@@ -8,11 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define REMOVAL_IDS 5000		/* removed in one transaction */
-#define REMOVAL_PERIOD 10		/* commits */
-#define AHEAD_ROWS 1000			/* read at once */
-#define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
-#define READ_TRIES 3
+#define REMOVAL_IDS 5000  /* removed in one transaction */
+#define REMOVAL_PERIOD 10 /* commits */
 #define RESERVE_MORE_BYTES ((size_t)256 * 1024)
 #define RESERVE_MIN_BYTES ((size_t)64 * 1024)
 #define BACKOFF_MIN_US USEC_PER_SEC
@@ -208,6 +205,7 @@ static int batch_transaction(struct queue *queue, struct batch *batch, bool with
 
 	if (r < 0)
 		return r;
+	body_expect(body, (with_samples ? batch->bytes : 0) + (batch->remove ? BODY_REMOVAL_BYTES : 0));
 	/* First, so that the pages serve the new rows. */
 	if (batch->remove)
 		r = remove_acked(body, batch);
@@ -328,8 +326,8 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 static void batch_removed(struct queue *queue, const struct batch *batch)
 {
 	struct store *store = &queue->store;
-	/* With nothing left the new ones, if any, are the first. */
-	uint64_t first = batch->remains > 0 ? batch->remains : batch->remove_to + 1;
+	/* Not where the next row is found: should one be missing, nobody would miss it. */
+	uint64_t first = MIN(batch->remains > 0 ? batch->remains : UINT64_MAX, batch->remove_to + 1);
 
 	store->commits_since_removal = 0;
 	store->removing = batch->remains > 0 && batch->remains <= batch->remove_to;
@@ -440,136 +438,27 @@ int store_commit_beside(struct queue *queue)
 	return r;
 }
 
-/* ---- reading ahead ---- */
-
-static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t n, uint64_t to)
+int store_save_beside(struct queue *queue)
 {
-	struct sample **ahead = NULL;
-	size_t left = reader->ahead_n - reader->ahead_at, at = 0;
-
-	if (left + n > 0) {
-		ahead = malloc((left + n) * sizeof(struct sample *));
-		if (!ahead)
-			return false;
-	}
-	for (size_t i = reader->ahead_at; i < reader->ahead_n; i++)
-		ahead[at++] = reader->ahead[i];
-	for (size_t i = 0; i < n; i++) {
-		if (!rows[i].sample)
-			continue;
-		reader->ahead_bytes += sample_cost(rows[i].sample);
-		ahead[at++] = rows[i].sample;
-		rows[i].sample = NULL;
-	}
-	free(reader->ahead);
-	reader->ahead = ahead;
-	reader->ahead_at = 0;
-	reader->ahead_n = at;
-	reader->ahead_to = to;
-	return true;
-}
-
-/* In one transaction, with their count. Lock held at the beginning and the end. */
-static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
-{
-	_cleanup_(charges_done) struct charges charges = {0};
 	struct body *body = &queue->store.body;
-	struct state *state = NULL;
-	int r = charges_begin(&charges, queue);
+	struct state *state;
+	int r;
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (rows[i].sample)
-			continue;
-		charges_add(&charges, DROP_DAMAGED, rows[i].id, 0);
-		runs_skip(&queue->runs, rows[i].id);
-		queue->runs_version++;
-	}
-	if (r == 0)
-		state = state_take(queue, &charges);
+	pthread_mutex_lock(&queue->lock);
+	state = state_take(queue, NULL);
 	pthread_mutex_unlock(&queue->lock);
 	r = state ? body_begin(body) : -ENOMEM;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (!rows[i].sample)
-			r = body_remove(body, rows[i].id, rows[i].id);
 	if (r == 0)
 		r = state_save(queue, state);
 	if (r == 0)
 		r = body_commit(body);
 	else
 		body_rollback(body);
-	pthread_mutex_lock(&queue->lock);
 	if (r == 0) {
-		charges_apply(&charges, queue);
+		pthread_mutex_lock(&queue->lock);
 		state_saved(queue, state);
-		store_count(queue);
+		pthread_mutex_unlock(&queue->lock);
 	}
 	state_free(state);
 	return r;
-}
-
-/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
-   cannot be written it comes again: each reader counts it for itself, once. Lock held. */
-static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
-{
-	struct queue_reader *reader;
-	size_t damaged = 0;
-
-	for (size_t i = 0; i < n; i++)
-		damaged += !rows[i].sample;
-	if (damaged == 0 || (!queue->store.body.read_only && remove_damaged_rows(queue, rows, n) == 0))
-		return;
-	reader = reader_by_number(queue, number);
-	for (size_t i = 0; reader && i < n; i++) {
-		if (rows[i].sample || rows[i].id <= MAX(reader->damaged_to, reader->acked))
-			continue;
-		drops_add(&reader->drops, DROP_DAMAGED, 0, 1);
-		queue->dropped[DROP_DAMAGED]++;
-		reader->damaged_to = rows[i].id;
-	}
-}
-
-void store_read_ahead(struct queue *queue, struct queue_reader *reader)
-{
-	struct body_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
-	unsigned generation = reader->generation;
-	uint64_t after, to = queue->written;
-	size_t n = 0;
-	int r = 0;
-
-	reader->wants_ahead = false;
-	if (!rows || !reader_needs_body(reader, &after)) {
-		free(rows);
-		reader_signal(reader);
-		return;
-	}
-	to = MIN(to, queue->tail.first - 1);
-	/* It may be removed meanwhile: it is looked up again by its number. */
-	uint64_t number = reader->number;
-
-	pthread_mutex_unlock(&queue->lock);
-	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
-	if (n > 0 && r != 0)
-		to = rows[n - 1].id;
-	/* A place the disk cannot read, however often it is asked, is damage like any other. */
-	queue->store.read_failures = r < 0 && n == 0 ? queue->store.read_failures + 1 : 0;
-	if (n == 0 && (r == -EBADMSG || (r == -EIO && queue->store.read_failures >= READ_TRIES))) {
-		queue->store.read_failures = 0;
-		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
-	}
-	pthread_mutex_lock(&queue->lock);
-	drop_damaged_rows(queue, number, rows, n);
-	reader = reader_by_number(queue, number);
-	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {
-		if (hand_over(reader, rows, n, to))
-			reader_signal(reader);
-	} else if (reader && r < 0 && r != -EAGAIN) {
-		/* It asks again when the disk can be read. */
-		reader->wants_ahead = true;
-		store_failed(queue, r);
-	} else if (reader) {
-		reader_signal(reader);
-	}
-	for (size_t i = 0; i < n; i++)
-		sample_unref(rows[i].sample);
-	free(rows);
 }

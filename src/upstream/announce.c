@@ -378,7 +378,7 @@ static int make_started(struct announce *announce, const struct announce_voice *
 static int make_dropped(struct announce *announce, const struct announce_voice *voice, const struct queue_drop *drops,
 			size_t n_drops, enum drop_cause cause)
 {
-	uint64_t samples = 0;
+	uint64_t samples = 0, unknown = 0;
 	_cleanup_free_ struct queue_drop *rows = calloc(n_drops, sizeof(*rows));
 	if (!rows)
 		return -ENOMEM;
@@ -388,11 +388,13 @@ static int make_dropped(struct announce *announce, const struct announce_voice *
 			continue;
 		rows[n_rows++] = drops[i];
 		samples += drops[i].samples;
+		unknown += drops[i].unknown;
 	}
 	if (n_rows == 0)
 		return 0;
 	_cleanup_buf_ struct buf fields = {0};
-	buf_printf(&fields, "\"samples\":%llu,\"reason\":\"%s\"", (unsigned long long)samples, drop_cause_word(cause));
+	buf_printf(&fields, "\"samples\":%llu,\"reason\":\"%s\"%s", (unsigned long long)samples, drop_cause_word(cause),
+		   unknown > 0 ? ",\"unknown\":true" : "");
 	const struct dialect_event event = {
 		.ts_ms = wall_ms(clock_now()), .name = "dropped", .fields = buf_text(&fields)};
 	int r = make_event(announce, voice, NOTE_DROPS, &event);

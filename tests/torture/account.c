@@ -222,14 +222,16 @@ static bool drain(struct life *life)
 	return true;
 }
 
-static uint64_t count_drops(struct queue_reader *reader)
+static uint64_t count_drops(struct account *account, struct queue_reader *reader)
 {
 	struct queue_drop *drops;
 	size_t n = queue_drops_pending(reader, &drops);
 	uint64_t samples = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		samples += drops[i].samples;
+		account->said_unknown |= drops[i].unknown > 0;
+	}
 	free(drops);
 	return samples;
 }
@@ -243,7 +245,7 @@ static void settle(struct life *life)
 			if (!life->readers[i].came[n])
 				wrong(life, stock_readers[i], n, "taken after the damage, and lost");
 		account->lost = STOCK_SAMPLES - life->stock->acked[i] - account->came + STOCK_LOST;
-		account->counted = count_drops(life->readers[i].queue);
+		account->counted = count_drops(life->account, life->readers[i].queue);
 	}
 }
 
@@ -269,7 +271,7 @@ void account_take(const struct stock *stock, const char *path, FILE *show, struc
 	if (!life_open(&next, path))
 		return;
 	for (size_t i = 0; i < STOCK_READERS; i++)
-		ret->readers[i].after = count_drops(next.readers[i].queue);
+		ret->readers[i].after = count_drops(ret, next.readers[i].queue);
 	ret->ended = life_close(&next);
 }
 

@@ -17,7 +17,7 @@ struct account_reader {
 /* Shared with the process that fills it. */
 struct account {
 	bool ended;	    /* it came to the end of its account */
-	bool said_unknown;  /* the queue said that an unknown number is missing */
+	bool said_unknown;  /* the queue said that an unknown number is missing: in a notice, or to an uplink */
 	uint64_t uncertain; /* samples whose time the queue no longer knows, and says so */
 	struct account_reader readers[STOCK_READERS];
 	char wrong[200]; /* the first wrong thing; empty: none */

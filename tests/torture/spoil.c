@@ -38,9 +38,19 @@ static void add_place(char *text, size_t size, size_t file, size_t at)
 		add(text, size, " (frame %zu + %zu)", (at - 32) / (PAGE + 24) + 1, (at - 32) % (PAGE + 24));
 }
 
+/* Without the zeros at the end of a log: room that nothing was written to yet. */
+static size_t used_size(const struct stock_file *file)
+{
+	size_t size = file->size;
+
+	while (size > 1 && file->bytes[size - 1] == 0)
+		size--;
+	return size;
+}
+
 static void flip(struct stock_file *files, size_t file, struct dice *dice, char *text, size_t size)
 {
-	uint64_t bit = dice_below(dice, files[file].size * 8);
+	uint64_t bit = dice_below(dice, used_size(&files[file]) * 8);
 
 	files[file].bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	add_place(text, size, file, bit / 8);
@@ -70,7 +80,7 @@ static void cut(struct stock_file *files, size_t file, size_t length, char *text
 static void move_page(struct stock_file *files, size_t file, bool swap, struct dice *dice, char *text, size_t size)
 {
 	size_t start = file == WAL ? 32 : 0, unit = file == WAL ? PAGE + 24 : PAGE;
-	size_t n = files[file].size > start ? (files[file].size - start) / unit : 0;
+	size_t used = used_size(&files[file]), n = used > start ? (used - start + unit - 1) / unit : 0;
 	uint8_t page[PAGE + 24], *to, *from;
 	size_t a, b;
 
@@ -104,7 +114,7 @@ static void bit_log(struct stock_file *files, uint64_t index _unused_, struct di
 
 static void sector(struct stock_file *files, size_t file, uint64_t index, char *text, size_t size)
 {
-	size_t n = (files[file].size + SECTOR - 1) / SECTOR, at = (index * STRIDE) % (2 * n);
+	size_t n = (used_size(&files[file]) + SECTOR - 1) / SECTOR, at = (index * STRIDE) % (2 * n);
 
 	fill(files, file, at / 2 * SECTOR, SECTOR, at % 2 == 0 ? ZEROS : ONES, NULL, text, size);
 }
@@ -136,7 +146,7 @@ static void swap(struct stock_file *files, uint64_t index _unused_, struct dice 
 static void cut_off(struct stock_file *files, uint64_t index _unused_, struct dice *dice, char *text, size_t size)
 {
 	size_t file = files[WAL].size > 0 && dice_below(dice, 2) == 0 ? WAL : DB,
-	       length = dice_below(dice, files[file].size);
+	       length = dice_below(dice, used_size(&files[file]));
 
 	/* Where a file system loses the end of a file it is mostly whole blocks. */
 	if (dice_below(dice, 2) == 0)
@@ -167,7 +177,7 @@ static void one_of_many(struct stock_file *files, struct dice *dice, char *text,
 		file = DB;
 	if (files[file].size == 0)
 		return;
-	at = dice_below(dice, files[file].size);
+	at = dice_below(dice, used_size(&files[file]));
 	if (how == 0)
 		cut(files, file, at, text, size);
 	else if (how == 1 && file != SEQ)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A damaged file: what is saved of it, what that costs meanwhile, and that it comes to an end. */
 #include "queue_fixture.h"
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 
 static int setup(void **state)
 {
@@ -108,10 +112,244 @@ static void test_many_damaged_rows(void **state)
 	queue_reader_close(reader);
 }
 
+static off_t file_size(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	return st.st_size;
+}
+
+static void change_bytes(const struct fixture *f, off_t at, const void *data, size_t size)
+{
+	int fd = open(f->path, O_RDWR);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, data, size, at), size);
+	close(fd);
+}
+
+static uint64_t unknown_losses(struct queue_reader *reader)
+{
+	_cleanup_free_ struct queue_drop *drops = NULL;
+	size_t n = queue_drops_pending(reader, &drops);
+	uint64_t unknown = 0;
+
+	for (size_t i = 0; i < n; i++)
+		unknown += drops[i].unknown;
+	return unknown;
+}
+
+/* All there is, in order, to the sample numbered last; how many came. */
+static uint64_t drain(struct queue_reader *reader, uint64_t last)
+{
+	uint64_t n = 0, id = 0, number = 0;
+
+	while (number < last) {
+		struct sample *sample = take_one(reader);
+
+		assert_true(number_of(sample) > number);
+		number = number_of(sample);
+		id = sample->id;
+		n++;
+		sample_unref(sample);
+	}
+	queue_reader_ack(reader, id);
+	return n;
+}
+
+static void remove_all(const struct fixture *f)
+{
+	nftw(f->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(mkdir(f->folder, 0700), 0);
+}
+
+/* A few zeros anywhere: it ends, and each sample comes or is counted. Ids that were out of order once kept a salvage going
+   round for ever. */
+static void test_a_few_zeros_anywhere(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t zeros[34] = {0}, *whole;
+	off_t size;
+	int fd;
+
+	fill(f, 500);
+	size = file_size(f);
+	whole = malloc((size_t)size);
+	fd = open(f->path, O_RDONLY);
+	assert_int_equal(pread(fd, whole, (size_t)size, 0), size);
+	close(fd);
+	for (off_t at = 17; at + 34 < size; at += 773) {
+		struct queue_reader *reader;
+		uint64_t n;
+
+		remove_all(f);
+		fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+		assert_int_equal(write(fd, whole, (size_t)size), size);
+		close(fd);
+		change_bytes(f, at, zeros, sizeof(zeros));
+		fixture_open(f);
+		reader = open_reader(f, "cloud");
+		append_numbers(f, 501, 501);
+		n = drain(reader, 501);
+		if (unknown_losses(reader) == 0)
+			assert_int_equal(n + charged(reader, DROP_DAMAGED), 501);
+		assert_true(n > 501 - 34);
+		queue_reader_close(reader);
+		fixture_close(f);
+	}
+	free(whole);
+}
+
+/* A leaf in the middle: what was in it is lost, and nothing behind it. */
+static void test_only_what_was_in_the_leaf(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint8_t page[4096], zeros[4096] = {0};
+	off_t at;
+	unsigned cells = 0;
+	int fd;
+
+	fill(f, 20000);
+	fd = open(f->path, O_RDONLY);
+	for (at = file_size(f) / 4096 / 2 * 4096; cells < 50; at += 4096) {
+		assert_int_equal(pread(fd, page, sizeof(page), at), sizeof(page));
+		cells = page[0] == 13 ? (unsigned)page[3] << 8 | page[4] : 0;
+	}
+	close(fd);
+	change_bytes(f, at - 4096, zeros, sizeof(zeros));
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 20001, 20001);
+	assert_int_equal(drain(reader, 20001), 20001 - cells);
+	assert_int_equal(charged(reader, DROP_DAMAGED), cells);
+	assert_int_equal(unknown_losses(reader), 0);
+	queue_reader_close(reader);
+}
+
+/* A row that says to be longer than any: it is lost, and not what is behind it. It once passed for want of memory. */
+static void test_a_row_with_a_wrong_length(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t n;
+
+	fill(f, 500);
+	change(f, "UPDATE samples SET blob = zeroblob(17000000) WHERE id = (SELECT min(id) + 99 FROM samples)");
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 501, 501);
+	/* What it was before may still be in the file, and then it is found. */
+	n = drain(reader, 501);
+	assert_true(n >= 500);
+	assert_int_equal(n + charged(reader, DROP_DAMAGED), 501);
+	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	queue_reader_close(reader);
+}
+
+/* Killed at any moment while a damaged file is moved over: nothing of it is forgotten. */
+static void test_killed_while_it_is_moved_over(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 16; i++) {
+		uint8_t zeros[4096] = {0};
+		struct queue_reader *reader;
+		uint64_t n;
+
+		remove_all(f);
+		fill(f, 5000);
+		change_bytes(f, file_size(f) / 4096 / 2 * 4096, zeros, sizeof(zeros));
+		for (unsigned life = 0; life < 2; life++) {
+			pid_t child = fork();
+
+			assert_true(child >= 0);
+			if (child == 0) {
+				fixture_open(f);
+				open_reader(f, "cloud");
+				poll(NULL, 0, -1);
+			}
+			poll(NULL, 0, (int)(i * (life + 1)));
+			kill(child, SIGKILL);
+			assert_int_equal(waitpid(child, NULL, 0), child);
+		}
+		fixture_open(f);
+		reader = open_reader(f, "cloud");
+		append_numbers(f, 5001, 5001);
+		n = drain(reader, 5001);
+		assert_true(n > 4500);
+		assert_int_equal(n + charged(reader, DROP_DAMAGED), 5001);
+		queue_reader_close(reader);
+		fixture_close(f);
+	}
+}
+
+/* ---- a place that cannot be read for a moment ---- */
+
+static atomic_uint reads_fail;
+
+static bool read_fails(int fd)
+{
+	char link[64], path[256];
+	ssize_t n;
+
+	if (atomic_load(&reads_fail) == 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	if (!strstr(path, ".damaged-"))
+		return false;
+	atomic_fetch_sub(&reads_fail, 1);
+	return true;
+}
+
+__attribute__((visibility("default"))) ssize_t pread64(int fd, void *data, size_t size, off64_t at)
+{
+	static ssize_t (*real)(int, void *, size_t, off64_t);
+
+	if (!real)
+		real = (ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
+	if (read_fails(fd)) {
+		errno = EIO;
+		return -1;
+	}
+	return real(fd, data, size, at);
+}
+
+/* A read error while a damaged file is moved over is tried again: what is there a second later is no damage. */
+static void test_read_error_is_no_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint8_t zeros[4096] = {0};
+	uint64_t n;
+
+	fill(f, 20000);
+	change_bytes(f, file_size(f) / 4096 / 2 * 4096, zeros, sizeof(zeros));
+	fixture_open(f);
+	wait_notice(f, "is damaged");
+	atomic_store(&reads_fail, 2);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 20001, 20001);
+	n = drain(reader, 20001);
+	assert_true(n > 20001 - 200);
+	assert_int_equal(n + charged(reader, DROP_DAMAGED), 20001);
+	queue_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_many_damaged_rows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_few_zeros_anywhere, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_only_what_was_in_the_leaf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_row_with_a_wrong_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_while_it_is_moved_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_error_is_no_damage, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* Full: the disk, or the file up to max_size. What goes is counted over restarts, what was sent does not come again, and
    what can stay stays. */
 #include "queue_fixture.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -313,6 +314,158 @@ static void test_account_at_the_end_on_a_full_disk(void **state)
 	queue_reader_close(reader);
 }
 
+static unsigned count_files(const struct fixture *f, const char *word)
+{
+	DIR *folder = opendir(f->folder);
+	unsigned n = 0;
+
+	assert_non_null(folder);
+	for (struct dirent *entry; (entry = readdir(folder));)
+		n += strstr(entry->d_name, word) != NULL;
+	closedir(folder);
+	return n;
+}
+
+/* Others fill the disk before the gateway starts: the backlog goes up all the same, and nothing is set aside. */
+static void check_full_at_the_start(struct fixture *f, bool with_reserve)
+{
+	struct queue_reader *reader;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_flushed(f, 1, 1000, 500);
+	queue_lost(f->queue, f->device->number);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	queue_reader_close(reader);
+	fixture_close(f);
+	if (!with_reserve) {
+		char reserve[128];
+
+		snprintf(reserve, sizeof(reserve), "%s/queue.db.reserve", f->folder);
+		assert_int_equal(unlink(reserve), 0);
+	}
+	fill_disk(f, 0);
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1001, 1010);
+	assert_int_equal(charged(reader, DROP_NO_MEMORY), 1);
+	assert_int_equal(drain(reader, 1010), 1010);
+	free_disk(f);
+	append_numbers(f, 1011, 1020);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(count_files(f, ".left-") + count_files(f, ".damaged-"), 0);
+	queue_reader_close(reader);
+	fixture_close(f);
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	expect_numbers(reader, 1011, 1020);
+	assert_int_equal(charged(reader, DROP_NO_MEMORY), 1);
+	queue_reader_close(reader);
+}
+
+static void test_full_at_the_start(void **state)
+{
+	check_full_at_the_start(*state, true);
+}
+
+static void test_full_at_the_start_without_reserve(void **state)
+{
+	check_full_at_the_start(*state, false);
+}
+
+static struct sample *sample_of(const struct series_device *device, const struct series *point, uint64_t n)
+{
+	struct sample_reading reading = {.series = point->number, .value = {.type = HAY_UINT64, .u = n}};
+
+	return sample_new(device->number, clock_now(), &reading, 1);
+}
+
+/* The disk is not there when the gateway starts, and comes later, with a backlog on it, counts nobody was told, and other
+   numbers of devices: its samples go up first, under their names and numbers, and then all that was taken since. */
+static void test_a_disk_that_comes_late(void **state)
+{
+	struct fixture *f = *state;
+	const struct series_device *pump, *boiler;
+	const struct series *flow, *temp;
+	char there[128], away[128];
+	struct queue_reader *reader, *other;
+	struct sample *sample;
+	uint64_t seq = 0, id = 0;
+
+	snprintf(there, sizeof(there), "%s/disk", f->folder);
+	snprintf(away, sizeof(away), "%s/away", f->folder);
+	assert_int_equal(mkdir(there, 0750), 0);
+	snprintf(f->path, sizeof(f->path), "%s/disk/queue.db", f->folder);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	other = open_reader(f, "other");
+	pump = series_device_intern(f->series, "pump", "bus", NULL, 0);
+	flow = series_intern(f->series, pump, "flow", "l", HAY_UINT64);
+	for (uint64_t n = 1; n <= 100; n++)
+		queue_append(f->queue, n % 2 ? numbered(f, n) : sample_of(pump, flow, n));
+	queue_lost(f->queue, pump->number);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	queue_reader_ack(other, expect_numbers(other, 1, 30));
+	sample = take_one(reader);
+	seq = queue_seq(f->queue, sample);
+	sample_unref(sample);
+	queue_reader_close(reader);
+	queue_reader_close(other);
+	fixture_close(f);
+	assert_int_equal(rename(there, away), 0);
+
+	fixture_open(f);
+	wait_notice(f, "No such file");
+	boiler = series_device_intern(f->series, "boiler", "bus", NULL, 0);
+	temp = series_intern(f->series, boiler, "temp", "K", HAY_UINT64);
+	reader = open_reader(f, "cloud");
+	other = open_reader(f, "other");
+	append_numbers(f, 101, 110);
+	queue_append(f->queue, sample_of(boiler, temp, 111));
+	id = expect_numbers(reader, 101, 105);
+	assert_int_equal(rename(away, there), 0);
+	wait_notice(f, "goes up first");
+	wait_notice(f, "were saved");
+	/* The acknowledgement of what was under way meanwhile does not pass for the older ones. */
+	queue_reader_ack(reader, id);
+	for (uint64_t n = 1; n <= 111; n++) {
+		const struct series_device *device;
+		struct sample_cursor cursor;
+		struct sample_reading reading;
+
+		sample = take_one(reader);
+		assert_int_equal(number_of(sample), n);
+		device = series_device_by_number(f->series, sample->device);
+		assert_string_equal(device->name, n == 111 ? "boiler" : n <= 100 && n % 2 == 0 ? "pump" : "meter");
+		assert_int_equal(sample_begin(sample, &cursor), 0);
+		assert_int_equal(sample_next(&cursor, &reading), 1);
+		assert_ptr_equal(series_by_number(f->series, reading.series)->device, device);
+		if (n <= 100)
+			assert_int_equal(queue_seq(f->queue, sample), seq + n - 1);
+		id = sample->id;
+		sample_unref(sample);
+	}
+	queue_reader_ack(reader, id);
+	assert_int_equal(charged(reader, DROP_NO_MEMORY), 1);
+	expect_numbers(other, 31, 111);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	assert_int_equal(queue_reader_depth(reader), 0);
+	assert_int_equal(queue_reader_depth(other), 81);
+	queue_reader_close(reader);
+	queue_reader_close(other);
+	fixture_close(f);
+
+	fixture_open(f);
+	other = open_reader(f, "other");
+	expect_numbers(other, 31, 111);
+	queue_reader_close(other);
+	for (size_t i = 0; i < DROP_N_CAUSES; i++)
+		assert_int_equal(status_of(f).dropped[i], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +476,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_max_size_not_above_memory, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_place_on_a_full_disk, setup_mount, teardown_mount),
 		cmocka_unit_test_setup_teardown(test_account_at_the_end_on_a_full_disk, setup_mount, teardown_mount),
+		cmocka_unit_test_setup_teardown(test_full_at_the_start, setup_mount, teardown_mount),
+		cmocka_unit_test_setup_teardown(test_full_at_the_start_without_reserve, setup_mount, teardown_mount),
+		cmocka_unit_test_setup_teardown(test_a_disk_that_comes_late, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <string.h>
 
 #define IDS 400
 
@@ -75,6 +76,12 @@ static void test_random_steps(void **state _unused_)
 					continue;
 				assert_int_equal(runs_skip(&runs, id), 0);
 				model.there[id] = false;
+			} else if (step == 5 && rand_r(&random) % 8 == 0) {
+				uint64_t to = 1 + (uint64_t)rand_r(&random) % (model.next - 1);
+				uint64_t from = 1 + (uint64_t)rand_r(&random) % to;
+
+				assert_int_equal(runs_skip_range(&runs, from, to), 0);
+				memset(&model.there[from], 0, to - from + 1);
 			} else if (step == 4 && rand_r(&random) % 4 == 0) {
 				change_numbers(&runs, &model, &seq, &random);
 			}

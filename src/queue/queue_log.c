@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQLite takes of its log what lies before the first frame that is not right, and says nothing of the rest. How a log ends
+ * tells whether there was more: https://www.sqlite.org/fileformat2.html, section 4.
+ */
+#include "queue/carve.h"
+#include "queue/queue_files.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define HEADER_BYTES 32
+#define FRAME_HEADER_BYTES 24
+#define FRAME_BYTES (FRAME_HEADER_BYTES + CARVE_PAGE_BYTES)
+#define GENERATIONS_MAX ((uint32_t)1 << 24) /* of the log: each adds 1 to its first salt */
+
+struct log_reader {
+	int fd;
+	uint64_t size;
+	bool big_endian;
+	uint32_t salt[2], sum[2];
+};
+
+static uint32_t get_big(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static uint32_t get_little(const uint8_t *at)
+{
+	return (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
+}
+
+static void add_up(const struct log_reader *reader, const uint8_t *data, size_t size, uint32_t sum[2])
+{
+	for (size_t i = 0; i + 8 <= size; i += 8) {
+		sum[0] += (reader->big_endian ? get_big(data + i) : get_little(data + i)) + sum[1];
+		sum[1] += (reader->big_endian ? get_big(data + i + 4) : get_little(data + i + 4)) + sum[0];
+	}
+}
+
+static bool read_header(struct log_reader *reader)
+{
+	uint8_t header[HEADER_BYTES];
+	uint32_t magic;
+
+	if (pread(reader->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		return false;
+	magic = get_big(header);
+	if ((magic & ~(uint32_t)1) != 0x377f0682 || get_big(header + 8) != CARVE_PAGE_BYTES)
+		return false;
+	reader->big_endian = magic & 1;
+	add_up(reader, header, 24, reader->sum);
+	reader->salt[0] = get_big(header + 16);
+	reader->salt[1] = get_big(header + 20);
+	return get_big(header + 24) == reader->sum[0] && get_big(header + 28) == reader->sum[1];
+}
+
+static bool has_our_salt(const struct log_reader *reader, const uint8_t *frame)
+{
+	return get_big(frame + 8) == reader->salt[0] && get_big(frame + 12) == reader->salt[1];
+}
+
+/* Of an earlier generation of the log, which this one did not reach. */
+static bool is_stale(const struct log_reader *reader, const uint8_t *frame)
+{
+	uint32_t age = reader->salt[0] - get_big(frame + 8);
+
+	return age >= 1 && age < GENERATIONS_MAX && get_big(frame + 12) != reader->salt[1];
+}
+
+static bool is_unwritten(const uint8_t frame[FRAME_BYTES])
+{
+	static const uint8_t zeros[FRAME_BYTES];
+
+	return memcmp(frame, zeros, FRAME_BYTES) == 0;
+}
+
+static bool is_right(struct log_reader *reader, const uint8_t *frame)
+{
+	uint32_t sum[2] = {reader->sum[0], reader->sum[1]};
+
+	if (!has_our_salt(reader, frame) || get_big(frame) == 0)
+		return false;
+	add_up(reader, frame, 8, sum);
+	add_up(reader, frame + FRAME_HEADER_BYTES, CARVE_PAGE_BYTES, sum);
+	if (get_big(frame + 16) != sum[0] || get_big(frame + 20) != sum[1])
+		return false;
+	memcpy(reader->sum, sum, sizeof(sum));
+	return true;
+}
+
+/* Behind the last right frame, at `at`. */
+static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
+{
+	uint8_t frame[FRAME_BYTES];
+	unsigned commits = 0;
+	bool ours = false, first = true;
+
+	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES, first = false) {
+		if (pread(reader->fd, frame, sizeof(frame), (off_t)at) != (ssize_t)sizeof(frame))
+			return QUEUE_LOG_DAMAGED;
+		if (has_our_salt(reader, frame)) {
+			ours = true;
+			commits += get_big(frame + 4) != 0;
+		} else if (first && !is_stale(reader, frame) && !is_unwritten(frame)) {
+			ours = true; /* what lies here was never written by SQLite */
+		}
+	}
+	/* One transaction can have been under way; where two were complete, the first of them was on the disk. */
+	if (commits > 1)
+		return QUEUE_LOG_DAMAGED;
+	if (ours)
+		return QUEUE_LOG_CUT;
+	return first ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
+}
+
+static enum queue_log look(struct log_reader *reader)
+{
+	uint8_t frame[FRAME_BYTES];
+	uint64_t at = HEADER_BYTES;
+
+	if (reader->size == 0)
+		return QUEUE_LOG_WHOLE;
+	if (!read_header(reader))
+		return reader->size >= HEADER_BYTES + FRAME_BYTES ? QUEUE_LOG_DAMAGED : QUEUE_LOG_SHORT;
+	while (at + FRAME_BYTES <= reader->size &&
+	       pread(reader->fd, frame, sizeof(frame), (off_t)at) == (ssize_t)sizeof(frame) && is_right(reader, frame))
+		at += FRAME_BYTES;
+	return look_behind(reader, at);
+}
+
+int queue_log_look(const char *path, enum queue_log *ret)
+{
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int fd = -1;
+	struct log_reader reader = {0};
+	struct stat st;
+
+	*ret = QUEUE_LOG_WHOLE;
+	if (asprintf(&name, "%s-wal", path) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	reader.fd = fd;
+	reader.size = (uint64_t)st.st_size;
+	*ret = look(&reader);
+	return 0;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* queue.db.salvage: which files that were set aside are still to be moved over. */
+#include "base/buf.h"
+#include "queue/queue_files.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#define TODO_BYTES_MAX 4096
+
+void queue_todo_done(struct queue_todo *todo)
+{
+	for (size_t i = 0; i < todo->n_paths; i++)
+		free(todo->paths[i]);
+	*todo = (struct queue_todo){0};
+}
+
+/* The part of a path that ends with its last slash. */
+static int folder_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (int)(slash + 1 - path) : 0;
+}
+
+static uint32_t crc_of(const char *text)
+{
+	return (uint32_t)crc32(0, (const Bytef *)text, (uInt)strlen(text));
+}
+
+int queue_todo_write(const char *path, const struct queue_todo *todo)
+{
+	_cleanup_buf_ struct buf text = {0}, whole = {0};
+
+	buf_printf(&text, "%u %" PRIu64 " %" PRIu64 " %d %d %d\n", todo->starts, todo->end, todo->last, todo->is_exact,
+		   todo->is_doubtful, todo->joins);
+	for (size_t i = 0; i < todo->n_paths; i++)
+		buf_printf(&text, "%s\n", todo->paths[i] + folder_length(todo->paths[i]));
+	buf_printf(&whole, "%08" PRIx32 " %s", crc_of(buf_text(&text)), buf_text(&text));
+	if (buf_failed(&whole) || buf_failed(&text))
+		return -ENOMEM;
+	return queue_write_small(path, ".salvage", whole.data, whole.size);
+}
+
+static int add_path(struct queue_todo *todo, const char *path, const char *name, size_t length)
+{
+	char *full;
+
+	if (todo->n_paths == QUEUE_TODO_FILES || length == 0 || memchr(name, '/', length))
+		return -EBADMSG;
+	if (asprintf(&full, "%.*s%.*s", folder_length(path), path, (int)length, name) < 0)
+		return -ENOMEM;
+	todo->paths[todo->n_paths++] = full;
+	return 0;
+}
+
+static int parse(const char *path, const char *text, struct queue_todo *ret)
+{
+	struct queue_todo todo = {0};
+	uint32_t crc;
+	int flags[3], at = 0, r = 0;
+	const char *line;
+
+	if (sscanf(text, "%8" SCNx32 " %n", &crc, &at) != 1 || at == 0 || crc != crc_of(text + at) ||
+	    sscanf(text + at, "%u %" SCNu64 " %" SCNu64 " %d %d %d", &todo.starts, &todo.end, &todo.last, &flags[0],
+		   &flags[1], &flags[2]) != 6)
+		return -EBADMSG;
+	todo.is_exact = flags[0] != 0;
+	todo.is_doubtful = flags[1] != 0;
+	todo.joins = flags[2] != 0;
+	line = strchr(text + at, '\n');
+	while (r == 0 && line && line[1]) {
+		const char *stop = strchr(line + 1, '\n');
+
+		r = stop ? add_path(&todo, path, line + 1, (size_t)(stop - line - 1)) : -EBADMSG;
+		line = stop;
+	}
+	if (r == 0 && todo.n_paths == 0)
+		r = -EBADMSG;
+	if (r < 0)
+		queue_todo_done(&todo);
+	else
+		*ret = todo;
+	return r;
+}
+
+int queue_todo_read(const char *path, struct queue_todo *ret)
+{
+	_cleanup_buf_ struct buf name = {0};
+	_cleanup_close_ int fd = -1;
+	char text[TODO_BYTES_MAX];
+	ssize_t n;
+
+	buf_printf(&name, "%s.salvage", path);
+	if (buf_failed(&name))
+		return -ENOMEM;
+	fd = open(buf_text(&name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return parse(path, text, ret);
+}
+
+int queue_todo_remove(const char *path)
+{
+	_cleanup_buf_ struct buf name = {0};
+
+	buf_printf(&name, "%s.salvage", path);
+	if (buf_failed(&name))
+		return -ENOMEM;
+	return unlink(buf_text(&name)) < 0 && errno != ENOENT ? -errno : 0;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first open of the queue's file: whether it is whole, what of a damaged one is known, what was left to be done. */
+#include "base/clock.h"
+#include "queue/salvage_source.h"
+#include "queue/store_opening.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CHECK_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
+#define SCAN_PAGES 4096 /* 16 MB */
+
+static int add_state(void *userdata, uint64_t key, uint64_t stamp, const void *body, size_t size)
+{
+	return state_rows_add(userdata, key, stamp, body, size);
+}
+
+/* Rows beside the samples, wherever they are in a file. They stand near its beginning, and in its log: of a large one
+   the middle is not read now, for the field waits. */
+static int scan_state(const char *path, struct state_rows *rows, bool *has_log)
+{
+	struct carve carve = {.state = add_state, .userdata = rows};
+	struct salvage_source source;
+	int r = 1;
+
+	salvage_source_open(&source, path);
+	*has_log |= source.pages[1] > 0;
+	while (r > 0) {
+		uint64_t place = salvage_source_place(&source);
+
+		if (place == SCAN_PAGES && place + SCAN_PAGES < source.pages[0])
+			salvage_source_seek(&source, source.pages[0] - SCAN_PAGES);
+		r = salvage_source_next(&source, &carve);
+		if (r < 0 && r != -ENOMEM) {
+			salvage_source_skip(&source);
+			r = salvage_source_place(&source) < source.pages[0] + source.pages[1];
+		}
+	}
+	salvage_source_close(&source);
+	return r;
+}
+
+/* Whether the last row can be read, and nothing behind it is lost as far as the tree of the table knows. */
+static bool knows_last(struct body *body, uint64_t *ret_last)
+{
+	bool is_right;
+
+	return body_last(body, ret_last, &is_right) == 0 && *ret_last > 0 && is_right;
+}
+
+/* The id ranges as they were at the last start: what was dropped since they do not say, but they give the numbers. */
+static int restore_ranges(struct queue *queue, struct state_marks *marks)
+{
+	_cleanup_buf_ struct buf body = {0};
+	struct state_row row = {0};
+	uint64_t unsure_to;
+	struct runs runs;
+	int r = queue_mark_read_more(queue->path, &body);
+
+	row.body = (uint8_t *)body.data;
+	row.size = body.size;
+	if (r == 0)
+		r = body.size > 0 ? state_get_runs(&row, &queue->low, &unsure_to, &runs) : -ENOENT;
+	if (r < 0 || runs.n == 0)
+		return r;
+	runs_done(&queue->runs);
+	queue->runs = runs;
+	marks->knows_runs = true;
+	return 0;
+}
+
+int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_rows *rows,
+		 struct state_marks *marks)
+{
+	struct body old;
+	uint64_t edge = 0;
+	bool knows_edge = false;
+	int r = 0;
+
+	if (body_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true) == 0) {
+		r = state_read(&old, true, rows, marks);
+		knows_edge = !is_torn && knows_last(&old, &edge);
+		body_abandon(&old);
+	}
+	for (size_t i = 0; i < todo->n_paths && r != -ENOMEM; i++)
+		r = scan_state(todo->paths[i], rows, &marks->has_log);
+	if (r == -ENOMEM)
+		return r;
+	state_rows_settle(rows);
+	todo->is_doubtful |= !state_rows_are_all(rows);
+	todo->is_exact = knows_edge;
+	if (knows_edge)
+		todo->last = MAX(todo->last, edge);
+	return 0;
+}
+
+/* Files that were set aside: all that can be known of them. */
+static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_marks *marks)
+{
+	struct state_rows rows = {0};
+	int r = store_gather(queue, todo, is_torn, &rows, marks);
+
+	if (r == 0)
+		r = state_restore(queue, &rows, marks);
+	state_rows_done(&rows);
+	if (r == -ENOMEM)
+		return r;
+	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta;
+	if (!marks->knows_runs && restore_ranges(queue, marks) == -ENOMEM)
+		return -ENOMEM;
+	store_judge_last(todo, marks);
+	marks->meta.clean = false;
+	return 0;
+}
+
+void store_judge_last(struct queue_todo *todo, const struct state_marks *marks)
+{
+	/* A clean end leaves no log: with one, a newer row that says otherwise is lost. */
+	if (marks->has_meta && marks->meta.clean && !marks->has_log)
+		todo->is_exact = true;
+	else if (todo->last < marks->meta.last_id)
+		todo->is_exact = false;
+	todo->last = MAX(todo->last, marks->meta.last_id);
+}
+
+static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *todo, struct state_marks *marks,
+				      bool is_torn)
+{
+	struct store *store = &queue->store;
+	char reason[sizeof(store->body.message)];
+	int r;
+
+	memcpy(reason, store->body.message, sizeof(reason));
+	if (store->body.db)
+		body_abandon(&store->body);
+	store->damaged_at = clock_now();
+	store->damage_pause_us = DAMAGE_PAUSE_MIN_US;
+	todo->end = 0;
+	r = store_move_aside(queue, "damaged", todo);
+	if (r < 0)
+		return r;
+	store_notice_damaged(queue, reason, todo->paths[todo->n_paths - 1]);
+	r = load_damaged(queue, todo, is_torn, marks);
+	if (r < 0)
+		return r;
+	store->loaded = true;
+	return store_begin_new(queue);
+}
+
+/* The samples with the smallest and the greatest id, and whether all are there that should be, as far as that tells. */
+static int look_at_edges(struct queue *queue, const struct state_marks *marks, uint64_t *ret_first, uint64_t *ret_last)
+{
+	struct body *body = &queue->store.body;
+	const struct runs *runs = &queue->runs;
+	uint64_t low = UINT64_MAX, first, last, should = marks->meta.last_id;
+	bool is_right, missing;
+	int r = body_number(body, "SELECT min(id) FROM samples", &first);
+
+	if (r == 0)
+		r = body_last(body, &last, &is_right);
+	if (r < 0)
+		return r;
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		low = MIN(low, reader->acked);
+	low = MAX(low, MAX(queue->low, queue->unsure_to));
+	missing = last > 0 && (!is_right || first > last);
+	/* Version 1 kept no last id. */
+	if (should > 0 && queue->readers && !missing) {
+		if (last == 0)
+			missing = runs_between(runs, low, should) > 0;
+		else
+			missing = runs_between(runs, low, first - 1) > 0 ||
+				  runs_between(runs, MAX(low, last), should) > 0 ||
+				  (marks->meta.clean && last > MAX(should, low));
+	}
+	if (!missing) {
+		*ret_first = first;
+		*ret_last = last;
+		return 0;
+	}
+	snprintf(body->message, sizeof(body->message), "rows are missing");
+	return -EBADMSG;
+}
+
+/* Open for writing, and what stands beside the samples restored. */
+static int open_whole(struct queue *queue, struct state_marks *marks, unsigned *ret_version)
+{
+	struct state_rows rows = {0};
+	unsigned version = 0;
+	int r = store_open_file(queue, &rows, marks);
+
+	if (r == 0)
+		r = body_version(&queue->store.body, &version);
+	*ret_version = version;
+	if (r == 0)
+		r = state_restore(queue, &rows, marks);
+	state_rows_done(&rows);
+	if (r == 0 && version < BODY_VERSION)
+		r = store_write_tables(queue, version);
+	if (r == 0)
+		queue->store.loaded = true;
+	return r;
+}
+
+/* What is on it can still be sent. */
+static int open_for_reading(struct queue *queue, struct state_marks *marks, int error)
+{
+	struct body *body = &queue->store.body;
+	char reason[sizeof(body->message)];
+	struct state_rows rows = {0};
+
+	memcpy(reason, body->message, sizeof(reason));
+	if (body->db)
+		body_abandon(body);
+	if (body_open(body, queue->path, queue_max_size(queue), true) == 0) {
+		int r = state_read(body, false, &rows, marks);
+
+		if (r == 0)
+			r = state_restore(queue, &rows, marks);
+		queue->store.loaded = r == 0;
+		if (r < 0)
+			body_abandon(body);
+		state_rows_done(&rows);
+		if (r == -ENOMEM)
+			error = r;
+	}
+	memcpy(body->message, reason, sizeof(reason));
+	return error;
+}
+
+static int set_newer_aside(struct queue *queue)
+{
+	char *aside;
+	int r = store_replace_file(queue, "newer", &aside);
+
+	if (r < 0)
+		return r;
+	queue_notify(queue, HAY_LOG_WARNING,
+		     "the queue's file is of a newer version: it is kept as %s, and a new one is begun", aside);
+	free(aside);
+	queue->store.loaded = true;
+	return store_begin_new(queue);
+}
+
+/* The process ended, or the power failed, between the steps of setting a file aside. */
+static int finish_moving(struct queue *queue, struct queue_todo *todo)
+{
+	const char *aside;
+	int r = queue_todo_read(queue->path, todo);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	todo->starts++;
+	aside = todo->paths[todo->n_paths - 1];
+	r = access(aside, F_OK) == 0 ? 0 : queue_move_aside(queue->path, aside);
+	if (r == 0 || r == -ENOENT)
+		r = queue_todo_write(queue->path, todo);
+	return r;
+}
+
+/* What is to be done is damaged itself: it can only have been about the last of the files. */
+static int guess_todo(struct queue *queue, struct queue_todo *todo)
+{
+	struct queue_aside *asides;
+	size_t n;
+	int r = queue_asides(queue->path, &asides, &n);
+
+	if (r < 0)
+		return r;
+	if (n > 0 && asides[n - 1].is_damaged) {
+		*todo = (struct queue_todo){.paths = {strdup(asides[n - 1].path)}, .n_paths = 1, .starts = 1};
+		r = todo->paths[0] ? queue_todo_write(queue->path, todo) : -ENOMEM;
+	} else {
+		queue_todo_remove(queue->path);
+	}
+	queue_asides_free(asides, n);
+	return r;
+}
+
+/* A salvage the last process did not end, and a new file that is as it should be. */
+static int resume(struct queue *queue, struct store_opening *opening)
+{
+	struct queue_todo *todo = &opening->todo;
+	int r;
+
+	/* What the old files say was brought into it in its first transaction; but was that done? */
+	if (todo->end > 0 && opening->marks.knows_runs)
+		return todo->joins ? store_find_maps(queue, todo) : 0;
+	todo->joins = false;
+	r = load_damaged(queue, todo, true, &opening->marks);
+	return r == 0 ? store_write_tables(queue, BODY_VERSION) : r;
+}
+
+/* The counts are in the file before anything is written over what told of the loss. */
+static int charge_lost(struct queue *queue, const char *why)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue_charge_unknown(queue, why);
+	pthread_mutex_unlock(&queue->lock);
+	return queue->store.body.db && !queue->store.body.read_only ? store_save_beside(queue) : 0;
+}
+
+int store_first_open(struct queue *queue, struct store_opening *opening)
+{
+	struct body *body = &queue->store.body;
+	struct state_marks *marks = &opening->marks;
+	enum queue_log log = QUEUE_LOG_WHOLE;
+	bool resumes, is_empty;
+	uint64_t mark;
+	struct stat st;
+	int r = finish_moving(queue, &opening->todo);
+
+	if (r == -EBADMSG)
+		r = guess_todo(queue, &opening->todo);
+	if (r == -ENOMEM)
+		return r;
+	resumes = opening->todo.n_paths > 0;
+	is_empty = stat(queue->path, &st) == 0 && st.st_size == 0;
+	queue_log_look(queue->path, &log);
+	if (log == QUEUE_LOG_DAMAGED) {
+		snprintf(body->message, sizeof(body->message), "its log is");
+		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);
+	}
+	r = open_whole(queue, marks, &opening->version);
+	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0) {
+		queue->store.reserve_lacks = true;
+		r = open_whole(queue, marks, &opening->version);
+	}
+	if (r == -ENOTSUP)
+		return set_newer_aside(queue);
+	if (r == -EROFS || r == -ENOSPC || r == -EIO)
+		r = open_for_reading(queue, marks, r);
+	/* A new file that is not filled yet has gaps. */
+	if (queue->store.loaded) {
+		int edges = look_at_edges(queue, marks, &opening->first_row, &opening->last_row);
+
+		/* Small enough to be read in a moment, before the first sample is taken: none waits for it. */
+		if (edges == 0 && r == 0 && !resumes && body_bytes(body) <= CHECK_MAX_BYTES)
+			edges = body_check(body);
+		if (edges == -ENOMEM || (edges < 0 && r == 0 && !resumes))
+			r = edges;
+	}
+	if (r == -EBADMSG)
+		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != QUEUE_LOG_WHOLE);
+	if (log == QUEUE_LOG_CUT || (log == QUEUE_LOG_SHORT && opening->version == BODY_VERSION)) {
+		int charged =
+			charge_lost(queue, "the log of the file does not end as it should, as after a power cut in "
+					   "the middle of a write");
+
+		r = r == 0 ? charged : r;
+	}
+	/* Numbers were given out, so there was something in it. */
+	if (r == 0 && is_empty && !resumes && opening->version == 0 && queue_mark_read(queue->path, &mark) == 0) {
+		opening->all_is_lost = true;
+		charge_lost(queue, "the file of the queue is empty");
+	}
+	return resumes && r == 0 ? resume(queue, opening) : r;
+}

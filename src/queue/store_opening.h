@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the first open of the file finds out, for the places of ids and numbers. Only store_open.c and its neighbours. */
+#ifndef HAYWAIN_QUEUE_STORE_OPENING_H
+#define HAYWAIN_QUEUE_STORE_OPENING_H
+
+#include "base/units.h"
+#include "queue/queue_files.h"
+#include "queue/queue_private.h"
+
+/* From one damaged file to the next at least so much passes. */
+#define DAMAGE_PAUSE_MIN_US (10 * USEC_PER_SEC)
+#define DAMAGE_PAUSE_MAX_US (10 * USEC_PER_MINUTE)
+
+struct store_opening {
+	struct state_marks marks;
+	struct queue_todo todo; /* files to be moved over; none: n_paths 0 */
+	uint64_t first_row, last_row;
+	unsigned version; /* of the file that was there */
+	bool all_is_lost; /* it was empty, and was not always */
+};
+
+/* store_place.c: where ids and numbers go on. -ENOMEM, and what the disk says to the mark is no error. */
+int store_place(struct queue *queue, struct store_opening *opening);
+
+/* store_first.c */
+int store_first_open(struct queue *queue, struct store_opening *opening);
+
+/* store_open.c: open for writing; what stands beside the samples comes with it, where rows are wanted. */
+int store_open_file(struct queue *queue, struct state_rows *rows, struct state_marks *marks);
+/* In one transaction the tables and all that is known: a file that is there is whole. version: of the file. */
+int store_write_tables(struct queue *queue, unsigned version);
+/* Set the file aside. *ret_path: where it is now. */
+int store_replace_file(struct queue *queue, const char *kind, char **ret_path);
+void store_notice_damaged(struct queue *queue, const char *reason, const char *aside);
+/* Write down what is to be done, and rename the file. */
+int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *todo);
+/* A new file with all that is known beside the samples. */
+int store_begin_new(struct queue *queue);
+/* All rows beside the samples that are found in files that were set aside, and what the table tells of the last id. */
+int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_rows *rows,
+		 struct state_marks *marks);
+void store_judge_last(struct queue_todo *todo, const struct state_marks *marks);
+
+/* store_join.c: a file that could not be read at the start can be now, or is found to be damaged. It is set aside, a new one
+   is begun, and what is in it is moved over, before what this process has taken. */
+int store_join(struct queue *queue);
+/* The same, interrupted by the end of a process: only the names. -ENOMEM. */
+int store_find_maps(struct queue *queue, struct queue_todo *todo);
+
+#endif

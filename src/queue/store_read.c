@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store reads back from the disk for uplinks that are behind, and what it finds damaged there. */
+#include "queue/queue_private.h"
+#include <errno.h>
+#include <stdio.h>
+
+#define AHEAD_ROWS 1000			/* read at once */
+#define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
+#define READ_TRIES 3
+
+static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t n, uint64_t to)
+{
+	struct sample **ahead = NULL;
+	size_t left = reader->ahead_n - reader->ahead_at, at = 0;
+
+	if (left + n > 0) {
+		ahead = malloc((left + n) * sizeof(struct sample *));
+		if (!ahead)
+			return false;
+	}
+	for (size_t i = reader->ahead_at; i < reader->ahead_n; i++)
+		ahead[at++] = reader->ahead[i];
+	for (size_t i = 0; i < n; i++) {
+		if (!rows[i].sample)
+			continue;
+		reader->ahead_bytes += sample_cost(rows[i].sample);
+		ahead[at++] = rows[i].sample;
+		rows[i].sample = NULL;
+	}
+	free(reader->ahead);
+	reader->ahead = ahead;
+	reader->ahead_at = 0;
+	reader->ahead_n = at;
+	reader->ahead_to = to;
+	return true;
+}
+
+/* In one transaction, with their count. Lock held at the beginning and the end. */
+static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
+{
+	_cleanup_(charges_done) struct charges charges = {0};
+	struct body *body = &queue->store.body;
+	struct state *state = NULL;
+	int r = charges_begin(&charges, queue);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (rows[i].sample)
+			continue;
+		charges_add(&charges, DROP_DAMAGED, rows[i].id, 0);
+		runs_skip(&queue->runs, rows[i].id);
+		queue->runs_version++;
+	}
+	if (r == 0)
+		state = state_take(queue, &charges);
+	pthread_mutex_unlock(&queue->lock);
+	r = state ? body_begin(body) : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (!rows[i].sample)
+			r = body_remove(body, rows[i].id, rows[i].id);
+	if (r == 0)
+		r = state_save(queue, state);
+	if (r == 0)
+		r = body_commit(body);
+	else
+		body_rollback(body);
+	pthread_mutex_lock(&queue->lock);
+	if (r == 0) {
+		charges_apply(&charges, queue);
+		state_saved(queue, state);
+		store_count(queue);
+	}
+	state_free(state);
+	return r;
+}
+
+/* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
+   cannot be written it comes again: each reader counts it for itself, once. Lock held. */
+static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
+{
+	struct queue_reader *reader;
+	size_t damaged = 0;
+
+	for (size_t i = 0; i < n; i++)
+		damaged += !rows[i].sample;
+	if (damaged == 0 || (!queue->store.body.read_only && remove_damaged_rows(queue, rows, n) == 0))
+		return;
+	reader = reader_by_number(queue, number);
+	for (size_t i = 0; reader && i < n; i++) {
+		if (rows[i].sample || rows[i].id <= MAX(reader->damaged_to, reader->acked))
+			continue;
+		drops_add(&reader->drops, DROP_DAMAGED, 0, 1);
+		queue->dropped[DROP_DAMAGED]++;
+		reader->damaged_to = rows[i].id;
+	}
+}
+
+/* Whether as many rows came as the id ranges say there are: of a tree that is damaged whole pages may be passed over. */
+static bool rows_are_missing(struct queue *queue, uint64_t after, uint64_t to, size_t n)
+{
+	uint64_t expected;
+
+	pthread_mutex_lock(&queue->lock);
+	expected = after >= queue->unsure_to ? runs_between(&queue->runs, after, to) : 0;
+	pthread_mutex_unlock(&queue->lock);
+	if (n >= expected)
+		return false;
+	snprintf(queue->store.body.message, sizeof(queue->store.body.message), "rows are missing");
+	return true;
+}
+
+/* What names a device, a point or a boot that is lost is of no use. */
+static void drop_nameless(struct queue *queue, struct body_row *rows, size_t n)
+{
+	for (size_t i = 0; queue->names_missing && i < n; i++)
+		if (rows[i].sample && !sample_is_named(queue, rows[i].sample))
+			rows[i].sample = sample_unref(rows[i].sample);
+}
+
+static void forget_rows(struct body_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sample_unref(rows[i].sample);
+}
+
+void store_read_ahead(struct queue *queue, struct queue_reader *reader)
+{
+	struct body_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
+	unsigned generation = reader->generation;
+	uint64_t after, to = queue->written;
+	size_t n = 0;
+	int r = 0;
+
+	reader->wants_ahead = false;
+	if (!rows || !reader_needs_body(reader, &after)) {
+		free(rows);
+		reader_signal(reader);
+		return;
+	}
+	to = MIN(to, queue->tail.first - 1);
+	/* It may be removed meanwhile: it is looked up again by its number. */
+	uint64_t number = reader->number;
+
+	pthread_mutex_unlock(&queue->lock);
+	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
+	if (n > 0 && r != 0)
+		to = rows[n - 1].id;
+	if ((n > 0 || r == 0) && rows_are_missing(queue, after, to, n)) {
+		forget_rows(rows, n);
+		n = 0;
+		r = -EBADMSG;
+	}
+	drop_nameless(queue, rows, n);
+	/* A place the disk cannot read, however often it is asked, is damage like any other. */
+	queue->store.read_failures = r < 0 && n == 0 ? queue->store.read_failures + 1 : 0;
+	if (n == 0 && (r == -EBADMSG || (r == -EIO && queue->store.read_failures >= READ_TRIES))) {
+		queue->store.read_failures = 0;
+		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
+	}
+	pthread_mutex_lock(&queue->lock);
+	drop_damaged_rows(queue, number, rows, n);
+	reader = reader_by_number(queue, number);
+	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {
+		if (hand_over(reader, rows, n, to))
+			reader_signal(reader);
+	} else if (r < 0 && n == 0 && r != -EAGAIN) {
+		/* It asks again when the disk can be read; it may be gone, but the disk is no better for it. */
+		if (reader)
+			reader->wants_ahead = true;
+		store_failed(queue, r);
+	} else if (reader) {
+		reader_signal(reader);
+	}
+	forget_rows(rows, n);
+	free(rows);
+}
