@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define META_COMMITS 50 /* so often at most, for the last id alone */
+#define META_COMMITS 200 /* so often at most, for the last id alone */
 
 /* ---- a snapshot of what changed ---- */
 
