@@ -2,6 +2,7 @@
 #include "account.h"
 #include "base/clock.h"
 #include "torture.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -131,12 +132,15 @@ static bool life_open(struct life *life, const char *path)
 {
 	struct queue_conf conf = stock_conf(path);
 	pid_t pid;
+	int r;
 
 	clock_set_fake(NULL);
 	clock_set_trusted(true);
 	life->set = series_set_new();
-	if (!life->set || queue_open(&conf, life->set, &life->queue, &pid) < 0) {
-		snprintf(life->account->stuck, sizeof(life->account->stuck), "the queue cannot be opened");
+	r = life->set ? queue_open(&conf, life->set, &life->queue, &pid) : -ENOMEM;
+	if (r < 0) {
+		snprintf(life->account->stuck, sizeof(life->account->stuck), "the queue cannot be opened: %s",
+			 strerror(-r));
 		return false;
 	}
 	life->series = stock_intern(life->set);

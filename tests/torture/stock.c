@@ -14,6 +14,8 @@
 
 #define FLUSH_US (20 * USEC_PER_SEC)
 #define BATCH 25 /* samples in a transaction */
+#define TEXT_MAX 9000
+#define LONG_EVERY 60 /* samples: one of them is longer than a page */
 
 const char *const stock_readers[STOCK_READERS] = {"cloud", "local", "field"};
 const char *const stock_files[STOCK_FILES] = {"", "-wal", ".seq"};
@@ -57,8 +59,9 @@ struct stock_series *stock_intern(struct series_set *set)
 	return series;
 }
 
-/* Readings of sample n; .series is an index of points. text: room for a string. Returns how many. */
-static size_t readings_of(uint64_t n, struct sample_reading *ret, char text[32])
+/* Readings of sample n; .series is an index of points. text: room for a string, some are longer than a page of the file.
+   Returns how many. */
+static size_t readings_of(uint64_t n, struct sample_reading *ret, char text[TEXT_MAX])
 {
 	size_t i = 0;
 
@@ -82,11 +85,15 @@ static size_t readings_of(uint64_t n, struct sample_reading *ret, char text[32])
 	if (n % 3 != 0)
 		ret[i++] = (struct sample_reading){.series = 3, .value = {.type = HAY_BOOL, .b = n % 7 == 0}};
 	if (n % 4 == 0) {
-		int length = snprintf(text, 32, "state of %llu", (unsigned long long)n);
+		size_t length = (size_t)snprintf(text, TEXT_MAX, "state of %llu", (unsigned long long)n);
 
+		if (n % LONG_EVERY == 0) {
+			memset(text + length, (int)('a' + n % 26), TEXT_MAX - length);
+			length = TEXT_MAX - (size_t)n;
+		}
 		ret[i++] = (struct sample_reading){
 			.series = 4,
-			.value = {.type = HAY_STRING, .s = {.data = text, .size = (size_t)length}},
+			.value = {.type = HAY_STRING, .s = {.data = text, .size = length}},
 		};
 	}
 	return i;
@@ -97,7 +104,7 @@ struct sample *stock_sample(const struct stock_series *series, uint64_t n, uint6
 	struct sample_reading readings[ELEMENTS(points)];
 	size_t device = n % ELEMENTS(devices), n_readings;
 	struct sample *sample;
-	char text[32];
+	char text[TEXT_MAX];
 
 	n_readings = readings_of(n, readings, text);
 	for (size_t i = 0; i < n_readings; i++)
@@ -168,7 +175,7 @@ const char *stock_compare(struct series_set *set, const struct sample *sample, u
 	struct sample_reading right[ELEMENTS(points)], reading;
 	struct sample_cursor cursor;
 	const char *wrong;
-	char text[32];
+	char text[TEXT_MAX];
 	size_t n_right;
 	uint64_t n;
 
