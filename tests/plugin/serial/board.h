@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../../plugins/serial/serial.h"
 #include "../fake_host.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -154,6 +155,23 @@ static inline void begin(struct fake_host *host, const struct board *board)
 {
 	expect_line(host, "is open");
 	say(board, "\n");
+}
+
+/* Where the test has stopped time: said, and read by the plugin before it goes on. */
+static inline bool was_read(void *userdata)
+{
+	const struct hay_link *link = userdata;
+	const struct serial_link *line = link->state;
+
+	return line->heard_us == link->host->now();
+}
+
+static inline void say_in_stopped_time(struct fake_host *host, const struct board *board, struct hay_link *link,
+				       const char *text, size_t size)
+{
+	fake_advance(host, 1000);
+	say_n(board, text, size);
+	fake_run_until(host, was_read, link);
 }
 
 static uint64_t silence_until;

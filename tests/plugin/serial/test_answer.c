@@ -3,6 +3,21 @@
 #include "base/clock.h"
 #include "board.h"
 
+/* Time stands still, so that no time-out depends on how busy the machine is. */
+#define TIMEOUT_US 200000 /* of all links here */
+
+/* The round or command under way gets no answer; the line may be used again. */
+static void let_time_out(struct fake_host *host)
+{
+	fake_advance(host, 2 * TIMEOUT_US);
+}
+
+static void begin_in_stopped_time(struct fake_host *host)
+{
+	expect_line(host, "is open");
+	fake_stop_time(host);
+}
+
 /* Two modules that answer without an address, as those of the ADAM-4000 kind do. */
 struct bus {
 	struct fake_host *host;
@@ -30,13 +45,13 @@ static void bus_new(struct bus *bus, const char *pattern)
 	assert_int_equal(fake_open(bus->link), 0);
 	bus->first = module(bus->link, "first", "#01\\r");
 	bus->second = module(bus->link, "second", "#02\\r");
-	expect_line(bus->host, "is open");
+	begin_in_stopped_time(bus->host);
 }
 
 static void bus_free(struct bus *bus)
 {
-	clock_set_fake(NULL);
 	fake_host_free(bus->host);
+	clock_set_fake(NULL);
 	board_free(&bus->board);
 }
 
@@ -50,11 +65,13 @@ static void a_late_answer_goes_to_no_other_device(void **state)
 	bus_new(&bus, "^>(?<v>[-+][0-9.]+)");
 	fake_poll(bus.first);
 	expect_request(bus.host, &bus.board, "#01\r");
+	fake_advance(bus.host, TIMEOUT_US);
 	event = fake_wait(bus.host, FAKE_ROUND_DONE);
 	assert_int_equal(event->reason, HAY_TIMEOUT);
 	say(&bus.board, ">+025.12\r");
 	expect_line(bus.host, "nothing was asked");
 	assert_int_equal(fake_count(bus.host, FAKE_EMIT), 0);
+	let_time_out(bus.host);
 	fake_poll(bus.second);
 	expect_request(bus.host, &bus.board, "#02\r");
 	say(&bus.board, ">-003.50\r");
@@ -84,6 +101,7 @@ static void what_nobody_asked_for_is_for_those_that_speak_unasked(void **state)
 	struct hay_device *asked = module(link, "asked", "?\\n");
 
 	begin(host, &board);
+	fake_stop_time(host);
 	say(&board, "{\"v\":1}\n");
 	event = fake_wait(host, FAKE_EMIT);
 	assert_ptr_equal(event->device, talker);
@@ -94,6 +112,7 @@ static void what_nobody_asked_for_is_for_those_that_speak_unasked(void **state)
 	assert_float_equal(number(event, 0), 2, 0);
 	assert_int_equal(fake_count(host, FAKE_EMIT), 1);
 	fake_host_free(host);
+	clock_set_fake(NULL);
 	board_free(&board);
 }
 
@@ -105,10 +124,9 @@ static void a_late_answer_is_not_cut_in_two(void **state)
 
 	(void)state;
 	bus_new(&bus, "(?<v>[-+]?[0-9.]+)$");
-	fake_stop_time(bus.host);
 	fake_poll(bus.first);
 	expect_request(bus.host, &bus.board, "#01\r");
-	fake_advance(bus.host, 200000);
+	fake_advance(bus.host, TIMEOUT_US);
 	event = fake_wait(bus.host, FAKE_ROUND_DONE);
 	assert_int_equal(event->reason, HAY_TIMEOUT);
 	fake_poll(bus.second);
@@ -116,7 +134,7 @@ static void a_late_answer_is_not_cut_in_two(void **state)
 	say(&bus.board, ">+1\r>+02");
 	expect_line(bus.host, "nothing was asked");
 	fake_advance(bus.host, 10000); /* past the quiet time, in the middle of an answer */
-	say(&bus.board, "5.12\r");
+	say_in_stopped_time(bus.host, &bus.board, bus.link, "5.12\r", 5);
 	fake_advance(bus.host, 100000);
 	expect_request(bus.host, &bus.board, "#02\r");
 	assert_null(fake_take(bus.host, FAKE_ROUND_DONE));
@@ -152,7 +170,7 @@ static void battery_new(struct battery *battery)
 	fake_point(battery->device, "voltage", "uint16", 0, "at", "4", NULL);
 	fake_open(link);
 	fake_start(battery->device);
-	expect_line(battery->host, "is open");
+	begin_in_stopped_time(battery->host);
 }
 
 static void battery_ask(struct battery *battery)
@@ -167,6 +185,7 @@ static void battery_ask(struct battery *battery)
 static void battery_free(struct battery *battery)
 {
 	fake_host_free(battery->host);
+	clock_set_fake(NULL);
 	board_free(&battery->board);
 }
 
@@ -180,9 +199,7 @@ static void the_echo_of_a_request_is_not_its_answer(void **state)
 	battery_new(&battery);
 	/* A glitch of the driver first, the echo in pieces, the answer behind it. */
 	battery_ask(&battery);
-	say_n(&battery.board, "\0" ASK, 6);
-	silence_until = battery.device->link->host->now() + 20000;
-	fake_run_until(battery.host, silence_passed, battery.device->link);
+	say_in_stopped_time(battery.host, &battery.board, battery.device->link, "\0" ASK, 6);
 	say_n(&battery.board, &"\0" ASK[6], 8);
 	say_n(&battery.board, STATE, 13);
 	event = fake_wait(battery.host, FAKE_ROUND_DONE);
@@ -192,7 +209,8 @@ static void the_echo_of_a_request_is_not_its_answer(void **state)
 	/* Only the echo: the device is away, and that is what is said. */
 	for (int i = 0; i < 2; i++) {
 		battery_ask(&battery);
-		say_n(&battery.board, ASK, 13);
+		say_in_stopped_time(battery.host, &battery.board, battery.device->link, ASK, 13);
+		let_time_out(battery.host);
 		event = fake_wait(battery.host, FAKE_ROUND_DONE);
 		assert_int_equal(event->result, HAY_FAILED);
 		assert_int_equal(event->reason, HAY_TIMEOUT);
@@ -211,6 +229,7 @@ static void an_answer_that_equals_its_request_is_one_where_the_line_has_no_echo(
 	battery_new(&battery);
 	for (int i = 0; i < 2; i++) {
 		battery_ask(&battery);
+		let_time_out(battery.host);
 		event = fake_wait(battery.host, FAKE_ROUND_DONE);
 		assert_int_equal(event->reason, HAY_TIMEOUT);
 	}
@@ -239,7 +258,7 @@ static void an_echo_of_another_length_shifts_nothing(void **state)
 	fake_point(device, "level", "uint16", 0, "at", "2", NULL);
 	fake_open(link);
 	fake_start(device);
-	expect_line(host, "is open");
+	begin_in_stopped_time(host);
 	for (int i = 0; i < 2; i++) {
 		struct heard heard = {.board = &board, .wanted = 4};
 
@@ -258,6 +277,7 @@ static void an_echo_of_another_length_shifts_nothing(void **state)
 	event = fake_wait(host, FAKE_ROUND_DONE);
 	assert_int_equal(fake_reading(event, 0)->value.u, 9);
 	fake_host_free(host);
+	clock_set_fake(NULL);
 	board_free(&board);
 }
 
@@ -278,7 +298,7 @@ static void an_answer_that_begins_with_its_request_is_whole(void **state)
 	fake_point(device, "T", NULL, 0, NULL);
 	fake_open(link);
 	fake_start(device);
-	expect_line(host, "is open");
+	begin_in_stopped_time(host);
 	fake_poll(device);
 	expect_request(host, &board, "T");
 	say(&board, "T=21.5\n");
@@ -286,6 +306,7 @@ static void an_answer_that_begins_with_its_request_is_whole(void **state)
 	assert_int_equal(event->result, HAY_OK);
 	assert_float_equal(number(event, 0), 21.5, 0);
 	fake_host_free(host);
+	clock_set_fake(NULL);
 	board_free(&board);
 }
 
@@ -310,7 +331,7 @@ static void lamp_new(struct lamp *lamp)
 		   "^(L=[0-9]+|OK)$", NULL);
 	fake_open(link);
 	fake_start(lamp->device);
-	expect_line(lamp->host, "is open");
+	begin_in_stopped_time(lamp->host);
 }
 
 static void lamp_write(struct lamp *lamp)
@@ -322,18 +343,28 @@ static void lamp_write(struct lamp *lamp)
 	expect_request(lamp->host, &lamp->board, "L=1\n");
 }
 
+/* Its bytes come back, and nothing else does. */
+static void lamp_echo(struct lamp *lamp)
+{
+	say_in_stopped_time(lamp->host, &lamp->board, lamp->device->link, "L=1\n", 4);
+	let_time_out(lamp->host);
+}
+
 static void lamp_poll(struct lamp *lamp, const char *answer, enum hay_result result)
 {
 	fake_poll(lamp->device);
 	expect_request(lamp->host, &lamp->board, "?\n");
 	if (*answer)
 		say(&lamp->board, answer);
+	else
+		let_time_out(lamp->host);
 	assert_int_equal(fake_wait(lamp->host, FAKE_ROUND_DONE)->result, result);
 }
 
 static void lamp_free(struct lamp *lamp)
 {
 	fake_host_free(lamp->host);
+	clock_set_fake(NULL);
 	board_free(&lamp->board);
 }
 
@@ -346,7 +377,7 @@ static void a_confirmation_that_equals_the_command_is_one(void **state)
 	(void)state;
 	lamp_new(&lamp);
 	lamp_write(&lamp);
-	say(&lamp.board, "L=1\n");
+	lamp_echo(&lamp);
 	assert_int_equal(fake_wait(lamp.host, FAKE_COMMAND_DONE)->outcome, HAY_WRITTEN);
 	expect_line(lamp.host, "nothing else");
 	lamp_poll(&lamp, "", HAY_FAILED);
@@ -367,7 +398,7 @@ static void the_echo_of_a_command_is_not_its_acknowledgement(void **state)
 	lamp_new(&lamp);
 	lamp_poll(&lamp, "?\nL=0\n", HAY_OK);
 	lamp_write(&lamp);
-	say(&lamp.board, "L=1\n");
+	lamp_echo(&lamp);
 	done = fake_wait(lamp.host, FAKE_COMMAND_DONE);
 	assert_int_equal(done->outcome, HAY_UNKNOWN);
 	assert_non_null(strstr(done->text, "echo"));
@@ -396,7 +427,7 @@ static void the_echo_of_a_command_is_not_the_answer_to_the_next_request(void **s
 	fake_point(device, "L", NULL, HAY_POINT_WRITABLE, "write_template", "L={value}\\n", NULL);
 	fake_open(link);
 	fake_start(device);
-	expect_line(host, "is open");
+	begin_in_stopped_time(host);
 	fake_write(device, 0, value, &command);
 	fake_poll(device);
 	expect_request(host, &board, "L=1\n?\n");
@@ -404,6 +435,7 @@ static void the_echo_of_a_command_is_not_the_answer_to_the_next_request(void **s
 	event = fake_wait(host, FAKE_ROUND_DONE);
 	assert_float_equal(number(event, 0), 0, 0);
 	fake_host_free(host);
+	clock_set_fake(NULL);
 	board_free(&board);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When it was measured, and from when on a line is listened to. */
-#include "../../../plugins/serial/serial.h"
 #include "base/clock.h"
 #include "board.h"
 
@@ -172,15 +171,6 @@ static void the_first_frame_may_be_a_part_of_one(void **state)
 	board_free(&board);
 }
 
-/* What was said just now is read. Only where time stands still. */
-static bool was_read(void *userdata)
-{
-	const struct hay_link *link = userdata;
-	const struct serial_link *line = link->state;
-
-	return line->heard_us == link->host->now();
-}
-
 /* Bytes that never make a frame: a wrong baud rate or delimiter is said within seconds, not in silence. */
 static void bytes_without_a_frame_are_told(void **state)
 {
@@ -199,8 +189,7 @@ static void bytes_without_a_frame_are_told(void **state)
 	expect_line(host, "is open");
 	fake_stop_time(host);
 	for (int i = 0; i < 4; i++) {
-		say(&board, "{\"t\":1}\r");
-		fake_run_until(host, was_read, link);
+		say_in_stopped_time(host, &board, link, "{\"t\":1}\r", 8);
 		fake_advance(host, 2000000);
 	}
 	expect_line(host, "no frame among them");
