@@ -235,7 +235,12 @@ static int read_extras(struct config_loader *loader, const char *path)
 		if (errno == ENOMEM)
 			return -ENOMEM;
 		if (errno != ENOENT) {
-			conf_error(loader->messages, dir, 0, "this directory cannot be read: %s", strerror(errno));
+			_cleanup_buf_ struct buf advice = {0};
+			const char *why = strerror(errno);
+
+			conf_add_advice(&advice, loader->messages, dir, errno);
+			conf_error(loader->messages, dir, 0, "this directory cannot be read: %s%s", why,
+				   buf_text(&advice));
 			return config_add_bad(loader, CONFIG_BAD_FILE, dir);
 		}
 		return 0;

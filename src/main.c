@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/util.h"
-#include "config.h"
+#include "check.h"
 #include "field/plugin_load.h"
 #include "gateway.h"
 #include "probe.h"
@@ -22,42 +22,14 @@ static void print_help(void)
 	       "       haywaind --probe PLUGIN [ARGUMENT]...\n"
 	       "Read field devices, keep what they say, and relay it over MQTT.\n\n"
 	       "  -c, --config=FILE  configuration file (" HAYWAIN_SYSCONF_DIR "/haywain.conf)\n"
-	       "      --check        check the configuration, say what is wrong, and exit with 0 or 1\n"
+	       "      --check        check the configuration, say what is wrong, exit with 0 or 1\n"
+	       "      --user=NAME    with --check, as root: whose rights decide what can be read\n"
 	       "      --probe=PLUGIN look for devices by hand; what follows goes to the plugin (haywain-PLUGIN(7))\n"
 	       "      --syslog       log to syslog instead of standard error\n"
 	       "      --version      print the version\n"
 	       "  -h, --help         print this\n\n"
 	       "Signals: SIGHUP reads the configuration again, SIGTERM ends.\n"
 	       "See haywaind(8) and haywain.conf(5).\n");
-}
-
-static void print_messages(const struct conf_messages *messages)
-{
-	for (const struct conf_message *at = messages->first; at; at = at->next) {
-		fputs(at->file, stderr);
-		if (at->line > 0)
-			fprintf(stderr, ":%u", at->line);
-		fprintf(stderr, ": %s%s\n", at->warning ? "warning: " : "", at->text);
-	}
-}
-
-static int check(const char *path)
-{
-	struct conf_messages messages = {0};
-	struct config *config = NULL;
-	struct plugin_set *plugins = plugin_set_new(NULL);
-	int r = plugins ? config_load(path, plugins, &messages, &config) : -ENOMEM;
-	bool good = r >= 0 && messages.n_errors == 0;
-
-	print_messages(&messages);
-	if (good)
-		printf("%s is good: %zu uplink%s, %zu link%s, %zu device%s\n", path, config->n_uplinks,
-		       config->n_uplinks == 1 ? "" : "s", config->n_links, config->n_links == 1 ? "" : "s",
-		       config->n_devices, config->n_devices == 1 ? "" : "s");
-	conf_messages_done(&messages);
-	config_free(config);
-	plugin_set_free(plugins);
-	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int probe(const char *name, int argc, char *argv[])
@@ -118,18 +90,16 @@ static int run(const char *path)
 
 int main(int argc, char *argv[])
 {
-	enum { CHECK = 256, PROBE, SYSLOG, VERSION };
+	enum { CHECK = 256, PROBE, SYSLOG, USER, VERSION };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, CHECK},
-		{"probe", required_argument, NULL, PROBE},
-		{"syslog", no_argument, NULL, SYSLOG},
-		{"version", no_argument, NULL, VERSION},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, CHECK},
+		{"probe", required_argument, NULL, PROBE}, {"syslog", no_argument, NULL, SYSLOG},
+		{"user", required_argument, NULL, USER},   {"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	const char *path = HAYWAIN_SYSCONF_DIR "/haywain.conf";
 	enum log_target target = LOG_TARGET_AUTO;
+	const char *user = NULL;
 	bool only_check = false;
 
 	for (int c; (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1;) {
@@ -144,6 +114,9 @@ int main(int argc, char *argv[])
 			return probe(optarg, argc - optind, argv + optind);
 		case SYSLOG:
 			target = LOG_TARGET_SYSLOG;
+			break;
+		case USER:
+			user = optarg;
 			break;
 		case VERSION:
 			puts("haywaind " HAYWAIN_VERSION);
@@ -160,8 +133,12 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "haywaind: `%s` is not an option; haywaind --help lists them\n", argv[optind]);
 		return EXIT_USAGE;
 	}
+	if (user && !only_check) {
+		fputs("haywaind: --user goes with --check\n", stderr);
+		return EXIT_USAGE;
+	}
 	if (only_check)
-		return check(path);
+		return check_config(path, user);
 	log_open(target, "haywaind");
 	return run(path);
 }

@@ -6,6 +6,7 @@
 #ifndef HAYWAIN_BASE_CONF_H
 #define HAYWAIN_BASE_CONF_H
 
+#include "base/buf.h"
 #include "base/pool.h"
 #include "base/util.h"
 #include <haywain/plugin.h>
@@ -34,12 +35,18 @@ struct conf_hints {
 	} * renamed; /* up to one whose old is NULL */
 };
 
+/* Whom the configuration is for, where that is somebody else. */
+struct conf_service {
+	char *user, *group;
+};
+
 /* A list of messages, in the order they were found. */
 struct conf_messages {
 	const struct conf_hints *hints; /* NULL: none */
 	struct conf_message *first, *last;
 	unsigned n_errors, n_warnings;
-	struct conf_message spare; /* says that there was no memory for one */
+	const struct conf_service *service; /* with whose rights files are judged; NULL: ours */
+	struct conf_message spare;	    /* says that there was no memory for one */
 	bool spare_used;
 };
 
@@ -50,6 +57,10 @@ void conf_warning(struct conf_messages *messages, const char *file, unsigned lin
 	_printf_(4, 5);
 void conf_error_v(struct conf_messages *messages, const char *file, unsigned line, const char *format, va_list args)
 	_printf_(4, 0);
+
+/* What to do about a file or folder that the service's user may not read: "; the service runs as haywain: chgrp …". Appends
+   nothing where that is not the trouble, or files are judged with our own rights. error: of errno. */
+void conf_add_advice(struct buf *out, const struct conf_messages *messages, const char *path, int error);
 
 /* The nearest of several words to one that nobody knows: set word, try all candidates. */
 struct conf_nearest {

@@ -139,7 +139,7 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 			 struct conf_messages *messages, struct conf_file **ret)
 {
 	_cleanup_(conf_file_freep) struct conf_file *file = NULL;
-	struct conf_messages found = {0};
+	struct conf_messages found = {.service = messages->service};
 	struct scan scan = {.messages = &found, .include_dir = include_dir};
 	unsigned n_errors;
 	int r;
@@ -185,6 +185,7 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 int conf_file_read(const char *path, struct conf_messages *messages, struct conf_file **ret)
 {
 	_cleanup_free_ char *text = NULL, *directory = NULL;
+	_cleanup_buf_ struct buf advice = {0};
 	size_t size;
 	int r;
 
@@ -193,7 +194,8 @@ int conf_file_read(const char *path, struct conf_messages *messages, struct conf
 		return -ENOMEM;
 	r = source_read(path, &text, &size);
 	if (r < 0) {
-		conf_error(messages, path, 0, "this file cannot be read: %s", strerror(-r));
+		conf_add_advice(&advice, messages, path, -r);
+		conf_error(messages, path, 0, "this file cannot be read: %s%s", strerror(-r), buf_text(&advice));
 		return r;
 	}
 	return conf_file_parse_text(path, directory, text, size, messages, ret);

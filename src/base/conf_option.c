@@ -421,10 +421,18 @@ bool option_set(const struct hay_option *option, void *into, const config_settin
 			return false;
 		}
 		path = conf_secret_path(pool, conf_setting_file(setting), text);
-		/* No error: a secret is read when it is needed, and may come later than we do. */
-		if (path && access(path, R_OK) < 0)
-			conf_warning(messages, conf_setting_file(setting), conf_setting_line(setting),
-				     "`%s`: %s cannot be read: %s", option->key, path, strerror(errno));
+		/* No error: a secret is read when it is needed, and may come later than we do. But one that is there, and
+		   closed to the service, stays so. */
+		if (path && access(path, R_OK) < 0) {
+			_cleanup_buf_ struct buf advice = {0};
+			bool closed = messages->service && errno == EACCES;
+			const char *why = strerror(errno);
+
+			conf_add_advice(&advice, messages, path, errno);
+			(closed ? conf_error : conf_warning)(
+				messages, conf_setting_file(setting), conf_setting_line(setting),
+				"`%s`: %s cannot be read: %s%s", option->key, path, why, buf_text(&advice));
+		}
 		*(const char **)field_of(option, into) = path;
 		return path != NULL;
 	}

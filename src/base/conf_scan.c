@@ -343,7 +343,11 @@ static int scan_include(struct cursor *cursor)
 		return 0;
 	}
 	if (r < 0) {
-		cursor_error(cursor, "the included file %s cannot be read: %s", source->path, strerror(-r));
+		_cleanup_buf_ struct buf advice = {0};
+
+		conf_add_advice(&advice, scan->messages, source->path, -r);
+		cursor_error(cursor, "the included file %s cannot be read: %s%s", source->path, strerror(-r),
+			     buf_text(&advice));
 		return 0;
 	}
 	return scan_file(scan, source->path, source->text, source->size, cursor->depth + 1);
