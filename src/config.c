@@ -13,6 +13,7 @@
 
 #define API_FOLDER "/run/haywain"
 #define API_SOCKET "api.sock"
+#define API_READ_SOCKET "read.sock"
 #define SELF_EVERY_US (60 * USEC_PER_SEC)
 
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -39,7 +40,7 @@ const struct hay_option gateway_options[] = {
 };
 
 struct api_keys {
-	const char *socket;
+	const char *socket, *read_socket;
 };
 
 static const struct hay_option api_options[] = {
@@ -47,6 +48,10 @@ static const struct hay_option api_options[] = {
 	 .type = HAY_OPT_STRING,
 	 .offset = offsetof(struct api_keys, socket),
 	 .help = "the local API; \"\" switches it off"},
+	{.key = "read_socket",
+	 .type = HAY_OPT_STRING,
+	 .offset = offsetof(struct api_keys, read_socket),
+	 .help = "the same for reading only; default: read.sock beside it; \"\" switches it off"},
 	{.key = NULL},
 };
 
@@ -428,16 +433,29 @@ static int read_uplinks(struct config_loader *loader)
 	return 0;
 }
 
-/* In systemd's folder for us, whatever it is called; else where it would be. */
-static int default_socket(struct config *config)
+/* In systemd's folder for us, whatever it is called; else where it would be. The one for reading lies beside the other. */
+static int find_sockets(struct config *config, const struct api_keys *api)
 {
-	const char *folder = getenv("RUNTIME_DIRECTORY");
+	const char *folder = getenv("RUNTIME_DIRECTORY"), *slash;
 
 	if (!folder || !*folder)
 		folder = API_FOLDER;
 	/* systemd separates several by colons: the first is ours. */
-	config->api_socket = pool_printf(config->pool, "%.*s/" API_SOCKET, (int)strcspn(folder, ":"), folder);
-	return config->api_socket ? 0 : -ENOMEM;
+	config->api_socket = api->socket
+				     ? api->socket
+				     : pool_printf(config->pool, "%.*s/" API_SOCKET, (int)strcspn(folder, ":"), folder);
+	if (!config->api_socket)
+		return -ENOMEM;
+	slash = strrchr(config->api_socket, '/');
+	if (api->read_socket)
+		config->api_read_socket = api->read_socket;
+	else if (!config->api_socket[0])
+		config->api_read_socket = "";
+	else
+		config->api_read_socket =
+			pool_printf(config->pool, "%.*s" API_READ_SOCKET,
+				    slash ? (int)(slash - config->api_socket) + 1 : 0, config->api_socket);
+	return config->api_read_socket ? 0 : -ENOMEM;
 }
 
 /* ---- the whole ---- */
@@ -469,8 +487,7 @@ static int load(struct config_loader *loader, const char *path)
 	loader->n_fatal += read_section(loader, root, "queue", queue_options, &config->queue);
 	check_queue(loader, root);
 	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
-	config->api_socket = api.socket;
-	if (!api.socket && default_socket(config) < 0)
+	if (find_sockets(config, &api) < 0)
 		return -ENOMEM;
 	read_self(loader, root);
 	r = read_uplinks(loader);

@@ -34,8 +34,8 @@ struct config {
 	struct pool *pool;
 	struct gateway_conf gateway;
 	struct queue_conf queue;
-	const char *api_socket; /* "": off */
-	uint64_t self_every_us; /* 0: off */
+	const char *api_socket, *api_read_socket; /* "": off */
+	uint64_t self_every_us;			  /* 0: off */
 
 	/* Whoever uses one takes it and leaves NULL. */
 	struct uplink_conf **uplinks;

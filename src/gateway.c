@@ -46,9 +46,10 @@ struct gateway {
 	struct status *status;
 	struct latest *latest;
 	struct api *api;
-	char *queue_asked, *api_asked; /* queue.path (NULL: the default) and api.socket as they were at the start */
-	char stuck[80];		       /* who hangs, for the log */
-	struct fold refused_commands;  /* of their lines in the log */
+	char *queue_asked;	      /* queue.path (NULL: the default) as it was at the start */
+	char *sockets_asked[2];	      /* api.socket and api.read_socket, so */
+	char stuck[80];		      /* who hangs, for the log */
+	struct fold refused_commands; /* of their lines in the log */
 	bool stopping;
 };
 
@@ -220,7 +221,7 @@ static void apply(struct gateway *gateway, struct config *config, unsigned n_mis
 	_cleanup_buf_ struct buf more = {0};
 
 	tell_bad(config, gateway->field);
-	tell_restart_needed(config, gateway->queue_asked, gateway->api_asked, gateway->queue);
+	tell_restart_needed(config, gateway->queue_asked, (const char *const *)gateway->sockets_asked, gateway->queue);
 	config_tell_changes(before, config, &more);
 	if (n_mistakes > 0)
 		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
@@ -425,8 +426,8 @@ static int start_telling(struct gateway *gateway)
 	stages->latest = gateway->latest;
 	stages->started_us = clock_now();
 	/* Without the API the gateway does its work: what is wrong has been said. */
-	if (gateway->config->api_socket[0])
-		api_new(stages, gateway->config->api_socket, &hooks, &gateway->api);
+	if (gateway->config->api_socket[0] || gateway->config->api_read_socket[0])
+		api_new(stages, gateway->config->api_socket, gateway->config->api_read_socket, &hooks, &gateway->api);
 	return status_new(stages, gateway->notify, &gateway->status);
 }
 
@@ -452,7 +453,8 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	look_at_config(gateway);
 	log_set_level((enum hay_log_level)gateway->config->gateway.log_level);
 	if ((gateway->config->queue.path && !(gateway->queue_asked = strdup(gateway->config->queue.path))) ||
-	    !(gateway->api_asked = strdup(gateway->config->api_socket))) {
+	    !(gateway->sockets_asked[0] = strdup(gateway->config->api_socket)) ||
+	    !(gateway->sockets_asked[1] = strdup(gateway->config->api_read_socket))) {
 		r = -ENOMEM;
 		goto fail;
 	}
@@ -550,7 +552,8 @@ struct gateway *gateway_free(struct gateway *gateway)
 	config_free(gateway->config);
 	plugin_set_free(gateway->plugins);
 	free(gateway->queue_asked);
-	free(gateway->api_asked);
+	free(gateway->sockets_asked[0]);
+	free(gateway->sockets_asked[1]);
 	free(gateway->config_path);
 	sd_event_unref(gateway->event);
 	free(gateway);

@@ -50,15 +50,21 @@ void tell_bad(const struct config *config, const struct field *field)
 	}
 }
 
-void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *socket_asked,
+static void tell_socket_needs_restart(const char *key, const char *what, const char *now, const char *asked)
+{
+	if (!text_same(now, asked))
+		log_warning("%s is another one now: this takes a restart, until then the %s %s%s", key, what,
+			    asked[0] ? "stays at " : "stays off", asked);
+}
+
+void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *const sockets_asked[2],
 			 const struct queue *queue)
 {
 	if (!text_same(config->queue.path, queue_path_asked))
 		log_warning("queue.path is another one now: this takes a restart, until then the queue stays at %s",
 			    queue_path(queue));
-	if (!text_same(config->api_socket, socket_asked))
-		log_warning("api.socket is another one now: this takes a restart, until then the local API %s%s",
-			    socket_asked[0] ? "stays at " : "stays off", socket_asked);
+	tell_socket_needs_restart("api.socket", "local API", config->api_socket, sockets_asked[0]);
+	tell_socket_needs_restart("api.read_socket", "read-only local API", config->api_read_socket, sockets_asked[1]);
 }
 
 void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes,

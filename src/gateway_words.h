@@ -13,7 +13,7 @@ void tell_messages(const struct conf_messages *messages);
 void tell_bad(const struct config *config, const struct field *field);
 
 /* What the file asks for and a running gateway cannot do: compared with what it was started with, not with the last file. */
-void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *socket_asked,
+void tell_restart_needed(const struct config *config, const char *queue_path_asked, const char *const sockets_asked[2],
 			 const struct queue *queue);
 
 /* What the API says of a reload: ok, what changed (NULL: nothing was applied) and in words, and every message. */

@@ -2,22 +2,20 @@
 #include "admin/api.h"
 #include "admin/api_answers.h"
 #include "admin/api_private.h"
+#include "admin/api_socket.h"
 #include "base/conf.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "field/field_status.h"
 #include <errno.h>
-#include <grp.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#define GROUP "haywain"
-#define BACKLOG 16
+/* Their members may do everything, and may look. */
+#define GROUP_ADMIN "haywain-admin"
+#define GROUP_READ "haywain-read"
 
 void api_answer_json(struct http_exchange *exchange, struct buf *body)
 {
@@ -142,9 +140,25 @@ static bool knows_query(struct http_exchange *exchange, enum api_endpoint endpoi
 	return false;
 }
 
+/* On the read-only socket nothing can be changed, whatever the path. */
+static bool may_do(const struct api_door *door, struct http_exchange *exchange, const struct api_route *route)
+{
+	const char *path = door->api->doors[API_DOOR_ADMIN].path;
+
+	if (!door->read_only || !route->changes)
+		return true;
+	/* An empty Allow: no method may be used here (RFC 9110, section 10.2.1). */
+	http_answer_error(exchange, 405, "Allow:\r\n",
+			  "this socket is for reading only: what changes something goes to %s, "
+			  "for the group " GROUP_ADMIN,
+			  path ? path : "api.socket, which is switched off");
+	return false;
+}
+
 static void request(struct http_exchange *exchange, void *userdata)
 {
-	struct api *api = userdata;
+	const struct api_door *door = userdata;
+	struct api *api = door->api;
 	struct api_route route;
 	int r = api_route(&exchange->request, &route);
 
@@ -156,7 +170,7 @@ static void request(struct http_exchange *exchange, void *userdata)
 		http_answer_error(exchange, 405, route.allow, "%s is not for this path", exchange->request.method);
 		return;
 	}
-	if (!knows_query(exchange, route.endpoint))
+	if (!may_do(door, exchange, &route) || !knows_query(exchange, route.endpoint))
 		return;
 	switch (route.endpoint) {
 	case API_STATUS:
@@ -187,7 +201,7 @@ static void request(struct http_exchange *exchange, void *userdata)
 		answer_purge(api, exchange);
 		return;
 	case API_STREAM:
-		api_stream(api, exchange);
+		api_stream(api, door, exchange);
 		return;
 	case API_WRITE:
 		api_write(api, exchange, &route);
@@ -230,101 +244,63 @@ static int answered(sd_event_source *source _unused_, int fd _unused_, uint32_t 
 	return 0;
 }
 
-/* ---- the socket ---- */
+/* ---- the two sockets ---- */
 
-/* One that nobody listens at is what a kill left behind. -EADDRINUSE: somebody does. */
-static int remove_stale(const struct sockaddr_un *address)
+static void explain(const struct api_door *door, const char *path, int error)
 {
-	struct stat st;
-	_cleanup_close_ int fd = -1;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-static int listen_at(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct group *group = getgrnam(GROUP);
-	int fd, r;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	r = remove_stale(&address);
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	/* The mode the file is made with: nobody gets in before the group is set. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
-		log_debug("%s: group %s: %s", path, GROUP, strerror(errno));
-	if (chmod(path, 0660) < 0 || listen(fd, BACKLOG) < 0) {
-		r = -errno;
-		close(fd);
-		unlink(path);
-		return r;
-	}
-	return fd;
-}
-
-static void explain(const char *path, int error)
-{
-	char *copy = strdup(path);
-	const char *folder = copy ? dirname(copy) : path;
+	const char *what = door->read_only ? "read-only local API" : "local API";
+	const char *key = door->read_only ? "api.read_socket" : "api.socket";
+	_cleanup_free_ char *copy = strdup(path);
 
 	if (error == -ENOENT)
-		log_warning("there is no local API: the directory %s does not exist; api.socket may name another place",
-			    folder);
+		log_warning("there is no %s: the directory %s does not exist; %s may name another place", what,
+			    copy ? dirname(copy) : path, key);
 	else if (error == -EADDRINUSE)
-		log_warning("there is no local API: another process listens at %s; api.socket may name another place",
-			    path);
+		log_warning("there is no %s: another process listens at %s; %s may name another place", what, path,
+			    key);
 	else
-		log_warning("there is no local API at %s: %s; the rest goes on", path,
+		log_warning("there is no %s at %s: %s; the rest goes on", what, path,
 			    error == -EEXIST ? "this is no socket" : strerror(-error));
-	free(copy);
 }
 
-int api_new(const struct stages *stages, const char *path, const struct api_hooks *hooks, struct api **ret)
+/* Without it the gateway does its work, and the other one too. */
+static void open_door(struct api *api, enum api_door_kind kind, const char *path)
+{
+	struct api_door *door = &api->doors[kind];
+	const struct http_handler handler = {.request = request, .drained = drained, .gone = gone, .userdata = door};
+	int fd, r;
+
+	door->api = api;
+	door->read_only = kind == API_DOOR_READ;
+	if (!path[0])
+		return;
+	fd = api_socket_listen(path, door->read_only ? GROUP_READ : GROUP_ADMIN);
+	r = fd;
+	if (fd >= 0) {
+		door->path = strdup(path);
+		r = http_new(api->stages->event, fd, &handler, &door->http);
+	}
+	if (r < 0)
+		explain(door, path, r);
+}
+
+int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
+	    struct api **ret)
 {
 	struct api *api = calloc(1, sizeof(*api));
-	int fd, r;
+	int r;
 
 	if (!api)
 		return -ENOMEM;
 	api->stages = stages;
 	api->hooks = *hooks;
-
-	const struct http_handler handler = {.request = request, .drained = drained, .gone = gone, .userdata = api};
-
-	fd = listen_at(path);
-	r = fd;
-	if (fd >= 0) {
-		api->path = strdup(path);
-		r = http_new(stages->event, fd, &handler, &api->http);
-	}
-	if (r >= 0)
-		r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, answered,
-				    api);
+	r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, answered, api);
 	if (r < 0) {
-		explain(path, r);
 		api_free(api);
 		return r;
 	}
+	open_door(api, API_DOOR_ADMIN, path);
+	open_door(api, API_DOOR_READ, read_path);
 	*ret = api;
 	return 0;
 }
@@ -333,12 +309,16 @@ struct api *api_free(struct api *api)
 {
 	if (!api)
 		return NULL;
-	if (api->path)
-		unlink(api->path);
-	http_free(api->http);
+	for (size_t i = 0; i < API_N_DOORS; i++) {
+		struct api_door *door = &api->doors[i];
+
+		if (door->path)
+			unlink(door->path);
+		http_free(door->http);
+		free(door->path);
+	}
 	sd_event_source_disable_unref(api->beat);
 	sd_event_source_disable_unref(api->answers);
-	free(api->path);
 	free(api);
 	return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The local API: HTTP/1.1 with JSON on a UNIX socket. docs/api.md and docs/openapi.yaml tell what it answers.
+ * The local API: HTTP/1.1 with JSON on two UNIX sockets, one for everything and one for looking. docs/api.md and docs/openapi.yaml tell what it answers.
  * Main thread; nothing in it waits.
  */
 #ifndef HAYWAIN_ADMIN_API_H
@@ -17,8 +17,10 @@ struct api_hooks {
 	void *userdata;
 };
 
-/* Listen at path. What is wrong is logged in one line; the gateway goes on without it. -errno. */
-int api_new(const struct stages *stages, const char *path, const struct api_hooks *hooks, struct api **ret);
+/* Listen at path for everything, at read_path for requests that change nothing; "": not at all. What is wrong with one is
+   logged in one line, and the rest goes on. -errno. */
+int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
+	    struct api **ret);
 struct api *api_free(struct api *api); /* NULL is fine */
 
 /* A sample was taken: the live streams want it. A subscriber of normalize: struct api as userdata, or NULL. */

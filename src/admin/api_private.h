@@ -10,11 +10,20 @@
 #define API_JSON "application/json"
 #define API_LINES "application/x-ndjson"
 
+enum api_door_kind { API_DOOR_ADMIN, API_DOOR_READ, API_N_DOORS };
+
+/* A socket, with connections of its own: whoever may only look keeps nobody else out. */
+struct api_door {
+	struct api *api;
+	bool read_only;
+	char *path; /* NULL: it is not there */
+	struct http *http;
+};
+
 struct api {
 	const struct stages *stages;
 	struct api_hooks hooks;
-	char *path;
-	struct http *http;
+	struct api_door doors[API_N_DOORS];
 	struct api_stream *streams;
 	sd_event_source *beat, *answers; /* of the streams; of the queue */
 };
@@ -42,7 +51,7 @@ void api_log(const struct api_peer *peer, const char *format, ...) _printf_(2, 3
 void api_write(struct api *api, struct http_exchange *exchange, const struct api_route *route);
 void api_queue(struct api *api, struct http_exchange *exchange);
 void api_export(struct api *api, struct http_exchange *exchange);
-void api_stream(struct api *api, struct http_exchange *exchange);
+void api_stream(struct api *api, const struct api_door *door, struct http_exchange *exchange);
 void api_scan(struct api *api, struct http_exchange *exchange);
 
 /* The store has answered what api_queue() or api_export() asked. Takes it. */

@@ -59,7 +59,7 @@ int api_route(const struct http_request *request, struct api_route *ret)
 		/* Of an answer without an end there is no header to show. */
 		bool head = get && routes[i].endpoint != API_STREAM && routes[i].endpoint != API_EXPORT;
 
-		*ret = (struct api_route){.endpoint = routes[i].endpoint};
+		*ret = (struct api_route){.endpoint = routes[i].endpoint, .changes = !get};
 		if (!matches(routes[i].path, request->path, ret))
 			continue;
 		ret->allow = head ? "Allow: GET, HEAD\r\n" : get ? "Allow: GET\r\n" : "Allow: POST\r\n";

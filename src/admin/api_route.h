@@ -25,6 +25,7 @@ enum api_endpoint {
 struct api_route {
 	enum api_endpoint endpoint;
 	char device[65], point[65]; /* where the path names them */
+	bool changes;		    /* something: else it only looks */
 	const char *allow;	    /* of a path that exists: a header line with the methods that may be used */
 };
 

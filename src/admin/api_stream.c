@@ -8,13 +8,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define STREAMS_MAX 8
+#define STREAMS_MAX 8			 /* on each socket */
 #define WAITING_MAX ((size_t)128 * 1024) /* a reader that is further behind misses samples, and is told */
 #define BEAT_US (15 * USEC_PER_SEC)	 /* silence would not show that the reader has gone */
 
 struct api_stream {
 	struct api_task task;
 	struct api *api;
+	const struct api_door *door;
 	struct api_stream *next;
 	char device[65]; /* "": all */
 	uint64_t missed;
@@ -110,7 +111,7 @@ static int start_beat(struct api *api)
 	return r < 0 ? r : sd_event_source_set_enabled(api->beat, SD_EVENT_ONESHOT);
 }
 
-void api_stream(struct api *api, struct http_exchange *exchange)
+void api_stream(struct api *api, const struct api_door *door, struct http_exchange *exchange)
 {
 	struct api_stream *stream;
 	char device[65];
@@ -120,7 +121,7 @@ void api_stream(struct api *api, struct http_exchange *exchange)
 		return;
 
 	for (const struct api_stream *at = api->streams; at; at = at->next)
-		n++;
+		n += at->door == door;
 	if (n >= STREAMS_MAX) {
 		http_answer_error(exchange, 429, NULL, "%d streams are being read already", STREAMS_MAX);
 		return;
@@ -133,6 +134,7 @@ void api_stream(struct api *api, struct http_exchange *exchange)
 	}
 	stream->task = (struct api_task){.exchange = exchange, .gone = gone};
 	stream->api = api;
+	stream->door = door;
 	memcpy(stream->device, device, sizeof(stream->device));
 	stream->next = api->streams;
 	api->streams = stream;

@@ -11,8 +11,9 @@
 #define EXIT_USAGE 64  /* EX_USAGE of sysexits.h */
 
 struct cli {
-	const char *socket; /* of the local API */
-	bool json;	    /* as the daemon says it */
+	const char *
+		socket; /* of the local API; where it is closed to us, what changes nothing goes to read.sock beside it */
+	bool json;	/* as the daemon says it */
 	bool colour;
 	bool yes;   /* --yes */
 	bool quiet; /* no word where there is no daemon, or no answer */

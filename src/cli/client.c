@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include <curl/curl.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,26 +28,32 @@ static size_t take(char *data, size_t size, size_t n, void *userdata)
 	return size * n;
 }
 
-static void explain_curl(const struct cli *cli, CURL *curl, CURLcode code)
+static void explain_permission(const struct cli *cli, bool changes)
 {
-	long error = 0;
+	const struct passwd *account = getpwuid(getuid());
+	const char *user = account ? account->pw_name : "USER";
+	const char *group = changes ? "haywain-admin" : "haywain-read";
 
+	cli_fail("permission denied: %s: %s takes the group %s (sudo adduser %s %s, then log in again), or sudo",
+		 cli->socket, changes ? "to change something" : "to look", group, user, group);
+}
+
+/* error: of errno, where it did not connect. */
+static void explain_curl(const struct cli *cli, CURLcode code, long error, bool changes)
+{
 	if (cli->quiet)
 		return;
-	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &error);
 	if (code != CURLE_COULDNT_CONNECT)
 		cli_fail("the answer of the daemon broke off: %s", curl_easy_strerror(code));
 	else if (error == EACCES)
-		cli_fail("%s is not yours to use: run with sudo, or join the group haywain (adduser USER haywain, then "
-			 "log in again)",
-			 cli->socket);
+		explain_permission(cli, changes);
 	else
 		cli_fail("no daemon listens at %s: is haywain running (systemctl status haywain), and is api.socket "
 			 "this path? --socket names another",
 			 cli->socket);
 }
 
-static CURL *client_new(const struct cli *cli, const char *path)
+static CURL *client_new(const char *path)
 {
 	CURL *curl = curl_easy_init();
 	char *url = NULL;
@@ -56,7 +63,6 @@ static CURL *client_new(const struct cli *cli, const char *path)
 		cli_fail("out of memory");
 		return NULL;
 	}
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -64,10 +70,39 @@ static CURL *client_new(const struct cli *cli, const char *path)
 	return curl;
 }
 
+/* The socket for reading lies beside the other one. */
+static char *read_socket(const struct cli *cli)
+{
+	const char *slash = strrchr(cli->socket, '/');
+	char *path = NULL;
+
+	return asprintf(&path, "%.*sread.sock", slash ? (int)(slash - cli->socket) + 1 : 0, cli->socket) < 0 ? NULL
+													     : path;
+}
+
+/* *ret_error: of errno, where it did not connect. */
+static CURLcode perform(const struct cli *cli, CURL *curl, bool changes, long *ret_error)
+{
+	CURLcode code;
+
+	*ret_error = 0;
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
+	code = curl_easy_perform(curl);
+	if (code == CURLE_COULDNT_CONNECT)
+		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, ret_error);
+	if (*ret_error == EACCES && !changes) {
+		_cleanup_free_ char *path = read_socket(cli);
+
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path ? path : cli->socket);
+		code = curl_easy_perform(curl);
+	}
+	return code;
+}
+
 int client_ask(const struct cli *cli, const char *path, const char *body, struct buf *ret)
 {
-	CURL *curl = client_new(cli, path);
-	long status = 0;
+	CURL *curl = client_new(path);
+	long status = 0, error;
 
 	if (!curl)
 		return -1;
@@ -79,12 +114,12 @@ int client_ask(const struct cli *cli, const char *path, const char *body, struct
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 	}
 
-	CURLcode code = curl_easy_perform(curl);
+	CURLcode code = perform(cli, curl, body, &error);
 
 	if (code == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	else
-		explain_curl(cli, curl, code);
+		explain_curl(cli, code, error, body);
 	curl_easy_cleanup(curl);
 	if (code == CURLE_OK && buf_failed(ret))
 		cli_fail("out of memory");
@@ -158,8 +193,8 @@ static size_t take_lines(char *data, size_t size, size_t n, void *userdata)
 int client_lines(const struct cli *cli, const char *path, const char *body,
 		 bool (*line)(const char *text, void *userdata), void *userdata)
 {
-	struct lines lines = {.curl = client_new(cli, path), .line = line, .userdata = userdata};
-	long status = 0;
+	struct lines lines = {.curl = client_new(path), .line = line, .userdata = userdata};
+	long status = 0, error;
 
 	if (!lines.curl)
 		return EXIT_FAILURE;
@@ -170,11 +205,11 @@ int client_lines(const struct cli *cli, const char *path, const char *body,
 		curl_easy_setopt(lines.curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 	}
 
-	CURLcode code = curl_easy_perform(lines.curl);
+	CURLcode code = perform(cli, lines.curl, body, &error);
 	bool good = code == CURLE_OK || lines.ended;
 
 	if (!good)
-		explain_curl(cli, lines.curl, code);
+		explain_curl(cli, code, error, body);
 	else
 		curl_easy_getinfo(lines.curl, CURLINFO_RESPONSE_CODE, &status);
 	if (good && status != 200) {

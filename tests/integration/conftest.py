@@ -51,7 +51,8 @@ class Haywain:
     def environ(self):
         env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "STATE_DIRECTORY")}
         env.update({"HAYWAIN_PLUGIN_DIR": os.path.join(BUILD, "plugins"), "NOTIFY_SOCKET": os.path.join(self.dir, "notify"),
-                    "ASAN_OPTIONS": "detect_leaks=0:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1"})
+                    # The machine's own service, where there is one, is not this one.
+                    "RUNTIME_DIRECTORY": self.dir, "ASAN_OPTIONS": "detect_leaks=0:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1"})
         env.update(self.environment)
         return env
 

@@ -506,6 +506,56 @@ def test_the_socket_is_for_the_group_replaced_when_stale_and_removed_at_the_end(
     assert not os.path.exists(daemon.api)
 
 
+def read_socket(daemon):
+    return os.path.join(os.path.dirname(daemon.api), "read.sock")
+
+
+def test_the_socket_for_reading_answers_what_looks_and_refuses_what_changes(plant):
+    """There was one socket for all: whoever could ask for the status could write to the plant and purge the queue."""
+    daemon = run(plant, [uplink(1)])
+    reader = read_socket(daemon)
+    assert stat.S_IMODE(os.stat(reader).st_mode) == 0o660
+    for method, path, url, body, _ in CASES:
+        response, data = ask(reader, method, url, body)
+        if method == "POST":
+            assert response.status == 405 and response.getheader("Allow") == "", f"{url}: {response.status} {data!r}"
+            assert daemon.api in json.loads(data)["error"] and "haywain-admin" in json.loads(data)["error"]
+        else:
+            assert response.status == ask(daemon.api, method, url, body)[0].status, url
+            hold_answer(method, path, response, data)
+    assert ask(reader, "HEAD", "/v1/status")[0].status == 200
+    connection = Connection(reader)
+    connection.request("GET", "/v1/readings/stream")
+    assert connection.getresponse().readline().startswith(b"data: ")
+    connection.close()
+    assert "local API, user" not in daemon.text(), "nothing was changed"
+    daemon.stop()
+    assert not os.path.exists(reader)
+
+
+def test_readers_keep_nobody_else_out(plant):
+    daemon = run(plant)
+    held = []
+    for _ in range(30):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(read_socket(daemon))
+        held.append(s)
+    wait_until(lambda: ask(read_socket(daemon), "GET", "/v1/status")[0].status == 503, what="the one too many")
+    assert get(daemon, "/v1/status")["gateway"] == "plant"
+    for s in held:
+        s.close()
+
+
+def test_the_socket_for_reading_can_be_elsewhere_or_off(plant):
+    daemon = plant.haywain(configuration(rest='api: { socket = "full.sock"; read_socket = ""; };\n'))
+    daemon.api = os.path.join(daemon.dir, "full.sock")
+    assert get(daemon, "/v1/status") and not os.path.exists(read_socket(daemon))
+    daemon.stop()
+    daemon.configure(configuration(rest='api: { socket = ""; read_socket = "look.sock"; };\n')).start()
+    response, data = ask(os.path.join(daemon.dir, "look.sock"), "POST", "/v1/reload")
+    assert response.status == 405 and "switched off" in json.loads(data)["error"]
+
+
 def test_without_its_folder_there_is_one_warning_and_the_gateway_runs(plant):
     modbus = plant.device()
     daemon = plant.haywain(configuration([], [link(modbus.port)], [device()], rest='api: { socket = "/nowhere/at/all.sock"; };\n'))

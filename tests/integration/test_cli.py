@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 import threading
 
+import pytest
 from conftest import BUILD, TOP
 from processes import wait_until
 from test_api import POINTS, ask, run, start
@@ -111,6 +112,31 @@ def test_write_tells_not_done_from_nobody_knows(plant):
     thread.join()
     assert status[0][0] == 3 and "not known whether" in status[0][1], status
     assert write(daemon, "d1", "setpoint", "53")[0] == 1
+
+
+def as_nobody(daemon, *arguments):
+    """The tool as a user who is in no group; the folder of the sockets is open, as the service's is."""
+    for folder in (os.path.dirname(daemon.dir), daemon.dir):
+        os.chmod(folder, 0o755)
+    return subprocess.run([TOOL, "--socket", daemon.api, *arguments], env=daemon.environ(), cwd="/", text=True, user="nobody",
+                          group="nogroup", extra_groups=[], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+
+
+def test_who_may_only_look_looks_through_the_other_socket_and_is_told_which_group_is_wanted(plant):
+    if os.geteuid() != 0:
+        pytest.fail("this test becomes another user: run it as root")
+    daemon = run(plant)
+    read = os.path.join(daemon.dir, "read.sock")
+    done = as_nobody(daemon, "status")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "to look takes the group haywain-read (sudo adduser nobody haywain-read" in done.stderr
+    os.chown(read, 0, 65534)
+    assert "1 of 1 online" in as_nobody(daemon, "status").stdout
+    for arguments in (["reload"], ["write", "d1", "setpoint", "55"], ["queue", "purge", "--yes"]):
+        done = as_nobody(daemon, *arguments)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "takes the group haywain-admin (sudo adduser nobody haywain-admin" in done.stderr
+    assert "writes" not in daemon.text() and "reload" not in daemon.text()
 
 
 def test_watch_is_live(plant):

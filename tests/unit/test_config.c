@@ -231,10 +231,18 @@ static void defaults(void **state)
 	assert_int_equal(config->gateway.clock, CONFIG_CLOCK_NTP);
 	assert_int_equal(config->queue.commit_us, 200000);
 	assert_string_equal(config->api_socket, "/run/haywain/api.sock");
+	assert_string_equal(config->api_read_socket, "/run/haywain/read.sock");
 	assert_int_equal(config->self_every_us, 60 * USEC_PER_SEC);
 	expect(place, GATEWAY "self = false; api: { socket = \"\"; };", 0, "");
 	assert_int_equal(place->config->self_every_us, 0);
 	assert_string_equal(place->config->api_socket, "");
+	assert_string_equal(place->config->api_read_socket, "");
+	expect(place, GATEWAY "api: { socket = \"/srv/a.sock\"; };", 0, "");
+	assert_string_equal(place->config->api_read_socket, "/srv/read.sock");
+	expect(place, GATEWAY "api: { socket = \"a.sock\"; };", 0, "");
+	assert_string_equal(place->config->api_read_socket, "read.sock");
+	expect(place, GATEWAY "api: { socket = \"\"; read_socket = \"/srv/r.sock\"; };", 0, "");
+	assert_string_equal(place->config->api_read_socket, "/srv/r.sock");
 	expect(place, GATEWAY "self = \"10s\";", 0, "");
 	assert_int_equal(place->config->self_every_us, 10 * USEC_PER_SEC);
 }
