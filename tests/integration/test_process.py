@@ -34,6 +34,37 @@ def test_a_second_daemon_on_the_same_queue_is_refused(plant):
     third.stop()
 
 
+def test_a_daemon_beside_the_one_that_runs_is_refused(plant):
+    """`haywaind` typed by hand beside the service became a second gateway of the same name, with a queue of its own: they
+    threw each other off the broker, and every reading went up twice."""
+    slave = plant.slave()
+    text = configuration([], [link(slave.port)], [device()])
+    first = plant.haywain(text)
+    second = plant.haywain(text, start=False, RUNTIME_DIRECTORY=first.dir)
+    second.start(ready=False)
+    assert second.wait_end() == 1
+    lines = second.text().splitlines()
+    assert len(lines) == 1 and f"haywaind runs already, process {first.process.pid}: systemctl stop haywain first" in lines[0]
+    assert not os.path.exists(second.queue), "it has not even begun"
+    # Another place is another gateway; and what a killed one left behind is nobody's.
+    third = plant.haywain(text + f'api: {{ socket = "{first.dir}/other.sock"; read_socket = ""; }};\n',
+                          RUNTIME_DIRECTORY=first.dir)
+    third.stop()
+    first.kill()
+    second.start()
+    second.stop()
+
+
+def test_another_program_at_the_socket_is_not_taken_for_a_haywaind(plant):
+    daemon = plant.haywain(configuration(), start=False)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(os.path.join(daemon.dir, "api.sock"))
+        other.listen(1)
+        daemon.start()
+        daemon.wait_line("there is no local API: another process listens at")
+        daemon.stop()
+
+
 def black_hole(plant):
     """An address that swallows the SYN: a listener whose backlog is full."""
     listener = socket.socket()

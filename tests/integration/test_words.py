@@ -123,7 +123,7 @@ def test_the_wrong_port_of_a_broker_is_guessed(plant):
 
 
 def test_a_second_daemon_says_who_has_the_queue(plant):
-    daemon = plant.haywain(configuration())
+    daemon = plant.haywain(configuration(rest='api: { socket = ""; };\n'))
     second = plant.haywain()
     second.dir, second.file = daemon.dir, daemon.file
     second.start(ready=False)
