@@ -2,6 +2,8 @@
 /* Commands that change something: write, reload. */
 #include "base/json.h"
 #include "cli/cli.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,9 +82,11 @@ int cli_write(const struct cli *cli, int argc, char *argv[])
 	return status == 200 ? EXIT_SUCCESS : is_unknown ? EXIT_UNKNOWN : EXIT_FAILURE;
 }
 
-static void print_messages(const struct cli *cli, const json_t *messages)
+/* How many of them are mistakes. */
+static unsigned print_messages(const struct cli *cli, const json_t *messages)
 {
 	const json_t *message;
+	unsigned n_mistakes = 0;
 	size_t i;
 
 	json_array_foreach(messages, i, message)
@@ -90,35 +94,54 @@ static void print_messages(const struct cli *cli, const json_t *messages)
 		bool warning = json_is_true(json_object_get(message, "warning"));
 		int64_t line = json_int_of(message, "line");
 
+		n_mistakes += !warning;
+		if (cli->json)
+			continue;
 		fputs(json_text_of(message, "file"), stderr);
 		if (line > 0)
 			fprintf(stderr, ":%lld", (long long)line);
 		fprintf(stderr, ": %s%s%s%s\n", colour_on(cli, warning ? YELLOW : RED), warning ? "warning: " : "",
 			json_text_of(message, "text"), colour_off(cli));
 	}
+	return n_mistakes;
+}
+
+/* Where the API is switched off, or somewhere that only the daemon knows: systemd says which process it is. */
+static int reload_by_signal(const struct cli *cli, const char *main_pid)
+{
+	long pid = strtol(main_pid, NULL, 10);
+
+	if (pid <= 1 || kill((pid_t)pid, SIGHUP) < 0)
+		return cli_fail("process %s cannot be told to reload: %s", main_pid,
+				strerror(pid <= 1 ? EINVAL : errno));
+	printf("no API at %s (HAYWAIN_SOCKET may name it): a signal was sent, and the log says what came of it\n",
+	       cli->socket);
+	return EXIT_SUCCESS;
 }
 
 int cli_reload(const struct cli *cli, int argc, char *argv[] _unused_)
 {
+	const char *main_pid = getenv("MAINPID");
 	_cleanup_buf_ struct buf answer = {0};
+	struct cli quiet = *cli;
+	unsigned n_mistakes;
 	int status;
 	json_t *root;
 
 	if (argc > 0)
 		return EXIT_USAGE;
-	status = client_ask(cli, "/v1/reload", "", &answer);
+	quiet.quiet = main_pid;
+	status = client_ask(&quiet, "/v1/reload", "", &answer);
 	if (status < 0)
-		return EXIT_FAILURE;
+		return main_pid ? reload_by_signal(cli, main_pid) : EXIT_FAILURE;
 	root = json_read(answer.data, answer.size);
-	if (cli->json) {
+	n_mistakes = print_messages(cli, json_object_get(root, "messages"));
+	if (cli->json)
 		fputs(buf_text(&answer), stdout);
-	} else {
-		print_messages(cli, json_object_get(root, "messages"));
-		if (status == 200)
-			printf("reloaded: %s\n", json_text_of(root, "summary"));
-		else
-			client_explain(&answer, status);
-	}
+	else if (status == 200)
+		printf("reloaded: %s\n", json_text_of(root, "summary"));
+	else
+		client_explain(&answer, status);
 	json_decref(root);
-	return status == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status == 200 && n_mistakes == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -7,7 +7,7 @@ import tarfile
 import threading
 
 import pytest
-from conftest import BUILD, TOP
+from conftest import BUILD, TOP, configuration, device, link
 from processes import wait_until
 from test_api import POINTS, ask, run, start
 
@@ -137,6 +137,27 @@ def test_who_may_only_look_looks_through_the_other_socket_and_is_told_which_grou
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
         assert "takes the group haywain-admin (sudo adduser nobody haywain-admin" in done.stderr
     assert "writes" not in daemon.text() and "reload" not in daemon.text()
+
+
+def test_a_reload_with_a_mistake_fails_and_says_it(plant):
+    """It exited with 0, so `systemctl reload` did too, with nothing applied."""
+    daemon = run(plant)
+    with open(daemon.file, "a", encoding="utf-8") as f:
+        f.write('devices: ( );\n')
+    assert "haywain.conf:" in haywain(daemon, "reload", good=False)
+    daemon.reload(configuration([], [link(1)], [device(), device("d2", every="5")],
+                                rest=f'api: {{ socket = "{daemon.api}"; }};\n'))
+    said = haywain(daemon, "reload", good=False)
+    assert "`every` must be a time with a unit" in said
+
+
+def test_a_reload_by_systemd_where_there_is_no_api_is_by_signal(plant):
+    daemon = plant.haywain(configuration(rest='api: { socket = ""; };\n'))
+    environment = {**daemon.environ(), "MAINPID": str(daemon.process.pid)}
+    done = subprocess.run([TOOL, "--socket", os.path.join(daemon.dir, "api.sock"), "reload"], env=environment, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0 and "a signal was sent" in done.stdout, done.stdout + done.stderr
+    daemon.wait_line("reloaded:")
 
 
 def test_watch_is_live(plant):
