@@ -5,6 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WRAP_MIN 24 /* columns of a last cell that are worth reading */
+#define INDENT 4
 
 const char *colour_on(const struct cli *cli, enum colour colour)
 {
@@ -53,8 +58,53 @@ static size_t width_of(const char *text)
 	return n;
 }
 
+/* Of the terminal; SIZE_MAX: there is none, or it does not say. */
+static size_t terminal_columns(void)
+{
+	struct winsize size = {0};
+
+	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
+													: SIZE_MAX;
+}
+
+/* How many bytes of text fit into so many columns, up to a blank where there is one. */
+static size_t fitting(const char *text, size_t columns)
+{
+	size_t at = 0, blank = 0;
+
+	for (size_t n = 0; text[at]; at++) {
+		n += ((unsigned char)text[at] & 0xc0) != 0x80;
+		if (n > columns)
+			return blank > 0 ? blank : at;
+		if (text[at] == ' ')
+			blank = at;
+	}
+	return at;
+}
+
+/* A last cell that does not fit goes on in the lines below, under its own beginning; where that is too narrow to read,
+   under the row. */
+static void print_wrapped(const char *text, size_t indent)
+{
+	size_t columns = terminal_columns(), width = columns > indent ? columns - indent : 0;
+
+	if (width < WRAP_MIN && columns >= 2 * INDENT + 1 && width_of(text) > width) {
+		indent = INDENT;
+		width = columns - indent;
+		printf("\n%*s", (int)indent, "");
+	}
+	for (size_t n = fitting(text, width); width > 0 && text[n]; n = fitting(text, width)) {
+		printf("%.*s\n%*s", (int)n, text, (int)indent, "");
+		text += n;
+		text += *text == ' ';
+	}
+	fputs(text, stdout);
+}
+
 void table_print(const struct cli *cli, struct table *table)
 {
+	size_t indent = 0;
+
 	for (size_t i = 0; i < table->n_cells; i++) {
 		const struct table_cell *cell = &table->cells[i];
 		size_t column = i % table->n_columns, width = 0;
@@ -62,11 +112,17 @@ void table_print(const struct cli *cli, struct table *table)
 
 		for (size_t k = column; k < table->n_cells; k += table->n_columns)
 			width = MAX(width, width_of(table->cells[k].text));
-		printf("%s%s%s", colour_on(cli, i < table->n_columns ? BOLD : cell->colour), cell->text,
-		       colour_off(cli));
-		printf("%*s", last ? 0 : (int)(width - width_of(cell->text) + 2), "");
+		fputs(colour_on(cli, i < table->n_columns ? BOLD : cell->colour), stdout);
+		if (last)
+			print_wrapped(cell->text, indent);
+		else
+			fputs(cell->text, stdout);
+		fputs(colour_off(cli), stdout);
 		if (last)
 			putchar('\n');
+		else
+			printf("%*s", (int)(width - width_of(cell->text) + 2), "");
+		indent = last ? 0 : indent + width + 2;
 	}
 	for (size_t i = 0; i < table->n_cells; i++)
 		free(table->cells[i].text);

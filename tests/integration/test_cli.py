@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool haywain against a running daemon."""
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import tarfile
+import termios
 import threading
 
 import pytest
-from conftest import BUILD, TOP, configuration, device, link
+from conftest import BUILD, TOP, configuration, device, link, uplink
 from processes import wait_until
-from test_api import POINTS, ask, run, start
+from test_api import POINTS, ask, get, run, start
 
 TOOL = os.path.join(BUILD, "haywain")
 
@@ -166,6 +170,39 @@ def test_watch_is_live(plant):
     plant.defer(watch.wait)
     plant.defer(watch.kill)
     assert all("polls=" in watch.stdout.readline() for _ in range(3))
+
+
+def on_a_terminal(daemon, columns, *arguments):
+    """What the tool prints on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(ours, "rb", buffering=0) as terminal:
+        tool = subprocess.Popen([TOOL, "--socket", daemon.api, *arguments], env={**daemon.environ(), "NO_COLOR": "1"},
+                                stdin=subprocess.DEVNULL, stdout=theirs)
+        os.close(theirs)
+        data = b""
+        while True:
+            try:
+                more = terminal.read(4096)
+            except OSError:  # what a terminal says when its other end is closed
+                break
+            data += more
+        assert tool.wait() == 0
+    return data.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_a_long_reason_is_wrapped_between_words(plant, columns):
+    """A terminal of 80 columns broke the reason in the middle of its words, under the other columns."""
+    daemon = run(plant, [uplink(1)])
+    reason = wait_until(lambda: get(daemon, "/v1/status")["uplinks"][0].get("reason"), what="a reason")
+    assert len(reason) > 60
+    lines = on_a_terminal(daemon, columns, "status").splitlines()
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("UPLINK")):]
+    told = " ".join(" ".join(table).split())
+    assert "nothing listens at 127.0.0.1:1 (connection refused); trying again in" in told, told
+    if columns >= 60:  # where even the columns before it have room
+        assert all(len(line) <= columns for line in table), table
 
 
 def test_what_needs_no_daemon(plant):
