@@ -204,7 +204,7 @@ install: all
 	install -m 644 etc/conf.d/README $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d/
 	test -e $(DESTDIR)$(SYSCONFDIR)/haywain/haywain.conf || \
 		install -m 640 etc/haywain.conf $(DESTDIR)$(SYSCONFDIR)/haywain/
-	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/haywain.service.in >$(DESTDIR)$(UNITDIR)/haywain.service
+	sed 's|@SBINDIR@|$(SBINDIR)|; s|@BINDIR@|$(BINDIR)|' systemd/haywain.service.in >$(DESTDIR)$(UNITDIR)/haywain.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/haywain.service
 	$(call install_as,systemd/sysusers.conf,$(LIBDIR)/sysusers.d/haywain.conf)
 	$(call install_as,systemd/tmpfiles.conf,$(LIBDIR)/tmpfiles.d/haywain.conf)

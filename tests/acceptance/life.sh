@@ -65,7 +65,7 @@ check "active at once" systemctl is-active haywain
 check "enabled" systemctl is-enabled haywain
 check_sh "the configuration is 0640 root:haywain" '[ "$(stat -c %a:%U:%G /etc/haywain/haywain.conf)" = 640:root:haywain ]'
 check_sh "the state directory is 0750 haywain" '[ "$(stat -c %a:%U:%G /var/lib/haywain)" = 750:haywain:haywain ]'
-check_sh "the run directory is 0750 haywain" '[ "$(stat -c %a:%U:%G /run/haywain)" = 750:haywain:haywain ]'
+check_sh "the run directory is 0755 haywain" '[ "$(stat -c %a:%U:%G /run/haywain)" = 755:haywain:haywain ]'
 check_sh "the user is in dialout and bluetooth" 'id -nG haywain | grep -w dialout | grep -w bluetooth'
 check "the delivered configuration is good" haywaind --check
 check_sh "the unit has no mistake" '[ -z "$(systemd-analyze verify --man=no haywain.service 2>&1)" ]'
@@ -111,19 +111,43 @@ devices: (
 END
 (umask 027 && echo swing >/etc/haywain/local.password && chgrp haywain /etc/haywain/local.password)
 check "the edited configuration is good" haywaind --check
+# What root alone can read is green for root and refused to the service.
+advises() { # file
+	! haywaind --check >/tmp/advice 2>&1 && grep "the service runs as haywain: chgrp haywain $1 && chmod 640 $1" /tmp/advice
+}
+for file in haywain.conf conf.d/made-up.conf local.password; do
+	cp -p "/etc/haywain/$file" /tmp/kept
+	chgrp root "/etc/haywain/$file"
+	chmod 600 "/etc/haywain/$file"
+	check "--check as root sees that the service cannot read $file" advises "/etc/haywain/$file"
+	chgrp --reference=/tmp/kept "/etc/haywain/$file"
+	chmod --reference=/tmp/kept "/etc/haywain/$file"
+done
 check "reload" systemctl reload haywain
 # shellcheck disable=SC2086
 check_sh "readings reach the broker" "mosquitto_sub -h localhost -u watch -P tower -t 'haywain/acceptance/data/count' -C 5 -W 20 | grep '\"n\":'"
 check_sh "the same process" "[ \$(systemctl show -P MainPID haywain) = $pid ]"
 check "the status tells of devices and uplinks" wait_for 10 "systemctl show -P StatusText haywain | grep '1 of 2 devices online, local connected'"
 echo 'devices: ( { name = ' >/etc/haywain/conf.d/broken.conf
+check_sh "a reload that leaves something out fails" '! systemctl reload haywain'
+check_sh "and its output says what" 'systemctl status --no-pager -l haywain | grep "haywain\[[0-9]*\]: /etc/haywain/conf.d/broken.conf:1: "'
+check "the service is active all the same" systemctl is-active haywain
 echo 'uplinks: nonsense' >>/etc/haywain/haywain.conf
-systemctl reload haywain
+check_sh "a reload that applies nothing fails" '! systemctl reload haywain'
 check "a bad configuration is told" wait_for 10 "journalctl -u haywain -p err -o cat | grep 'haywain.conf:[0-9]*: '"
 check "and changes nothing" wait_for 10 "[ \$(systemctl show -P MainPID haywain) = $pid ] && systemctl show -P StatusText haywain | grep '1 of 2 devices online, local connected'"
 rm /etc/haywain/conf.d/broken.conf
 sed -i '$d' /etc/haywain/haywain.conf
-systemctl reload haywain
+check "mended: the reload is a success" systemctl reload haywain
+# A second one by hand would be a second gateway of the same name.
+beside() {
+	(cd /tmp && haywaind) >/tmp/beside 2>&1
+	status=$?
+	cat /tmp/beside
+	[ $status = 1 ] && grep -q "haywaind runs already, process $pid: systemctl stop haywain first" /tmp/beside &&
+		[ ! -e /tmp/queue.db ]
+}
+check "haywaind typed by hand beside it refuses" beside
 
 # ---- what is said, and where ----
 check "the journal knows devices" wait_for 10 "journalctl -u haywain HAYWAIN_DEVICE=count -o cat | grep -i online"
@@ -133,7 +157,8 @@ check "the same in /var/log/syslog" wait_for 10 "grep 'haywaind\[$pid\]: device 
 check_sh "nothing is repeated each poll" "[ \$(journalctl -u haywain HAYWAIN_DEVICE=count -o cat | wc -l) -le 4 ]"
 
 # ---- the local API and the tool: for the group, and nobody else ----
-useradd --no-create-home --groups haywain insider
+useradd --no-create-home --groups haywain-admin insider
+useradd --no-create-home --groups haywain-read looker
 useradd --no-create-home outsider
 as() { # user, command...
 	user=$1
@@ -144,7 +169,7 @@ refused_in_one_line() {
 	as outsider haywain status >/tmp/refused 2>&1
 	status=$?
 	cat /tmp/refused
-	[ $status = 1 ] && [ "$(wc -l </tmp/refused)" = 1 ] && grep -q 'is not yours to use: .*group haywain' /tmp/refused
+	[ $status = 1 ] && [ "$(wc -l </tmp/refused)" = 1 ] && grep -q 'permission denied: .*group haywain-read (sudo adduser outsider haywain-read' /tmp/refused
 }
 broken_scan() { # exit status 1, with what the port said
 	as insider haywain scan modbus identify tcp://127.0.0.1:1 1 >/tmp/scan 2>&1
@@ -157,10 +182,22 @@ no_secret() {
 		[ -s /tmp/bundle/status.json ] && [ -s /tmp/bundle/log.txt ] && grep -q 'name = "local"' /tmp/bundle/haywain.conf &&
 		! grep -rl -e swing -e tower -e '"gate"' /tmp/bundle
 }
-check_sh "the API's socket is 0660 haywain:haywain" '[ "$(stat -c %a:%U:%G /run/haywain/api.sock)" = 660:haywain:haywain ]'
-check "who is in the group may look" as insider haywain status
-check "who is not is told so in one line" refused_in_one_line
-check "who is in the group may write to the field" sh -c "runuser -u insider -- haywain reload | grep reloaded"
+check_sh "the API's socket is 0660 haywain:haywain-admin" '[ "$(stat -c %a:%U:%G /run/haywain/api.sock)" = 660:haywain:haywain-admin ]'
+check_sh "the one for reading is 0660 haywain:haywain-read" '[ "$(stat -c %a:%U:%G /run/haywain/read.sock)" = 660:haywain:haywain-read ]'
+check "who is in haywain-read may look" as looker haywain status
+refused_to_looker() { # command...
+	as looker haywain "$@" >/tmp/refused 2>&1
+	status=$?
+	cat /tmp/refused
+	[ $status = 1 ] && grep -q 'permission denied: .*group haywain-admin (sudo adduser looker haywain-admin' /tmp/refused
+}
+check "but not reload" refused_to_looker reload
+check "nor write" refused_to_looker write absent x 1
+check "nor purge" refused_to_looker queue purge --yes
+check_sh "nor read a secret" '! runuser -u looker -- cat /etc/haywain/local.password && ! runuser -u insider -- cat /etc/haywain/local.password'
+check "who is in haywain-admin may look" as insider haywain status
+check "who is in neither is told so in one line" refused_in_one_line
+check "who is in haywain-admin may change something" sh -c "runuser -u insider -- haywain reload | grep reloaded"
 check "and the log says who" wait_for 10 "journalctl -u haywain -o cat | grep \"local API, user $(id -u insider), process [0-9]*: reload: done\""
 check "the ports are listed" as insider haywain scan serial
 check "a scan where the daemon has the port is the daemon's" broken_scan
@@ -213,11 +250,15 @@ systemctl restart haywain
 check "connects with a credential that root alone can read" wait_for 20 "systemctl show -P StatusText haywain | grep 'local connected'"
 
 # ---- the broker is away, and meanwhile it is upgraded ----
+# As 0.1.0 told people to.
+useradd --no-create-home --groups haywain oldtimer
 systemctl stop mosquitto
 check "without a broker readings are queued on disk" wait_for 20 "[ \$(systemctl show -P StatusText haywain | sed 's/.*queue //') -gt 30 ]"
 pid=$(property MainPID)
 check "upgrade" install -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold /acceptance/next.deb
 check "the new one runs" new_process 20 "$pid"
+check_sh "people who were in the group haywain are in haywain-read now" "id -nG oldtimer | grep -w haywain-read && ! id -nG oldtimer | grep -wE 'haywain(\$| )'"
+check "and go on looking" as oldtimer haywain status
 check_sh "the version is the new one" "dpkg-query -W -f '\${Version}' haywain | grep next"
 check "the edited configuration is kept" grep -qx '# edited by its owner' /etc/haywain/haywain.conf
 check_sh "its owner and mode are kept" '[ "$(stat -c %a:%U:%G /etc/haywain/haywain.conf)" = 640:root:haywain ]'
