@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway.h"
 #include "admin/api.h"
-#include "admin/api_socket.h"
 #include "admin/latest.h"
 #include "admin/notify.h"
 #include "admin/self.h"
@@ -17,9 +16,9 @@
 #include "gateway_words.h"
 #include "normalize/normalize.h"
 #include "queue/queue.h"
+#include "second.h"
 #include "upstream/uplink_set.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -282,34 +281,6 @@ static int reload_for_api(struct buf *ret_json, void *userdata)
 
 /* ---- start ---- */
 
-/* False where it is known to be another program. */
-static bool is_haywaind(pid_t pid)
-{
-	char path[32], name[17] = "haywaind\n";
-	_cleanup_close_ int fd = -1;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd >= 0 && read(fd, name, sizeof(name) - 1) < 0)
-		log_debug("%s: %s", path, strerror(errno));
-	return strcmp(name, "haywaind\n") == 0;
-}
-
-/* Two with one configuration are one gateway twice: they would throw each other off the broker, and every reading would
-   go up twice under numbers of its own. */
-static int refuse_second(const char *socket)
-{
-	pid_t pid;
-
-	if (!socket[0] || !api_socket_holder(socket, &pid) || !is_haywaind(pid))
-		return 0;
-	log_error("haywaind runs already%s%.0d: systemctl stop haywain first. (It answers at %s; another gateway "
-		  "beside it takes "
-		  "another api.socket, queue.path and gateway.id)",
-		  pid > 0 ? ", process " : "", pid > 0 ? (int)pid : 0, socket);
-	return -EWOULDBLOCK;
-}
-
 static int open_queue(struct gateway *gateway)
 {
 	pid_t pid = 0;
@@ -488,7 +459,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 		r = -ENOMEM;
 		goto fail;
 	}
-	r = refuse_second(gateway->config->api_socket);
+	r = second_refuse(gateway->config->api_socket);
 	if (r < 0)
 		goto fail;
 	log_info("haywaind " HAYWAIN_VERSION " starts as gateway %s with %s", gateway->config->gateway.id, config_path);
