@@ -6,6 +6,7 @@
 #include "admin/self.h"
 #include "admin/status.h"
 #include "admin/timesync.h"
+#include "admin/write_log.h"
 #include "base/clock.h"
 #include "base/fold.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "normalize/normalize.h"
 #include "queue/queue.h"
 #include "second.h"
+#include "upstream/dialects/json_sample.h"
 #include "upstream/uplink_set.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -304,6 +306,24 @@ static void uplinks_stopped(void *userdata)
 	sd_event_exit(gateway->event, 0);
 }
 
+static void log_write(struct gateway *gateway, const struct uplink_set_command *command,
+		      const struct write_answer *answer)
+{
+	struct log_subject subject = {.device = command->device};
+	_cleanup_buf_ struct buf by = {0}, value = {0};
+	const struct hay_value *held = answer->value.type == HAY_TYPE_NONE ? &command->value : &answer->value;
+	const char *more;
+	bool in_full;
+
+	buf_printf(&by, "uplink %s", command->uplink);
+	json_value(&value, held);
+	in_full = write_log_says(gateway->stages.writes, buf_text(&by), command->device, command->point, held, &more);
+	log_about(&subject, in_full ? HAY_LOG_INFO : HAY_LOG_DEBUG, "%s = %.100s was written, as uplink %s asked%s%s",
+		  command->point, buf_text(&value), command->uplink,
+		  answer->asked.type == HAY_TYPE_NONE ? "" : "; the device holds another value than was asked for",
+		  more);
+}
+
 static void command_done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
 {
 	const struct uplink_set_command *command = userdata;
@@ -314,10 +334,7 @@ static void command_done(void *userdata, enum command_outcome outcome, const str
 	unsigned before = 0;
 
 	if (answer->done == WRITE_DONE)
-		log_about(&subject, HAY_LOG_INFO, "%s was written, as uplink %s asked%s", command->point,
-			  command->uplink,
-			  answer->asked.type == HAY_TYPE_NONE ? ""
-							      : "; the device holds another value than was asked for");
+		log_write(gateway, command, answer);
 	/* Who publishes nonsense in a loop shall not fill the log. */
 	else if (!fold_says(&gateway->refused_commands, clock_now(), &before))
 		log_debug("a command from uplink %s to %s%s%s", command->uplink, command->point, so, answer->text);
@@ -409,6 +426,8 @@ static int start_admin(struct gateway *gateway)
 
 	if (r >= 0)
 		r = notify_new(gateway->event, is_alive, gateway, &gateway->notify);
+	if (r >= 0)
+		r = write_log_new(gateway->event, &gateway->stages.writes);
 	return r;
 }
 
@@ -537,6 +556,8 @@ struct gateway *gateway_free(struct gateway *gateway)
 		if (gateway->stopping)
 			tell_left(gateway->queue, flushed >= 0, lost);
 	}
+	/* What is still to be told of writes is told also where this process ends in the next line. */
+	gateway->stages.writes = write_log_free(gateway->stages.writes);
 	/* A thread inside a look-up or a connect cannot be joined; all that counts is on disk. */
 	if (hangs || flushed < 0)
 		_exit(status);

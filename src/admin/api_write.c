@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A write: POST /v1/devices/{d}/points/{p}. */
 #include "admin/api_private.h"
+#include "admin/write_log.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "field/command.h"
@@ -11,6 +12,7 @@
 
 struct write_task {
 	struct api_task task;
+	const struct stages *stages;
 	struct dialect_command command;
 	struct api_route route;
 	struct api_peer peer;
@@ -53,21 +55,31 @@ static int status_of(enum command_outcome outcome)
 	return 502;
 }
 
+/* Of those in a loop not every one. */
 static void log_write(const struct write_task *write, const struct write_answer *answer)
 {
-	struct buf asked = {0}, held = {0};
+	const struct hay_value *held = answer->value.type == HAY_TYPE_NONE ? &write->command.value : &answer->value;
+	const char *device = write->route.device, *point = write->route.point, *more = "";
+	_cleanup_buf_ struct buf by = {0}, asked = {0}, outcome = {0};
+	unsigned before = 0;
 
 	json_value(&asked, &write->command.value);
-	if (answer->done == WRITE_DONE && answer->asked.type != HAY_TYPE_NONE) {
-		json_value(&held, &answer->value);
-		api_log(&write->peer, "write %s %s = %.100s: done, and it is %.100s", write->route.device,
-			write->route.point, buf_text(&asked), buf_text(&held));
-	} else {
-		api_log(&write->peer, "write %s %s = %.100s: %s", write->route.device, write->route.point,
-			buf_text(&asked), answer->done == WRITE_DONE ? "done" : answer->text);
+	buf_add_text(&outcome, answer->done == WRITE_DONE ? "done" : answer->text);
+	if (answer->done == WRITE_DONE) {
+		buf_printf(&by, "user %u over the local API", (unsigned)write->peer.uid);
+		if (!write_log_says(write->stages->writes, buf_text(&by), device, point, held, &more))
+			return;
+	} else if (!write_log_says_refusal(write->stages->writes, &before)) {
+		return;
 	}
-	buf_done(&asked);
-	buf_done(&held);
+	if (answer->done == WRITE_DONE && answer->asked.type != HAY_TYPE_NONE) {
+		buf_add_text(&outcome, ", and it is ");
+		json_value(&outcome, held);
+	}
+	if (before > 0)
+		buf_printf(&outcome, "; %u writes that were not done in the last 10 min", before);
+	api_log(&write->peer, "write %s %s = %.100s: %.300s%s", device, point, buf_text(&asked), buf_text(&outcome),
+		more);
 }
 
 static void done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
@@ -102,6 +114,7 @@ void api_write(struct api *api, struct http_exchange *exchange, const struct api
 			free_task(write);
 		return;
 	}
+	write->stages = api->stages;
 	write->route = *route;
 	write->peer = api_peer(exchange);
 	write->task = (struct api_task){.exchange = exchange, .gone = gone};

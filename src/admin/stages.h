@@ -8,6 +8,7 @@
 #include "upstream/uplink_set.h"
 
 struct latest;
+struct write_log;
 struct plugin_set;
 
 struct stages {
@@ -20,6 +21,7 @@ struct stages {
 	struct field *field;
 	struct uplink_set *uplinks;
 	struct latest *latest;
+	struct write_log *writes;
 	uint64_t started_us; /* monotonic */
 };
 
