@@ -132,8 +132,10 @@ int cli_reload(const struct cli *cli, int argc, char *argv[] _unused_)
 		return EXIT_USAGE;
 	quiet.quiet = main_pid;
 	status = client_ask(&quiet, "/v1/reload", "", &answer);
+	if (status == -1 && main_pid)
+		return reload_by_signal(cli, main_pid);
 	if (status < 0)
-		return main_pid ? reload_by_signal(cli, main_pid) : EXIT_FAILURE;
+		return main_pid ? cli_fail("the daemon's answer to the reload broke off") : EXIT_FAILURE;
 	root = json_read(answer.data, answer.size);
 	n_mistakes = print_messages(cli, json_object_get(root, "messages"));
 	if (cli->json)
