@@ -352,7 +352,7 @@ static bool is_worth_a_retry(const struct modbus_device *md, enum hay_reason rea
 {
 	if (md->tries >= md->link->retries || md->asks_quiet)
 		return false;
-	return reason == HAY_DECODE || md->n_answered || (md->is_present && !md->n_misses);
+	return reason == HAY_DECODE || (!md->n_misses && (md->is_present || md->n_answered));
 }
 
 /* The next quiet request waits, unless smaller pieces lead to the silent register before long. */

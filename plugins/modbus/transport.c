@@ -207,7 +207,8 @@ static enum settled drain(struct transport *t, uint8_t *scratch, size_t room)
 
 static void quiet_is_over(struct transport *t)
 {
-	t->absent[t->quiet_unit] = !t->heard;
+	if (!t->quiet_alone) /* others were asked meanwhile: nobody knows */
+		t->absent[t->quiet_unit] = !t->heard;
 	t->quiet_us = 0;
 }
 

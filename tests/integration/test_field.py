@@ -122,6 +122,21 @@ def test_a_device_that_vanishes_is_reported_bad_once_and_comes_back(plant):
     wait_complete(account, "d1", slave.counters[1] + 1)
 
 
+def test_a_device_with_a_long_period_is_read_soon_after_a_start(plant):
+    """It was read up to a whole period after each start; the gateway itself said "not heard yet" for a minute."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    modbus = plant.device(units=(1, 2, 3))
+    names = [f"d{unit}" for unit in (1, 2, 3)]
+    devices = [device(name, unit=unit, every="24h") for unit, name in enumerate(names, 1)]
+    daemon = plant.haywain(configuration([uplink(broker.port)], [link(modbus.port)], devices))
+    wait_until(lambda: all(account.samples.get(name) for name in [*names, "gateway"]), 60, "a sample of each")
+    assert modbus.counts() == {1: 1, 2: 1, 3: 1}
+    daemon.stop()
+    daemon.start()
+    wait_until(lambda: all(len(account.samples[name]) == 2 for name in names), 60, "another one after a restart")
+
+
 FIVE = ", ".join(f'{{ name = "p{a}"; holding = {a}; }}' for a in (10, 20, 30, 40, 50))
 
 

@@ -35,6 +35,7 @@ enum act {
 	CUT_CLOSE,    /* half the answer, then the end */
 	GARBAGE,
 	ANSWER_CLOSE, /* the answer, then the end */
+	ANSWER_LEAVE, /* the same, and nobody listens any more */
 	CLOSE,	      /* the end instead of an answer */
 	RESET,	      /* the same, hard */
 	EXCEPTION,    /* + code */
@@ -142,11 +143,14 @@ static bool act_on(struct slave *s, int fd, const uint8_t *request, unsigned num
 	case RESET:
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 		return false;
+	case ANSWER_LEAVE:
+		shutdown(s->listener, SHUT_RDWR);
+		break;
 	default:
 		break;
 	}
 	say(fd, frame, n);
-	return act != ANSWER_CLOSE && act != CUT_CLOSE;
+	return act != ANSWER_CLOSE && act != CUT_CLOSE && act != ANSWER_LEAVE;
 }
 
 /* Whether there is something to read before the slave is to stop. */
@@ -167,6 +171,8 @@ static void *slave_main(void *userdata)
 	while (readable(s, s->listener)) {
 		int fd = accept(s->listener, NULL, NULL);
 
+		if (fd < 0)
+			return NULL;
 		s->n_connections++;
 		while (readable(s, fd) && recv(fd, request, sizeof(request), MSG_WAITALL) == sizeof(request)) {
 			unsigned number = ++s->n_requests;
@@ -594,6 +600,26 @@ static void test_refused_and_back(void **state)
 	rig_done(&rig);
 }
 
+/* The connection is gone in the middle of a round: what was read before goes up, before the link is down. */
+static void test_gone_within_a_round(void **state)
+{
+	const struct fake_event *early, *done, *at;
+
+	(void)state;
+	RIG(rig, "10s", "0", ANSWER_LEAVE);
+	done = poll_all(&rig);
+	assert_int_equal(done->result, HAY_FAILED);
+	assert_int_equal(done->sample.n_readings, 1);
+	assert_int_equal(fake_reading(done, 2)->quality, HAY_BAD);
+	early = fake_take(rig.host, FAKE_EMIT);
+	assert_int_equal(early->sample.n_readings, 2);
+	assert_int_equal(fake_reading(early, 0)->value.u, 1010);
+	for (at = early; at && at->kind != FAKE_LINK_DOWN; at = at->next)
+		;
+	assert_non_null(at);
+	rig_done(&rig);
+}
+
 static void test_unknown_name(void **state)
 {
 	struct rig rig = {.url = "tcp://no-such-host.invalid:502"};
@@ -737,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_closes_after_each_answer),
 		cmocka_unit_test(test_closed_before_an_answer),
 		cmocka_unit_test(test_refused_and_back),
+		cmocka_unit_test(test_gone_within_a_round),
 		cmocka_unit_test(test_unknown_name),
 		cmocka_unit_test(test_stopped_within_a_round),
 		cmocka_unit_test(test_configuration),
