@@ -8,11 +8,13 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <sys/timex.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
 
 #define ASK_SOON_US (5 * USEC_PER_SEC)	   /* until it is synchronised */
 #define ASK_LATER_US (5 * USEC_PER_MINUTE) /* from then on: losing the server does not unset a clock */
+#define MAX_ERROR_US 16000000 /* what timedated calls synchronised: the kernel believes the clock to this */
 #define STEP_WORTH_A_LINE_US ((int64_t)USEC_PER_SEC)
 
 struct timesync {
@@ -45,15 +47,26 @@ static void ask_again(struct timesync *timesync)
 	sd_event_source_set_enabled(timesync->timer, SD_EVENT_ONESHOT);
 }
 
+/* In a container, or where there is no D-Bus, the kernel still knows what somebody set its clock by: adjtimex(2), which a
+   sandbox may forbid. */
+static bool kernel_is_synchronised(void)
+{
+	struct timex timex = {0};
+
+	return adjtimex(&timex) >= 0 && timex.maxerror < MAX_ERROR_US;
+}
+
 static void could_not_ask(struct timesync *timesync, const char *why)
 {
 	timesync->question = sd_bus_slot_unref(timesync->question);
 	timesync->bus = sd_bus_close_unref(timesync->bus);
+	if (kernel_is_synchronised())
+		set_trusted(timesync, true);
 	if (!timesync->said_unasked && !clock_trusted()) {
 		timesync->said_unasked = true;
 		log_warning(
-			"cannot ask whether the clock is synchronised: %s; asking again every %d s. Where the clock is "
-			"right without NTP, set gateway.clock = \"trust\"",
+			"the kernel says that the clock is not synchronised, and timedated cannot be asked: %s; asking "
+			"again every %d s. Where the clock is right without NTP, set gateway.clock = \"trust\"",
 			why, (int)(ASK_SOON_US / USEC_PER_SEC));
 	}
 	ask_again(timesync);

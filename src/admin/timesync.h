@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the wall clock can be believed. Asks org.freedesktop.timedate1 (NTPSynchronized) over the system bus,
- * and watches for the clock being set. Main thread; never blocks.
+ * Whether the wall clock can be believed. Asks org.freedesktop.timedate1 (NTPSynchronized) over the system bus, where
+ * there is none the kernel (adjtimex), and watches for the clock being set. Main thread; never blocks.
  */
 #ifndef HAYWAIN_ADMIN_TIMESYNC_H
 #define HAYWAIN_ADMIN_TIMESYNC_H

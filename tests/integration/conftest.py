@@ -226,6 +226,22 @@ class Plant:
                 daemon.start()
         return daemon
 
+    def kernel_clock(self, error_us=16000000):
+        """An environment for haywain() in which the kernel says so of its clock; (environment, set(error_us))."""
+        folder = self._path("clock")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder + "/adjtimex.so", os.path.join(PEERS, "adjtimex.c")], check=True)
+
+        def set_error(error_us):
+            with open(folder + "/new", "w", encoding="ascii") as f:
+                f.write(str(error_us))
+            os.rename(folder + "/new", folder + "/error")
+        set_error(error_us)
+        preload = folder + "/adjtimex.so"
+        if ASAN:  # the sanitizer's own library has to come first
+            asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
+            preload = f"{asan}:{preload}"
+        return {"LD_PRELOAD": preload, "ADJTIMEX": folder + "/error", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}, set_error
+
     def subscriber(self, broker, filters=("#",), **options):
         subscriber = Subscriber(broker.port, filters, **options).start()
         self._ends.append(subscriber.close)

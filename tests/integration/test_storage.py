@@ -258,7 +258,7 @@ def test_an_untrusted_clock_marks_the_time_and_waits_for_it(plant):
     account = plant.account(broker)
     slave = plant.slave()
     text = configuration([uplink(broker.port, more='clock_wait = "2s";')], [link(slave.port)], [device()])
-    daemon = plant.haywain(text, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+    daemon = plant.haywain(text, **plant.kernel_clock()[0])
     wait_complete(account, "d1", 5)
     daemon.stop()
     begin = slave.counters[1] + 1
@@ -273,7 +273,7 @@ def test_a_first_start_without_a_trusted_clock_says_what_it_waits_for(plant):
     slave = plant.slave()
     text = configuration([uplink(broker.port, more='clock_wait = "1s";')], [link(slave.port)], [device()]).replace(
         'clock = "trust"', 'clock = "ntp"')
-    daemon = plant.haywain(text, start=False, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+    daemon = plant.haywain(text, start=False, **plant.kernel_clock()[0])
     daemon.api = os.path.join(daemon.dir, "api.sock")
     daemon.configure(text + f'api: {{ socket = "{daemon.api}"; }};\n').start()
     daemon.wait_line("clock", timeout=20)
@@ -289,3 +289,21 @@ def test_a_first_start_without_a_trusted_clock_says_what_it_waits_for(plant):
     wait_until(lambda: get(daemon, "/v1/status")["uplinks"][0]["delivered"] > 20, what="samples to flow")
     told = get(daemon, "/v1/status")["uplinks"][0]
     assert told["state"] == "connected" and "reason" not in told, told
+
+
+def test_without_dbus_the_kernel_is_asked_whether_the_clock_is_right(plant):
+    """In a container nobody can ask timedated: samples waited two minutes there although the kernel knew."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    environment, set_error = plant.kernel_clock()
+    text = configuration([uplink(broker.port, more='clock_wait = "1d";')], [link(slave.port)], [device()]).replace(
+        'clock = "trust"', 'clock = "ntp"')
+    daemon = plant.haywain(text, **environment)
+    daemon.wait_line("waiting for this machine's clock")
+    wait_until(lambda: slave.counters.get(1, 0) > 3, what="polling to go on")
+    assert "d1" not in account.samples
+    set_error(2000)
+    daemon.wait_line("the clock is synchronised")
+    wait_complete(account, "d1", 5)
+    assert all("time" not in sample for sample in account.samples["d1"])
