@@ -77,6 +77,7 @@ static void add_uplink(struct buf *out, struct uplink *uplink)
 	number(out, "connects", status.connects);
 	number(out, "inflight", status.inflight);
 	number(out, "backlog", status.backlog);
+	number(out, "no_subscribers", status.no_subscribers);
 	milliseconds(out, "round_trip_ms", status.rtt_us);
 	json_close(out, '}');
 }

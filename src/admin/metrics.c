@@ -146,6 +146,8 @@ static void tell_uplinks(const struct stages *stages, struct buf *out)
 		{"uplink_connects_total", "counter", "Connections made."},
 		{"uplink_backlog_samples", "gauge", "Samples not acknowledged yet."},
 		{"uplink_inflight_messages", "gauge", "Messages sent and not acknowledged yet."},
+		{"uplink_no_subscribers_total", "counter",
+		 "Samples acknowledged with nobody subscribed to their topic."},
 		{"uplink_round_trip_seconds", "gauge", "From publishing to acknowledgement, smoothed."},
 	};
 
@@ -163,7 +165,8 @@ static void tell_uplinks(const struct stages *stages, struct buf *out)
 						   status.messages,
 						   status.connects,
 						   status.backlog,
-						   status.inflight};
+						   status.inflight,
+						   status.no_subscribers};
 
 			buf_printf(out, "haywain_%s", families[i].name);
 			add_label(out, '{', "uplink", uplink_get_conf(uplink)->name);

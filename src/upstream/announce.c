@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #define EVENTS_KEPT 32
 /* So many messages made ahead are enough; the rest stays where it can still be replaced by newer word. */
 #define NOTES_AHEAD 32
-#define CULPRIT_BREAKS 3
 #define DROPS_PERIOD_US USEC_PER_MINUTE
 
 struct device_entry {
@@ -33,10 +33,10 @@ struct note {
 	struct note *next;
 	struct message message;
 	enum note_kind kind;
-	int mid; /* 0: not sent */
-	uint64_t sent_us;
-	uint64_t number; /* EVENT: which; REMOVED: the entry's version */
-	char *device;	 /* REMOVED */
+	int mid;			/* 0: not sent */
+	uint64_t sent_us, end, left_us; /* see struct window_message */
+	uint64_t number;		/* EVENT: which; REMOVED: the entry's version */
+	char *device;			/* REMOVED */
 	struct queue_drop *drops;
 	size_t n_drops;
 };
@@ -60,11 +60,6 @@ struct announce {
 	size_t n_notes, n_inflight;
 	bool refusal_told;
 	struct buf refused_topic;
-	bool alone; /* the broker hung up over one of them: they go one by one until all have passed */
-	struct buf culprit;
-	unsigned culprit_breaks;
-	char **given_up; /* topics */
-	size_t n_given_up;
 	/* What the sink puts into the note it makes. */
 	enum note_kind making;
 	const struct device_entry *making_device;
@@ -120,10 +115,6 @@ struct announce *announce_free(struct announce *announce)
 	for (size_t i = 0; i < announce->n_events; i++)
 		event_done(&announce->events[i]);
 	buf_done(&announce->refused_topic);
-	buf_done(&announce->culprit);
-	for (size_t i = 0; i < announce->n_given_up; i++)
-		free(announce->given_up[i]);
-	free(announce->given_up);
 	pthread_mutex_destroy(&announce->lock);
 	free(announce);
 	return NULL;
@@ -505,100 +496,83 @@ static void settle(struct announce *announce, const struct announce_voice *voice
 	take_out(announce, note);
 }
 
-static bool is_topic(const struct buf *topic, const char *text)
+static enum suspect_verdict note_verdict(const struct announce_voice *voice, struct note *note, uint64_t now_us)
 {
-	return strlen(text) == topic->size && memcmp(topic->data, text, topic->size) == 0;
+	return suspects_verdict(voice->suspects, SUSPECT_ANNOUNCEMENT, buf_text(&note->message.topic), now_us);
 }
 
-static bool is_given_up(const struct announce *announce, const struct note *note)
+/* -errno: the connection or memory. */
+static int send_note(struct announce *announce, const struct announce_voice *voice, struct note *note,
+		     struct mqtt *mqtt, uint64_t now_us)
 {
-	for (size_t i = 0; i < announce->n_given_up; i++)
-		if (is_topic(&note->message.topic, announce->given_up[i]))
-			return true;
-	return false;
-}
-
-/* What was dropped stays to be told: perhaps another time, by other means. */
-static void give_up(struct announce *announce, const struct announce_voice *voice, struct note *note)
-{
-	if (note->kind == NOTE_DROPS)
-		take_out(announce, note);
-	else
+	int mid = 0;
+	int r = mqtt_publish(mqtt, &note->message, &mid);
+	if (r == -EMSGSIZE || r == -EINVAL) {
+		if (r == -EMSGSIZE)
+			voice->too_large(voice->userdata, &note->message);
 		settle(announce, voice, note);
-}
-
-static const char *add_given_up(struct announce *announce, const char *topic)
-{
-	char **topics = reallocarray(announce->given_up, announce->n_given_up + 1, sizeof(*topics));
-	char *copy = topics ? strdup(topic) : NULL;
-	if (topics)
-		announce->given_up = topics;
-	if (!copy)
-		return NULL;
-	announce->given_up[announce->n_given_up++] = copy;
-	announce->culprit_breaks = 0;
-	return copy;
-}
-
-const char *announce_broke(struct announce *announce, bool only)
-{
-	const struct note *note = announce->notes;
-	if (announce->n_inflight == 0)
-		return NULL;
-	announce->alone = true;
-	if (!only || announce->n_inflight > 1)
-		return NULL;
-	while (!note->mid)
-		note = note->next;
-	if (!is_topic(&note->message.topic, buf_text(&announce->culprit))) {
-		buf_clear(&announce->culprit);
-		buf_add(&announce->culprit, note->message.topic.data, note->message.topic.size);
-		announce->culprit_breaks = 0;
+		return 0;
 	}
-	if (++announce->culprit_breaks < CULPRIT_BREAKS || buf_failed(&announce->culprit))
-		return NULL;
-	return add_given_up(announce, buf_text(&announce->culprit));
-}
-
-bool announce_alone(const struct announce *announce)
-{
-	return announce->alone;
+	if (r < 0)
+		return r;
+	line_rate_queued(voice->line, message_size(&note->message), now_us);
+	note->mid = mid;
+	note->sent_us = now_us;
+	note->end = voice->line->queued;
+	announce->n_inflight++;
+	return 0;
 }
 
 int announce_send(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt, size_t limit,
 		  uint64_t now_us)
 {
 	int r = make_all(announce, voice, now_us);
-	if (r < 0)
-		return r;
-	announce->alone &= announce->n_notes > 0;
-	if (announce->alone)
-		limit = MIN(limit, (size_t)1);
-	for (struct note *note = announce->notes, *next; note && announce->n_inflight < limit; note = next) {
+	for (struct note *note = announce->notes, *next; note && r >= 0 && announce->n_inflight < limit; note = next) {
 		next = note->next;
 		if (note->mid)
 			continue;
-		if (is_given_up(announce, note)) {
-			give_up(announce, voice, note);
-			continue;
-		}
-		int mid = 0;
-		r = mqtt_publish(mqtt, &note->message, &mid);
-		if (r == -EMSGSIZE || r == -EINVAL) {
-			settle(announce, voice, note);
-			continue;
-		}
-		if (r < 0)
-			return r;
-		note->mid = mid;
-		note->sent_us = now_us;
-		announce->n_inflight++;
+		enum suspect_verdict verdict = note_verdict(voice, note, now_us);
+		/* An event and what was dropped stay to be told, the rest is told anew with the next connection. */
+		if (verdict == SUSPECT_GIVEN_UP)
+			take_out(announce, note);
+		else if (verdict == SUSPECT_FREE)
+			r = send_note(announce, voice, note, mqtt, now_us);
 	}
-	return 0;
+	return MIN(r, 0);
+}
+
+/* Of those that may be tried alone now, the one that ended the fewest connections; NULL: none. */
+static struct note *least_suspect(const struct announce *announce, const struct announce_voice *voice, uint64_t now_us)
+{
+	struct note *least = NULL;
+	unsigned fewest = UINT_MAX;
+	for (struct note *note = announce->notes; note; note = note->next) {
+		if (note->mid || note_verdict(voice, note, now_us) != SUSPECT_TEST)
+			continue;
+		unsigned strikes =
+			suspects_strikes(voice->suspects, SUSPECT_ANNOUNCEMENT, buf_text(&note->message.topic));
+		if (strikes < fewest) {
+			fewest = strikes;
+			least = note;
+		}
+	}
+	return least;
+}
+
+bool announce_wants_test(const struct announce *announce, const struct announce_voice *voice, uint64_t now_us)
+{
+	return least_suspect(announce, voice, now_us);
+}
+
+int announce_send_test(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt,
+		       uint64_t now_us)
+{
+	struct note *note = least_suspect(announce, voice, now_us);
+	return note ? send_note(announce, voice, note, mqtt, now_us) : 0;
 }
 
 bool announce_published(struct announce *announce, const struct announce_voice *voice, int mid, unsigned reason,
-			const char **ret_refused)
+			uint64_t now_us, const char **ret_refused)
 {
 	*ret_refused = NULL;
 	if (announce->n_inflight == 0)
@@ -608,19 +582,30 @@ bool announce_published(struct announce *announce, const struct announce_voice *
 		note = note->next;
 	if (!note)
 		return false;
+	const char *topic = buf_text(&note->message.topic);
 	if (reason < 128) {
+		suspects_passed(voice->suspects, SUSPECT_ANNOUNCEMENT, topic, now_us);
 		settle(announce, voice, note);
 		return true;
 	}
-	if (!announce->refusal_told) {
+	bool say = suspects_refused(voice->suspects, SUSPECT_ANNOUNCEMENT, topic, now_us);
+	if (say && !announce->refusal_told) {
 		announce->refusal_told = true;
 		buf_clear(&announce->refused_topic);
 		buf_add(&announce->refused_topic, note->message.topic.data, note->message.topic.size);
 		*ret_refused = buf_text(&announce->refused_topic);
 	}
-	/* What it said is not lost: it goes out again with the next connection. */
+	/* What it said is not lost: it is told anew with a later connection. */
 	take_out(announce, note);
 	return true;
+}
+
+void announce_under_way(const struct announce *announce, struct suspects *suspects)
+{
+	for (struct note *note = announce->notes; note; note = note->next)
+		if (note->mid)
+			suspects_under_way(suspects, SUSPECT_ANNOUNCEMENT, buf_text(&note->message.topic),
+					   note->sent_us);
 }
 
 size_t announce_inflight(const struct announce *announce)
@@ -633,13 +618,20 @@ bool announce_idle(const struct announce *announce)
 	return announce->n_notes == 0;
 }
 
-uint64_t announce_oldest_sent_us(const struct announce *announce)
+void announce_left(struct announce *announce, uint64_t bytes, uint64_t now_us)
 {
-	for (const struct note *note = announce->notes; note; note = note->next) {
-		if (note->mid)
-			return note->sent_us;
-	}
-	return UINT64_MAX;
+	for (struct note *note = announce->notes; note && announce->n_inflight > 0; note = note->next)
+		if (note->mid && !note->left_us && note->end <= bytes)
+			note->left_us = now_us;
+}
+
+uint64_t announce_oldest_left_us(const struct announce *announce)
+{
+	uint64_t oldest = UINT64_MAX;
+	for (const struct note *note = announce->notes; note && announce->n_inflight > 0; note = note->next)
+		if (note->left_us)
+			oldest = MIN(oldest, note->left_us);
+	return oldest;
 }
 
 bool announce_waits_for_seq(const struct announce *announce)

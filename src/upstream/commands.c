@@ -142,6 +142,14 @@ struct uplink_command *commands_next_answer(struct commands *commands)
 	return command;
 }
 
+bool commands_have_answer(struct commands *commands)
+{
+	pthread_mutex_lock(&commands->lock);
+	bool have = commands->answers.first;
+	pthread_mutex_unlock(&commands->lock);
+	return have;
+}
+
 int commands_fd(const struct commands *commands)
 {
 	return commands->fd;

@@ -29,6 +29,7 @@ int commands_put(struct commands *commands, const struct dialect_command *comman
 void commands_refuse(struct commands *commands, const struct dialect_command *command, const char *error);
 /* The oldest answer, the caller's to free; NULL: none. */
 struct uplink_command *commands_next_answer(struct commands *commands);
+bool commands_have_answer(struct commands *commands);
 
 /* ---- the main thread ---- */
 

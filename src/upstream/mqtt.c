@@ -18,6 +18,9 @@ static void on_connect(struct mosquitto *client, void *userdata, int code, int f
 		uint16_t maximum;
 		if (mosquitto_property_read_int16(props, MQTT_PROP_RECEIVE_MAXIMUM, &maximum, false) && maximum > 0)
 			mqtt->receive_maximum = maximum;
+		uint32_t size;
+		if (mosquitto_property_read_int32(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, &size, false))
+			mqtt->max_packet = size;
 		uint16_t keepalive_s;
 		if (mosquitto_property_read_int16(props, MQTT_PROP_SERVER_KEEP_ALIVE, &keepalive_s, false))
 			mqtt->keepalive_s = keepalive_s;
@@ -130,6 +133,7 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	mqtt->tls = settings->tls;
 	mqtt->keepalive_s = settings->keepalive_s;
 	mqtt->receive_maximum = 65535;
+	mqtt->max_packet = MQTT_MAX_PAYLOAD;
 	mqtt->max_qos = 1;
 	mqtt->retain = !settings->no_retain;
 	mqtt->will_stays = mqtt->retain && settings->will && settings->will->retain;
@@ -242,6 +246,11 @@ void mqtt_give_up(struct mqtt *mqtt)
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt)
 {
 	return mqtt->receive_maximum;
+}
+
+size_t mqtt_max_packet(const struct mqtt *mqtt)
+{
+	return mqtt->max_packet;
 }
 
 int mqtt_max_qos(const struct mqtt *mqtt)

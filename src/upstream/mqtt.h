@@ -95,6 +95,7 @@ void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
 
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt); /* the broker's: messages of QoS 1 in flight */
 int mqtt_max_qos(const struct mqtt *mqtt);	    /* what the broker offers: a message of more goes out with that */
+size_t mqtt_max_packet(const struct mqtt *mqtt);    /* bytes of a packet that the broker takes */
 bool mqtt_retains(const struct mqtt *mqtt);	    /* retained messages are sent as such */
 const char *mqtt_tls_word(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
 

@@ -17,9 +17,10 @@ struct mqtt {
 	struct tls *tls;
 	unsigned keepalive_s; /* ours, or the broker's: MQTT 5, section 3.2.2.3.14 */
 	unsigned receive_maximum;
-	int max_qos;	 /* what the broker offers */
-	bool retain;	 /* messages may be retained */
-	bool will_stays; /* our CONNECT has a retained will */
+	size_t max_packet; /* what the broker takes */
+	int max_qos;	   /* what it offers */
+	bool retain;	   /* messages may be retained */
+	bool will_stays;   /* our CONNECT has a retained will */
 	uint64_t begun_us, deadline_us;
 
 	struct wire *wire;

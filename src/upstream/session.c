@@ -9,6 +9,22 @@
 #define ACK_TIMEOUT_MIN_US (20 * USEC_PER_SEC)
 #define GOODBYE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
+#define LINE_TICK_US (100 * USEC_PER_MSEC) /* while something waits for a slow line */
+
+/* A message that is no sample, and larger than the broker takes. */
+static void too_large(void *userdata, const struct message *message)
+{
+	struct session *session = userdata;
+	struct uplink *uplink = session->uplink;
+	size_t most = mqtt_max_packet(session->mqtt);
+	_cleanup_free_ char *topic = strndup(message->topic.data, message->topic.size);
+	if (!topic || !suspects_too_large(uplink->suspects, SUSPECT_ANNOUNCEMENT, topic))
+		return;
+	uplink_log(uplink, HAY_LOG_WARNING,
+		   "the message for %s is left out: it has %zu bytes, and the broker takes packets of %zu at most; "
+		   "samples go on",
+		   topic, message_size(message), most);
+}
 
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret)
 {
@@ -21,6 +37,10 @@ int session_new(struct uplink *uplink, void *dialect_state, struct session **ret
 		.state = dialect_state,
 		.queue = uplink->queue,
 		.reader = uplink->reader,
+		.suspects = uplink->suspects,
+		.line = &uplink->line,
+		.too_large = too_large,
+		.userdata = session,
 	};
 	session->refused.backoff.random = uplink->backoff.random ^ 0x9e3779b97f4a7c15u;
 	*ret = session;
@@ -29,8 +49,15 @@ int session_new(struct uplink *uplink, void *dialect_state, struct session **ret
 
 struct session *session_free(struct session *session)
 {
+	if (session)
+		buf_done(&session->filter);
 	free(session);
 	return NULL;
+}
+
+void session_set_will(struct session *session, bool with_will)
+{
+	session->with_will = with_will;
 }
 
 void session_fail(struct session *session, const char *format, ...)
@@ -42,6 +69,7 @@ void session_fail(struct session *session, const char *format, ...)
 	session->result.end = MQTT_END_OTHER;
 	session->ended = true;
 }
+
 static void published(void *userdata, int mid, unsigned code)
 {
 	struct session *session = userdata;
@@ -51,14 +79,14 @@ static void published(void *userdata, int mid, unsigned code)
 		session->goodbye = 0;
 		return;
 	}
-	if (session_reply_published(session, mid))
+	if (session_reply_published(session, mid, code))
 		return;
-	if (announce_published(uplink->announce, &session->voice, mid, code, &topic)) {
+	if (announce_published(uplink->announce, &session->voice, mid, code, session->now_us, &topic)) {
 		if (topic) {
 			struct reason word;
 			mqtt_reason_word(code, &word);
 			uplink_log(uplink, HAY_LOG_WARNING,
-				   "the broker turns down %s: %s; samples go on, trying again at the next connect",
+				   "the broker turns down %s: %s; samples go on, trying again with a later connection",
 				   topic, word.text);
 		}
 		session->result.delivered |= code < 128;
@@ -67,7 +95,7 @@ static void published(void *userdata, int mid, unsigned code)
 	if (code >= 128)
 		session_refused(session, mid, code);
 	else
-		session_acknowledged(session, mid);
+		session_acknowledged(session, mid, code);
 }
 
 const struct mqtt_events session_events = {
@@ -78,9 +106,28 @@ const struct mqtt_events session_events = {
 };
 /* ---- the loop ---- */
 
-static uint64_t oldest_sent_us(const struct session *session)
+/* When the oldest message that has left this machine and is not acknowledged did. */
+static uint64_t oldest_left_us(const struct session *session)
 {
-	return MIN(window_oldest_sent_us(session->uplink->window), announce_oldest_sent_us(session->uplink->announce));
+	const struct uplink *uplink = session->uplink;
+	uint64_t oldest = MIN(window_oldest_left_us(uplink->window), announce_oldest_left_us(uplink->announce));
+	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
+		if (session->replies[i].mid && session->replies[i].left_us)
+			oldest = MIN(oldest, session->replies[i].left_us);
+	return oldest;
+}
+
+/* What waits in this machine for a slow line is not late: it has not left. */
+static void observe_line(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	struct line_rate *line = &uplink->line;
+	line_rate_observe(line, mqtt_unsent(session->mqtt), session->now_us);
+	window_left(uplink->window, line->left, session->now_us);
+	announce_left(uplink->announce, line->left, session->now_us);
+	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
+		if (session->replies[i].mid && !session->replies[i].left_us && session->replies[i].end <= line->left)
+			session->replies[i].left_us = session->now_us;
 }
 
 static uint64_t ack_timeout_us(const struct session *session)
@@ -97,9 +144,14 @@ static uint64_t next_due_us(struct session *session)
 	if (session->more)
 		return session->now_us;
 	uint64_t due = MIN(mqtt_due_us(session->mqtt), session->now_us + TICK_MAX_US);
-	uint64_t oldest = oldest_sent_us(session);
+	uint64_t oldest = oldest_left_us(session);
 	if (oldest != UINT64_MAX)
 		due = MIN(due, oldest + ack_timeout_us(session));
+	if (line_rate_stuck_since(&uplink->line) != UINT64_MAX)
+		due = MIN(due, session->now_us + LINE_TICK_US);
+	due = MIN(due, suspects_due_us(uplink->suspects, session->now_us));
+	uint64_t held = held_topics_due_us(&uplink->held_topics, uplink->context.connection);
+	due = held > session->now_us ? MIN(due, held) : due;
 	if (announce_waits_for_seq(uplink->announce))
 		due = MIN(due, session->now_us + USEC_PER_SEC);
 	if (session->retry_us > session->now_us)
@@ -109,6 +161,8 @@ static uint64_t next_due_us(struct session *session)
 	due = MIN(due, window_due_us(uplink->window));
 	/* Live samples lend tokens too, so a low rate must not make us look away for long. */
 	uint64_t wait = window_room(uplink->window) > 0 ? replay_wait_us(&uplink->replay) : 0;
+	if (window_waiting(uplink->window) > 0)
+		wait = MAX(wait, quota_wait_us(&uplink->quota));
 	if (wait > 0)
 		due = MIN(due, session->now_us + MIN(MAX(wait, 10 * USEC_PER_MSEC), USEC_PER_SEC));
 	return due;
@@ -128,7 +182,7 @@ static enum mqtt_phase wait_and_turn(struct session *session, uint64_t until_us)
 	if (session->stop)
 		fds[1].fd = -1;
 	/* It stays readable while samples wait that may not be taken. */
-	if (ready && session_may_take(session) > 0)
+	if (ready && !session->holds_back && session_may_take(session) > 0)
 		fds[3].fd = queue_reader_fd(uplink->reader);
 	uint64_t wait_us = until_us > session->now_us ? until_us - session->now_us : 0;
 	uplink->turn_us = 0;
@@ -172,8 +226,21 @@ static void begin(struct session *session)
 			   "subscribed when they are sent");
 	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, "");
+	line_rate_start(&uplink->line);
 	if (announce_begin(uplink->announce, &session->voice) < 0)
 		session_fail(session, "out of memory");
+	switch (suspects_connected(uplink->suspects, session->with_will, session->now_us)) {
+	case SUSPECT_TEST:
+		session_fail(session, "connected without a will, to learn whether the broker turns us away over that");
+		break;
+	case SUSPECT_GIVEN_UP:
+		uplink_log(uplink, HAY_LOG_WARNING,
+			   "the broker accepts us only without a will: nobody is told when this gateway dies; trying "
+			   "again in an hour at the earliest. It must let us publish to our status topic");
+		break;
+	default:
+		break;
+	}
 }
 
 /* How many messages besides samples may be under way now: the broker counts them together. */
@@ -185,34 +252,113 @@ static size_t announce_limit(const struct session *session)
 	return MIN(ANNOUNCE_INFLIGHT, maximum - MIN(inflight, maximum));
 }
 
+/* ---- what is tried alone ---- */
+
+static bool something_under_way(const struct session *session)
+{
+	const struct uplink *uplink = session->uplink;
+	return announce_inflight(uplink->announce) > 0 || window_inflight(uplink->window) > 0 ||
+	       session_replies_inflight(session) > 0 || session->subscribed_us;
+}
+
+static enum session_test test_that_is_due(struct session *session)
+{
+	enum suspect_verdict verdict;
+	enum session_test test = TEST_NONE;
+	if (announce_wants_test(session->uplink->announce, &session->voice, session->now_us))
+		return TEST_ANNOUNCEMENT;
+	if (session_wants_to_subscribe(session, &verdict) && verdict == SUSPECT_TEST)
+		return TEST_SUBSCRIBE;
+	if (session_replies_want_test(session))
+		return TEST_REPLY;
+	session_samples_want_test(session, &test);
+	return test;
+}
+
+static int send_test(struct session *session, enum session_test test)
+{
+	struct uplink *uplink = session->uplink;
+	session->test = test;
+	switch (test) {
+	case TEST_ANNOUNCEMENT:
+		return announce_send_test(uplink->announce, &session->voice, session->mqtt, session->now_us);
+	case TEST_SUBSCRIBE:
+		session_subscribe(session);
+		return 0;
+	case TEST_REPLY:
+		session_send_replies(session, true);
+		return 0;
+	default:
+		session_test_sample(session);
+		return 0;
+	}
+}
+
+/* True: one is under way, or waits for the rest to be answered. */
+static bool try_alone(struct session *session, int *ret_error)
+{
+	bool under_way = something_under_way(session);
+	if (session->test && under_way)
+		return true;
+	session->test = TEST_NONE;
+	enum session_test test = test_that_is_due(session);
+	if (!test || under_way)
+		return test;
+	*ret_error = send_test(session, test);
+	return true;
+}
+
+static int send_all(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	enum suspect_verdict verdict;
+	int r = announce_send(uplink->announce, &session->voice, session->mqtt, announce_limit(session),
+			      session->now_us);
+	if (r < 0)
+		return r;
+	if (session_wants_to_subscribe(session, &verdict) && verdict == SUSPECT_FREE)
+		session_subscribe(session);
+	session_send_replies(session, false);
+	session_send_samples(session);
+	return 0;
+}
+
 static void speak(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	int r = announce_send(uplink->announce, &session->voice, session->mqtt, announce_limit(session),
-			      session->now_us);
+	observe_line(session);
+	int r = 0;
+	session->holds_back = try_alone(session, &r);
+	if (!session->holds_back)
+		r = send_all(session);
 	if (r == -ENOMEM)
 		session_fail(session, "out of memory");
-	if (!session->ended && mqtt_phase(session->mqtt) == MQTT_READY) {
-		session_subscribe(session);
-		session_send_replies(session);
-		session_send_samples(session);
-	}
 	mqtt_flush(session->mqtt);
-	session->more = uplink->conf->qos == 0 && uplink->conf->batch_wait_us == 0 &&
-			window_inflight(uplink->window) == 0 && window_waiting(uplink->window) > 0 &&
-			session_may_send(session);
+	observe_line(session);
+	bool qos_0 = uplink->conf->qos == 0 && uplink->conf->batch_wait_us == 0 && window_inflight(uplink->window) == 0;
+	session->more = (qos_0 || session->line_full) && window_waiting(uplink->window) > 0 && !session->holds_back &&
+			!line_rate_full(&uplink->line) && session_may_send(session);
 	session_flush_cursor(session);
+	session_show_held(session);
 	uplink->inflight = window_inflight(uplink->window);
+	uplink->done_ahead = window_done_ahead(uplink->window);
 }
 
 static void check_deadlines(struct session *session)
 {
 	char text[DURATION_TEXT_MAX];
-	uint64_t oldest = oldest_sent_us(session);
-	if (mqtt_phase(session->mqtt) == MQTT_READY && oldest != UINT64_MAX &&
-	    session->now_us >= oldest + ack_timeout_us(session))
+	uint64_t oldest = oldest_left_us(session), stuck = line_rate_stuck_since(&session->uplink->line);
+	if (mqtt_phase(session->mqtt) != MQTT_READY)
+		return;
+	if (stuck != UINT64_MAX && session->now_us >= stuck + ack_timeout_us(session))
+		session_fail(session, "the network has taken nothing of ours for %s",
+			     format_duration(session->now_us - stuck, text));
+	else if (oldest != UINT64_MAX && session->now_us >= oldest + ack_timeout_us(session))
 		session_fail(session, "the broker has not acknowledged a message for %s",
 			     format_duration(session->now_us - oldest, text));
+	/* One that is not answered does no harm. */
+	if (session->subscribed_us && session->now_us >= session->subscribed_us + ack_timeout_us(session))
+		session->subscribed_us = 0;
 }
 
 /* Clear what is retained of the devices. */
@@ -238,6 +384,10 @@ static void say_goodbye(struct session *session)
 	if (uplink->withdraws)
 		withdraw(session, until);
 	int r = uplink->dialect->death(session->voice.state, &message);
+	/* Not over what the broker hangs up over. */
+	if (r == 0 && suspects_verdict(uplink->suspects, SUSPECT_ANNOUNCEMENT, buf_text(&message.topic),
+				       session->now_us) != SUSPECT_FREE)
+		r = 1;
 	/* Nobody is to be told any more that there is a gateway of that name. */
 	if (uplink->withdraws && message.retain)
 		buf_clear(&message.payload);
@@ -247,31 +397,6 @@ static void say_goodbye(struct session *session)
 			wait_and_turn(session, until);
 	}
 	mqtt_disconnect(session->mqtt);
-}
-
-static void finish(struct session *session)
-{
-	struct uplink *uplink = session->uplink;
-	if (session->ended)
-		mqtt_give_up(session->mqtt);
-	else
-		session->result.end = mqtt_end(session->mqtt, &session->result.reason);
-	session_flush_cursor(session);
-	enum window_blame blame = WINDOW_BLAME_NOBODY;
-	if (session->result.end == MQTT_END_MESSAGE) {
-		bool only = window_inflight(uplink->window) == 0 && session_replies_inflight(session) == 0;
-		const char *topic = announce_broke(uplink->announce, only);
-		if (topic)
-			uplink_log(uplink, HAY_LOG_WARNING,
-				   "messages for %s are given up until this uplink is started anew: it broke the "
-				   "connection "
-				   "three times, alone; samples go on",
-				   topic);
-		blame = announce_idle(uplink->announce) ? WINDOW_BLAME_MESSAGE : WINDOW_BLAME_SOMEBODY;
-	}
-	window_break(uplink->window, blame);
-	queue_reader_rewind(uplink->reader);
-	uplink->inflight = 0;
 }
 
 void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct session_result *ret)
@@ -294,6 +419,6 @@ void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct 
 			speak(session);
 		check_deadlines(session);
 	}
-	finish(session);
+	session_finish(session);
 	*ret = session->result;
 }

@@ -12,29 +12,51 @@ size_t session_replies_inflight(const struct session *session)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		n += session->replies[i] != 0;
+		n += session->replies[i].mid != 0;
 	return n;
 }
 
-/* Somebody may write to a point: now the broker shall send us such messages. */
-void session_subscribe(struct session *session)
+/* Somebody may write to a point: then the broker shall send us such messages. */
+bool session_wants_to_subscribe(struct session *session, enum suspect_verdict *ret)
 {
 	struct uplink *uplink = session->uplink;
 	if (session->subscribed || !uplink->wants_commands || !uplink->dialect->command_filter)
-		return;
+		return false;
+	if (session->filter.size == 0 && uplink->dialect->command_filter(session->voice.state, &session->filter) != 0) {
+		session->subscribed = true;
+		return false;
+	}
+	*ret = suspects_verdict(uplink->suspects, SUSPECT_SUBSCRIBE, buf_text(&session->filter), session->now_us);
+	return true;
+}
+
+void session_subscribe(struct session *session)
+{
 	session->subscribed = true;
-	_cleanup_buf_ struct buf filter = {0};
-	if (uplink->dialect->command_filter(session->voice.state, &filter) == 0)
-		mqtt_subscribe(session->mqtt, buf_text(&filter));
+	if (mqtt_subscribe(session->mqtt, buf_text(&session->filter)) == 0) {
+		session->subscribed_us = session->now_us;
+		line_rate_queued(&session->uplink->line, session->filter.size + 8, session->now_us);
+	}
 }
 
 void session_subscribed(void *userdata, unsigned code)
 {
 	struct session *session = userdata;
-	if (code >= 128 && !session->quiet)
-		uplink_log(session->uplink, HAY_LOG_WARNING,
-			   "the broker does not let us subscribe to commands; samples go on, trying again at the next "
-			   "connect");
+	struct uplink *uplink = session->uplink;
+	const char *filter = buf_text(&session->filter);
+	session->subscribed_us = 0;
+	if (code < 128) {
+		suspects_passed(uplink->suspects, SUSPECT_SUBSCRIBE, filter, session->now_us);
+		return;
+	}
+	if (!suspects_refused(uplink->suspects, SUSPECT_SUBSCRIBE, filter, session->now_us))
+		return;
+	struct reason word;
+	mqtt_reason_word(code, &word);
+	uplink_log(uplink, HAY_LOG_WARNING,
+		   "the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a "
+		   "later connection",
+		   filter, word.text);
 }
 
 void session_take_command(void *userdata, const char *topic, const void *payload, size_t size)
@@ -56,42 +78,71 @@ void session_take_command(void *userdata, const char *topic, const void *payload
 		free((char *)command.value.s.data);
 }
 
-static int send_reply(struct session *session, const struct uplink_command *command, int *ret_mid)
+static void send_reply(struct session *session, const struct uplink_command *command, struct session_reply *ret)
 {
 	struct uplink *uplink = session->uplink;
 	_cleanup_(message_done) struct message message = {0};
 	int r = uplink->dialect->reply(session->voice.state, &command->command, &command->answer, &message);
-	return r == 0 ? mqtt_publish(session->mqtt, &message, ret_mid) : r;
+	int mid = 0;
+	if (r == 0)
+		r = mqtt_publish(session->mqtt, &message, &mid);
+	if (r == -EMSGSIZE)
+		session->voice.too_large(session, &message);
+	if (r != 0)
+		return;
+	ret->mid = mid;
+	line_rate_queued(&uplink->line, message_size(&message), session->now_us);
+	ret->sent_us = session->now_us;
+	ret->end = uplink->line.queued;
+	ret->left_us = 0;
 }
 
-void session_send_replies(struct session *session)
+static enum suspect_verdict replies_verdict(const struct session *session)
 {
-	size_t free_at = 0;
-	for (;;) {
-		while (free_at < REPLIES_INFLIGHT && session->replies[free_at])
+	return suspects_verdict(session->uplink->suspects, SUSPECT_REPLY, REPLIES_TOPIC, session->now_us);
+}
+
+bool session_replies_want_test(const struct session *session)
+{
+	return commands_have_answer(session->uplink->commands) && replies_verdict(session) == SUSPECT_TEST;
+}
+
+/* test: one, and nothing else is under way. */
+void session_send_replies(struct session *session, bool test)
+{
+	struct uplink *uplink = session->uplink;
+	enum suspect_verdict verdict = replies_verdict(session);
+	if (verdict == SUSPECT_APART || (verdict == SUSPECT_TEST && !test))
+		return;
+	for (size_t free_at = 0; !test || session_replies_inflight(session) == 0;) {
+		while (free_at < REPLIES_INFLIGHT && session->replies[free_at].mid)
 			free_at++;
-		size_t taken = session_replies_inflight(session) + announce_inflight(session->uplink->announce) +
-			       window_inflight(session->uplink->window);
+		size_t taken = session_replies_inflight(session) + announce_inflight(uplink->announce) +
+			       window_inflight(uplink->window);
 		if (free_at == REPLIES_INFLIGHT || taken >= mqtt_receive_maximum(session->mqtt))
 			return;
-		struct uplink_command *command = commands_next_answer(session->uplink->commands);
+		struct uplink_command *command = commands_next_answer(uplink->commands);
 		if (!command)
 			return;
-		int mid = 0;
 		/* One that cannot be sent is no reason to stop the samples. */
-		if (send_reply(session, command, &mid) == 0)
-			session->replies[free_at] = mid;
+		if (verdict != SUSPECT_GIVEN_UP)
+			send_reply(session, command, &session->replies[free_at]);
 		uplink_command_free(command);
 	}
 }
 
-bool session_reply_published(struct session *session, int mid)
+bool session_reply_published(struct session *session, int mid, unsigned code)
 {
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		if (mid && session->replies[i] == mid) {
-			session->replies[i] = 0;
-			return true;
-		}
+	for (size_t i = 0; i < REPLIES_INFLIGHT; i++) {
+		if (!mid || session->replies[i].mid != mid)
+			continue;
+		session->replies[i].mid = 0;
+		if (code < 128)
+			suspects_passed(session->uplink->suspects, SUSPECT_REPLY, REPLIES_TOPIC, session->now_us);
+		else
+			suspects_answered_no(session->uplink->suspects, session->now_us);
+		return true;
+	}
 	return false;
 }
 

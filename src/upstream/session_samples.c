@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's samples: taken from the queue, sent, acknowledged, turned down for now or for ever. */
+/* A session's samples: taken from the queue, and sent. */
 #include "upstream/session_private.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <mqtt_protocol.h>
 
 #define TAKE_AT_ONCE ((size_t)64)
 #define DROP_LOG_PERIOD_US USEC_PER_MINUTE
+#define SAMPLE_BYTES_GUESS 128
+#define BATCH_PERIOD_US (10 * USEC_PER_MINUTE)
 
 /* ---- samples that cannot pass ---- */
 
-static void log_drop(struct session *session, const char *topic, const char *why)
+void session_log_drop(struct session *session, const char *topic, const char *why)
 {
 	struct uplink *uplink = session->uplink;
 	if (uplink->drop_logged_us && session->now_us - uplink->drop_logged_us < DROP_LOG_PERIOD_US) {
@@ -58,7 +59,7 @@ static int encode(struct session *session, struct sample *const *samples, size_t
 }
 
 /* The topic a sample goes to, or the device's name where it cannot be encoded. */
-static const char *topic_of(struct session *session, struct sample *sample)
+const char *session_topic_of(struct session *session, struct sample *sample)
 {
 	if (encode(session, &sample, 1) < 0)
 		return device_name(session, sample);
@@ -67,111 +68,12 @@ static const char *topic_of(struct session *session, struct sample *sample)
 
 static void drop_picked(struct session *session, struct sample *sample, const char *why)
 {
-	log_drop(session, topic_of(session, sample), why);
+	session_log_drop(session, session_topic_of(session, sample), why);
 	queue_reader_refused(session->uplink->reader, sample);
 	window_drop_picked(session->uplink->window);
 }
 
-/* ---- refused by state ---- */
-
-static void refuse(struct session *session, int mid, unsigned code)
-{
-	struct uplink *uplink = session->uplink;
-	struct sample *const *samples;
-	if (window_samples(uplink->window, mid, &samples) == 0)
-		return;
-	struct reason topic;
-	reason_set(&topic, "%s", topic_of(session, samples[0]));
-	window_returned(uplink->window, mid);
-	bool first = !session->refused.on;
-	/* Messages sent before the first refusal was known come back with it: they are no new try. */
-	if (!first && mid != session->refused.probe)
-		return;
-	struct reason word;
-	mqtt_reason_word(code, &word);
-	session->refused.on = true;
-	session->refused.probe = 0;
-	uint64_t pause = backoff_next_us(&session->refused.backoff);
-	session->refused.next_us = session->now_us + pause;
-	char text[BACKOFF_TEXT_MAX];
-	struct reason reason;
-	reason_set(&reason, "the broker turns down messages to %s: %s", topic.text, word.text);
-	if (first || session->now_us - session->refused.logged_us >= 10 * USEC_PER_MINUTE) {
-		uplink_log(uplink, HAY_LOG_WARNING, "%s; nothing is lost, %s", reason.text,
-			   backoff_text(pause, BACKOFF_MAX_US, text));
-		session->refused.logged_us = session->now_us;
-	}
-	uplink_set_state(uplink, UPLINK_REFUSED, reason.text);
-}
-
-static void accepted_again(struct session *session)
-{
-	session->refused.on = false;
-	session->refused.probe = 0;
-	session->refused.backoff.pause_us = 0;
-	uplink_log(session->uplink, HAY_LOG_NOTICE, "the broker takes our messages again");
-	uplink_set_state(session->uplink, UPLINK_CONNECTED, "");
-}
-
-/* ---- acknowledgements ---- */
-
-static bool refuses_by_state(unsigned code)
-{
-	return code != MQTT_RC_TOPIC_NAME_INVALID && code != MQTT_RC_PAYLOAD_FORMAT_INVALID &&
-	       code != MQTT_RC_PACKET_TOO_LARGE;
-}
-
-static void acknowledged(struct session *session, int mid)
-{
-	struct uplink *uplink = session->uplink;
-	uint64_t sent_us;
-	size_t n = window_acked(uplink->window, mid, &sent_us);
-	if (n == 0)
-		return;
-	session->result.delivered = true;
-	uplink->delivered += n;
-	int64_t rtt = (int64_t)(clock_now() - sent_us), smooth = (int64_t)uplink->rtt_us;
-	uplink->rtt_us = (uint64_t)(smooth ? smooth + (rtt - smooth) / 8 : rtt);
-}
-
-static void turn_down_for_ever(struct session *session, int mid, unsigned code)
-{
-	struct uplink *uplink = session->uplink;
-	struct sample *const *samples;
-	size_t n = window_samples(uplink->window, mid, &samples);
-	if (n == 0)
-		return;
-	struct reason word, why;
-	mqtt_reason_word(code, &word);
-	reason_set(&why, "the broker turns it down: %s", word.text);
-	for (size_t i = 0; i < n; i++)
-		queue_reader_refused(uplink->reader, samples[i]);
-	log_drop(session, topic_of(session, samples[0]), why.text);
-	uplink->drops_unlogged += n - 1;
-	uint64_t sent_us;
-	window_acked(uplink->window, mid, &sent_us);
-}
-void session_refused(struct session *session, int mid, unsigned code)
-{
-	bool probe = session->refused.on && mid == session->refused.probe;
-	if (refuses_by_state(code)) {
-		refuse(session, mid, code);
-		return;
-	}
-	turn_down_for_ever(session, mid, code);
-	if (probe)
-		accepted_again(session);
-}
-
-void session_acknowledged(struct session *session, int mid)
-{
-	bool probe = session->refused.on && mid == session->refused.probe;
-	acknowledged(session, mid);
-	if (probe)
-		accepted_again(session);
-}
-
-/* ---- samples ---- */
+/* ---- taken and sent ---- */
 
 size_t session_may_take(struct session *session)
 {
@@ -199,7 +101,9 @@ static void take_samples(struct session *session)
 			if (failed)
 				sample_unref(taken[i]);
 			else
-				failed = window_push(uplink->window, taken[i], group, session->now_us) < 0;
+				failed = window_push(uplink->window, taken[i], group,
+						     suspects_sample_apart(uplink->suspects, taken[i]->id),
+						     session->now_us) < 0;
 		}
 		if (failed)
 			session_fail(session, "out of memory");
@@ -208,34 +112,91 @@ static void take_samples(struct session *session)
 	}
 }
 
-/* One message. 0: nothing more to send now. */
-static bool send_one(struct session *session)
+/* Those that ended connections while others of their topic passed. */
+static void drop_the_guilty(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
-	size_t n = window_pick(uplink->window, session->now_us, &samples);
-	if (n == 0)
+	uint64_t id;
+	while (suspects_sample_due(uplink->suspects, session->now_us, &id) == SUSPECT_DROP) {
+		if (window_pick_held(uplink->window, id, &samples) == 0)
+			return;
+		drop_picked(session, samples[0],
+			    "each connection it was sent on was ended by the broker, and others of its topic passed on "
+			    "those without it");
+		suspects_sample_forget(uplink->suspects, id);
+	}
+}
+
+bool session_samples_want_test(struct session *session, enum session_test *ret)
+{
+	struct uplink *uplink = session->uplink;
+	struct sample *const *samples;
+	uint64_t id;
+	if (session->refused.on)
 		return false;
-	if (window_picked_is_culprit(uplink->window)) {
-		drop_picked(session, samples[0], "it broke the connection three times, alone");
+	drop_the_guilty(session);
+	suspects_samples_gone(uplink->suspects, window_done_through(uplink->window), session->now_us);
+	if (suspects_sample_due(uplink->suspects, session->now_us, &id) == SUSPECT_TEST &&
+	    window_pick_held(uplink->window, id, &samples) > 0) {
+		*ret = TEST_SAMPLE;
 		return true;
 	}
-	int mid = 0;
-	int r = encode(session, samples, n);
-	if (r >= 0)
-		r = mqtt_publish(session->mqtt, &uplink->encoded, &mid);
-	if (r < 0 && n > 1 && (r == -EBADMSG || r == -EMSGSIZE || r == -EINVAL)) {
-		n = window_pick_one(uplink->window, &samples);
-		r = encode(session, samples, n);
+	const struct held_topic *topic =
+		held_topics_due(&uplink->held_topics, uplink->context.connection, session->now_us);
+	if (!topic || window_pick_group(uplink->window, topic->group, &samples) == 0)
+		return false;
+	*ret = TEST_TOPIC;
+	return true;
+}
+
+/* Half of it, and half of that, as long as it does not fit or one of them cannot be encoded. */
+static int publish(struct session *session, struct sample *const *samples, size_t n, int *ret_mid)
+{
+	struct uplink *uplink = session->uplink;
+	for (;;) {
+		int r = encode(session, samples, n);
 		if (r >= 0)
-			r = mqtt_publish(session->mqtt, &uplink->encoded, &mid);
+			r = mqtt_publish(session->mqtt, &uplink->encoded, ret_mid);
+		if (r >= 0) {
+			double bytes = (double)uplink->encoded.payload.size / (double)n;
+			uplink->sample_bytes =
+				uplink->sample_bytes > 0 ? (7 * uplink->sample_bytes + bytes) / 8 : bytes;
+			return 0;
+		}
+		if (n == 1 || (r != -EBADMSG && r != -EMSGSIZE && r != -EINVAL))
+			return r;
+		n = window_pick_half(uplink->window, &samples);
+		if (r == -EMSGSIZE)
+			session->batch_fits = n;
 	}
+}
+
+static void sent(struct session *session, int mid)
+{
+	struct uplink *uplink = session->uplink;
+	line_rate_queued(&uplink->line, message_size(&uplink->encoded), session->now_us);
+	quota_take(&uplink->quota);
+	const struct window_message message = {
+		.mid = mid,
+		.topic = suspects_hash(uplink->encoded.topic.data, uplink->encoded.topic.size),
+		.sent_us = session->now_us,
+		.end = uplink->line.queued,
+	};
+	window_sent(uplink->window, &message);
+	uplink->messages++;
+	if (session->refused.on)
+		session->refused.probe = mid;
+}
+
+/* The picked ones. False: nothing more to send now. */
+static bool send_picked(struct session *session, struct sample *const *samples, size_t n)
+{
+	int mid = 0;
+	int r = publish(session, samples, n, &mid);
 	switch (r) {
 	case 0:
-		window_sent(uplink->window, mid, session->now_us);
-		uplink->messages++;
-		if (session->refused.on)
-			session->refused.probe = mid;
+		sent(session, mid);
 		return true;
 	case -EBADMSG:
 		drop_picked(session, samples[0], "it cannot be read, or its topic lacks a tag");
@@ -252,13 +213,58 @@ static bool send_one(struct session *session)
 	}
 }
 
-/* A refused uplink feels its way with one message; and one under suspicion goes alone. */
+/* A topic that waits over connections: its group is known when its first sample comes by. True: the picked ones wait. */
+static bool waits_with_its_topic(struct session *session, struct sample *sample)
+{
+	struct uplink *uplink = session->uplink;
+	if (!uplink->held_topics.first)
+		return false;
+	struct held_topic *topic = held_topics_find(&uplink->held_topics, session_topic_of(session, sample));
+	if (!topic)
+		return false;
+	topic->connection = uplink->context.connection;
+	topic->group = uplink->dialect->group(session->voice.state, sample);
+	window_hold_group(uplink->window, topic->group);
+	return true;
+}
+
+/* One message. False: nothing more to send now. */
+static bool send_one(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	struct sample *const *samples;
+	session->line_full = line_rate_full(&uplink->line);
+	if (session->line_full || !quota_allows(&uplink->quota, session->now_us))
+		return false;
+	size_t n = window_pick(uplink->window, session->now_us, &samples);
+	if (n == 0)
+		return false;
+	return waits_with_its_topic(session, samples[0]) || send_picked(session, samples, n);
+}
+
+void session_test_sample(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	struct sample *const *samples;
+	uint64_t id;
+	if (session->test == TEST_SAMPLE) {
+		if (suspects_sample_due(uplink->suspects, session->now_us, &id) == SUSPECT_TEST &&
+		    window_pick_held(uplink->window, id, &samples) > 0)
+			send_picked(session, samples, 1);
+		return;
+	}
+	struct held_topic *topic = held_topics_due(&uplink->held_topics, uplink->context.connection, session->now_us);
+	if (!topic || window_pick_group(uplink->window, topic->group, &samples) == 0 ||
+	    !send_picked(session, samples, 1) || window_inflight(uplink->window) == 0)
+		return;
+	session->test_topic = topic;
+}
+
+/* A refused uplink feels its way with one message. */
 bool session_may_send(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	if (session->now_us < session->retry_us)
-		return false;
-	if ((window_alone(uplink->window) || announce_alone(uplink->announce)) && !announce_idle(uplink->announce))
 		return false;
 	size_t messages = session->window_messages;
 	if (uplink->conf->qos > 0) {
@@ -277,12 +283,48 @@ bool session_may_send(struct session *session)
 	return true;
 }
 
+/* Samples that ended connections together have passed by fewer: the message was too large. Some brokers hang up over that
+   without a word; a line that flaps looks the same, so it is forgotten step by step. */
+static size_t batch_that_passes(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	if (uplink->batch.ended && window_done_through(uplink->window) >= uplink->batch.until_id) {
+		uplink_log(uplink, HAY_LOG_NOTICE,
+			   "messages of %zu samples ended connections, smaller ones pass: at most %zu go in one for "
+			   "some time",
+			   uplink->batch.ended, uplink->batch.most);
+		uplink->batch.ended = 0;
+	}
+	if (uplink->batch.most && session->now_us - uplink->batch.since_us >= BATCH_PERIOD_US) {
+		uplink->batch.most *= 2;
+		uplink->batch.since_us = session->now_us;
+	}
+	if (uplink->batch.most >= (size_t)uplink->conf->batch)
+		uplink->batch.most = 0;
+	return uplink->batch.most ? uplink->batch.most : (size_t)uplink->conf->batch;
+}
+
+/* No larger messages than the line takes in some seconds, nor than the broker took. */
+static void bound_batch(struct session *session)
+{
+	struct uplink *uplink = session->uplink;
+	size_t batch = batch_that_passes(session);
+	double bytes = uplink->sample_bytes > 0 ? uplink->sample_bytes : SAMPLE_BYTES_GUESS;
+	double fits = (double)line_rate_message_max(&uplink->line) / bytes;
+	if (fits < (double)batch)
+		batch = MAX((size_t)fits, (size_t)1);
+	if (session->batch_fits)
+		batch = MIN(batch, session->batch_fits);
+	window_set_batch(uplink->window, batch);
+}
+
 void session_send_samples(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	take_samples(session);
 	if (session->ended || window_waiting(uplink->window) == 0 || !session_may_send(session))
 		return;
+	bound_batch(session);
 	while (send_one(session) && !session->refused.on && !session->ended) {
 		if (window_waiting(uplink->window) < (size_t)uplink->conf->batch)
 			take_samples(session);

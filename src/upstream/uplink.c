@@ -87,8 +87,10 @@ void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
 		.connects = uplink->connects,
 		.inflight = uplink->inflight,
 		.rtt_us = uplink->rtt_us,
-		.backlog = queue_reader_depth(uplink->reader),
+		.no_subscribers = uplink->no_subscribers,
 	};
+	uint64_t depth = queue_reader_depth(uplink->reader), done = uplink->done_ahead;
+	ret->backlog = depth - MIN(done, depth);
 	pthread_mutex_lock(&uplink->lock);
 	ret->state = uplink->state;
 	ret->since_us = uplink->since_us;
@@ -287,10 +289,11 @@ static int prepare(struct uplink *uplink, struct series_set *series)
 		return -errno;
 	uplink->announce = announce_new();
 	uplink->commands = commands_new();
+	uplink->suspects = suspects_new();
 	uplink->tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL;
 	uplink->resolver = resolver_new(conf->host, conf->port);
 	if (!uplink->resolver || !uplink->gateway_id || !uplink->version || !uplink->announce || !uplink->commands ||
-	    (conf->tls_on && !uplink->tls))
+	    !uplink->suspects || (conf->tls_on && !uplink->tls))
 		return -ENOMEM;
 	int r = make_window(conf, &uplink->window);
 	if (r < 0)
@@ -350,6 +353,8 @@ struct uplink *uplink_free(struct uplink *uplink)
 		pthread_join(uplink->thread, NULL);
 	queue_reader_close(uplink->reader);
 	window_free(uplink->window);
+	suspects_free(uplink->suspects);
+	held_topics_done(&uplink->held_topics);
 	tls_free(uplink->tls);
 	resolver_free(uplink->resolver);
 	announce_free(uplink->announce);

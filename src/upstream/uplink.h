@@ -98,9 +98,10 @@ struct uplink_status {
 	uint64_t delivered; /* samples acknowledged, since the start */
 	uint64_t messages;  /* published, since the start */
 	uint64_t connects;
-	uint64_t inflight; /* messages */
-	uint64_t backlog;  /* samples not acknowledged */
-	uint64_t rtt_us;   /* publish to acknowledgement, smoothed */
+	uint64_t inflight;	 /* messages */
+	uint64_t backlog;	 /* samples not acknowledged */
+	uint64_t rtt_us;	 /* publish to acknowledgement, smoothed */
+	uint64_t no_subscribers; /* samples acknowledged although nobody was subscribed (MQTT 5, PUBACK 0x10) */
 };
 void uplink_get_status(struct uplink *uplink, struct uplink_status *ret);
 

@@ -37,7 +37,10 @@ static int make_client(const struct attempt *attempt, struct session *session, s
 	struct uplink *uplink = attempt->uplink;
 	const struct uplink_conf *conf = uplink->conf;
 	_cleanup_(message_done) struct message will = {0};
-	int has_will = uplink->dialect->will(attempt->state, &will);
+	int has_will = suspects_verdict(uplink->suspects, SUSPECT_WILL, "", clock_now()) == SUSPECT_FREE
+			       ? uplink->dialect->will(attempt->state, &will)
+			       : 1;
+	session_set_will(session, has_will == 0);
 	if (has_will < 0) {
 		reason_set(reason, "out of memory");
 		return has_will;

@@ -7,7 +7,11 @@
 #include "base/log.h"
 #include "upstream/announce.h"
 #include "upstream/commands.h"
+#include "upstream/held_topics.h"
+#include "upstream/line_rate.h"
+#include "upstream/quota.h"
 #include "upstream/replay.h"
+#include "upstream/suspects.h"
 #include "upstream/tls.h"
 #include "upstream/uplink.h"
 #include "upstream/window.h"
@@ -49,6 +53,8 @@ struct uplink {
 	uint64_t since_us;
 	struct reason reason;
 	_Atomic uint64_t delivered, messages, connects, inflight, rtt_us;
+	_Atomic uint64_t done_ahead;	 /* samples acknowledged behind one that is not */
+	_Atomic uint64_t no_subscribers; /* samples acknowledged with "no matching subscribers" */
 
 	/* The thread's own. */
 	const struct dialect *dialect;
@@ -63,7 +69,21 @@ struct uplink {
 	struct replay replay;
 	struct backoff backoff;
 	struct message encoded; /* its buffers are used again and again */
+	double sample_bytes;	/* in a message, smoothed; 0: none was sent yet */
 	uint64_t drop_logged_us, drops_unlogged;
+
+	/* What is known of the broker over connections. */
+	struct suspects *suspects;
+	struct held_topics held_topics;
+	struct quota quota;
+	struct line_rate line;
+	struct {
+		size_t most; /* samples in a message; 0: as configured */
+		uint64_t since_us;
+		size_t ended;	   /* so many in one ended a connection; 0: none, or it is told */
+		uint64_t until_id; /* it was one of those up to here, or too large */
+	} batch;
+	uint64_t refused_logged_us, no_subscribers_logged_us, held_full_logged_us, twin_logged_us;
 };
 
 void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason);
@@ -90,6 +110,7 @@ struct session_result {
 struct session;
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret);
 struct session *session_free(struct session *session);
+void session_set_will(struct session *session, bool with_will); /* the connection has one */
 extern const struct mqtt_events session_events;
 void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct session_result *ret);
 

@@ -4,7 +4,8 @@
  *
  * Samples wait in the order of the queue, leave in messages (several of one group in a message where batching
  * is on), and are done when the message is acknowledged, in any order. The cursor is the prefix all of which is
- * done. Pure: no socket, no clock, no queue.
+ * done. A group whose topic the broker refuses, and a sample that is under suspicion, are held: they keep their
+ * place, and the others go on. Pure: no socket, no clock, no queue.
  */
 #ifndef HAYWAIN_UPSTREAM_WINDOW_H
 #define HAYWAIN_UPSTREAM_WINDOW_H
@@ -23,51 +24,76 @@ struct window;
 int window_new(const struct window_limits *limits, struct window **ret); /* -ENOMEM */
 struct window *window_free(struct window *window);
 
-/* Another bound for messages in flight, at most the one given at first: the broker's, or 1 to feel one's way. */
+/* Other bounds for messages in flight and samples in a message, at most those given at first: the broker's, the line's. */
 void window_set_messages(struct window *window, size_t messages);
+void window_set_batch(struct window *window, size_t batch);
 
 size_t window_room(const struct window *window); /* how many samples more may be pushed */
-/* Takes the reference. Ids must grow. 1: it was acknowledged before the last break and is done already. -ENOMEM. */
-int window_push(struct window *window, struct sample *sample, uint32_t group, uint64_t now_us);
+/* Takes the reference. Ids must grow. held: it is under suspicion and waits until it is picked by its id.
+   1: it was acknowledged before the last break and is done already. -ENOMEM. */
+int window_push(struct window *window, struct sample *sample, uint32_t group, bool held, uint64_t now_us);
 
 /* The samples of the next message, oldest first: 0 if none may be sent now. They go on waiting until
    window_sent() or window_drop_picked() is called; *ret is valid until then. */
 size_t window_pick(struct window *window, uint64_t now_us, struct sample *const **ret);
-/* Pick no more than the first sample of the last pick: to find the one that cannot be encoded. */
-size_t window_pick_one(struct window *window, struct sample *const **ret);
-/* The picked sample broke the connection three times while alone in flight: it shall be dropped. */
-bool window_picked_is_culprit(const struct window *window);
-void window_sent(struct window *window, int mid, uint64_t now_us); /* the picked ones are in flight as message mid */
-void window_drop_picked(struct window *window);			   /* the picked ones are done, unsent */
+/* Pick only the first half of the last pick (at least one): to find the one that cannot be encoded. */
+size_t window_pick_half(struct window *window, struct sample *const **ret);
+/* The first sample of a held group, or a sample held by itself: to try it alone. 0: there is none. */
+size_t window_pick_group(struct window *window, uint32_t group, struct sample *const **ret);
+size_t window_pick_held(struct window *window, uint64_t id, struct sample *const **ret);
+
+/* A message under way. */
+struct window_message {
+	int mid;
+	uint32_t topic;	  /* a hash of it: the caller's */
+	uint64_t sent_us; /* given to the library */
+	uint64_t end;	  /* how many bytes were sent up to its end */
+	uint64_t left_us; /* when it had left this machine; 0: not yet */
+};
+void window_sent(struct window *window, const struct window_message *message); /* the picked ones are under way */
+void window_drop_picked(struct window *window);				       /* the picked ones are done, unsent */
 
 /* When waiting alone makes something due (batch_wait); UINT64_MAX: nothing waits for time. */
 uint64_t window_due_us(const struct window *window);
 
 /* The samples of a message in flight; 0: there is no such message. Valid until the next call that changes it. */
 size_t window_samples(struct window *window, int mid, struct sample *const **ret);
-/* Acknowledged: its samples are done. Returns how many; 0: no such message. *ret_sent_us: when it was sent. */
-size_t window_acked(struct window *window, int mid, uint64_t *ret_sent_us);
+uint64_t window_message_sent_us(struct window *window, int mid); /* 0: there is none */
+/* Acknowledged: its samples are done. Returns how many; 0: no such message. */
+size_t window_acked(struct window *window, int mid, struct window_message *ret);
 /* Turned down for now: its samples wait again, before all later ones of their group. */
 void window_returned(struct window *window, int mid);
+/* Turned down for ever, and there are several: they wait again and go by halves, until the bad one is alone. */
+void window_halved(struct window *window, int mid);
+
+/* Bytes up to here have left this machine. */
+void window_left(struct window *window, uint64_t bytes, uint64_t now_us);
+
+/* ---- what is held ---- */
+
+void window_hold_group(struct window *window, uint32_t group);	  /* from now on; what waits keeps its order */
+void window_release_group(struct window *window, uint32_t group); /* no longer */
+size_t window_held(const struct window *window);		  /* samples */
+bool window_held_full(const struct window *window);		  /* so many that no more are taken */
+/* Samples done behind one that is not: the queue has not been told yet. */
+size_t window_done_ahead(const struct window *window);
 
 /* The cursor: true if it moved since the last call. */
 bool window_cursor(struct window *window, uint64_t *ret_id);
+uint64_t window_done_through(const struct window *window); /* where it is; 0: nowhere yet */
 
 size_t window_inflight(const struct window *window);	     /* messages */
-size_t window_waiting(const struct window *window);	     /* samples not yet sent */
-uint64_t window_oldest_sent_us(const struct window *window); /* of the messages in flight; UINT64_MAX: none */
+size_t window_waiting(const struct window *window);	     /* samples not yet sent, without those held */
+uint64_t window_oldest_left_us(const struct window *window); /* of the messages in flight that left; UINT64_MAX: none */
 
-enum window_blame {
-	WINDOW_BLAME_NOBODY,   /* network, time-out, the broker's own affairs */
-	WINDOW_BLAME_SOMEBODY, /* one of the messages under way may be why the peer ended the connection */
-	WINDOW_BLAME_MESSAGE,  /* and there were none but those of this window */
-};
-/*
- * The connection is gone: forget all samples (the queue gives those after the cursor again), but remember which
- * of them were acknowledged. Whoever is blamed goes one at a time from now on.
- */
-void window_break(struct window *window, enum window_blame blame);
-/* The next message must be alone on the connection. */
-bool window_alone(const struct window *window);
+/* The samples in flight: how many, the first and the last id, and the message that was sent first (NULL: none). */
+size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last,
+			const struct window_message **ret_oldest);
+/* Samples up to this id go so many at a time, the next when these have passed, and then twice as many. */
+void window_narrow(struct window *window, uint64_t until_id, size_t samples);
+
+/* The connection is gone: forget all samples (the queue gives those after the cursor again), but remember which
+   of them were acknowledged. */
+void window_break(struct window *window);
 
 #endif

@@ -22,7 +22,13 @@ static int push(struct window *window, uint64_t id, uint32_t group, uint64_t now
 	struct sample *sample = sample_new(1, 0, NULL, 0);
 	assert_non_null(sample);
 	sample->id = id;
-	return window_push(window, sample, group, now);
+	return window_push(window, sample, group, false, now);
+}
+
+static void sent(struct window *window, int mid, uint64_t now)
+{
+	const struct window_message message = {.mid = mid, .sent_us = now, .end = (uint64_t)mid * 100};
+	window_sent(window, &message);
 }
 
 /* Picks the next message and sends it as mid; gives the ids in it as text, "" for none. */
@@ -36,7 +42,7 @@ static const char *send_next(struct window *window, int mid, uint64_t now)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%llu", i ? " " : "",
 					 (unsigned long long)samples[i]->id);
 	if (n)
-		window_sent(window, mid, now);
+		sent(window, mid, now);
 	return text;
 }
 
@@ -48,8 +54,8 @@ static uint64_t cursor(struct window *window)
 
 static size_t ack(struct window *window, int mid)
 {
-	uint64_t sent;
-	return window_acked(window, mid, &sent);
+	struct window_message message;
+	return window_acked(window, mid, &message);
 }
 
 static void test_cursor_is_the_acknowledged_prefix(void **state)
@@ -182,11 +188,11 @@ static void test_what_was_acknowledged_is_not_sent_again(void **state)
 	ack(window, 3);
 	ack(window, 5);
 	assert_int_equal(cursor(window), 1);
-	window_break(window, WINDOW_BLAME_NOBODY);
+	window_break(window);
 	assert_int_equal(push(window, 2, 0, 0), 0);
 	assert_int_equal(push(window, 3, 0, 0), 1);
 	/* A second break before all came again: 5 is still remembered. */
-	window_break(window, WINDOW_BLAME_NOBODY);
+	window_break(window);
 	assert_int_equal(push(window, 2, 0, 0), 0);
 	assert_int_equal(push(window, 3, 0, 0), 1);
 	assert_int_equal(push(window, 4, 0, 0), 0);
@@ -200,58 +206,217 @@ static void test_what_was_acknowledged_is_not_sent_again(void **state)
 	window_free(window);
 }
 
-static bool next_is_culprit(struct window *window, uint64_t first, uint64_t last)
-{
-	for (uint64_t id = first; id <= last; id++)
-		push(window, id, 0, 0);
-	struct sample *const *samples;
-	assert_int_equal(window_pick(window, 0, &samples), 1);
-	return window_picked_is_culprit(window);
-}
-
-static void test_a_message_that_breaks_three_connections(void **state)
+/* One that came back few at a time: the next when these have passed, twice as many; and at once all after them. */
+static void test_narrowed_by_halves(void **state)
 {
 	(void)state;
-	struct window *window = make(5, 1, 0);
-	for (uint64_t id = 1; id <= 3; id++)
+	struct window *window = make(8, 1, 0);
+	for (uint64_t id = 1; id <= 8; id++)
 		push(window, id, 0, 0);
-	for (int mid = 1; mid <= 3; mid++)
-		send_next(window, mid, 0);
-	window_break(window, WINDOW_BLAME_MESSAGE);
-	assert_true(window_alone(window));
-	/* The first is innocent: it passes alone. */
-	assert_false(next_is_culprit(window, 1, 3));
-	window_sent(window, 1, 0);
-	assert_string_equal(send_next(window, 2, 0), "");
+	window_narrow(window, 5, 2);
+	assert_string_equal(send_next(window, 1, 0), "1");
+	assert_string_equal(send_next(window, 2, 0), "2");
+	assert_string_equal(send_next(window, 3, 0), "");
 	ack(window, 1);
-	for (int i = 0; i < 3; i++) {
-		struct sample *const *samples;
-		if (i > 0)
-			assert_false(next_is_culprit(window, 2, 3));
-		else
-			assert_int_equal(window_pick(window, 0, &samples), 1);
-		window_sent(window, 2, 0);
-		window_break(window, WINDOW_BLAME_MESSAGE);
-	}
-	assert_true(next_is_culprit(window, 2, 3));
-	window_drop_picked(window);
 	assert_string_equal(send_next(window, 3, 0), "3");
+	assert_string_equal(send_next(window, 4, 0), "");
+	ack(window, 2);
 	ack(window, 3);
-	assert_int_equal(cursor(window), 3);
-	assert_false(window_alone(window));
+	for (int mid = 4; mid <= 7; mid++)
+		assert_string_not_equal(send_next(window, mid, 0), "");
+	/* 6 and 7 follow 4 and 5, which are not through yet. */
+	assert_string_equal(send_next(window, 8, 0), "");
+	for (int mid = 4; mid <= 7; mid++)
+		ack(window, mid);
+	assert_string_equal(send_next(window, 8, 0), "8");
 	window_free(window);
 }
 
-static void test_network_breaks_blame_nobody(void **state)
+/* After one ordinary end of a connection the pace is what it was: a whole batch, and several of them. */
+static void test_a_break_changes_no_pace(void **state)
 {
 	(void)state;
-	struct window *window = make(5, 1, 0);
-	for (int i = 0; i < 10; i++) {
-		assert_false(next_is_culprit(window, 1, 1));
-		window_sent(window, 1, 0);
-		/* Every second time the status was under way too: that proves nothing against the sample. */
-		window_break(window, i % 2 ? WINDOW_BLAME_NOBODY : WINDOW_BLAME_SOMEBODY);
+	struct window *window = make(3, 4, 0);
+	for (int life = 0; life < 2; life++) {
+		for (uint64_t id = 1; id <= 12; id++)
+			push(window, id, 0, 0);
+		assert_string_equal(send_next(window, 1, 0), "1 2 3 4");
+		assert_string_equal(send_next(window, 2, 0), "5 6 7 8");
+		assert_string_equal(send_next(window, 3, 0), "9 10 11 12");
+		uint64_t first, last;
+		const struct window_message *oldest;
+		assert_int_equal(window_under_way(window, &first, &last, &oldest), 12);
+		assert_int_equal(first, 1);
+		assert_int_equal(last, 12);
+		assert_int_equal(oldest->mid, 1);
+		window_break(window);
 	}
+	window_free(window);
+}
+
+/* A batch that is turned down for good goes again by halves, until the one to blame is alone. */
+static void test_a_refused_batch_is_halved(void **state)
+{
+	(void)state;
+	struct window *window = make(4, 8, 0);
+	for (uint64_t id = 1; id <= 16; id++)
+		push(window, id, 0, 0);
+	assert_string_equal(send_next(window, 1, 0), "1 2 3 4 5 6 7 8");
+	window_halved(window, 1);
+	assert_string_equal(send_next(window, 2, 0), "1 2 3 4");
+	assert_string_equal(send_next(window, 3, 0), "");
+	window_halved(window, 2);
+	assert_string_equal(send_next(window, 3, 0), "1 2");
+	ack(window, 3);
+	assert_string_equal(send_next(window, 4, 0), "3 4 5 6");
+	window_halved(window, 4);
+	assert_string_equal(send_next(window, 5, 0), "3 4");
+	window_halved(window, 5);
+	assert_string_equal(send_next(window, 6, 0), "3");
+	struct sample *const *samples;
+	assert_int_equal(window_samples(window, 6, &samples), 1);
+	ack(window, 6);
+	assert_string_equal(send_next(window, 7, 0), "4 5");
+	ack(window, 7);
+	assert_string_equal(send_next(window, 8, 0), "6 7 8 9");
+	ack(window, 8);
+	/* And at once whole batches. */
+	assert_string_equal(send_next(window, 9, 0), "10 11 12 13 14 15 16");
+	ack(window, 9);
+	assert_int_equal(cursor(window), 16);
+	window_free(window);
+}
+
+/* A topic that is refused waits, in its order, and holds up neither the others nor what is read ahead. */
+static void test_a_held_group(void **state)
+{
+	(void)state;
+	struct window *window = make(4, 1, 0);
+	uint64_t id = 0;
+	push(window, ++id, 7, 0);
+	assert_string_equal(send_next(window, 1, 0), "1");
+	window_returned(window, 1);
+	window_hold_group(window, 7);
+	assert_int_equal(window_held(window), 1);
+	for (int mid = 2; mid < 2000; mid++) {
+		assert_true(window_room(window) > 0);
+		push(window, ++id, mid % 2 ? 7 : 8, 0);
+		if (mid % 2)
+			continue;
+		char expected[16];
+		snprintf(expected, sizeof(expected), "%d", mid);
+		assert_string_equal(send_next(window, mid, 0), expected);
+		assert_int_equal(ack(window, mid), 1);
+	}
+	assert_int_equal(cursor(window), 0);
+	assert_int_equal(window_held(window), 1000);
+	assert_int_equal(window_done_ahead(window), 999);
+	/* A break forgets none of it. */
+	window_break(window);
+	for (uint64_t again = 1; again <= id; again++)
+		assert_int_equal(push(window, again, again % 2 ? 7 : 8, 0), again % 2 == 0);
+	window_hold_group(window, 7);
+	assert_int_equal(window_held(window), 1000);
+	assert_int_equal(window_waiting(window), 0);
+	struct sample *const *samples;
+	assert_int_equal(window_pick(window, 0, &samples), 0);
+	assert_int_equal(window_pick_group(window, 7, &samples), 1);
+	assert_int_equal(samples[0]->id, 1);
+	sent(window, 1, 0);
+	ack(window, 1);
+	assert_int_equal(cursor(window), 2);
+	window_release_group(window, 7);
+	for (uint64_t next = 3; next <= id; next += 2) {
+		char expected[16];
+		snprintf(expected, sizeof(expected), "%d", (int)next);
+		assert_string_equal(send_next(window, 1, 0), expected);
+		ack(window, 1);
+		assert_int_equal(cursor(window), next + (next < id));
+	}
+	assert_int_equal(window_done_ahead(window), 0);
+	window_free(window);
+}
+
+/* What is held is bounded, and then nothing more is taken. */
+static void test_too_much_is_held(void **state)
+{
+	(void)state;
+	struct window *window = make(4, 1, 0);
+	uint64_t id = 0;
+	push(window, ++id, 7, 0);
+	window_hold_group(window, 7);
+	while (window_room(window) > 0 && id < 1000000)
+		push(window, ++id, 7, 0);
+	assert_in_range(id, 1000, 20000);
+	assert_true(window_held_full(window));
+	window_release_group(window, 7);
+	assert_false(window_held_full(window));
+	assert_int_equal(window_room(window), 0);
+	assert_string_equal(send_next(window, 1, 0), "1");
+	ack(window, 1);
+	assert_int_equal(cursor(window), 1);
+	window_free(window);
+}
+
+/* One sample is under suspicion: the others of its group pass it, and it goes when it is asked for. */
+static void test_a_sample_held_by_itself(void **state)
+{
+	(void)state;
+	struct window *window = make(3, 2, 0);
+	push(window, 1, 0, 0);
+	struct sample *sample = sample_new(1, 0, NULL, 0);
+	sample->id = 2;
+	assert_int_equal(window_push(window, sample, 0, true, 0), 0);
+	push(window, 3, 0, 0);
+	assert_string_equal(send_next(window, 1, 0), "1 3");
+	ack(window, 1);
+	assert_int_equal(cursor(window), 1);
+	struct sample *const *samples;
+	assert_int_equal(window_pick_held(window, 3, &samples), 0);
+	assert_int_equal(window_pick_held(window, 2, &samples), 1);
+	sent(window, 2, 0);
+	window_returned(window, 2);
+	assert_int_equal(window_held(window), 1);
+	assert_int_equal(window_pick_held(window, 2, &samples), 1);
+	window_drop_picked(window);
+	assert_int_equal(cursor(window), 3);
+	window_free(window);
+}
+
+/* Sent is when it left this machine: what waits for the line is not late. */
+static void test_when_a_message_left(void **state)
+{
+	(void)state;
+	struct window *window = make(3, 1, 0);
+	for (uint64_t id = 1; id <= 3; id++)
+		push(window, id, 0, 0);
+	for (int mid = 1; mid <= 3; mid++)
+		send_next(window, mid, 5);
+	assert_true(window_oldest_left_us(window) == UINT64_MAX);
+	window_left(window, 250, 70);
+	assert_int_equal(window_oldest_left_us(window), 70);
+	window_left(window, 299, 80);
+	assert_int_equal(window_oldest_left_us(window), 70);
+	ack(window, 1);
+	ack(window, 2);
+	assert_true(window_oldest_left_us(window) == UINT64_MAX);
+	window_left(window, 300, 90);
+	assert_int_equal(window_oldest_left_us(window), 90);
+	window_free(window);
+}
+
+/* A line that is slow takes smaller messages; what is full then may go. */
+static void test_a_smaller_batch(void **state)
+{
+	(void)state;
+	struct window *window = make(3, 100, 1000000);
+	for (uint64_t id = 1; id <= 5; id++)
+		push(window, id, 0, 0);
+	assert_string_equal(send_next(window, 1, 0), "");
+	window_set_batch(window, 3);
+	assert_string_equal(send_next(window, 1, 0), "1 2 3");
+	assert_string_equal(send_next(window, 2, 0), "");
+	assert_string_equal(send_next(window, 2, 1000000), "4 5");
 	window_free(window);
 }
 
@@ -263,7 +428,8 @@ static void test_unsendable_samples_are_taken_out_one_by_one(void **state)
 		push(window, id, 0, 0);
 	struct sample *const *samples;
 	assert_int_equal(window_pick(window, 0, &samples), 3);
-	assert_int_equal(window_pick_one(window, &samples), 1);
+	assert_int_equal(window_pick_half(window, &samples), 2);
+	assert_int_equal(window_pick_half(window, &samples), 1);
 	assert_int_equal(samples[0]->id, 1);
 	window_drop_picked(window);
 	assert_int_equal(cursor(window), 1);
@@ -284,7 +450,7 @@ static void test_a_long_run_wraps_the_rings(void **state)
 		}
 		struct sample *const *samples;
 		while (window_pick(window, 0, &samples) > 0)
-			window_sent(window, ++mid, 0);
+			sent(window, ++mid, 0);
 		/* Out of order, the older one later. */
 		if (oldest < mid)
 			ack(window, oldest + 1);
@@ -348,8 +514,14 @@ int main(void)
 		cmocka_unit_test(test_many_groups_keep_their_order),
 		cmocka_unit_test(test_refused_goes_before_later_ones),
 		cmocka_unit_test(test_what_was_acknowledged_is_not_sent_again),
-		cmocka_unit_test(test_a_message_that_breaks_three_connections),
-		cmocka_unit_test(test_network_breaks_blame_nobody),
+		cmocka_unit_test(test_narrowed_by_halves),
+		cmocka_unit_test(test_a_break_changes_no_pace),
+		cmocka_unit_test(test_a_refused_batch_is_halved),
+		cmocka_unit_test(test_a_held_group),
+		cmocka_unit_test(test_too_much_is_held),
+		cmocka_unit_test(test_a_sample_held_by_itself),
+		cmocka_unit_test(test_when_a_message_left),
+		cmocka_unit_test(test_a_smaller_batch),
 		cmocka_unit_test(test_unsendable_samples_are_taken_out_one_by_one),
 		cmocka_unit_test(test_a_long_run_wraps_the_rings),
 		cmocka_unit_test(test_replay_without_a_limit),

@@ -22,6 +22,12 @@ void message_done(struct message *message)
 	buf_done(&message->payload);
 }
 
+size_t message_size(const struct message *message)
+{
+	/* Around them: the fixed header, the topic's length, the message's number, no properties. */
+	return message->topic.size + message->payload.size + 9;
+}
+
 static bool word_is(const char *word, size_t size, const char *text)
 {
 	return strlen(text) == size && memcmp(word, text, size) == 0;

@@ -32,6 +32,7 @@ struct message {
 	bool retain;
 };
 void message_done(struct message *message);
+size_t message_size(const struct message *message); /* bytes on the wire, nearly */
 
 /* Takes the message's content. -errno stops the caller. */
 typedef int (*message_sink)(void *userdata, struct message *message);

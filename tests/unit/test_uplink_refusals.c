@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a refusal stops: the uplink against a scripted broker. */
+#include "fake_broker.h"
+
+/* A batch that is refused for good (bad payload): by halves, and only the bad sample is dropped. */
+static void test_one_bad_sample_in_a_batch(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(REFUSES_PAYLOADS, "\"v\":57}", 0x99);
+	go(rig, fake, "batch = 100;");
+	take(rig, 0, 200);
+	await(status_of(rig->uplink).backlog == 0);
+	assert_int_equal(status_of(rig->uplink).delivered, 199);
+	assert_int_equal(dropped(rig), 1);
+	assert_in_range(fake->refused, 1, 9);
+	assert_true(logged("is dropped and counted: the broker turns it down: payload format invalid (0x99)"));
+	leave(rig, fake);
+}
+
+/* The ACL line of one device was forgotten (PUBACK 0x87): it waits, in order, the others go on; with and without a broker
+   that hangs up over it as well. */
+static void one_topic_is_refused(struct rig *rig, enum manner manner)
+{
+	struct fake *fake = start_fake(manner, "/data/boiler", 0x87);
+	go(rig, fake, "");
+	await(status_of(rig->uplink).state == UPLINK_CONNECTED);
+	int first = rig->next_value;
+	for (int i = 0; i < 300; i++) {
+		take(rig, 0, 1);
+		take(rig, 1, 1);
+	}
+	await(status_of(rig->uplink).delivered == 300);
+	await(status_of(rig->uplink).backlog == 300);
+	await(status_of(rig->uplink).state == UPLINK_REFUSED);
+	assert_int_equal(said("the broker turns down messages to haywain/barn-1/data/boiler: not authorized (0x87)"),
+			 1);
+	assert_in_range(connects(fake), 1, 4);
+	buf_clear(&fake->good);
+	set_manner(fake, OBEDIENT);
+	await(status_of(rig->uplink).backlog == 0);
+	assert_int_equal(status_of(rig->uplink).delivered, 600);
+	assert_int_equal(dropped(rig), 0);
+	await(status_of(rig->uplink).state == UPLINK_CONNECTED);
+	/* All of it, in order. */
+	_cleanup_buf_ struct buf expected = {0};
+	for (int i = 0; i < 300; i++)
+		buf_printf(&expected, "%d ", first + 2 * i);
+	assert_string_equal(values(fake, &fake->good), buf_text(&expected));
+	leave(rig, fake);
+}
+
+static void test_one_topic_is_refused(void **state)
+{
+	one_topic_is_refused(*state, REFUSES);
+}
+
+static void test_one_topic_is_refused_and_the_connection_ended(void **state)
+{
+	one_topic_is_refused(*state, REFUSES_AND_HANGS_UP);
+}
+
+/* A quota of messages a second: found, kept, said once; what is refused is little against what passes. */
+static void test_a_quota(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(HAS_A_QUOTA, "", 100);
+	go(rig, fake, "");
+	take(rig, 0, 1000);
+	await(status_of(rig->uplink).backlog == 0);
+	assert_int_equal(status_of(rig->uplink).delivered, 1000);
+	assert_in_range(fake->refused, 1, 300);
+	assert_int_equal(said("quota"), 1);
+	assert_int_equal(dropped(rig), 0);
+	assert_int_equal(connects(fake), 1);
+	leave(rig, fake);
+}
+
+/* Nobody is subscribed (PUBACK 0x10): it counts as delivered, and is said and counted. */
+static void test_nobody_is_subscribed(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(ACKS_WITH, "", 0x10);
+	go(rig, fake, "");
+	take(rig, 0, 20);
+	await(status_of(rig->uplink).delivered == 20);
+	assert_int_equal(status_of(rig->uplink).no_subscribers, 20);
+	assert_int_equal(status_of(rig->uplink).state, UPLINK_CONNECTED);
+	assert_non_null(strstr(status_of(rig->uplink).reason, "nobody is subscribed to haywain/barn-1/data/boiler"));
+	assert_int_equal(
+		said("nobody is subscribed to haywain/barn-1/data/boiler: readings are acknowledged by the broker "
+		     "and then gone"),
+		1);
+	set_manner(fake, OBEDIENT);
+	take(rig, 0, 5);
+	await(status_of(rig->uplink).delivered == 25);
+	assert_int_equal(status_of(rig->uplink).no_subscribers, 20);
+	leave(rig, fake);
+}
+
+/* A device with so many points that its card does not fit: said once, and the rest goes on. */
+static void test_a_card_that_is_too_large(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(OBEDIENT, "", 0);
+	fake->max_packet = 200;
+	go(rig, fake, "");
+	struct card_point points[20];
+	for (size_t i = 0; i < ELEMENTS(points); i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "point_number_%zu", i);
+		points[i] =
+			(struct card_point){.series = series_intern(rig->set, rig->devices[0], name, "kWh", HAY_INT64)};
+	}
+	for (int i = 0; i < 2; i++) {
+		struct device_card *card =
+			device_card_new(rig->devices[0], i, clock_now(), NULL, points, ELEMENTS(points));
+		uplink_device(rig->uplink, card);
+		device_card_unref(card);
+		take(rig, 0, 1);
+		await(status_of(rig->uplink).delivered == (uint64_t)i + 1);
+	}
+	await(logged("the message for haywain/barn-1/device/boiler is left out: it has "));
+	assert_true(logged("and the broker takes packets of 200 at most; samples go on"));
+	assert_int_equal(said("is left out"), 1);
+	leave(rig, fake);
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
+	const struct CMUnitTest tests[] = {
+		test(test_one_bad_sample_in_a_batch),
+		test(test_one_topic_is_refused),
+		test(test_one_topic_is_refused_and_the_connection_ended),
+		test(test_a_quota),
+		test(test_nobody_is_subscribed),
+		test(test_a_card_that_is_too_large),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
