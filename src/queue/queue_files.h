@@ -54,7 +54,7 @@ enum queue_log {
 	QUEUE_LOG_CUT,	   /* with a transaction that is not whole: a power cut in the middle of a write, or damage */
 	QUEUE_LOG_DAMAGED, /* transactions that were complete cannot be read from it */
 };
-int queue_log_look(const char *path, enum queue_log *ret);
+int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes); /* what of it is right */
 
 /* Both steps: rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is behind one that was
    set aside before, it is that one's time and a count: names are in the order in which files were set aside. */

@@ -93,46 +93,61 @@ static bool is_right(struct log_reader *reader, const uint8_t *frame)
 }
 
 /* Behind the last right frame, at `at`. */
-static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
+static enum queue_log look_behind(struct log_reader *reader, uint64_t at, unsigned complete)
 {
 	uint8_t frame[FRAME_BYTES];
 	unsigned commits = 0;
-	bool ours = false, first = true;
+	bool odd = false, first = true;
 
 	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES, first = false) {
 		if (pread(reader->fd, frame, sizeof(frame), (off_t)at) != (ssize_t)sizeof(frame))
 			return QUEUE_LOG_DAMAGED;
-		if (has_our_salt(reader, frame)) {
-			ours = true;
+		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
+		if (has_our_salt(reader, frame))
 			commits += get_big(frame + 4) != 0;
-		} else if (first && !is_stale(reader, frame) && !is_unwritten(frame)) {
-			ours = true; /* what lies here was never written by SQLite */
-		}
+		else if (first && !is_stale(reader, frame) && !is_unwritten(frame))
+			odd = true; /* what lies here was never written by SQLite */
 	}
 	/* One transaction can have been under way; where two were complete, the first of them was on the disk. */
 	if (commits > 1)
 		return QUEUE_LOG_DAMAGED;
-	if (ours)
+	if (odd || commits == 1)
 		return QUEUE_LOG_CUT;
-	return first ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
+	/* A log that has just begun need not have its room yet. */
+	return first && complete >= 2 ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
 }
 
-static enum queue_log look(struct log_reader *reader)
+/* Room for a log that was not begun yet. */
+static bool is_blank(const struct log_reader *reader)
+{
+	uint8_t frame[FRAME_BYTES];
+
+	return pread(reader->fd, frame, sizeof(frame), 0) == (ssize_t)sizeof(frame) && is_unwritten(frame);
+}
+
+/* *ret_end: behind the last right frame. */
+static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
 {
 	uint8_t frame[FRAME_BYTES];
 	uint64_t at = HEADER_BYTES;
+	unsigned complete = 0; /* transactions */
 
 	if (reader->size == 0)
 		return QUEUE_LOG_WHOLE;
 	if (!read_header(reader))
-		return reader->size >= HEADER_BYTES + FRAME_BYTES ? QUEUE_LOG_DAMAGED : QUEUE_LOG_SHORT;
+		return reader->size >= HEADER_BYTES + FRAME_BYTES && !is_blank(reader) ? QUEUE_LOG_DAMAGED
+										       : QUEUE_LOG_WHOLE;
 	while (at + FRAME_BYTES <= reader->size &&
-	       pread(reader->fd, frame, sizeof(frame), (off_t)at) == (ssize_t)sizeof(frame) && is_right(reader, frame))
+	       pread(reader->fd, frame, sizeof(frame), (off_t)at) == (ssize_t)sizeof(frame) &&
+	       is_right(reader, frame)) {
+		complete += get_big(frame + 4) != 0;
 		at += FRAME_BYTES;
-	return look_behind(reader, at);
+	}
+	*ret_end = at;
+	return look_behind(reader, at, complete);
 }
 
-int queue_log_look(const char *path, enum queue_log *ret)
+int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)
 {
 	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int fd = -1;
@@ -140,6 +155,7 @@ int queue_log_look(const char *path, enum queue_log *ret)
 	struct stat st;
 
 	*ret = QUEUE_LOG_WHOLE;
+	*ret_bytes = 0;
 	if (asprintf(&name, "%s-wal", path) < 0) {
 		name = NULL;
 		return -ENOMEM;
@@ -151,6 +167,6 @@ int queue_log_look(const char *path, enum queue_log *ret)
 		return -errno;
 	reader.fd = fd;
 	reader.size = (uint64_t)st.st_size;
-	*ret = look(&reader);
+	*ret = look(&reader, ret_bytes);
 	return 0;
 }

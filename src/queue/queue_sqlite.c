@@ -560,7 +560,11 @@ int body_shrink(struct body *body)
 
 int body_vacuum(struct body *body)
 {
-	int r = body_exec(body, "PRAGMA incremental_vacuum(256)");
+	int r;
+
+	/* 256 pages, and those that point to them. */
+	keep_spare(body, 512 * WAL_FRAME_BYTES);
+	r = body_exec(body, "PRAGMA incremental_vacuum(256)");
 
 	count_pages(body);
 	return r;

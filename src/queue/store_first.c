@@ -307,7 +307,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 	struct state_marks *marks = &opening->marks;
 	enum queue_log log = QUEUE_LOG_WHOLE;
 	bool resumes, is_empty;
-	uint64_t mark;
+	uint64_t mark, log_bytes = 0;
 	struct stat st;
 	int r = finish_moving(queue, &opening->todo);
 
@@ -317,7 +317,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 		return r;
 	resumes = opening->todo.n_paths > 0;
 	is_empty = stat(queue->path, &st) == 0 && st.st_size == 0;
-	queue_log_look(queue->path, &log);
+	queue_log_look(queue->path, &log, &log_bytes);
 	if (log == QUEUE_LOG_DAMAGED) {
 		snprintf(body->message, sizeof(body->message), "its log is");
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);
@@ -327,6 +327,8 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 		queue->store.reserve_lacks = true;
 		r = open_whole(queue, marks, &opening->version);
 	}
+	/* SQLite tells only with the next transaction. */
+	body->wal_bytes = MAX(body->wal_bytes, log_bytes);
 	if (r == -ENOTSUP)
 		return set_newer_aside(queue);
 	if (r == -EROFS || r == -ENOSPC || r == -EIO)
