@@ -271,8 +271,10 @@ static enum frame_search find_rtu(const struct frame *request, struct frame_line
 
 		if (!length || at + length > size)
 			continue;
-		if (frame_check(request, bytes + at, length, ret, &error) == 0)
+		if (frame_check(request, bytes + at, length, ret, &error) == 0) {
+			line->is_plain = line->is_plain || (at == 0 && is_read(request->bytes[1]));
 			return FRAME_FOUND;
+		}
 		if (frame_crc(bytes + at, length) == 0) {
 			/* A whole frame: of another unit it may be late, and ours still comes. */
 			*ret_error = error;

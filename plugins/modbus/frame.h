@@ -79,7 +79,8 @@ enum frame_search {
 
 /* What a serial line adds to the answers; kept from one request to the next. Zeroed is a new line. */
 struct frame_line {
-	bool echoes; /* the adapter hands back what it sends (two wires) */
+	bool echoes;   /* the adapter hands back what it sends (two wires) */
+	bool is_plain; /* it does not: the answer to a read was the first that came */
 };
 
 /*

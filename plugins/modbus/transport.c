@@ -330,7 +330,8 @@ static bool ask(struct transport *t, struct exchange *x)
 		}
 	}
 	t->absent[x->unit] = false;
-	x->is_mirror = t->framing == FRAMING_RTU && size == request.size && !memcmp(x->bytes, request.bytes, size);
+	x->is_mirror = t->framing == FRAMING_RTU && !t->line.is_plain && size == request.size &&
+		       !memcmp(x->bytes, request.bytes, size);
 	x->answered_us = t->answered_us = now;
 	t->has_answered = true;
 	x->rtt_us = now - sent;

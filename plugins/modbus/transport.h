@@ -45,7 +45,7 @@ struct exchange {
 	/* The answer. */
 	enum exchange_end end;
 	bool sent;		    /* a byte of the question, at least, is out: the device may have acted on it */
-	bool is_mirror;		    /* on a serial line the answer was the question once more: it might be an echo */
+	bool is_mirror;		    /* the answer was the question once more, on a serial line that may echo */
 	struct frame_answer answer; /* inside bytes */
 	uint64_t answered_us;	    /* when it had come */
 	uint64_t rtt_us;

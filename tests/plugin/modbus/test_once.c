@@ -204,6 +204,24 @@ static void test_an_echo_is_no_acknowledgement(void **state)
 	rig_done(&rig);
 }
 
+/* Where a read has shown that the line hands nothing back, the acknowledgement is one: a device that is busy with its memory
+   after it, and silent, has taken the write. */
+static void test_no_echo_no_doubt(void **state)
+{
+	static const uint16_t acts[] = {ACT_ANSWER, ACT_ANSWER, ACT_SILENT};
+	const uint32_t word = WORD;
+	struct rig rig = {.slave = {.acts = acts, .n_acts = 3}};
+
+	(void)state;
+	slave_start_line(&rig.slave);
+	rig_open(&rig, FAKE_THREAD, "300ms", "0");
+	assert_int_equal(fake_poll_some(rig.device, &word, 1), 0);
+	assert_int_equal(fake_wait(rig.host, FAKE_ROUND_DONE)->result, HAY_OK);
+	expect(write_to(&rig, WORD), HAY_WRITTEN, "cannot be read back: no answer");
+	assert_int_equal(count_writes(&rig), 1);
+	rig_done(&rig);
+}
+
 /* ---- nothing was sent ---- */
 
 /* The other border: a connection that the device closed while nothing was under way costs no write. */
@@ -536,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_exceptions_that_leave_it_open),
 		cmocka_unit_test(test_a_replaced_write_is_sent_once_too),
 		cmocka_unit_test(test_an_echo_is_no_acknowledgement),
+		cmocka_unit_test(test_no_echo_no_doubt),
 		cmocka_unit_test(test_a_dead_idle_connection_is_made_anew),
 		cmocka_unit_test(test_a_device_that_closes_after_each_answer),
 		cmocka_unit_test(test_without_a_connection_it_is_not_written),
