@@ -2,6 +2,7 @@
 #include "gateway.h"
 #include "admin/api.h"
 #include "admin/latest.h"
+#include "admin/network.h"
 #include "admin/notify.h"
 #include "admin/self.h"
 #include "admin/status.h"
@@ -38,6 +39,7 @@ struct gateway {
 	struct plugin_set *plugins;
 	struct notify *notify;
 	struct timesync *timesync;
+	struct network_watch *network;
 	struct series_set *series;
 	struct queue *queue;
 	struct normalize *normalize;
@@ -97,6 +99,14 @@ static int log_notices(sd_event_source *source _unused_, int fd _unused_, uint32
 	while (queue_next_notice(gateway->queue, &notice))
 		log_about(NULL, notice.level, "queue: %s", notice.text);
 	return 0;
+}
+
+static void network_changed(void *userdata)
+{
+	struct gateway *gateway = userdata;
+
+	if (gateway->uplinks)
+		uplink_set_network_changed(gateway->uplinks);
 }
 
 static void clock_changed(void *userdata)
@@ -485,6 +495,9 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	tell_bad(gateway->config, NULL);
 	r = timesync_new(event, gateway->config->gateway.clock == CONFIG_CLOCK_TRUST, clock_changed, gateway,
 			 &gateway->timesync);
+	/* Without it an uplink comes back a little later. */
+	if (r >= 0 && network_watch_new(event, network_changed, gateway, &gateway->network) < 0)
+		log_debug("the kernel does not tell of changes of the network");
 	if (r >= 0)
 		r = open_queue(gateway);
 	if (r >= 0)
@@ -564,6 +577,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 
 	status_free(gateway->status);
 	notify_free(gateway->notify);
+	network_watch_free(gateway->network);
 	timesync_free(gateway->timesync);
 	sd_event_source_disable_unref(gateway->notices);
 	sd_event_source_disable_unref(gateway->leave_timer);

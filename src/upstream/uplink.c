@@ -175,19 +175,27 @@ static void try_once(struct uplink *uplink, bool quiet, struct session_result *r
 
 /* ---- the thread ---- */
 
-/* True: stop. */
-static bool pause_for(struct uplink *uplink, uint64_t until_us)
+/* True: stop. try_fd: ends the pause before its time; -1: none. */
+static bool pause_for(struct uplink *uplink, uint64_t until_us, int try_fd)
 {
 	uplink->turn_us = 0;
 	for (;;) {
 		uint64_t now = clock_now();
-		struct pollfd fd = {.fd = uplink->stop_fd, .events = POLLIN};
+		struct pollfd fds[] = {{.fd = uplink->stop_fd, .events = POLLIN}, {.fd = try_fd, .events = POLLIN}};
 		int wait_ms = now < until_us ? (int)MIN((until_us - now + 999) / USEC_PER_MSEC, 60000) : 0;
-		if (poll(&fd, 1, wait_ms) > 0)
+		int n = poll(fds, ELEMENTS(fds), wait_ms);
+		if (n > 0 && fds[0].revents)
 			return true;
-		if (wait_ms == 0)
+		if (wait_ms == 0 || (n > 0 && fds[1].revents))
 			return false;
 	}
+}
+
+static void clear_fd(int fd)
+{
+	uint64_t count;
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_debug("eventfd: %s", strerror(errno));
 }
 
 static bool wait_for_clock(struct uplink *uplink)
@@ -200,7 +208,7 @@ static bool wait_for_clock(struct uplink *uplink)
 	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s",
 		   format_duration(uplink->conf->clock_wait_us, text));
 	while (!clock_trusted() && clock_now() < until) {
-		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC)))
+		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC), -1))
 			return true;
 	}
 	if (!clock_trusted() && queue_waits_for_clock(uplink->queue))
@@ -230,7 +238,12 @@ static void rest(struct uplink *uplink, struct troubles *troubles, const struct 
 	struct reason reason;
 	reason_set(&reason, "%.140s; trying again in %s", result->reason.text, format_duration(pause, text));
 	uplink_set_state(uplink, UPLINK_DOWN, reason.text);
-	pause_for(uplink, clock_now() + pause);
+	/* What changed while the last try was under way may be why it failed; it must not be why two begin. */
+	clear_fd(uplink->try_fd);
+	uint64_t until = clock_now() + pause;
+	bool stop = pause_for(uplink, until, taken_over ? -1 : uplink->try_fd);
+	if (!stop && clock_now() < until)
+		uplink->backoff.pause_us = 0;
 }
 
 bool uplink_stop_asked(const struct uplink *uplink)
@@ -284,8 +297,9 @@ static int prepare(struct uplink *uplink, struct series_set *series)
 	uplink->dialect = dialect_by_name(conf->format);
 	uplink->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	uplink->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uplink->try_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	uplink->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (uplink->wake_fd < 0 || uplink->stop_fd < 0 || uplink->ended_fd < 0)
+	if (uplink->wake_fd < 0 || uplink->stop_fd < 0 || uplink->try_fd < 0 || uplink->ended_fd < 0)
 		return -errno;
 	uplink->announce = announce_new();
 	uplink->commands = commands_new();
@@ -325,7 +339,7 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 	uplink->version = strdup(version);
 	uplink->queue = queue;
 	uplink->subject.uplink = conf->name;
-	uplink->wake_fd = uplink->stop_fd = uplink->ended_fd = -1;
+	uplink->wake_fd = uplink->stop_fd = uplink->try_fd = uplink->ended_fd = -1;
 	uplink->state = UPLINK_CONNECTING;
 	uplink->since_us = clock_now();
 	pthread_mutex_init(&uplink->lock, NULL);
@@ -360,6 +374,8 @@ struct uplink *uplink_free(struct uplink *uplink)
 	announce_free(uplink->announce);
 	commands_free(uplink->commands);
 	message_done(&uplink->encoded);
+	if (uplink->try_fd >= 0)
+		close(uplink->try_fd);
 	if (uplink->wake_fd >= 0)
 		close(uplink->wake_fd);
 	if (uplink->stop_fd >= 0)
@@ -449,4 +465,9 @@ void uplink_answer(struct uplink *uplink, struct uplink_command *command, const 
 {
 	commands_answer(uplink->commands, command, answer);
 	signal_fd(uplink->wake_fd);
+}
+
+void uplink_try_now(struct uplink *uplink)
+{
+	signal_fd(uplink->try_fd);
 }

@@ -108,4 +108,7 @@ void uplink_get_status(struct uplink *uplink, struct uplink_status *ret);
 /* µs since the thread last went round its loop; 0 while it is inside resolve or connect. For the watchdog. */
 uint64_t uplink_stuck_us(const struct uplink *uplink);
 
+/* If it waits for its next try to connect: it does so at once, and its pauses begin anew. Main thread. */
+void uplink_try_now(struct uplink *uplink);
+
 #endif

@@ -37,6 +37,7 @@ struct uplink {
 	pthread_t thread;
 	bool thread_runs;
 	int wake_fd;  /* there is something in announce */
+	int try_fd;   /* the network has changed */
 	int stop_fd;  /* readable from the moment of uplink_stop() on */
 	int ended_fd; /* the thread has ended */
 	atomic_bool stopped;

@@ -315,6 +315,14 @@ bool uplink_set_empty(const struct uplink_set *set)
 	return !set->first;
 }
 
+void uplink_set_network_changed(struct uplink_set *set)
+{
+	struct uplink *uplink;
+
+	for (size_t i = 0; (uplink = uplink_set_get(set, i)); i++)
+		uplink_try_now(uplink);
+}
+
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i)
 {
 	struct running *at = set->first;

@@ -42,6 +42,8 @@ void uplink_set_stop(struct uplink_set *set);
 bool uplink_set_empty(const struct uplink_set *set);
 
 /* The i-th one, in the order of their start, also while it leaves; NULL: no such. */
+/* The network has changed: uplinks that wait for their next try do so at once. */
+void uplink_set_network_changed(struct uplink_set *set);
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
 
 /* answer is copied. The uplink may be gone meanwhile. Takes the command. */

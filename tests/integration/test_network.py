@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network that swallows packets, names that do not resolve, IPv6: the field goes on, and the daemon leaves in time."""
+import os
+import re
+import time
+
 from conftest import configuration, device, link, uplink, wait_complete
+from test_api import get
 from processes import free_port, wait_until
 
 
@@ -29,6 +34,29 @@ def test_a_broker_whose_packets_vanish_is_found_out_and_nothing_is_lost(plant):
     world.mend()
     wait_complete(account, "d1", slave.counters[1])
     assert account.out_of_order("d1") == []
+
+
+def test_an_uplink_tries_at_once_when_its_network_comes_back(plant):
+    """After an outage the drain began when the back-off was over, up to a minute late."""
+    network, world, broker, port, slave, bus = plant_with_lines(plant)
+    account = plant.account(broker)
+    daemon = plant.haywain(configuration([uplink(port, host=world.here, more='keepalive = "5s"; connect_timeout = "1s";')],
+                                         [bus], [device(every="50ms")], rest='api: { socket = "api.sock"; };\n'), start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.start(argv=network.argv())
+    wait_complete(account, "d1", 10)
+    world.cut_here()
+
+    def pause():
+        """Seconds of the pause that has just begun, once it is a long one."""
+        reason = get(daemon, "/v1/status")["uplinks"][0].get("reason", "")
+        told = re.search(r"trying again in ([\d.]+) s", reason)
+        return told and float(told[1]) >= 12 and float(told[1])
+    seconds, begun = wait_until(pause, 120, "a long pause"), time.monotonic()
+    world.mend_here()
+    daemon.wait_line("connected to", start=len(daemon.log.lines) - 1)
+    assert time.monotonic() - begun < seconds, "it waited for the end of its pause"
+    wait_complete(account, "d1", slave.counters[1])
 
 
 def test_sigterm_while_the_network_swallows_the_syn(plant):

@@ -20,6 +20,7 @@ class Line:
         base = f"198.{18 + (block >> 16)}.{block >> 8 & 255}."
         self.here, there, self.nobody = (base + str((block & 255) + i) for i in (1, 2, 3))
         _ip("link", "add", self.name, "type", "veth", "peer", "name", "line" + str(number), "netns", network)
+        self.network, self.inside = network, f"line{number}"
         _ip("addr", "add", self.here + "/29", "dev", self.name)
         _ip("link", "set", self.name, "up")
         _ip("-n", network, "addr", "add", there + "/29", "dev", f"line{number}")
@@ -35,6 +36,13 @@ class Line:
 
     def mend(self):
         _ip("link", "set", self.name, "up")
+
+    def cut_here(self):
+        """The plug on the daemon's own machine: it knows."""
+        _ip("-n", self.network, "link", "set", self.inside, "down")
+
+    def mend_here(self):
+        _ip("-n", self.network, "link", "set", self.inside, "up")
 
 
 class Network:
