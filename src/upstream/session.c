@@ -415,8 +415,10 @@ void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct 
 				say_goodbye(session);
 			break;
 		}
-		if (phase == MQTT_READY)
+		if (phase == MQTT_READY) {
+			uplink_watch_certificate(session->uplink, session->now_us);
 			speak(session);
+		}
 		check_deadlines(session);
 	}
 	session_finish(session);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define OWN_ENDS_SOON_DAYS 30
+
 /* Enough of a file's state to see that somebody replaced it. */
 struct file_mark {
 	dev_t dev;
@@ -328,6 +330,19 @@ int tls_prepare(struct tls *tls, struct reason *ret_reason)
 	tls->context = context;
 	memcpy(tls->marks, marks, sizeof(marks));
 	return 0;
+}
+
+bool tls_own_ends_soon(const struct tls *tls, struct reason *ret_reason)
+{
+	const X509 *own = tls->context ? SSL_CTX_get0_certificate(tls->context) : NULL;
+	int days, seconds;
+	if (!own || !ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(own)) || days >= OWN_ENDS_SOON_DAYS)
+		return false;
+	char date[32];
+	note_date(date, X509_get0_notAfter(own));
+	reason_set(ret_reason, "our certificate %s %s on %s", tls->conf->cert_file,
+		   days < 0 || seconds < 0 ? "ended" : "ends", date);
+	return true;
 }
 
 /* ---- after it ---- */

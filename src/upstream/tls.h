@@ -19,6 +19,9 @@ struct tls *tls_free(struct tls *tls);
 
 /* Before every connection: reads the files where they are new or changed. -errno and the reason. */
 int tls_prepare(struct tls *tls, struct reason *ret_reason);
+/* Whether our own certificate ends within a month, and when, in words. After tls_prepare(). */
+bool tls_own_ends_soon(const struct tls *tls, struct reason *ret_reason);
+
 /* One connection's session, set up to greet the broker. After tls_prepare(). The caller's; NULL: out of memory. */
 SSL *tls_session(struct tls *tls);
 

@@ -60,7 +60,7 @@ void uplink_stop(struct uplink *uplink);
 void uplink_withdraw(struct uplink *uplink);
 bool uplink_stopped(const struct uplink *uplink);
 int uplink_fd(const struct uplink *uplink); /* eventfd: its thread has ended */
-/* Joins the thread: call when it has stopped. NULL is fine. A thread that hangs in a look-up is left to _exit. */
+/* Joins the thread: call when it has stopped. NULL is fine. */
 struct uplink *uplink_free(struct uplink *uplink);
 
 const struct uplink_conf *uplink_get_conf(const struct uplink *uplink);

@@ -120,12 +120,29 @@ static void try_addresses(struct attempt *attempt, const struct addresses *addre
 	}
 }
 
+void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us)
+{
+	struct reason reason;
+	if (!uplink->tls || now_us < uplink->certificate_due_us || uplink->state != UPLINK_CONNECTED)
+		return;
+	uplink->certificate_due_us = now_us + USEC_PER_DAY;
+	/* The file may have been replaced since we connected: it is what counts with the next connection. */
+	if (tls_prepare(uplink->tls, &reason) < 0 || !tls_own_ends_soon(uplink->tls, &reason))
+		return;
+	if (!uplink->certificate_logged_us || now_us - uplink->certificate_logged_us >= USEC_PER_DAY) {
+		uplink->certificate_logged_us = now_us;
+		uplink_log(uplink, HAY_LOG_WARNING, "%s; the broker will not take it then", reason.text);
+	}
+	uplink_set_state(uplink, UPLINK_CONNECTED, reason.text);
+}
+
 void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret)
 {
 	const struct uplink_conf *conf = uplink->conf;
 	struct attempt attempt = {.uplink = uplink, .state = dialect_state, .quiet = quiet};
 	struct addresses addresses;
 	uint64_t deadline = clock_now() + conf->connect_timeout_us;
+	uplink->certificate_due_us = 0;
 	int r = conf->tls_on ? tls_prepare(uplink->tls, &ret->reason) : 0;
 	if (r >= 0)
 		r = read_password(conf, &attempt.password, &ret->reason);

@@ -62,6 +62,7 @@ struct uplink {
 	struct dialect_context context;
 	struct tls *tls;
 	struct resolver *resolver;
+	uint64_t certificate_due_us, certificate_logged_us; /* when ours is looked at next, and was last told of */
 	bool no_retain; /* the broker keeps no retained messages, and turns away who asks it to */
 	bool retain_logged;
 	uint64_t oversized_logged_us;
@@ -93,6 +94,8 @@ bool uplink_stop_asked(const struct uplink *uplink);
 
 /* Connect, to one of the host's addresses after the other, and talk. quiet: see session_run(). uplink_connect.c */
 struct session_result;
+/* At each connect, and once a day: is our own certificate about to end? In the log, once a day, and as the state's reason. */
+void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us);
 void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret);
 
 /* How a connection went. */

@@ -408,6 +408,7 @@ static void make_certificates(const struct broker *broker)
 	      "key common; openssl req -new -key common.key -subj /CN=localhost -out common.csr;\n"
 	      " openssl ca -batch -config ca.cnf -cert ca.crt -keyfile ca.key -in common.csr -out common.crt -notext "
 	      "-startdate 20200101000000Z -enddate 20480101000000Z\n"
+	      "leaf soon barn-1 DNS:barn-1 20200101000000Z $(date -u -d '10 days' +%Y%m%d%H%M%SZ)\n"
 	      "leaf client barn-1 DNS:barn-1 20200101000000Z 20480101000000Z\n");
 }
 
@@ -459,6 +460,12 @@ static void test_tls(void **state)
 		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
 		 "\"broker/client.key\"; };",
 		 "connected to localhost");
+	assert_false(logged("our certificate"));
+	/* One that ends in a few days: nobody is to find out on the day. */
+	tls_case(rig, &broker, "good", "require_certificate true", "mqtts://localhost",
+		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/soon.crt\"; key_file = "
+		 "\"broker/soon.key\"; };",
+		 "soon.crt ends on ");
 }
 
 static void test_tls_reasons(void **state)
