@@ -49,7 +49,7 @@ const struct hay_option conf_link_table[] = {
 	 .fallback = "1h",
 	 .min = 0,
 	 .max = GAP_MAX_US,
-	 .help = "silence between frames; default 3.5 characters"},
+	 .help = "silence before each request; default 3.5 characters, over TCP none"},
 	{.key = "unit_gap",
 	 .type = HAY_OPT_DURATION,
 	 .offset = offsetof(struct link_conf, unit_gap_us),
@@ -217,7 +217,7 @@ void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct 
 		ret->tty = tty;
 		ret->framing = FRAMING_RTU;
 	}
-	/* Behind a converter the gap is the converter's business. */
+	/* Behind a converter the gap is the converter's business, unless somebody knows better. */
 	ret->gap_us = conf->gap_us != GAP_DEFAULT_US ? conf->gap_us : conf->url ? 0 : default_gap(conf, tty);
 	ret->unit_gap_us = conf->unit_gap_us != GAP_DEFAULT_US ? conf->unit_gap_us : ret->gap_us;
 }

@@ -34,11 +34,13 @@ struct transport {
 	/* Runs on over new connections: an answer that a gateway delivers late on the next one still does not fit. */
 	uint16_t transaction;
 
-	/* RTU: the silence that is owed. */
-	struct frame_line line;
+	/* The silence that is owed; over new connections too. */
 	uint64_t last_us;  /* when the line was last busy */
 	uint8_t last_unit; /* that was asked */
 	bool asked;	   /* any at all */
+
+	/* RTU: a late answer. */
+	struct frame_line line;
 	uint64_t quiet_us; /* until then a late answer may come; 0: none is expected */
 	uint8_t quiet_unit;
 	bool quiet_alone; /* only that unit waits for it */
@@ -193,18 +195,6 @@ static ssize_t take(struct transport *t, uint8_t *into, size_t room, uint64_t wa
 
 enum settled { SETTLED, LOST, RESTLESS };
 
-/* A connection of TCP frames: throw away what came unasked. */
-static enum settled drain(struct transport *t, uint8_t *scratch, size_t room)
-{
-	for (unsigned i = 0; i < 64; i++) {
-		ssize_t n = take(t, scratch, room, 0);
-
-		if (n <= 0)
-			return n == NOTHING ? SETTLED : LOST;
-	}
-	return LOST;
-}
-
 static void quiet_is_over(struct transport *t)
 {
 	if (!t->quiet_alone) /* others were asked meanwhile: nobody knows */
@@ -212,7 +202,8 @@ static void quiet_is_over(struct transport *t)
 	t->quiet_us = 0;
 }
 
-/* RTU: the silence that stands before each request. What comes meanwhile is too late, and makes it begin anew. */
+/* The silence that stands before each request: none over TCP but where `gap` wants it, since many gateways to serial lines
+   and inverters' dongles lose what comes too soon. What comes meanwhile is too late, and makes it begin anew. */
 static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t *scratch, size_t room)
 {
 	uint64_t gap = t->asked && t->last_unit != unit ? t->unit_gap_us : t->gap_us;
@@ -341,8 +332,7 @@ static bool ask(struct transport *t, struct exchange *x)
 
 static enum settled settle(struct transport *t, struct exchange *x)
 {
-	return t->framing == FRAMING_TCP ? drain(t, x->bytes, sizeof(x->bytes))
-					 : wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
+	return wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
 }
 
 /* What is sent once is lost on a connection that the device is about to close: where it is one that does, it gets a moment

@@ -23,8 +23,8 @@ struct transport_conf {
 	const struct url *url;	    /* NULL: a serial port */
 	const struct tty_conf *tty; /* copied, its path too */
 	uint64_t timeout_us;	    /* for a connect, and for an answer */
-	uint64_t gap_us;	    /* RTU: silence before a request */
-	uint64_t unit_gap_us;	    /* RTU: where it goes to another unit than the last */
+	uint64_t gap_us;	    /* silence before a request */
+	uint64_t unit_gap_us;	    /* where it goes to another unit than the last */
 	uint64_t (*now)(void);	    /* the host's clock */
 };
 

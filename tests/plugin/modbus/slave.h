@@ -70,7 +70,7 @@ struct slave {
 	struct {
 		_Atomic uint8_t unit;
 		struct pdu pdu;
-		_Atomic uint64_t at_us;
+		_Atomic uint64_t at_us, said_us; /* when it came, and when its answer went out; 0: none did */
 	} asked[256];
 };
 
@@ -236,6 +236,8 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		slave_say(fd, (const uint8_t *)"\0\xff", 2);
 	if (act == ACT_WRONG_CRC)
 		frame.bytes[3] ^= 0x10;
+	if (number < 256)
+		s->asked[number].said_us = slave_now(); /* before it: nobody can have it earlier */
 	slave_say(fd, frame.bytes, act == ACT_CUT ? frame.size / 2u : frame.size);
 	if (act == ACT_ANSWER_CLOSE)
 		usleep(5000); /* what comes meanwhile is not read any more */
