@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 
@@ -29,6 +30,8 @@ DEVICES = {"boiler": (0, "1"), "meter": (0, "2"), "cold-room": (1, "1")}
 COLOUR = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
 INK = {"boiler": "38;5;209", "meter": "38;5;117", "cold-room": "38;5;147", "dim": "2", "bold": "1", "good": "1;32",
        "bad": "1;31", "warn": "33"}
+# How wide a value is where it is not 5: with these a line fits 80 columns.
+WIDTHS = {"pump": 3, "flow": 4, "return": 4, "burner": 3, "energy": 7, "door": 6, "humidity": 4}
 
 
 def ink(style, text):
@@ -45,8 +48,12 @@ class Screen:
         with self._lock:
             print(text, flush=True)
 
+    @staticmethod
+    def width():
+        return min(shutil.get_terminal_size((100, 24)).columns, 110)
+
     def headline(self, text, style="bold"):
-        width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+        width = self.width()
         self.line()
         self.line(ink(style, "── " + text + " " + "─" * max(3, width - len(text) - 4)))
 
@@ -91,10 +98,12 @@ class Demo:
 
         version = subprocess.run([daemon, "--version"], capture_output=True, text=True, check=False).stdout.strip()
         screen.headline("Haywain: from field devices to a broker, and nothing lost on the way")
-        screen.line(f"  devices   boiler and meter  tcp://127.0.0.1:{ports[0]}    cold-room  tcp://127.0.0.1:{ports[1]}    (Modbus TCP, simulated)")
+        screen.line(f"  devices   boiler and meter  tcp://127.0.0.1:{ports[0]}    (Modbus TCP, simulated)")
+        screen.line(f"            cold-room         tcp://127.0.0.1:{ports[1]}")
         screen.line(f"  gateway   {version or 'haywaind'}, configured by demo/haywain.conf")
-        screen.line(f"  broker    mosquitto, mqtts://localhost:{self.broker.tls_port}, with a CA and a certificate made just now")
+        screen.line(f"  broker    mosquitto, mqtts://localhost:{self.broker.tls_port}, its certificate made just now")
         screen.line(ink("dim", f"  files     {self.dir}"))
+        screen.line(ink("dim", f"  look      {os.path.relpath(os.path.dirname(daemon))}/haywain -s {self.dir}/api.sock status"))
         screen.headline("readings, as they arrive at a subscriber of the broker")
 
         self.notify = NotifySocket(os.path.join(self.dir, "notify"))
@@ -126,7 +135,8 @@ class Demo:
         """A line of the daemon's log."""
         if self.ended:
             return
-        screen.line(ink("dim", "  haywaind │ " + line.rstrip()))
+        for part in textwrap.wrap(line.rstrip(), screen.width() - 13, subsequent_indent=" " * 13):
+            screen.line(ink("dim", "  haywaind │ " + part))
 
     def flush(self):
         pass
@@ -139,7 +149,8 @@ class Demo:
                 self.points[parts[3]] = card["points"]
         elif parts[2] == "data":
             for sample in self.account.take(message, parts[3]):
-                self.show(sample, parts[3], message.at)
+                if parts[3] in DEVICES:  # and not what the gateway says of itself
+                    self.show(sample, parts[3], message.at)
 
     def show(self, sample, device, at):
         cells = []
@@ -152,14 +163,11 @@ class Demo:
                 value = {"pump": ("off", "on"), "door": ("closed", "open")}.get(point, ("false", "true"))[value]
             elif card.get("type", "").startswith("float") and not isinstance(value, str):
                 value = f"{value:.2f}" if unit == "kW" else f"{value:.1f}"
-            width = 16 - len(point)
-            cells.append(f"{point} {ink('bold', f'{value:>{width}}')} {unit:<4}")
+            cells.append(f"{point} {ink('bold', f'{value:>{WIDTHS.get(point, 5)}}')} {unit}".rstrip())
         seconds = sample["ts"] / 1000
         clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{sample['ts'] % 1000:03d}"
-        late = at - seconds
-        mark = ink("warn", f"  ↺ {late:.1f} s late, from the queue") if late > 1 else ""
-        room = " " * (22 * (4 - len(cells))) if mark else ""
-        screen.line(f"  {ink('dim', clock)}  {ink(device, f'{device:<10}')} " + " ".join(cells) + room + mark)
+        mark = ink("warn", "↺") if at - seconds > 1 else " "
+        screen.line(f"{mark} {ink('dim', clock)}  {ink(device, f'{device:<9}')}  " + "  ".join(cells))
 
     # ---- the account ----
 
@@ -195,12 +203,12 @@ class Demo:
                 twice += points[device] if sample["seq"] in seen else 0
                 seen.add(sample["seq"])
         disordered = sum(len(self.account.out_of_order(device)) for device in DEVICES)
-        screen.headline("the account: each device counts its answers, each reading carries a number")
+        screen.headline("the account: devices count their answers, readings carry numbers")
         polls = ", ".join(f"{device} {n}" for device, n in answered.items())
         screen.line(f"  readings taken       {taken:>7}    " + ink("dim", f"in {sum(answered.values())} polls: {polls}"))
         screen.line(f"  readings delivered   {taken - lost:>7}")
         screen.line(f"  lost                 {ink('bad' if lost else 'good', f'{lost:>7}')}")
-        screen.line(f"  delivered twice      {twice:>7}    " + ink("dim", "only what was in flight as the broker went; seq tells a consumer"))
+        screen.line(f"  delivered twice      {twice:>7}    " + ink("dim", "in flight as the broker went: seq tells which"))
         if disordered:
             screen.line(ink("bad", f"  out of order         {disordered:>7}"))
         screen.line()
@@ -227,7 +235,7 @@ class Demo:
     def back(self):
         if not self.broker_is_away:
             return
-        screen.headline("the broker is back: the oldest reading goes first", "good")
+        screen.headline("the broker is back: the oldest reading goes first (↺ from the queue)", "good")
         self.broker.start()
         self.broker_is_away = False
 
