@@ -12,7 +12,8 @@ static const char usage[] =
 	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device tells them\n"
 	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
 	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
-	"KEY=VALUE: baud=9600 mode=8N1 timeout=1000 (milliseconds)\n"
+	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 "
+	"(milliseconds)\n"
 	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
 
 struct probe {
@@ -63,6 +64,12 @@ static bool set_option(struct probe *p, const char *text)
 		p->conf.timeout_us = value * UINT64_C(1000);
 	else if (!strncmp(text, "mode=", 5))
 		p->conf.mode = text + 5;
+	else if (!strncmp(text, "gap=", 4) && number(text + 4, 10000, &value))
+		p->conf.gap_us = value * UINT64_C(1000);
+	else if (!strncmp(text, "rts_delay=", 10) && number(text + 10, 1000, &value))
+		p->conf.rts_delay_us = value * UINT64_C(1000);
+	else if (!strcmp(text, "rs485=true") || !strcmp(text, "rs485=false"))
+		p->conf.rs485 = text[6] == 't';
 	else
 		return false;
 	return true;
@@ -142,6 +149,8 @@ static int ask(struct probe *p, unsigned unit)
 			return r;
 	} else {
 		transport_exchange(p->transport, &p->exchange);
+		if (p->exchange.notice)
+			p->hay->print(p->hay, "%s: %s", p->conf.port, p->exchange.notice);
 	}
 	switch (p->exchange.end) {
 	case EXCHANGE_ANSWERED:
@@ -153,6 +162,12 @@ static int ask(struct probe *p, unsigned unit)
 	}
 	p->hay->print(p->hay, "%s", p->exchange.detail);
 	return -EIO;
+}
+
+/* The gateway's answer, and none of the unit's. */
+static bool is_of_gateway(uint8_t exception)
+{
+	return exception == EXCEPTION_NO_PATH || exception == EXCEPTION_NO_TARGET;
 }
 
 /* ---- scan ---- */
@@ -190,9 +205,8 @@ static int scan(struct probe *p, unsigned first, unsigned last)
 				p->hay->print(p->hay, "unit %-3u ?  %s", unit, p->exchange.detail);
 			continue;
 		}
-		if (p->exchange.answer.exception == EXCEPTION_NO_PATH ||
-		    p->exchange.answer.exception == EXCEPTION_NO_TARGET)
-			continue; /* the gateway's answer */
+		if (is_of_gateway(p->exchange.answer.exception))
+			continue;
 		p->hay->print(p->hay, "unit %-3u answers in %.1f ms%s%s", unit, (double)p->exchange.rtt_us / 1000,
 			      p->exchange.answer.exception ? ": " : "",
 			      p->exchange.answer.exception ? exception_name(p->exchange.answer.exception) : "");
@@ -315,47 +329,83 @@ static void print_answer(const struct probe *p, const struct plan_place *place)
 	}
 }
 
+static void print_missing(const struct probe *p, unsigned at, const char *why)
+{
+	p->hay->print(p->hay, "%5u 0x%04x  %s", at, at, why);
+}
+
+static void print_header(const struct probe *p)
+{
+	p->hay->print(p->hay, "%32s  int32 and float32 of this register and the next", "");
+	p->hay->print(p->hay, "address       hex  int16 uint16 text  %-23s %-23s %-23s %-23s", "ABCD", "CDAB", "BADC",
+		      "DCBA");
+}
+
+/* Some devices do not answer at all where a register is missing, and gateways say so for them: that costs a time-out each
+   time. So many in a row are enough, fewer where nothing has answered yet: most likely nothing will. */
+enum { SILENT_MAX = 16, SILENT_AT_FIRST_MAX = 4 };
+
 static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, unsigned count)
 {
-	unsigned end = first + count > 65536 ? 65536 : first + count, at = first, refused = 0;
+	const struct frame_answer *answer = &p->exchange.answer;
+	unsigned end = first + count > 65536 ? 65536 : first + count, at = first;
+	unsigned refused = 0, silent = 0, silent_in_a_row = 0;
 	const unsigned most = table < TABLE_HOLDING ? 2000 : PLAN_MAX_REGISTERS;
 	unsigned step = most;
+	bool answers = false;
 
-	if (table >= TABLE_HOLDING) {
-		p->hay->print(p->hay, "%32s  int32 and float32 of this register and the next", "");
-		p->hay->print(p->hay, "address       hex  int16 uint16 text  %-23s %-23s %-23s %-23s", "ABCD", "CDAB",
-			      "BADC", "DCBA");
-	}
+	if (table >= TABLE_HOLDING)
+		print_header(p);
 	while (at < end && !p->hay->cancelled(p->hay)) {
 		struct plan_place place = {.table = table,
 					   .address = (uint16_t)at,
 					   .count = (uint16_t)(end - at < step ? end - at : step)};
+		bool is_silent;
 		int r;
 
 		p->hay->progress(p->hay, at - first, end - first, "");
 		pdu_read(&place, &p->exchange.pdu);
 		r = ask(p, unit);
-		if (r < 0) {
-			if (r == -ETIMEDOUT)
-				p->hay->print(p->hay, "unit %u: %s", unit, p->exchange.detail);
+		if (r < 0 && r != -ETIMEDOUT)
 			return r;
-		}
-		if (!p->exchange.answer.exception) {
+		is_silent = r < 0 || is_of_gateway(answer->exception);
+		answers = answers || !is_silent;
+		if (!is_silent && !answer->exception) {
 			print_answer(p, &place);
 			at += place.count;
 			step = step * 2 > most ? most : step * 2;
+			silent_in_a_row = 0;
 		} else if (place.count > 1) {
 			/* Something in there is missing: look closer. */
 			step = place.count / 2u;
+		} else if (is_silent) {
+			const char *why = r < 0 ? p->exchange.detail : exception_name(answer->exception);
+
+			silent++;
+			silent_in_a_row++;
+			if (!answers && (silent_in_a_row == SILENT_AT_FIRST_MAX || silent == end - first)) {
+				p->hay->print(p->hay, "unit %u: %s", unit, why);
+				return -ETIMEDOUT;
+			}
+			if (silent == 1)
+				print_missing(p, at, why);
+			at++;
+			if (silent_in_a_row == SILENT_MAX && at < end) {
+				p->hay->print(p->hay, "%u addresses in a row without an answer: not asked from %u on",
+					      silent_in_a_row, at);
+				break;
+			}
 		} else {
-			if (refused++ == 0 || p->exchange.answer.exception != EXCEPTION_ILLEGAL_ADDRESS)
-				p->hay->print(p->hay, "%5u 0x%04x  %s", at, at,
-					      exception_name(p->exchange.answer.exception));
+			if (refused++ == 0 || answer->exception != EXCEPTION_ILLEGAL_ADDRESS)
+				print_missing(p, at, exception_name(answer->exception));
+			silent_in_a_row = 0;
 			at++;
 		}
 	}
 	if (refused > 1)
 		p->hay->print(p->hay, "%u addresses are refused", refused);
+	if (silent > 1)
+		p->hay->print(p->hay, "%u addresses are not answered", silent);
 	return p->hay->cancelled(p->hay) ? -EINTR : 0;
 }
 

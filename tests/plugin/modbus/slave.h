@@ -61,6 +61,7 @@ struct slave {
 	atomic_bool coils[64];
 	bool refused[1024]; /* registers that are not there */
 	bool unknown[256];  /* functions that are not known */
+	bool mute[256];	    /* functions that are not even refused */
 	/* What a read that touches the register gets instead: an enum act, but for ACT_LATE; 0: nothing. */
 	_Atomic uint16_t faults[1024];
 	_Atomic uint16_t fault;	   /* and any read */
@@ -185,6 +186,8 @@ static inline unsigned slave_choose(struct slave *s, unsigned number, const uint
 	unsigned act = !s->acts ? ACT_ANSWER : s->acts[number < s->n_acts ? number : s->n_acts - 1];
 	unsigned address = slave_u16(pdu + 1), end = address + slave_u16(pdu + 3);
 
+	if (s->mute[pdu[0]])
+		return ACT_SILENT;
 	if (pdu[0] != 3 && pdu[0] != 4)
 		return act;
 	for (unsigned i = address; i < end && i < 1024; i++) {
