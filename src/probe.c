@@ -32,13 +32,17 @@ static void print(const struct hay_probe *hay, const char *format, ...) _printf_
 static void print(const struct hay_probe *hay, const char *format, ...)
 {
 	struct probe *probe = container_of(hay, struct probe, hay);
+	_cleanup_free_ char *text = NULL;
 	va_list args;
 
 	clear_line(probe);
 	va_start(args, format);
-	vprintf(format, args);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
 	va_end(args);
-	putchar('\n');
+	if (text)
+		text_make_printable(text);
+	puts(text ? text : "out of memory");
 	fflush(stdout);
 }
 

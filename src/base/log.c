@@ -162,9 +162,7 @@ void log_about_v(const struct log_subject *subject, enum hay_log_level level, co
 		spare_line(spare, sizeof(spare), subject, format, again);
 	va_end(again);
 	/* A line is one line: what devices and brokers say may hold anything. */
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = ' ';
+	text_make_printable(text);
 	if (sink)
 		sink(level, subject, text);
 	else if (where == TO_JOURNAL)

@@ -39,6 +39,18 @@ static inline bool text_same(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* What devices and brokers say may hold anything, and a terminal obeys it: blanks for control characters, U+0080 to
+   U+009F too. */
+static inline void text_make_printable(char *text)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++) {
+		if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+			*at++ = ' ', *at = ' ';
+		else if (*at < 0x20 || *at == 0x7f)
+			*at = ' ';
+	}
+}
+
 static inline void cleanup_free(void *pointer)
 {
 	free(*(void **)pointer);

@@ -28,11 +28,11 @@ static bool is_name(const char *text)
 /* "boiler setpoint is now 56 (asked for 55.5)" */
 static void print_written(const json_t *answer, const char *device, const char *point)
 {
-	const json_t *value = json_object_get(answer, "value"), *asked = json_object_get(answer, "asked");
-	const char *note = json_text_of(answer, "note");
+	const json_t *value = json_object_get(answer, "value"), *asked = json_object_get(answer, "asked"),
+		     *note = json_object_get(answer, "note");
 	bool is_held = json_is_true(json_object_get(answer, "read_back"));
 	_cleanup_free_ char *value_text = value ? json_show(value) : NULL,
-			    *asked_text = asked ? json_show(asked) : NULL;
+			    *asked_text = asked ? json_show(asked) : NULL, *note_text = note ? json_show(note) : NULL;
 
 	printf("%s %s", device, point);
 	if (value_text)
@@ -41,8 +41,8 @@ static void print_written(const json_t *answer, const char *device, const char *
 		printf(" was written");
 	if (asked_text)
 		printf(" (asked for %s)", asked_text);
-	if (*note)
-		printf("; %s", note);
+	if (note_text)
+		printf("; %s", note_text);
 	else if (!is_held)
 		printf("; it was not read back");
 	putchar('\n');
@@ -97,11 +97,14 @@ static unsigned print_messages(const struct cli *cli, const json_t *messages)
 		n_mistakes += !warning;
 		if (cli->json)
 			continue;
+		char *text = json_show(json_object_get(message, "text"));
+
 		fputs(json_text_of(message, "file"), stderr);
 		if (line > 0)
 			fprintf(stderr, ":%lld", (long long)line);
 		fprintf(stderr, ": %s%s%s%s\n", colour_on(cli, warning ? YELLOW : RED), warning ? "warning: " : "",
-			json_text_of(message, "text"), colour_off(cli));
+			text ? text : "?", colour_off(cli));
+		free(text);
 	}
 	return n_mistakes;
 }

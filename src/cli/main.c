@@ -26,13 +26,16 @@ static const struct {
 
 int cli_fail(const char *format, ...)
 {
+	_cleanup_free_ char *text = NULL;
 	va_list args;
 
-	fputs("haywain: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
 	va_end(args);
-	fputc('\n', stderr);
+	if (text)
+		text_make_printable(text);
+	fprintf(stderr, "haywain: %s\n", text ? text : "out of memory");
 	return EXIT_FAILURE;
 }
 

@@ -41,10 +41,7 @@ void table_add(struct table *table, enum colour colour, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		abort();
 	va_end(args);
-	/* What devices and brokers say may hold anything; a terminal obeys it. */
-	for (char *at = text; *at; at++)
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
-			*at = ' ';
+	text_make_printable(text);
 	table->cells[table->n_cells++] = (struct table_cell){text, colour};
 }
 
@@ -181,8 +178,13 @@ char *json_show(const json_t *value)
 {
 	char number[NUMBER_TEXT_MAX];
 
-	if (json_is_string(value))
-		return strdup(json_string_value(value));
+	if (json_is_string(value)) {
+		char *text = strdup(json_string_value(value));
+
+		if (text)
+			text_make_printable(text);
+		return text;
+	}
 	if (json_is_real(value)) {
 		format_double(json_real_value(value), number);
 		return strdup(number);

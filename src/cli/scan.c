@@ -16,12 +16,11 @@ struct scan {
 
 /* ---- through the daemon ---- */
 
-/* A terminal obeys what a device says. */
-static void print_safe(const char *text)
+static void print_text(FILE *file, const json_t *text)
 {
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
-	putchar('\n');
+	_cleanup_free_ char *shown = text ? json_show(text) : NULL;
+
+	fputs(shown ? shown : "", file);
 }
 
 static void show_progress(struct scan *scan, const json_t *progress)
@@ -32,7 +31,7 @@ static void show_progress(struct scan *scan, const json_t *progress)
 	if (json_int_of(progress, "total") > 0)
 		fprintf(stderr, "%lld of %lld: ", (long long)json_int_of(progress, "done"),
 			(long long)json_int_of(progress, "total"));
-	fputs(json_text_of(progress, "what"), stderr);
+	print_text(stderr, json_object_get(progress, "what"));
 	scan->line_open = true;
 }
 
@@ -55,8 +54,10 @@ static bool take_line(const char *text, void *userdata)
 		show_progress(scan, progress);
 	else
 		clear_line(scan);
-	if (!scan->cli->json && json_object_get(root, "line"))
-		print_safe(json_text_of(root, "line"));
+	if (!scan->cli->json && json_object_get(root, "line")) {
+		print_text(stdout, json_object_get(root, "line"));
+		putchar('\n');
+	}
 	if (ok)
 		scan->status = json_is_true(ok) ? EXIT_SUCCESS : EXIT_FAILURE;
 	if (json_is_false(ok) && !scan->cli->json)

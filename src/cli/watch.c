@@ -21,13 +21,6 @@ static void print_time(const struct cli *cli, int64_t ts_ms)
 	printf("%s%s.%03d%s  ", colour_on(cli, DIM), clock, (int)(ts_ms % 1000), colour_off(cli));
 }
 
-/* A terminal obeys what a device says. */
-static void print_safe(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
-}
-
 static void print_sample(const struct cli *cli, json_t *sample)
 {
 	const char *point;
@@ -39,8 +32,7 @@ static void print_sample(const struct cli *cli, json_t *sample)
 	{
 		char *text = json_show(value);
 
-		printf("  %s=", point);
-		print_safe(text ? text : "?");
+		printf("  %s=%s", point, text ? text : "?");
 		free(text);
 	}
 	json_object_foreach(json_object_get(sample, "quality"), point, value)

@@ -66,6 +66,16 @@ def write(daemon, *arguments):
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
+def test_a_terminal_does_not_obey_what_a_device_says(plant):
+    """The tables were clean, but the answer to a write brought a device's escape sequences to the terminal as they came."""
+    daemon = run(plant, points=POINTS + ', { name = "label"; holding = 50; type = "string"; length = 8; access = "write"; }', n_points=3)
+    status, said = write(daemon, "d1", "label", "a\x1b[2Jb\u009bc")
+    assert status == 0 and said == "d1 label is now a [2Jb  c"
+    wait_until(lambda: "a [2Jb  c" in haywain(daemon, "devices", "d1"), what="the label to be read")
+    assert json.loads(haywain(daemon, "--json", "devices", "d1"))["points"][2]["value"] == "a\x1b[2Jb\u009bc"
+    assert "\x1b" not in haywain(daemon, "status", "--\x1b[2J", good=False)
+
+
 def test_write_says_what_the_device_holds(plant):
     """It said "is now 55.5" of a register that held 56, and did as if a write without an answer had failed."""
     daemon = run(plant)
