@@ -458,6 +458,18 @@ static int find_sockets(struct config *config, const struct api_keys *api)
 	return config->api_read_socket ? 0 : -ENOMEM;
 }
 
+static void check_sockets(struct config_loader *loader, const config_setting_t *root)
+{
+	const struct config *config = loader->config;
+	const config_setting_t *api = config_setting_get_member(root, "api");
+
+	if (!api || !config->api_socket[0] || !text_same(config->api_socket, config->api_read_socket))
+		return;
+	setting_error(loader, api, "api.socket and api.read_socket are both %s: each needs a path of its own",
+		      config->api_socket);
+	loader->n_fatal++;
+}
+
 /* ---- the whole ---- */
 
 static int load(struct config_loader *loader, const char *path)
@@ -489,6 +501,7 @@ static int load(struct config_loader *loader, const char *path)
 	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
 	if (find_sockets(config, &api) < 0)
 		return -ENOMEM;
+	check_sockets(loader, root);
 	read_self(loader, root);
 	r = read_uplinks(loader);
 	if (r == 0)

@@ -104,6 +104,8 @@ void config_tell_changes(const struct config *before, const struct config *now, 
 	compare(queue_options, &before->queue, &now->queue, "queue.", &settings);
 	if (!text_same(before->api_socket, now->api_socket))
 		add_name(&settings, "api.socket", "");
+	if (!text_same(before->api_read_socket, now->api_read_socket))
+		add_name(&settings, "api.read_socket", "");
 	if (before->self_every_us != now->self_every_us)
 		add_name(&settings, "self", "");
 	tell_names(out, &settings, "", "changed");

@@ -54,6 +54,9 @@ def test_what_takes_a_restart_is_compared_with_what_runs(plant):
     assert warning not in reload(daemon, text), "it is the one that runs"
     assert "api.socket is another one now: this takes a restart, until then the local API stays off" in \
         reload(daemon, text.replace('socket = ""', 'socket = "api.sock"'))
+    assert any(l.startswith("reloaded:") and "api.read_socket changed" in l for l in
+               reload(daemon, text.replace('socket = ""', 'socket = "api.sock"; read_socket = "look.sock"'))), \
+        "the summary said nothing of the socket for reading"
 
 
 def test_a_gateway_that_is_renamed_leaves_nothing_behind(plant):

@@ -351,6 +351,13 @@ static void bad_sections_refuse_the_start(void **state)
 	expect(place, GATEWAY "self = 10;\napi = true;", -EBADMSG,
 	       "haywain.conf:3: `api` must be a group: { … }\n"
 	       "haywain.conf:2: `self` must be true, false or a period like \"10s\"\n");
+	/* It was good, and the daemon then took itself for another process that listens there. */
+	expect(place, GATEWAY "api: { socket = \"/srv/a\"; read_socket = \"/srv/a\"; };", -EBADMSG,
+	       "haywain.conf:2: api.socket and api.read_socket are both /srv/a: each needs a path of its own\n");
+	expect(place, GATEWAY "api: { socket = \"/srv/read.sock\"; };", -EBADMSG,
+	       "haywain.conf:2: api.socket and api.read_socket are both /srv/read.sock: each needs a path of its "
+	       "own\n");
+	expect(place, GATEWAY "api: { socket = \"\"; read_socket = \"\"; };", 0, "");
 	expect(place, GATEWAY "self = \"1ms\";", -EBADMSG,
 	       "haywain.conf:2: `self` must be from \"1s\" to \"366d\", not \"1ms\"\n");
 	expect(place, GATEWAY "uplinks = 5;", -EBADMSG,
