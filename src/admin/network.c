@@ -13,6 +13,7 @@
 /* An address, its route and the answer of DHCP come one after the other: one word for all of them. */
 #define SETTLE_US (300 * USEC_PER_MSEC)
 #define APART_US (2 * USEC_PER_SEC)
+#define SAME_TIME 100 /* hundredths of a second between two that the kernel means to be the same */
 
 struct network_watch {
 	void (*changed)(void *userdata);
@@ -21,27 +22,93 @@ struct network_watch {
 	sd_event_source *io, *timer;
 	uint64_t told_us;
 	bool pending;
+	int *running; /* interfaces that are known to be */
+	size_t n_running;
 };
 
-/* Whether something came; what went is no reason to try. */
-static bool is_gain(const struct nlmsghdr *message)
+/* ---- what is new; what went, or is said again, is no reason to try ---- */
+
+static void remove_running(struct network_watch *watch, int link)
+{
+	for (size_t i = 0; i < watch->n_running; i++)
+		if (watch->running[i] == link) {
+			watch->running[i] = watch->running[--watch->n_running];
+			return;
+		}
+}
+
+/* True: it was not running before. Without the memory to know, it counts as new. */
+static bool add_running(struct network_watch *watch, int link)
+{
+	int *running;
+
+	for (size_t i = 0; i < watch->n_running; i++)
+		if (watch->running[i] == link)
+			return false;
+	running = reallocarray(watch->running, watch->n_running + 1, sizeof(*running));
+	if (running) {
+		watch->running = running;
+		watch->running[watch->n_running++] = link;
+	}
+	return true;
+}
+
+/* A radio's scan and a new name are told with the same message as a cable that is plugged in. */
+static bool link_came_up(struct network_watch *watch, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *link = NLMSG_DATA(message);
 
-	if (message->nlmsg_type == RTM_NEWLINK)
-		return message->nlmsg_len >= NLMSG_LENGTH(sizeof(*link)) && link->ifi_flags & IFF_RUNNING;
-	return message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_NEWROUTE;
-}
-
-static bool any_gain(const char *data, size_t size)
-{
-	const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)data;
-
-	for (; NLMSG_OK(message, size); message = NLMSG_NEXT(message, size))
-		if (is_gain(message))
-			return true;
+	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*link)) || link->ifi_family != AF_UNSPEC)
+		return false;
+	if (message->nlmsg_type == RTM_NEWLINK && link->ifi_flags & IFF_RUNNING)
+		return add_running(watch, link->ifi_index);
+	remove_running(watch, link->ifi_index);
 	return false;
 }
+
+/* Each announcement of a router and each renewed lease gives an address that is there a new lifetime: then the two times,
+   in hundredths of a second, are no longer the same. */
+static bool is_new_address(const struct nlmsghdr *message)
+{
+	const struct ifaddrmsg *address = NLMSG_DATA(message);
+	const struct rtattr *attribute = IFA_RTA(address);
+	uint32_t size;
+
+	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*address)))
+		return false;
+	for (size = (uint32_t)IFA_PAYLOAD(message); RTA_OK(attribute, size); attribute = RTA_NEXT(attribute, size)) {
+		const struct ifa_cacheinfo *times = RTA_DATA(attribute);
+
+		if (attribute->rta_type == IFA_CACHEINFO && RTA_PAYLOAD(attribute) >= sizeof(*times))
+			return times->tstamp - times->cstamp + SAME_TIME < 2 * SAME_TIME;
+	}
+	return true;
+}
+
+static bool is_gain(struct network_watch *watch, const struct nlmsghdr *message)
+{
+	switch (message->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		return link_came_up(watch, message);
+	case RTM_NEWADDR:
+		return is_new_address(message);
+	default:
+		return message->nlmsg_type == RTM_NEWROUTE;
+	}
+}
+
+static bool any_gain(struct network_watch *watch, const char *data, size_t size)
+{
+	const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)data;
+	bool gain = false;
+
+	for (; NLMSG_OK(message, size); message = NLMSG_NEXT(message, size))
+		gain |= is_gain(watch, message);
+	return gain;
+}
+
+/* ---- telling of it ---- */
 
 static int tell_changed(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
@@ -61,9 +128,11 @@ static int read_changes(sd_event_source *source _unused_, int fd, uint32_t event
 	bool gain = false;
 	ssize_t n;
 
-	/* ENOBUFS: more happened than the kernel kept for us. */
-	while ((n = recv(fd, data, sizeof(data), MSG_DONTWAIT)) > 0 || (n < 0 && errno == ENOBUFS))
-		gain |= n < 0 || any_gain(data, (size_t)n);
+	while ((n = recv(fd, data, sizeof(data), MSG_DONTWAIT)) > 0 || (n < 0 && errno == ENOBUFS)) {
+		if (n < 0) /* more happened than the kernel kept for us */
+			watch->n_running = 0;
+		gain |= n < 0 || any_gain(watch, data, (size_t)n);
+	}
 	if (gain && !watch->pending) {
 		uint64_t now = clock_now(), next = watch->told_us ? watch->told_us + APART_US : 0;
 
@@ -112,6 +181,7 @@ struct network_watch *network_watch_free(struct network_watch *watch)
 	sd_event_source_disable_unref(watch->timer);
 	if (watch->fd >= 0)
 		close(watch->fd);
+	free(watch->running);
 	free(watch);
 	return NULL;
 }

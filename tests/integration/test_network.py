@@ -36,6 +36,23 @@ def test_a_broker_whose_packets_vanish_is_found_out_and_nothing_is_lost(plant):
     assert account.out_of_order("d1") == []
 
 
+def long_pause(daemon, at_least):
+    """Seconds of the pause that has just begun, once it is a long one."""
+    reason = get(daemon, "/v1/status")["uplinks"][0].get("reason", "")
+    told = re.search(r"trying again in ([\d.]+) s", reason)
+    return told and float(told[1]) >= at_least and float(told[1])
+
+
+def test_a_network_that_only_repeats_itself_hurries_nobody(plant):
+    """Each announcement of an IPv6 router and each renewed lease began the pauses anew: the broker was asked every 2 s for ever."""
+    network = plant.network()
+    world = network.line()
+    daemon = plant.haywain(configuration([uplink(free_port(), host=world.here)], rest='api: { socket = "api.sock"; };\n'), start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.start(argv=network.argv())
+    wait_until(lambda: world.refresh_here() or long_pause(daemon, 6), 60, "a long pause")
+
+
 def test_an_uplink_tries_at_once_when_its_network_comes_back(plant):
     """After an outage the drain began when the back-off was over, up to a minute late."""
     network, world, broker, port, slave, bus = plant_with_lines(plant)
@@ -46,13 +63,7 @@ def test_an_uplink_tries_at_once_when_its_network_comes_back(plant):
     daemon.start(argv=network.argv())
     wait_complete(account, "d1", 10)
     world.cut_here()
-
-    def pause():
-        """Seconds of the pause that has just begun, once it is a long one."""
-        reason = get(daemon, "/v1/status")["uplinks"][0].get("reason", "")
-        told = re.search(r"trying again in ([\d.]+) s", reason)
-        return told and float(told[1]) >= 12 and float(told[1])
-    seconds, begun = wait_until(pause, 120, "a long pause"), time.monotonic()
+    seconds, begun = wait_until(lambda: long_pause(daemon, 12), 120, "a long pause"), time.monotonic()
     world.mend_here()
     daemon.wait_line("connected to", start=len(daemon.log.lines) - 1)
     assert time.monotonic() - begun < seconds, "it waited for the end of its pause"

@@ -20,7 +20,7 @@ class Line:
         base = f"198.{18 + (block >> 16)}.{block >> 8 & 255}."
         self.here, there, self.nobody = (base + str((block & 255) + i) for i in (1, 2, 3))
         _ip("link", "add", self.name, "type", "veth", "peer", "name", "line" + str(number), "netns", network)
-        self.network, self.inside = network, f"line{number}"
+        self.network, self.inside, self.there = network, f"line{number}", there
         _ip("addr", "add", self.here + "/29", "dev", self.name)
         _ip("link", "set", self.name, "up")
         _ip("-n", network, "addr", "add", there + "/29", "dev", f"line{number}")
@@ -36,6 +36,11 @@ class Line:
 
     def mend(self):
         _ip("link", "set", self.name, "up")
+
+    def refresh_here(self):
+        """What a router that repeats itself, a renewed lease and a scan of a radio say: nothing that is new."""
+        _ip("-n", self.network, "addr", "change", self.there + "/29", "dev", self.inside, "valid_lft", "9000", "preferred_lft", "9000")
+        _ip("-n", self.network, "link", "set", self.inside, "alias", "still the same")
 
     def cut_here(self):
         """The plug on the daemon's own machine: it knows."""
