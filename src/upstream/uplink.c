@@ -46,13 +46,18 @@ const char *uplink_state_word(enum uplink_state state)
 	return words[state];
 }
 
+static bool is_away(enum uplink_state state)
+{
+	return state == UPLINK_CONNECTING || state == UPLINK_DOWN;
+}
+
 void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason)
 {
 	pthread_mutex_lock(&uplink->lock);
-	if (uplink->state != state) {
-		uplink->state = state;
+	/* A broker that is tried again and again is away since the first failure, not since the last try. */
+	if (uplink->state != state && !(is_away(uplink->state) && is_away(state)))
 		uplink->since_us = clock_now();
-	}
+	uplink->state = state;
 	reason_set(&uplink->reason, "%s", reason);
 	pthread_mutex_unlock(&uplink->lock);
 }

@@ -93,7 +93,7 @@ const char *uplink_state_word(enum uplink_state state);
 
 struct uplink_status {
 	enum uplink_state state;
-	uint64_t since_us;  /* monotonic */
+	uint64_t since_us;  /* monotonic; connecting and down count as one state */
 	char reason[192];   /* no samples flow: why, and when the next try is */
 	uint64_t delivered; /* samples acknowledged, since the start */
 	uint64_t messages;  /* published, since the start */

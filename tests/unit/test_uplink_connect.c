@@ -268,6 +268,21 @@ static void test_a_login_is_refused_once(void **state)
 	stop_server(second);
 }
 
+/* A broker that was away all night was "down for 40 s" in the morning: each try began the time anew. */
+static void test_down_lasts_from_the_first_failure(void **state)
+{
+	struct rig *rig = *state;
+	struct server *first = start_server(2, 0, SAYS_87);
+	go(rig, "pair.test", first->port, "");
+	await(status_of(rig->uplink).state == UPLINK_DOWN);
+	uint64_t since_us = status_of(rig->uplink).since_us;
+	await(first->connects >= 3);
+	await(status_of(rig->uplink).state == UPLINK_DOWN);
+	assert_int_equal(status_of(rig->uplink).since_us, since_us);
+	leave(rig);
+	stop_server(first);
+}
+
 /* ---- look-ups ---- */
 
 /* A name server that swallows questions: stopping is prompt, connect_timeout holds, and questions do not pile up. */
@@ -340,6 +355,7 @@ int main(void)
 		test(test_an_address_that_is_silent),
 		test(test_the_last_good_address_first),
 		test(test_a_login_is_refused_once),
+		test(test_down_lasts_from_the_first_failure),
 		test(test_a_look_up_that_hangs),
 		test(test_a_retained_will_is_refused),
 		test(test_a_retained_will_is_hung_up_on),
