@@ -146,13 +146,25 @@ static bool is_value(const struct token *token)
 
 static void check_elements(struct walk *walk, const struct token *opener);
 
+/* a = "x; b = "y": the text ends where the next one was meant to begin, and a word touches its quote. */
+static void check_text_end(struct walk *walk, const struct token *text)
+{
+	const struct token *next = peek(walk);
+
+	if (next->type != TOKEN_END && next->type != TOKEN_PUNCT && next->text == text->text + text->size + 1 &&
+	    memchr(text->text, '=', text->size))
+		syntax_error(walk, text, "a `\"` is missing: the text \"%.*s\" runs into `%.*s`", WIDTH(text),
+			     WIDTH(next));
+}
+
 static void check_value(struct walk *walk)
 {
 	const struct token *token = take(walk);
 
 	if (token->type == TOKEN_STRING) {
 		while (peek(walk)->type == TOKEN_STRING)
-			take(walk);
+			token = take(walk);
+		check_text_end(walk, token);
 		return;
 	}
 	if (token->type != TOKEN_PUNCT)

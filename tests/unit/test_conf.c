@@ -68,6 +68,10 @@ static void quotes(void **state _unused_)
 {
 	expect("a = \"x;\nb = 2;\n", "1: the quote is not closed: a text begins and ends with \" on one line\n");
 	expect("a: { b = \"x; };\nc = 1;", "1: the quote is not closed: a text begins and ends with \" on one line\n");
+	/* It said that `tcp` had no value. */
+	expect("a: { b = \"x; c = \"tcp://h\"; };\nd = 1;",
+	       "1: a `\"` is missing: the text \"x; c = \" runs into `tcp`\n");
+	expect("a = \"x\"b = 1; c = \"y\" \"z\"", "");
 	expect("every = 10s;", "1: 10s makes no sense here: a text needs quotes, \"10s\"\n");
 	expect("port = /dev/ttyUSB0;", "1: /dev/ttyUSB0 makes no sense here: a text needs quotes, \"/dev/ttyUSB0\"\n");
 	expect("link = rs485;", "1: rs485 makes no sense here: a text needs quotes, \"rs485\"\n");
