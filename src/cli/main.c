@@ -20,7 +20,7 @@ static const struct {
 	{"reload", cli_reload, "", "read the configuration again"},
 	{"check", cli_check, "[FILE]", "say what is wrong with a configuration"},
 	{"example", cli_example, "", "print a commented configuration"},
-	{"scan", cli_scan, "PLUGIN [ARGUMENT]...", "look for devices: modbus, serial, ble; --link LINK"},
+	{"scan", cli_scan, "PLUGIN [ARGUMENT]...", "look for devices: modbus, serial or ble"},
 	{"diag", cli_diag, "[FILE.tar.gz]", "a bundle without secrets for a bug report"},
 };
 
@@ -48,6 +48,7 @@ static void print_help(void)
 	printf("\n  -s, --socket=PATH  where the daemon listens (" HAYWAIN_API_SOCKET ")\n"
 	       "      --json         print what the daemon says, as JSON\n"
 	       "      --yes          do not ask\n"
+	       "      --link=LINK    scan: on this link of the running daemon\n"
 	       "      --version      print the version\n"
 	       "  -h, --help         print this\n\n"
 	       "See haywain(1).\n");
@@ -57,7 +58,8 @@ static int usage(const char *command)
 {
 	for (size_t i = 0; i < ELEMENTS(commands); i++)
 		if (command && strcmp(commands[i].name, command) == 0)
-			fprintf(stderr, "Usage: haywain %s %s\n", commands[i].name, commands[i].usage);
+			fprintf(stderr, "Usage: haywain %s%s%s\n", commands[i].name, *commands[i].usage ? " " : "",
+				commands[i].usage);
 	fputs("haywain --help lists the commands\n", stderr);
 	return EXIT_USAGE;
 }

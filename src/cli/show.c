@@ -249,7 +249,7 @@ static void print_queue(const struct cli *cli, const json_t *root)
 		printf("%sAn unknown number of samples may be lost besides: the log says why%s\n",
 		       colour_on(cli, YELLOW), colour_off(cli));
 	json_array_foreach(json_object_get(root, "uplinks"), i, entry) printf(
-		"Uplink %s has not got %" PRIi64 "\n", json_text_of(entry, "name"), json_int_of(entry, "backlog"));
+		"Uplink %s: %" PRIi64 " to deliver\n", json_text_of(entry, "name"), json_int_of(entry, "backlog"));
 	if (json_array_size(json_object_get(root, "devices")) == 0)
 		return;
 	table_add(&table, BOLD, "DEVICE");
