@@ -46,6 +46,11 @@ struct transport {
 	bool quiet_alone; /* only that unit waits for it */
 	bool heard;	  /* something came since */
 	bool absent[256]; /* units that stayed silent through the last such time */
+	/* A unit that hung may answer what it was asked before as well as its repetition, some ms apart: 30 ms between
+	   them were enough to give the next register the value of the one before. So it is left alone once more. */
+	bool owes[256];	     /* units of which nothing came for a request */
+	uint64_t second_us;  /* until then a second answer may come */
+	uint8_t second_unit; /* of that unit */
 };
 
 int transport_new(const struct transport_conf *conf, struct transport **ret)
@@ -199,6 +204,8 @@ static void quiet_is_over(struct transport *t)
 {
 	if (!t->quiet_alone) /* others were asked meanwhile: nobody knows */
 		t->absent[t->quiet_unit] = !t->heard;
+	if (!t->quiet_alone && t->heard)
+		t->owes[t->quiet_unit] = false;
 	t->quiet_us = 0;
 }
 
@@ -212,6 +219,8 @@ static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t 
 	/* An absent unit makes only itself wait, and so does one that is silent on this register. */
 	if (quiet && (t->absent[t->quiet_unit] || t->quiet_alone) && t->quiet_unit != unit)
 		quiet = 0;
+	if (t->second_unit == unit && t->second_us > quiet)
+		quiet = t->second_us;
 	end = (now > quiet ? now : quiet) + gap + t->timeout_us;
 	for (;;) {
 		uint64_t until = t->last_us + gap > quiet ? t->last_us + gap : quiet;
@@ -265,8 +274,11 @@ static void give_up(struct transport *t, struct exchange *x, size_t n, const cha
 		fail(x, EXCHANGE_FAILED, HAY_DECODE, error);
 	else
 		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, error ? error : n ? "an answer cut short" : "no answer");
-	if (t->framing == FRAMING_RTU)
-		expect_late_answer(t, x, n > 0 && !(error && !other));
+	if (t->framing != FRAMING_RTU)
+		return;
+	expect_late_answer(t, x, n > 0 && !(error && !other));
+	if (!x->is_quiet && (!t->heard || other))
+		t->owes[x->unit] = true;
 }
 
 /* Ask over the connection there is. False: it is closed, and not a byte of an answer came. */
@@ -321,6 +333,11 @@ static bool ask(struct transport *t, struct exchange *x)
 		}
 	}
 	t->absent[x->unit] = false;
+	if (t->owes[x->unit]) {
+		t->owes[x->unit] = false;
+		t->second_us = now + t->timeout_us;
+		t->second_unit = x->unit;
+	}
 	x->is_mirror = t->framing == FRAMING_RTU && !t->line.is_plain && size == request.size &&
 		       !memcmp(x->bytes, request.bytes, size);
 	x->answered_us = t->answered_us = now;

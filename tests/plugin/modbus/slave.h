@@ -31,6 +31,7 @@ enum act {
 	ACT_ANSWER,
 	ACT_SILENT,
 	ACT_LATE,	  /* after late_us */
+	ACT_SOON,	  /* after 30 ms */
 	ACT_OTHER_UNIT,	  /* a whole frame of the next unit instead */
 	ACT_OTHERS_FIRST, /* the same, and then the answer */
 	ACT_WRONG_CRC,
@@ -225,6 +226,8 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		return;
 	if (act == ACT_LATE)
 		usleep(s->late_us);
+	if (act == ACT_SOON)
+		usleep(30000);
 	if (act == ACT_OTHER_UNIT || act == ACT_OTHERS_FIRST) {
 		struct pdu other = answer;
 

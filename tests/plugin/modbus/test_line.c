@@ -147,6 +147,35 @@ static void test_late_answer_over_tcp(void **state)
 }
 
 /* One that never answers costs its neighbours a second time-out once, and from then on none. */
+/*
+ * A device that hangs for a while and then answers both the request and its repetition: the second answer was taken for
+ * that to the next request, the value of another register, with quality good.
+ */
+static void test_two_answers_after_a_hang(void **state)
+{
+	static const uint32_t both[] = {0, 1};
+	static const uint16_t acts[] = {ACT_LATE, ACT_SOON, ACT_ANSWER};
+	struct rig rig = {.slave = {.acts = acts, .n_acts = 3, .late_us = 500000}};
+	const struct fake_event *done;
+
+	(void)state;
+	slave_start_line(&rig.slave);
+	rig.host = fake_host_new(&hay_plugin, FAKE_THREAD);
+	rig.link = fake_link(rig.host, "bus", "port", rig.slave.where, "timeout", "200ms", "retries", "1", "baud",
+			     "115200", NULL);
+	rig.device = fake_device(rig.link, "meter", "unit", "7", NULL);
+	assert_non_null(fake_point(rig.device, "a", NULL, 0, "holding", "10", NULL));
+	assert_non_null(fake_point(rig.device, "b", NULL, 0, "holding", "500", NULL));
+	assert_int_equal(fake_open(rig.link), 0);
+	assert_int_equal(fake_start(rig.device), 0);
+	assert_int_equal(fake_poll_some(rig.device, both, 2), 0);
+	done = fake_wait(rig.host, FAKE_ROUND_DONE);
+	assert_int_equal(done->result, HAY_OK);
+	assert_int_equal(fake_reading(done, 0)->value.u, 10);
+	assert_int_equal(fake_reading(done, 1)->value.u, 500);
+	rig_done(&rig);
+}
+
 static void test_absent_unit_and_its_neighbours(void **state)
 {
 	uint64_t waited[3];
@@ -322,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_late_answer_is_never_the_next),
 		cmocka_unit_test(test_late_answer_over_tcp),
+		cmocka_unit_test(test_two_answers_after_a_hang),
 		cmocka_unit_test(test_absent_unit_and_its_neighbours),
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_gaps),
