@@ -252,6 +252,21 @@ static enum frame_search find_tcp(const struct frame *request, const uint8_t *by
 	return frame_check(request, bytes, length, ret, ret_error) < 0 ? FRAME_WRONG : FRAME_FOUND;
 }
 
+/* Whether the answer stands there or further behind. */
+static bool has_answer_behind(const struct frame *request, const uint8_t *bytes, size_t size)
+{
+	struct frame_answer answer;
+	const char *error;
+
+	for (size_t at = 0; at + RTU_MIN_BYTES <= size; at++) {
+		size_t length = rtu_length(bytes + at, size - at);
+
+		if (length && at + length <= size && frame_check(request, bytes + at, length, &answer, &error) == 0)
+			return true;
+	}
+	return false;
+}
+
 static enum frame_search find_rtu(const struct frame *request, struct frame_line *line, const uint8_t *bytes,
 				  size_t size, struct frame_answer *ret, const char **ret_error)
 {
@@ -260,8 +275,11 @@ static enum frame_search find_rtu(const struct frame *request, struct frame_line
 	const char *error = NULL;
 
 	*ret_error = NULL;
-	/* The right answer to some writes is the request once more: on a line that never echoed it is the answer. */
-	if (echo && same == request->size && (line->echoes || frame_check(request, bytes, same, ret, &error) < 0)) {
+	/* The right answer to some writes is the request once more: on a line that never echoed it is the answer, unless
+	   there is one behind it, such as a refusal. */
+	if (echo && same == request->size &&
+	    (line->echoes || frame_check(request, bytes, same, ret, &error) < 0 ||
+	     (!line->is_plain && has_answer_behind(request, bytes + same, size - same)))) {
 		line->echoes = true;
 		first = same;
 		*ret_error = size == same ? "nothing but the echo of the request" : NULL;

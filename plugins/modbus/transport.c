@@ -338,8 +338,9 @@ static bool ask(struct transport *t, struct exchange *x)
 		t->second_us = now + t->timeout_us;
 		t->second_unit = x->unit;
 	}
-	x->is_mirror = t->framing == FRAMING_RTU && !t->line.is_plain && size == request.size &&
-		       !memcmp(x->bytes, request.bytes, size);
+	x->is_mirror = t->framing == FRAMING_RTU && !t->line.is_plain && !t->line.echoes && size >= request.size &&
+		       !memcmp(x->bytes, request.bytes, request.size);
+	x->echoes = t->line.echoes;
 	x->answered_us = t->answered_us = now;
 	t->has_answered = true;
 	x->rtt_us = now - sent;
@@ -374,7 +375,7 @@ void transport_exchange(struct transport *t, struct exchange *x)
 
 	x->port_fd = -1;
 	x->notice = NULL;
-	x->sent = x->is_mirror = false;
+	x->sent = x->is_mirror = x->echoes = false;
 	if (t->broken) {
 		port_has_gone(t, x);
 		return;

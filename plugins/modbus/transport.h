@@ -46,6 +46,7 @@ struct exchange {
 	enum exchange_end end;
 	bool sent;		    /* a byte of the question, at least, is out: the device may have acted on it */
 	bool is_mirror;		    /* the answer was the question once more, on a serial line that may echo */
+	bool echoes;		    /* the line hands back what is sent, as this exchange or one before has shown */
 	struct frame_answer answer; /* inside bytes */
 	uint64_t answered_us;	    /* when it had come */
 	uint64_t rtt_us;

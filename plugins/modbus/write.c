@@ -221,12 +221,21 @@ static bool holds_what_was_asked(const struct modbus_write *w)
 	return true;
 }
 
+/* The look has an answer, and an echo in front of it: then what stood for the acknowledgement was one too. */
+static bool was_echo(const struct modbus_write *w)
+{
+	return w->is_mirror && w->exchange.end == EXCHANGE_ANSWERED && w->exchange.echoes;
+}
+
 static void cannot_look(struct modbus_write *w, const char *why)
 {
-	bool is_doubtful = w->was_accepted || (w->is_mirror && w->exchange.end != EXCHANGE_ANSWERED);
+	bool is_doubtful = w->was_accepted || was_echo(w) || (w->is_mirror && w->exchange.end != EXCHANGE_ANSWERED);
 
 	end(w, is_doubtful ? HAY_UNKNOWN : HAY_WRITTEN,
-	    w->was_accepted ? "accepted by the device, and it cannot be read back: " : "cannot be read back: ", why);
+	    w->was_accepted ? "accepted by the device, and it cannot be read back: "
+	    : was_echo(w)   ? "its acknowledgement may have been its echo, and it cannot be read back: "
+			    : "cannot be read back: ",
+	    why);
 }
 
 static void look(struct modbus_write *w)
@@ -258,6 +267,8 @@ static void look(struct modbus_write *w)
 		end(w, HAY_WRITTEN, "", "");
 	else if (w->was_accepted)
 		set_outcome(w, HAY_UNKNOWN, "accepted by the device, which had not done it after 1 s", "");
+	else if (was_echo(w))
+		set_outcome(w, HAY_UNKNOWN, "its acknowledgement may have been its echo", "");
 	else
 		set_outcome(w, HAY_WRITTEN, w->held.type == HAY_TYPE_NONE ? "what the device holds makes no sense" : "",
 			    "");

@@ -38,6 +38,7 @@ enum act {
 	ACT_CUT,
 	ACT_NOISE_FIRST,
 	ACT_IGNORE_WRITE, /* say yes and do nothing */
+	ACT_DEAF,	  /* say nothing and do nothing */
 	ACT_CLOSE,	  /* do it, and close the connection without an answer */
 	ACT_ANSWER_CLOSE, /* close it after the answer */
 	ACT_EXCEPTION,	  /* + code */
@@ -213,7 +214,8 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		memcpy(s->asked[number].pdu.bytes, pdu, size);
 	}
 	pthread_mutex_lock(&s->mutex);
-	answer.size = (uint16_t)slave_answer(s, pdu, answer.bytes, act == ACT_IGNORE_WRITE || act >= ACT_EXCEPTION);
+	answer.size = (uint16_t)slave_answer(s, pdu, answer.bytes,
+					     act == ACT_IGNORE_WRITE || act == ACT_DEAF || act >= ACT_EXCEPTION);
 	pthread_mutex_unlock(&s->mutex);
 	s->n_requests++;
 	if (act >= ACT_EXCEPTION) {
@@ -222,7 +224,7 @@ static inline void slave_act(struct slave *s, int fd, const uint8_t *header, uin
 		answer.size = 2;
 	}
 	s->closes = act == ACT_CLOSE || act == ACT_ANSWER_CLOSE;
-	if (act == ACT_CLOSE || act == ACT_SILENT || (s->unit && s->unit != unit))
+	if (act == ACT_CLOSE || act == ACT_SILENT || act == ACT_DEAF || (s->unit && s->unit != unit))
 		return;
 	if (act == ACT_LATE)
 		usleep(s->late_us);

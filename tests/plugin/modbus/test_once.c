@@ -204,6 +204,39 @@ static void test_an_echo_is_no_acknowledgement(void **state)
 	rig_done(&rig);
 }
 
+static enum hay_outcome write_on_echoing_line(const uint16_t acts[2], const char *part)
+{
+	struct rig rig = {.slave = {.echo = true, .acts = acts, .n_acts = 2}};
+	const struct fake_event *done;
+	enum hay_outcome outcome;
+
+	slave_start_line(&rig.slave);
+	rig_open(&rig, FAKE_THREAD, "500ms", "0");
+	done = write_to(&rig, WORD);
+	outcome = done->outcome;
+	if (part)
+		expect(done, HAY_UNKNOWN, part);
+	assert_int_equal(count_writes(&rig), 1);
+	rig_done(&rig);
+	return outcome;
+}
+
+/*
+ * The same adapter, and a device that lost the write or refused it: the echo stood for the acknowledgement, and the old
+ * value that was read back was told as written. The look itself shows that the line echoes.
+ */
+static void test_a_lost_write_behind_an_echo_is_not_written(void **state)
+{
+	static const uint16_t lost[] = {ACT_DEAF, ACT_ANSWER}, unreadable[] = {ACT_DEAF, ACT_EXCEPTION + 2},
+			      refused[] = {ACT_EXCEPTION + 2, ACT_ANSWER};
+
+	(void)state;
+	write_on_echoing_line(lost, "its acknowledgement may have been its echo");
+	write_on_echoing_line(unreadable, "its echo, and it cannot be read back: illegal data address");
+	/* In one piece with the echo the refusal is seen, and else there is doubt. */
+	assert_int_not_equal(write_on_echoing_line(refused, NULL), HAY_WRITTEN);
+}
+
 /* Where a read has shown that the line hands nothing back, the acknowledgement is one: a device that is busy with its memory
    after it, and silent, has taken the write. */
 static void test_no_echo_no_doubt(void **state)
@@ -554,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_exceptions_that_leave_it_open),
 		cmocka_unit_test(test_a_replaced_write_is_sent_once_too),
 		cmocka_unit_test(test_an_echo_is_no_acknowledgement),
+		cmocka_unit_test(test_a_lost_write_behind_an_echo_is_not_written),
 		cmocka_unit_test(test_no_echo_no_doubt),
 		cmocka_unit_test(test_a_dead_idle_connection_is_made_anew),
 		cmocka_unit_test(test_a_device_that_closes_after_each_answer),
