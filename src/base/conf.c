@@ -277,6 +277,8 @@ int conf_set_text(const struct hay_option *table, void *into, const char *key, c
 
 /* At the key, or at the thing itself and then with its name in front. */
 static void report_at(struct conf_report *report, bool warning, const char *key, const char *format, va_list args)
+	_printf_(4, 0);
+static void report_at(struct conf_report *report, bool warning, const char *key, const char *format, va_list args)
 {
 	const config_setting_t *setting = key ? conf_group_get(report->group, key) : NULL;
 	const config_setting_t *at = setting ? setting : report->group->layers[0];

@@ -40,16 +40,16 @@ static char *escape_controls(char *text)
 		n += (unsigned char)text[i] < ' ' || text[i] == 0x7f;
 	if (n == 0)
 		return text;
-	escaped = into = malloc(size + 3 * n + 1);
-	for (size_t i = 0; escaped && i <= size; i++) {
+	escaped = into = calloc(1, size + 3 * n + 1);
+	for (size_t i = 0; escaped && i < size; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		if (i < size && (c < ' ' || c == 0x7f))
-			into += c == '\n'   ? sprintf(into, "\\n")
-				: c == '\t' ? sprintf(into, "\\t")
-					    : sprintf(into, "\\x%02x", c);
-		else
+		if (c >= ' ' && c != 0x7f)
 			*into++ = (char)c;
+		else if (c == '\n' || c == '\t')
+			into = stpcpy(into, c == '\n' ? "\\n" : "\\t");
+		else
+			into += sprintf(into, "\\x%02x", c);
 	}
 	free(text);
 	return escaped;

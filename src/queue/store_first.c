@@ -55,7 +55,7 @@ static int restore_ranges(struct queue *queue, struct state_marks *marks)
 	_cleanup_buf_ struct buf body = {0};
 	struct state_row row = {0};
 	uint64_t unsure_to;
-	struct runs runs;
+	struct runs runs = {0};
 	int r = queue_mark_read_more(queue->path, &body);
 
 	row.body = (uint8_t *)body.data;

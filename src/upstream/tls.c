@@ -45,7 +45,7 @@ struct tls *tls_new(const struct uplink_tls_conf *conf, const char *host)
 	tls->conf = conf;
 	tls->host = host;
 	size_t size = strcspn(host, "%");
-	if (host[size] && size < sizeof(tls->without_zone)) {
+	if (size < sizeof(tls->without_zone) && host[size]) {
 		memcpy(tls->without_zone, host, size);
 		tls->host = tls->without_zone;
 	}
