@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe.h"
-#include "device.h"
+#include "probe_private.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +15,6 @@ static const char usage[] =
 	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 "
 	"(milliseconds)\n"
 	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
-
-struct probe {
-	struct hay_work work; /* a request on the daemon's link */
-	const struct hay_probe *hay;
-	struct link_conf conf;
-	struct modbus_link *link; /* the daemon's; NULL: transport is our own */
-	struct transport *transport;
-	struct exchange exchange;
-};
 
 static uint64_t clock_us(void)
 {
@@ -136,8 +127,7 @@ static void request_done(struct hay_work *work)
 	line_heard(p->link, &p->exchange);
 }
 
-/* 0: an answer, be it an exception; -ETIMEDOUT: none; -EIO: nor will there be, which is told; -ECANCELED. */
-static int ask(struct probe *p, unsigned unit)
+int probe_ask(struct probe *p, unsigned unit)
 {
 	p->exchange.unit = (uint8_t)unit;
 	if (p->link) {
@@ -164,56 +154,9 @@ static int ask(struct probe *p, unsigned unit)
 	return -EIO;
 }
 
-/* The gateway's answer, and none of the unit's. */
-static bool is_of_gateway(uint8_t exception)
+bool probe_is_of_gateway(uint8_t exception)
 {
 	return exception == EXCEPTION_NO_PATH || exception == EXCEPTION_NO_TARGET;
-}
-
-/* ---- scan ---- */
-
-static bool units(const char *text, unsigned *ret_first, unsigned *ret_last)
-{
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	*ret_first = *ret_last = (unsigned)strtoul(text, &end, 10);
-	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
-		*ret_last = (unsigned)strtoul(end + 1, &end, 10);
-	return !*end && *ret_first <= *ret_last && *ret_last <= 255;
-}
-
-static int scan(struct probe *p, unsigned first, unsigned last)
-{
-	const struct plan_place place = {TABLE_HOLDING, 0, 1};
-	unsigned found = 0;
-
-	for (unsigned unit = first; unit <= last && !p->hay->cancelled(p->hay); unit++) {
-		char what[32];
-		int r;
-
-		snprintf(what, sizeof(what), "unit %u", unit);
-		p->hay->progress(p->hay, unit - first, last - first + 1, what);
-		/* Any answer will do: an exception is one too. */
-		pdu_read(&place, &p->exchange.pdu);
-		r = ask(p, unit);
-		if (r == -EIO || r == -ECANCELED)
-			return r;
-		if (r < 0) {
-			if (p->exchange.reason == HAY_DECODE)
-				p->hay->print(p->hay, "unit %-3u ?  %s", unit, p->exchange.detail);
-			continue;
-		}
-		if (is_of_gateway(p->exchange.answer.exception))
-			continue;
-		p->hay->print(p->hay, "unit %-3u answers in %.1f ms%s%s", unit, (double)p->exchange.rtt_us / 1000,
-			      p->exchange.answer.exception ? ": " : "",
-			      p->exchange.answer.exception ? exception_name(p->exchange.answer.exception) : "");
-		found++;
-	}
-	p->hay->print(p->hay, "%u unit%s found", found, found == 1 ? "" : "s");
-	return p->hay->cancelled(p->hay) ? -EINTR : 0;
 }
 
 /* ---- identify: MODBUS Application Protocol V1.1b3, 6.21 ---- */
@@ -249,11 +192,11 @@ static int identify(struct probe *p, unsigned unit)
 		int r;
 
 		pdu_identify(2, (uint8_t)object, &p->exchange.pdu);
-		r = ask(p, unit);
+		r = probe_ask(p, unit);
 		if (r == 0 && answer->exception && object == 0) {
 			/* Some know the basic level only. */
 			pdu_identify(1, 0, &p->exchange.pdu);
-			r = ask(p, unit);
+			r = probe_ask(p, unit);
 		}
 		if (r < 0) {
 			if (r == -ETIMEDOUT)
@@ -341,8 +284,8 @@ static void print_header(const struct probe *p)
 		      "DCBA");
 }
 
-/* Some devices do not answer at all where a register is missing, and gateways say so for them: that costs a time-out each
-   time. So many in a row are enough, fewer where nothing has answered yet: most likely nothing will. */
+/* Some devices do not answer at all where a register is missing, and gateways say so for them: that costs a time-out
+   each. So many in a row are enough, fewer where nothing has answered yet: most likely nothing will. */
 enum { SILENT_MAX = 16, SILENT_AT_FIRST_MAX = 4 };
 
 static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, unsigned count)
@@ -365,10 +308,10 @@ static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, 
 
 		p->hay->progress(p->hay, at - first, end - first, "");
 		pdu_read(&place, &p->exchange.pdu);
-		r = ask(p, unit);
+		r = probe_ask(p, unit);
 		if (r < 0 && r != -ETIMEDOUT)
 			return r;
-		is_silent = r < 0 || is_of_gateway(answer->exception);
+		is_silent = r < 0 || probe_is_of_gateway(answer->exception);
 		answers = answers || !is_silent;
 		if (!is_silent && !answer->exception) {
 			print_answer(p, &place);
@@ -411,6 +354,18 @@ static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, 
 
 /* ---- arguments ---- */
 
+static bool units(const char *text, unsigned *ret_first, unsigned *ret_last)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	*ret_first = *ret_last = (unsigned)strtoul(text, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		*ret_last = (unsigned)strtoul(end + 1, &end, 10);
+	return !*end && *ret_first <= *ret_last && *ret_last <= 255;
+}
+
 static int run(struct probe *p, int argc, char **argv)
 {
 	static const char *const tables[N_TABLES] = {"coil", "discrete", "holding", "input"};
@@ -427,7 +382,7 @@ static int run(struct probe *p, int argc, char **argv)
 		if (argc == 1 && !units(argv[0], &first, &last))
 			return wrong(p, "units are FIRST-LAST, as in 1-32");
 		r = open_target(p, target);
-		return r < 0 ? r : scan(p, first, last);
+		return r < 0 ? r : probe_scan(p, first, last);
 	}
 	if (argc < 1 || !number(argv[0], 255, &unit))
 		return wrong(p, usage);

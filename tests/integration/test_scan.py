@@ -190,9 +190,39 @@ def test_a_scan_without_a_link_opens_its_own(plant):
     daemon = run(plant, [], [])
     status, said = scan(daemon, "modbus", "scan", f"tcp://127.0.0.1:{slave.port}", "2-3", "timeout=2000")
     assert status == 200 and said[-1] == {"ok": True}
-    assert [s["line"] for s in said if "line" in s][-1] == "1 unit found"
+    assert "1 unit found" in [s["line"] for s in said if "line" in s]
     status, said = scan(daemon, "modbus", "nonsense")
     assert said[-1] == {"ok": False, "error": "wrong arguments"} and "TARGET" in said[0]["line"]
+
+
+def test_what_a_scan_prints_can_be_pasted(plant):
+    """It was promised that a probe prints a configuration, and Modbus printed none."""
+    modbus = plant.device((1, 3))
+    daemon = plant.haywain(start=False)
+    done = subprocess.run([DAEMON, "--probe", "modbus", "scan", f"tcp://127.0.0.1:{modbus.port}", "1-4"], env=daemon.environ(),
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "2 units found" in done.stdout, done.stdout + done.stderr
+    block = done.stdout[done.stdout.index("links: ("):]
+    daemon.configure(configuration([], rest=block))
+    assert daemon.check()[0] == 0, daemon.check()
+    daemon.start()
+    daemon.wait_line("unit1: online")
+    daemon.wait_line("unit3: online")
+
+
+def test_what_a_scan_of_a_link_prints_belongs_to_it(plant):
+    slave = slave_with(plant, 1, 2)
+    links, devices = [link(slave.port, timeout="300ms")], [device()]
+    daemon = run(plant, links, devices)
+    daemon.wait_line("d1: online")
+    status, said = scan(daemon, "modbus", "scan", "2-3", link="bus")
+    assert status == 200 and said[-1] == {"ok": True}
+    printed = [s["line"] for s in said if "line" in s]
+    assert "links: (" not in printed
+    found = [line for line in printed if "unit2" in line]
+    assert len(found) == 1 and 'link = "bus"; unit = 2;' in found[0]
+    daemon.reload(configuration([], links, devices + found, rest=f'self = false;\napi: {{ socket = "{daemon.api}"; }};\n'))
+    daemon.wait_line("unit2: online")
 
 
 # ---- Modbus: what a device tells of itself ----

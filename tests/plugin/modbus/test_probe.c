@@ -83,7 +83,7 @@ static void make_silent(struct slave *slave, unsigned first, unsigned last)
 
 /* ---- dump ---- */
 
-/* A device that is silent on a range with a register that it does not have: nothing was printed, though five were there. */
+/* A device that is silent on a range with a register that it does not have: nothing was printed of what is there. */
 static void test_dump_looks_closer_where_the_device_is_silent(void **state)
 {
 	struct slave slave = {0};
@@ -93,7 +93,7 @@ static void test_dump_looks_closer_where_the_device_is_silent(void **state)
 	make_silent(&slave, 3, 4);
 	make_silent(&slave, 7, 7);
 	slave_start_tcp(&slave, FRAMING_TCP);
-	assert_int_equal(probe(&printed, "dump %s 1 holding 0 8 timeout=100", slave.where), 0);
+	assert_int_equal(probe(&printed, "dump %s 1 holding 0 8 timeout=300", slave.where), 0);
 	for (unsigned i = 0; i < 8; i++) {
 		char line[32];
 
@@ -145,6 +145,138 @@ static void test_dump_gives_up_on_silence(void **state)
 	slave_stop(&slave);
 }
 
+/* ---- scan ---- */
+
+/* A unit that answers input registers only, or coils only, and is silent on all else, was not found. */
+static void test_scan_asks_other_functions_of_a_silent_unit(void **state)
+{
+	static const struct {
+		const char *line, *point;
+		unsigned functions[2], silent;
+	} units[] = {
+		{"unit 7   answers in ", "unit = 7; points: ( { name = \"value\"; input = 0; } );", {1, 3}, 1023},
+		{" for input 1, but not for holding 0\n", "points: ( { name = \"value\"; input = 1; } );", {1, 3}, 0},
+		{" for coil 0, but not for holding 0\n", "points: ( { name = \"value\"; coil = 0; } );", {3, 4}, 1023},
+	};
+	struct printed printed;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		struct slave slave = {.unit = 7};
+
+		for (unsigned k = 0; k < 2; k++)
+			slave.mute[units[i].functions[k]] = true;
+		make_silent(&slave, units[i].silent, units[i].silent);
+		slave_start_tcp(&slave, FRAMING_TCP);
+		assert_int_equal(probe(&printed, "scan %s 7-7 timeout=300", slave.where), 0);
+		expect_text(&printed, units[i].line);
+		expect_text(&printed, "1 unit found\n");
+		expect_text(&printed, units[i].point);
+		/* What is absent costs a bounded number of time-outs. */
+		assert_true(slave.n_requests <= 4);
+		slave_stop(&slave);
+	}
+}
+
+/* An exception is an answer: nothing more is asked of that unit. */
+static void test_scan_takes_a_refusal_for_an_answer(void **state)
+{
+	struct slave slave = {.unknown[3] = true};
+	struct printed printed;
+
+	(void)state;
+	slave_start_tcp(&slave, FRAMING_TCP);
+	assert_int_equal(probe(&printed, "scan %s 1-2 timeout=5000", slave.where), 0);
+	expect_text(&printed, "unit 1   answers in ");
+	expect_text(&printed, " ms: illegal function\n");
+	expect_text(&printed, "2 units found\n");
+	expect_text(&printed, "  # refused: holding 0\n");
+	assert_int_equal(slave.n_requests, 2);
+	slave_stop(&slave);
+}
+
+/* A device on TCP that ignores the unit id gave 247 lines, and no word that all answer alike. */
+static void test_scan_of_a_device_that_ignores_the_unit(void **state)
+{
+	struct slave slave = {0};
+	struct printed printed;
+
+	(void)state;
+	slave_start_tcp(&slave, FRAMING_TCP);
+	assert_int_equal(probe(&printed, "scan %s timeout=5000", slave.where), 0);
+	expect_text(&printed, "units 1-247 all answer alike, in ");
+	expect_text(&printed, "ignores the unit id\n");
+	expect_text(&printed, "247 units found, all alike\n");
+	expect_text(&printed, "unit = 1;");
+	expect_no_text(&printed, "unit = 2;");
+	assert_true(printed.n_lines < 12);
+	slave_stop(&slave);
+}
+
+/* Units that do not hold the same, or are not all there, are told one by one. */
+static void test_scan_of_units_that_differ(void **state)
+{
+	static const uint16_t acts[] = {ACT_ANSWER,	   ACT_ANSWER, ACT_ANSWER,	  ACT_ANSWER,
+					ACT_ANSWER,	   ACT_ANSWER, ACT_ANSWER,	  ACT_ANSWER,
+					ACT_EXCEPTION + 2, ACT_ANSWER, ACT_EXCEPTION + 10};
+	struct slave slave = {.acts = acts, .n_acts = 11};
+	struct printed printed;
+
+	(void)state;
+	slave_start_tcp(&slave, FRAMING_TCP);
+	assert_int_equal(probe(&printed, "scan %s 1-10 timeout=5000", slave.where), 0);
+	expect_text(&printed, "10 units found\n");
+	for (unsigned i = 1; i <= 10; i++) {
+		char line[32];
+
+		snprintf(line, sizeof(line), "unit %-3u answers", i);
+		expect_text(&printed, line);
+		snprintf(line, sizeof(line), "unit = %u;", i);
+		expect_text(&printed, line);
+	}
+	slave_stop(&slave);
+
+	slave = (struct slave){.acts = acts, .n_acts = 11};
+	slave_start_tcp(&slave, FRAMING_TCP);
+	assert_int_equal(probe(&printed, "scan %s 1-12 timeout=5000", slave.where), 0);
+	expect_text(&printed, "10 units found\n");
+	expect_text(&printed, "unit 8   answers");
+	slave_stop(&slave);
+}
+
+/* Nothing found was all that was said: the usual causes are named, those of what was scanned. */
+static void test_scan_that_finds_nothing_says_what_it_may_be(void **state)
+{
+	static const uint16_t nobody[] = {ACT_EXCEPTION + 11}, broken[] = {ACT_WRONG_CRC};
+	struct slave silent = {.unit = 200}, gateway = {.acts = nobody, .n_acts = 1},
+		     noisy = {.acts = broken, .n_acts = 1};
+	struct printed printed;
+
+	(void)state;
+	slave_start_line(&silent);
+	assert_int_equal(probe(&printed, "scan %s 1-1 timeout=20", silent.where), 0);
+	expect_text(&printed, "0 units found\nnothing answered. What it may be:\n");
+	expect_text(&printed, "baud rate or parity (baud=19200, mode=8E1)\n");
+	expect_text(&printed, "A and B swapped");
+	expect_text(&printed, "longer to answer than 20 ms");
+	expect_text(&printed, "other than 1 to 1\n");
+	expect_no_text(&printed, "links:");
+	slave_stop(&silent);
+
+	slave_start_tcp(&gateway, FRAMING_TCP);
+	assert_int_equal(probe(&printed, "scan %s 1-2 timeout=5000", gateway.where), 0);
+	expect_text(&printed, "the gateway answers, but no unit behind it.");
+	expect_text(&printed, "often want 0, 1 or 255");
+	slave_stop(&gateway);
+
+	slave_start_tcp(&noisy, FRAMING_RTU);
+	assert_int_equal(probe(&printed, "scan %s 1-1 timeout=300", noisy.where), 0);
+	expect_text(&printed, "unit 1   ?  ");
+	expect_text(&printed, "something answers, but not rightly.");
+	expect_text(&printed, "which the converter or gateway has set\n");
+	slave_stop(&noisy);
+}
+
 /* ---- settings ---- */
 
 /* A port that needs rs485 = true could not be probed before its link was in the configuration. */
@@ -160,6 +292,11 @@ static void test_settings_of_an_rs485_port(void **state)
 	/* A pty cannot do it: that is how it is seen that it was asked to. */
 	expect_text(&printed, "TIOCSRS485");
 	expect_text(&printed, "    5 0x0005  0005 ");
+	/* Once it is found so, that is how it is to be written. */
+	assert_int_equal(probe(&printed, "scan %s 5-5 rs485=true rts_delay=2 gap=5 mode=8E1 timeout=5000", slave.where),
+			 0);
+	expect_text(&printed, "baud = 9600; mode = \"8E1\"; rs485 = true; rts_delay = \"2ms\"; gap = \"5ms\"; "
+			      "timeout = \"5000ms\"; }\n");
 	assert_int_equal(probe(&printed, "dump %s 1 holding 5 rs485=maybe", slave.where), -EINVAL);
 	expect_text(&printed, "rs485=true");
 	assert_int_equal(probe(&printed, "dump %s 1 holding 5 rts_delay=1001", slave.where), -EINVAL);
@@ -189,6 +326,11 @@ int main(void)
 		cmocka_unit_test(test_dump_looks_closer_where_the_device_is_silent),
 		cmocka_unit_test(test_dump_behind_a_gateway),
 		cmocka_unit_test(test_dump_gives_up_on_silence),
+		cmocka_unit_test(test_scan_asks_other_functions_of_a_silent_unit),
+		cmocka_unit_test(test_scan_takes_a_refusal_for_an_answer),
+		cmocka_unit_test(test_scan_of_a_device_that_ignores_the_unit),
+		cmocka_unit_test(test_scan_of_units_that_differ),
+		cmocka_unit_test(test_scan_that_finds_nothing_says_what_it_may_be),
 		cmocka_unit_test(test_settings_of_an_rs485_port),
 		cmocka_unit_test(test_the_gap_holds_for_a_scan),
 	};
