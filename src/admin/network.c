@@ -26,6 +26,10 @@ struct network_watch {
 	size_t n_running;
 };
 
+/* The kernel's macros cast from char: every message and attribute begins at a multiple of 4 (netlink(7)), and so does the
+   buffer they are read into. */
+#pragma GCC diagnostic ignored "-Wcast-align"
+
 /* ---- what is new; what went, or is said again, is no reason to try ---- */
 
 static void remove_running(struct network_watch *watch, int link)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#undef _FORTIFY_SOURCE /* pread64() is ours here */
 /* A damaged file: what is saved of it, what that costs meanwhile, and that it comes to an end. */
 #include "queue_fixture.h"
 #include <dlfcn.h>
