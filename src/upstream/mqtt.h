@@ -102,6 +102,8 @@ const char *mqtt_tls_word(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
 /* After an end before MQTT_READY. */
 enum mqtt_reach mqtt_reach(const struct mqtt *mqtt);
 enum mqtt_advice mqtt_advice(const struct mqtt *mqtt);
+/* It ended as brokers end one whose will they do not allow. */
+bool mqtt_may_be_the_will(const struct mqtt *mqtt);
 
 /* After MQTT_ENDED: what kind, and in words. */
 enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason);

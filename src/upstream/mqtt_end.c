@@ -185,6 +185,29 @@ enum mqtt_advice mqtt_advice(const struct mqtt *mqtt)
 	}
 }
 
+bool mqtt_may_be_the_will(const struct mqtt *mqtt)
+{
+	switch (mqtt->connack) {
+	case -1:
+		/* A web server's answer and silence come from no broker. */
+		return mqtt->hung_up && mqtt_reach(mqtt) == MQTT_REACHED_BROKER;
+	case 5: /* MQTT 3.1.1: not authorized */
+	case MQTT_RC_UNSPECIFIED:
+	case MQTT_RC_MALFORMED_PACKET:
+	case MQTT_RC_PROTOCOL_ERROR:
+	case MQTT_RC_IMPLEMENTATION_SPECIFIC:
+	case MQTT_RC_NOT_AUTHORIZED:
+	case MQTT_RC_TOPIC_NAME_INVALID:
+	case MQTT_RC_PACKET_TOO_LARGE:
+	case MQTT_RC_PAYLOAD_FORMAT_INVALID:
+	case MQTT_RC_RETAIN_NOT_SUPPORTED:
+	case MQTT_RC_QOS_NOT_SUPPORTED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason)
 {
 	*ret_reason = mqtt->reason;

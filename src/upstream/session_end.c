@@ -109,7 +109,7 @@ void session_finish(struct session *session)
 	session_flush_cursor(session);
 	if (session->result.end == MQTT_END_MESSAGE && session->result.was_ready)
 		peer_ended(session);
-	if (!session->result.was_ready && !session->stop && mqtt_reach(session->mqtt) == MQTT_REACHED_BROKER)
+	if (!session->result.was_ready && !session->stop && mqtt_may_be_the_will(session->mqtt))
 		suspects_not_accepted(uplink->suspects, session->with_will, session->now_us);
 	window_break(uplink->window);
 	queue_reader_rewind(uplink->reader);

@@ -20,6 +20,7 @@ enum manner {
 	HANGS_UP_OVER_DATA, /* a sample whose topic holds `what` */
 	HANGS_UP_OVER_SUBSCRIBE,
 	HANGS_UP_OVER_A_WILL, /* before it answers the CONNECT */
+	IS_A_WEB_SERVER,      /* a captive portal */
 	REFUSES_AND_HANGS_UP, /* as REFUSES, as mosquitto 2.0.11 does */
 	REFUSES_PAYLOADS,     /* that hold `what`, with `code` */
 	HAS_A_QUOTA,	      /* of `code` samples a second, more is answered with 0x97 */
@@ -185,6 +186,11 @@ static bool on_connect(struct fake *fake, int fd, const uint8_t *body)
 	fake->in_connection = 0;
 	if (fake->manner == HANGS_UP_OVER_A_WILL && will)
 		return false;
+	if (fake->manner == IS_A_WEB_SERVER) {
+		static const char page[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+		answer(fd, page, sizeof(page) - 1);
+		return false;
+	}
 	if (fake->max_packet) {
 		const uint8_t packet[] = {
 			0x20, 8, 0, 0, 5, 0x27, 0, 0, (uint8_t)(fake->max_packet >> 8), (uint8_t)fake->max_packet};

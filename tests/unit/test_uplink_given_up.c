@@ -81,6 +81,37 @@ static void test_a_will_that_breaks_the_connection(void **state)
 	leave(rig, fake);
 }
 
+static void come_back_after(struct rig *rig, struct fake *fake)
+{
+	go(rig, fake, "");
+	take(rig, 0, 5);
+	await(connects(fake) >= 3);
+	pthread_mutex_lock(&fake->lock);
+	fake->manner = OBEDIENT;
+	pthread_mutex_unlock(&fake->lock);
+	await(status_of(rig->uplink).delivered == 5);
+}
+
+/* A login page in between, or a broker that says that it is not available, told nothing about our will; and yet the first
+   connection after it had none, was ended again for that, and readings waited for the whole of a long pause. */
+static void test_a_login_page_is_not_about_the_will(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(IS_A_WEB_SERVER, "", 0);
+	come_back_after(rig, fake);
+	assert_int_equal(fake->wills, connects(fake));
+	leave(rig, fake);
+}
+
+static void test_a_broker_not_available_is_not_about_the_will(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(TURNS_AWAY, "", 0x88);
+	come_back_after(rig, fake);
+	assert_int_equal(fake->wills, connects(fake));
+	leave(rig, fake);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
@@ -89,6 +120,8 @@ int main(void)
 		test(test_only_data_topics_are_allowed),
 		test(test_a_card_that_breaks_the_connection),
 		test(test_a_will_that_breaks_the_connection),
+		test(test_a_login_page_is_not_about_the_will),
+		test(test_a_broker_not_available_is_not_about_the_will),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
