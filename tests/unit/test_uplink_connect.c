@@ -103,7 +103,7 @@ static bool on_connect(struct server *server, int fd, const uint8_t *body)
 	uint8_t refusal[] = {0x20, 3, 0, 0, 0};
 	bool v5 = body[6] == 5, will_stays = body[7] & 0x20;
 	server->connects++;
-	switch (server->manner) {
+	switch ((enum manner)server->manner) {
 	case SAYS_88:
 		refusal[3] = 0x88;
 		break;
