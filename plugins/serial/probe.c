@@ -27,7 +27,11 @@ static char *find_by_id(const char *device)
 	DIR *dir = opendir(BY_ID);
 	struct dirent *entry;
 
-	while (real && dir && !found && (entry = readdir(dir))) {
+	if (!dir) {
+		free(real);
+		return NULL;
+	}
+	while (real && !found && (entry = readdir(dir))) {
 		char *path, *target;
 
 		if (entry->d_name[0] == '.' || asprintf(&path, BY_ID "/%s", entry->d_name) < 0)
@@ -39,8 +43,7 @@ static char *find_by_id(const char *device)
 			free(path);
 		free(target);
 	}
-	if (dir)
-		closedir(dir);
+	closedir(dir);
 	free(real);
 	return found;
 }

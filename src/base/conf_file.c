@@ -145,7 +145,7 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 	int r;
 
 	/* Some editors put a byte order mark in front, and few can take it away: it says nothing. */
-	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+	if (text && size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
 		size -= 3;
 	}
