@@ -46,6 +46,12 @@ void charges_add(struct charges *charges, enum drop_cause cause, uint64_t id, ui
 	charges->samples[cause] += charged;
 }
 
+void charges_add_many(struct charges *charges, enum drop_cause cause, size_t reader, uint64_t n)
+{
+	if (n > 0)
+		drops_add(&charges->readers[reader].drops, cause, 0, n);
+}
+
 uint64_t charges_of(struct charges *charges, uint64_t reader, uint32_t cause, uint32_t device)
 {
 	for (size_t i = 0; i < charges->n_readers; i++) {

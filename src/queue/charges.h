@@ -27,6 +27,8 @@ void charges_done(struct charges *charges);
 
 /* A sample is dropped: each uplink that had not acknowledged it is charged. */
 void charges_add(struct charges *charges, enum drop_cause cause, uint64_t id, uint32_t device);
+/* So many samples at once, of unknown devices, that a reader had not acknowledged. */
+void charges_add_many(struct charges *charges, enum drop_cause cause, size_t reader, uint64_t n);
 /* What they add to one count of a reader. */
 uint64_t charges_of(struct charges *charges, uint64_t reader, uint32_t cause, uint32_t device);
 /* With the lock held: the transaction is done. */

@@ -69,7 +69,7 @@ void queue_forget_acked(struct queue *queue)
 	uint64_t min = readers_are_unknown(queue) ? queue->low : queue->tail.next - 1;
 
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
-		min = MIN(min, reader->acked);
+		min = MIN(min, reader_counted(reader));
 	/* A cursor read from an older file can lie before what was forgotten already. */
 	if (min > queue->min_acked) {
 		queue_settle(queue, min);

@@ -248,6 +248,11 @@ uint64_t queue_purge(struct queue *queue)
 	queue_charge_range(queue, DROP_PURGED, MAX(first, (uint64_t)1), last);
 	n = queue->dropped[DROP_PURGED] - before;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		/* How many there are of before nobody knows yet: the salvage counts them. */
+		if (!reader->purged_in_salvage && reader->acked + 1 < queue->counted_from) {
+			reader->purged_in_salvage = true;
+			reader->purged_after = reader->acked;
+		}
 		reader->acked = MAX(reader->acked, last);
 		reader->taken = MAX(reader->taken, last);
 		reader_forget_ahead(reader);

@@ -36,7 +36,9 @@ struct queue_todo {
 	uint64_t last;	  /* the last id that was in one of them, as far as known */
 	bool is_exact;	  /* `last` is known for sure */
 	bool is_doubtful; /* what is lost cannot be counted */
-	bool joins;	  /* it could not be read at the start: its numbers of devices, points and boots are its own */
+	/* Of each: how many processes ago began that gave devices, points and boots their numbers in it, without having read
+	   a file of before. 0: they are as in the new file. */
+	uint8_t generations[QUEUE_TODO_FILES];
 };
 int queue_todo_read(const char *path, struct queue_todo *ret); /* -ENOENT: nothing; -EBADMSG: it is damaged */
 int queue_todo_write(const char *path, const struct queue_todo *todo);
@@ -54,7 +56,8 @@ enum queue_log {
 	QUEUE_LOG_CUT,	   /* with a transaction that is not whole: a power cut in the middle of a write, or damage */
 	QUEUE_LOG_DAMAGED, /* transactions that were complete cannot be read from it */
 };
-int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes); /* what of it is right */
+/* *ret_bytes: what of it is right. -errno: it cannot be read, which is no damage. */
+int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes);
 
 /* Both steps: rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is behind one that was
    set aside before, it is that one's time and a count: names are in the order in which files were set aside. */

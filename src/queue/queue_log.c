@@ -21,6 +21,7 @@ struct log_reader {
 	uint64_t size;
 	bool big_endian;
 	uint32_t salt[2], sum[2];
+	int error; /* of the disk: what it does not read is not damaged for it */
 };
 
 static uint32_t get_big(const uint8_t *at)
@@ -31,6 +32,16 @@ static uint32_t get_big(const uint8_t *at)
 static uint32_t get_little(const uint8_t *at)
 {
 	return (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
+}
+
+/* False: it is not there, or cannot be read. */
+static bool read_bytes(struct log_reader *reader, uint8_t *bytes, size_t size, uint64_t at)
+{
+	ssize_t n = pread(reader->fd, bytes, size, (off_t)at);
+
+	if (n < 0)
+		reader->error = -errno;
+	return n == (ssize_t)size;
 }
 
 static void add_up(const struct log_reader *reader, const uint8_t *data, size_t size, uint32_t sum[2])
@@ -46,7 +57,7 @@ static bool read_header(struct log_reader *reader)
 	uint8_t header[HEADER_BYTES];
 	uint32_t magic;
 
-	if (pread(reader->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+	if (!read_bytes(reader, header, sizeof(header), 0))
 		return false;
 	magic = get_big(header);
 	if ((magic & ~(uint32_t)1) != 0x377f0682 || get_big(header + 8) != CARVE_PAGE_BYTES)
@@ -100,7 +111,7 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at, unsign
 	bool odd = false, first = true;
 
 	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES, first = false) {
-		if (pread(reader->fd, frame, sizeof(frame), (off_t)at) != (ssize_t)sizeof(frame))
+		if (!read_bytes(reader, frame, sizeof(frame), at))
 			return QUEUE_LOG_DAMAGED;
 		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
 		if (has_our_salt(reader, frame))
@@ -118,11 +129,11 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at, unsign
 }
 
 /* Room for a log that was not begun yet. */
-static bool is_blank(const struct log_reader *reader)
+static bool is_blank(struct log_reader *reader)
 {
 	uint8_t frame[FRAME_BYTES];
 
-	return pread(reader->fd, frame, sizeof(frame), 0) == (ssize_t)sizeof(frame) && is_unwritten(frame);
+	return read_bytes(reader, frame, sizeof(frame), 0) && is_unwritten(frame);
 }
 
 /* *ret_end: behind the last right frame. */
@@ -137,8 +148,7 @@ static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
 	if (!read_header(reader))
 		return reader->size >= HEADER_BYTES + FRAME_BYTES && !is_blank(reader) ? QUEUE_LOG_DAMAGED
 										       : QUEUE_LOG_WHOLE;
-	while (at + FRAME_BYTES <= reader->size &&
-	       pread(reader->fd, frame, sizeof(frame), (off_t)at) == (ssize_t)sizeof(frame) &&
+	while (at + FRAME_BYTES <= reader->size && read_bytes(reader, frame, sizeof(frame), at) &&
 	       is_right(reader, frame)) {
 		complete += get_big(frame + 4) != 0;
 		at += FRAME_BYTES;
@@ -168,5 +178,5 @@ int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)
 	reader.fd = fd;
 	reader.size = (uint64_t)st.st_size;
 	*ret = look(&reader, ret_bytes);
-	return 0;
+	return reader.error;
 }

@@ -55,6 +55,9 @@ struct queue_reader {
 	bool joined; /* older samples came before it; what was given out before is not acknowledged with them */
 	uint64_t join_floor, join_before; /* the last of those that was given out; the last that was before they came */
 	uint64_t damaged_to;		  /* unreadable rows that cannot be removed are counted up to here */
+	uint64_t first_seen, appended_before; /* the next id, and how many samples there were, when it came */
+	bool purged_in_salvage; /* the ids behind this one, of samples that a salvage is still to count: */
+	uint64_t purged_after;	/* on disk it is the cursor until then */
 
 	/* Read ahead from the disk: what follows `taken`, up to ahead_to. */
 	struct sample **ahead;
@@ -215,6 +218,8 @@ bool reader_will_be_signalled(struct queue_reader *reader);
 void readers_signal(struct queue *queue);
 void reader_forget_ahead(struct queue_reader *reader);
 uint64_t reader_depth(const struct queue_reader *reader);
+/* The cursor as it is on disk: samples up to it are of no use to the reader, and are counted. */
+uint64_t reader_counted(const struct queue_reader *reader);
 /* Ids the reader may be given: up to this one. */
 uint64_t readers_limit(const struct queue *queue);
 /* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
@@ -228,6 +233,7 @@ struct state_marks {
 	bool has_log; /* the file that was set aside */
 	bool knows_runs;
 	bool knows_readers; /* all of them: a new name is a new one */
+	bool is_unread;	    /* the disk did not give all of it */
 	char salvage[256];  /* version 1: a damaged file that was not read to its end, or "" */
 	uint64_t salvage_end;
 };
@@ -340,6 +346,8 @@ int salvage_begin(struct queue *queue, struct queue_todo *todo);
 void salvage_set_end(struct queue *queue, uint64_t end); /* where that was not known when it began */
 int salvage_step(struct queue *queue);			 /* 1: more to do */
 bool salvage_has(const struct salvage *salvage, const char *path);
+/* The last id that is in the files, as far as known. */
+uint64_t salvage_last(const struct salvage *salvage);
 struct queue_todo *salvage_todo(struct salvage *salvage);
 /* Another file was added: all is read once more. */
 void salvage_again(struct queue *queue);

@@ -45,6 +45,8 @@ struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t 
 	}
 	reader->queue = queue;
 	reader->number = ++queue->last_reader;
+	reader->first_seen = queue->tail.next;
+	reader->appended_before = queue->appended;
 	reader->fd = -1;
 	reader->acked = reader->taken = reader->ahead_to = acked;
 	reader->next = queue->readers;
@@ -117,6 +119,11 @@ uint64_t reader_depth(const struct queue_reader *reader)
 	else if (queue->tail.first > 0)
 		from = MAX(from, queue->tail.first - 1);
 	return runs_between(&queue->runs, MAX(from, MAX(queue->counted_from, (uint64_t)1) - 1), last);
+}
+
+uint64_t reader_counted(const struct queue_reader *reader)
+{
+	return reader->purged_in_salvage ? reader->purged_after : reader->acked;
 }
 
 bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)

@@ -13,10 +13,39 @@
 
 /* ---- errors ---- */
 
+/* What the disk said last to a read or a write of the file, or of its log. */
+static int last_errno(struct body *body, int which)
+{
+	sqlite3_file *file = NULL;
+	int error = 0;
+
+	if (!body->db || sqlite3_file_control(body->db, "main", which, &file) != SQLITE_OK || !file ||
+	    !file->pMethods || file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error) != SQLITE_OK)
+		return 0;
+	return error;
+}
+
+/* SQLite calls a place that the disk cannot read (EIO) malformed: its VDBE makes SQLITE_CORRUPT of SQLITE_IOERR_CORRUPTFS.
+   A connection that has met one is not believed about damage: the next one tells. */
+static int read_error(struct body *body)
+{
+	static const int pointers[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
+
+	for (size_t i = 0; i < ELEMENTS(pointers); i++) {
+		int error = last_errno(body, pointers[i]);
+
+		if (error == EIO || error == ENXIO)
+			return error;
+	}
+	return 0;
+}
+
 int body_fail(struct body *body, int rc)
 {
 	int reason = body->db ? sqlite3_system_errno(body->db) : 0;
 
+	if ((rc & 0xff) == SQLITE_CORRUPT && (reason = read_error(body)) != 0)
+		rc = SQLITE_IOERR;
 	body->reason = 0;
 	snprintf(body->message, sizeof(body->message), "%s", body->db ? sqlite3_errmsg(body->db) : sqlite3_errstr(rc));
 	switch (rc & 0xff) {

@@ -74,14 +74,14 @@ static int take_cursors(struct queue *queue, struct charges *charges, struct sta
 	if (!state->cursors || !state->drops)
 		return -ENOMEM;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
-		if (!reader->is_saved || reader->saved != reader->acked) {
+		if (!reader->is_saved || reader->saved != reader_counted(reader)) {
 			struct state_cursor *cursor = &state->cursors[state->n_cursors];
 
 			cursor->name = strdup(reader->name);
 			if (!cursor->name)
 				return -ENOMEM;
 			cursor->reader = reader->number;
-			cursor->acked = reader->acked;
+			cursor->acked = reader_counted(reader);
 			state->n_cursors++;
 		}
 		if ((reader->drops.dirty || charges) && take_drops(reader, charges, state) < 0)
@@ -142,11 +142,17 @@ static void take_meta(struct queue *queue, struct state *state)
 
 	state->meta = store->meta;
 	state->meta.last_id = MAX(state->meta.last_id, queue->written);
+	/* No cursor on disk says that these ids were used. */
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		if (reader->purged_in_salvage && reader->acked > state->meta.last_id) {
+			state->meta.last_id = reader->acked;
+			state->with_meta = true;
+		}
 	state->meta.n_devices = state->n_devices;
 	state->meta.n_series = state->n_series;
 	for (size_t i = 0; i < queue->n_boots; i++)
 		state->meta.n_boots = MAX(state->meta.n_boots, queue->boots[i].number);
-	state->with_meta =
+	state->with_meta |=
 		state->meta.n_devices != store->meta.n_devices || state->meta.n_series != store->meta.n_series ||
 		state->meta.n_boots != store->meta.n_boots ||
 		(state->meta.last_id != store->meta.last_id && queue->commits >= store->meta_at + META_COMMITS);
@@ -184,7 +190,7 @@ bool state_is_dirty(const struct queue *queue)
 		if (reader->drops.dirty)
 			return true;
 		/* Only where a row on disk would come again. */
-		if (reader->is_saved && reader->saved < reader->acked && queue->body_first <= queue->written &&
+		if (reader->is_saved && reader->saved < reader_counted(reader) && queue->body_first <= queue->written &&
 		    reader->saved < queue->written)
 			return true;
 	}

@@ -31,12 +31,28 @@ static uint32_t crc_of(const char *text)
 	return (uint32_t)crc32(0, (const Bytef *)text, (uInt)strlen(text));
 }
 
+/* Four bits for each file, the first one's lowest. */
+static uint32_t pack_generations(const struct queue_todo *todo)
+{
+	uint32_t packed = 0;
+
+	for (size_t i = 0; i < todo->n_paths; i++)
+		packed |= (uint32_t)(todo->generations[i] & 15) << (4 * i);
+	return packed;
+}
+
+static void unpack_generations(struct queue_todo *todo, uint32_t packed)
+{
+	for (size_t i = 0; i < QUEUE_TODO_FILES; i++)
+		todo->generations[i] = packed >> (4 * i) & 15;
+}
+
 int queue_todo_write(const char *path, const struct queue_todo *todo)
 {
 	_cleanup_buf_ struct buf text = {0}, whole = {0};
 
-	buf_printf(&text, "%u %" PRIu64 " %" PRIu64 " %d %d %d\n", todo->starts, todo->end, todo->last, todo->is_exact,
-		   todo->is_doubtful, todo->joins);
+	buf_printf(&text, "%u %" PRIu64 " %" PRIu64 " %d %d %" PRIu32 "\n", todo->starts, todo->end, todo->last,
+		   todo->is_exact, todo->is_doubtful, pack_generations(todo));
 	for (size_t i = 0; i < todo->n_paths; i++)
 		buf_printf(&text, "%s\n", todo->paths[i] + folder_length(todo->paths[i]));
 	buf_printf(&whole, "%08" PRIx32 " %s", crc_of(buf_text(&text)), buf_text(&text));
@@ -61,16 +77,17 @@ static int parse(const char *path, const char *text, struct queue_todo *ret)
 {
 	struct queue_todo todo = {0};
 	uint32_t crc;
-	int flags[3], at = 0, r = 0;
+	int flags[2], at = 0, r = 0;
+	uint32_t generations;
 	const char *line;
 
 	if (sscanf(text, "%8" SCNx32 " %n", &crc, &at) != 1 || at == 0 || crc != crc_of(text + at) ||
-	    sscanf(text + at, "%u %" SCNu64 " %" SCNu64 " %d %d %d", &todo.starts, &todo.end, &todo.last, &flags[0],
-		   &flags[1], &flags[2]) != 6)
+	    sscanf(text + at, "%u %" SCNu64 " %" SCNu64 " %d %d %" SCNu32, &todo.starts, &todo.end, &todo.last,
+		   &flags[0], &flags[1], &generations) != 6)
 		return -EBADMSG;
 	todo.is_exact = flags[0] != 0;
 	todo.is_doubtful = flags[1] != 0;
-	todo.joins = flags[2] != 0;
+	unpack_generations(&todo, generations);
 	line = strchr(text + at, '\n');
 	while (r == 0 && line && line[1]) {
 		const char *stop = strchr(line + 1, '\n');

@@ -23,6 +23,27 @@ static int remove_and_save(struct queue *queue, const struct body_head *heads, s
 	return r;
 }
 
+/* What a salvage has not moved over yet is older than these, and goes with them: afterwards it is not moved any more. */
+static void charge_older(struct queue *queue, struct charges *charges, enum drop_cause cause,
+			 const struct body_head *heads, size_t n)
+{
+	uint64_t to, most = 0;
+
+	if (!queue->store.salvage)
+		return;
+	to = MIN(heads[n - 1].id, salvage_last(queue->store.salvage));
+	for (size_t i = 0; i < charges->n_readers; i++) {
+		uint64_t after = MAX(charges->readers[i].acked, queue->low),
+			 older = runs_between(&queue->runs, after, to);
+
+		for (size_t at = 0; at < n && older > 0; at++)
+			older -= heads[at].id > after && heads[at].id <= to;
+		charges_add_many(charges, cause, i, older);
+		most = MAX(most, older);
+	}
+	charges->samples[cause] += most;
+}
+
 /* Drop rows heads[0] to heads[n - 1] in a transaction of their own, with their count. */
 static int drop(struct queue *queue, enum drop_cause cause, const struct body_head *heads, size_t n)
 {
@@ -35,6 +56,8 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	r = heads[n - 1].id <= queue->written ? charges_begin(&charges, queue) : -EBADMSG;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		charges_add(&charges, cause, heads[i].id, heads[i].device);
+	if (r == 0)
+		charge_older(queue, &charges, cause, heads, n);
 	charges.low = heads[n - 1].id;
 	state = r == 0 ? state_take(queue, &charges) : NULL;
 	pthread_mutex_unlock(&queue->lock);

@@ -8,9 +8,8 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "queue/carve.h"
-#include "queue/queue_files.h"
-#include "queue/queue_private.h"
 #include "queue/salvage_source.h"
+#include "queue/store_opening.h"
 #include <errno.h>
 #include <string.h>
 
@@ -39,6 +38,7 @@ struct salvage {
 	uint64_t failed_since;	/* a place cannot be read; 0: none */
 	bool counts;		/* all is read; now the new file is looked through */
 	uint64_t counted_to, found;
+	uint64_t first; /* id that can be in the new file */
 	struct gap *gaps;
 	size_t n_gaps, gaps_capacity;
 	uint64_t noted_at;
@@ -114,7 +114,7 @@ static uint64_t begins_after(struct queue *queue)
 
 	pthread_mutex_lock(&queue->lock);
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
-		min = MIN(min, reader->acked);
+		min = MIN(min, reader_counted(reader));
 	if (queue->readers_unknown || min == UINT64_MAX)
 		min = queue->low;
 	min = MAX(min, queue->low);
@@ -217,16 +217,35 @@ static void forget_rows(struct salvage *salvage)
 	salvage->bytes = 0;
 }
 
-/* A place that cannot be read may be readable in a moment: only after a minute it counts as damaged. 0: go on. */
-static int skip_unreadable(struct salvage *salvage, int error)
+/* A place that cannot be read may be readable in a moment: only after a minute it counts as damaged. */
+static bool is_unreadable(struct salvage *salvage)
 {
 	uint64_t now = clock_now();
 
 	if (salvage->failed_since == 0)
 		salvage->failed_since = now;
-	if (now - salvage->failed_since < UNREADABLE_US)
-		return error;
-	salvage_source_skip(&salvage->source);
+	return now - salvage->failed_since >= UNREADABLE_US;
+}
+
+/* With the names of what is in it. 1: it is open; 0: it cannot be, and is left out. */
+static int open_source(struct queue *queue, struct salvage *salvage)
+{
+	const char *path = salvage->todo.paths[salvage->file];
+	int r = 0;
+
+	join_forget_maps(queue);
+	if (salvage->todo.generations[salvage->file] > 0)
+		r = store_find_maps(queue, path);
+	if (r == 0)
+		r = salvage_source_open(&salvage->source, path);
+	if (r == 0) {
+		salvage->is_open = true;
+		return 1;
+	}
+	if (r == -ENOMEM || !is_unreadable(salvage))
+		return r;
+	salvage->failed_since = 0;
+	salvage->file++;
 	return 0;
 }
 
@@ -240,8 +259,9 @@ static int read_some(struct queue *queue)
 	int r = 1, copied;
 
 	if (!salvage->is_open) {
-		salvage_source_open(&salvage->source, salvage->todo.paths[salvage->file]);
-		salvage->is_open = true;
+		r = open_source(queue, salvage);
+		if (r <= 0)
+			return r < 0 ? r : 1;
 	}
 	place = salvage_source_place(&salvage->source);
 	for (size_t i = 0; i < STEP_PAGES && r > 0; i++)
@@ -255,8 +275,12 @@ static int read_some(struct queue *queue)
 		return copied;
 	if (r == -ENOMEM)
 		salvage_source_seek(&salvage->source, place);
-	if (r < 0)
-		return r == -ENOMEM ? r : skip_unreadable(salvage, r) < 0 ? r : 1;
+	if (r == -ENOMEM || (r < 0 && !is_unreadable(salvage)))
+		return r;
+	if (r < 0) {
+		salvage_source_skip(&salvage->source);
+		return 1;
+	}
 	salvage->failed_since = 0;
 	if (r > 0)
 		return 1;
@@ -299,7 +323,7 @@ static int count_to(struct queue *queue, uint64_t id, bool is_there)
 	return 0;
 }
 
-static uint64_t last_of(const struct salvage *salvage)
+uint64_t salvage_last(const struct salvage *salvage)
 {
 	uint64_t last = MAX(salvage->todo.last, salvage->greatest);
 
@@ -311,7 +335,7 @@ static int count_some(struct queue *queue)
 {
 	struct salvage *salvage = queue->store.salvage;
 	_cleanup_free_ uint64_t *ids = malloc(ACCOUNT_IDS * sizeof(*ids));
-	uint64_t last = last_of(salvage), low = begins_after(queue);
+	uint64_t last = salvage_last(salvage), low = begins_after(queue);
 	size_t n;
 	int r;
 
@@ -327,6 +351,41 @@ static int count_some(struct queue *queue)
 	if (n == ACCOUNT_IDS)
 		return 1;
 	return last > salvage->counted_to ? count_to(queue, last, false) : 0;
+}
+
+/* With the lock held. Between two files of unknown length no id was given out. */
+static void skip_ids_ahead(struct queue *queue, struct salvage *salvage)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < salvage->n_gaps; i++) {
+		const struct gap gap = salvage->gaps[i];
+
+		if (runs_between(&queue->runs, gap.after, gap.to) >= IDS_AHEAD / 2)
+			runs_skip_range(&queue->runs, gap.after + 1, gap.to);
+		else
+			salvage->gaps[n++] = gap;
+	}
+	salvage->n_gaps = n;
+}
+
+/* With the lock held: what was purged while nobody knew how many there are. */
+static void charge_purged(struct queue *queue, uint64_t last)
+{
+	uint64_t most = 0;
+
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		uint64_t n;
+
+		if (!reader->purged_in_salvage)
+			continue;
+		n = runs_between(&queue->runs, MAX(reader->purged_after, queue->low), last);
+		if (n > 0)
+			drops_add(&reader->drops, DROP_PURGED, 0, n);
+		most = MAX(most, n);
+		reader->purged_in_salvage = false;
+	}
+	queue->dropped[DROP_PURGED] += most;
 }
 
 /* With the lock held: from the last to the first, so that the ranges before stay as they were counted. */
@@ -349,9 +408,11 @@ static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage)
 static uint64_t settle_account(struct queue *queue, struct salvage *salvage)
 {
 	struct queue_todo *todo = &salvage->todo;
-	uint64_t last = last_of(salvage), lost;
+	uint64_t last = salvage_last(salvage), lost;
 
 	queue->counted_from = 0;
+	skip_ids_ahead(queue, salvage);
+	charge_purged(queue, last);
 	lost = charge_gaps(queue, salvage);
 	if (todo->end > last)
 		runs_skip_range(&queue->runs, last + 1, todo->end);
@@ -362,6 +423,9 @@ static uint64_t settle_account(struct queue *queue, struct salvage *salvage)
 	todo->is_doubtful = false;
 	todo->is_exact = true;
 	todo->last = last;
+	/* Should the new file be damaged, this is known of what is in it. */
+	queue->old_is_exact = true;
+	queue->last_row = MAX(queue->last_row, last);
 	return lost;
 }
 
@@ -369,8 +433,11 @@ static uint64_t settle_account(struct queue *queue, struct salvage *salvage)
 static void forget_joined(struct queue *queue, const struct salvage *salvage, uint64_t lost)
 {
 	for (size_t i = 0; i < salvage->todo.n_paths; i++) {
+		const char *slash = strrchr(salvage->todo.paths[i], '/');
 		_cleanup_free_ char *name = NULL;
 
+		if (!strstr(slash ? slash : salvage->todo.paths[i], ".left-"))
+			continue;
 		if (lost == 0)
 			queue_discard(salvage->todo.paths[i]);
 		else if (queue_aside_name(queue->path, "damaged", &name) == 0)
@@ -383,6 +450,10 @@ static int finish(struct queue *queue)
 	struct salvage *salvage = queue->store.salvage;
 	uint64_t lost;
 	int r;
+
+	/* Once: saving it may fail, and what was purged is counted by then. */
+	if (salvage->first == 0)
+		salvage->first = begins_after(queue) + 1;
 
 	pthread_mutex_lock(&queue->lock);
 	lost = settle_account(queue, salvage);
@@ -397,15 +468,15 @@ static int finish(struct queue *queue)
 	join_forget_maps(queue);
 	pthread_mutex_lock(&queue->lock);
 	queue->salvaging = false;
+	queue_forget_acked(queue); /* what was purged meanwhile */
 	if (salvage->found > 0)
-		queue->body_first = queue->min_acked + 1;
+		queue->body_first = MIN(queue->min_acked + 1, salvage->first);
 	queue->store.minute_at = 0;
 	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
 		     (unsigned long long)salvage->found, first_path(salvage));
 	readers_signal(queue);
 	pthread_mutex_unlock(&queue->lock);
-	if (salvage->todo.joins)
-		forget_joined(queue, salvage, lost);
+	forget_joined(queue, salvage, lost);
 	salvage_free(salvage);
 	asides_bound(queue);
 	return 0;

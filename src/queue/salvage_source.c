@@ -11,7 +11,7 @@ enum { DATA, LOG };
 #define FRAME_HEADER_BYTES 24
 #define FRAME_BYTES (FRAME_HEADER_BYTES + CARVE_PAGE_BYTES)
 
-static void open_part(struct salvage_source *source, int part, const char *path, const char *end)
+static int open_part(struct salvage_source *source, int part, const char *path, const char *end)
 {
 	uint64_t header = part == LOG ? LOG_HEADER_BYTES : 0, unit = part == LOG ? FRAME_BYTES : CARVE_PAGE_BYTES;
 	struct stat st;
@@ -20,19 +20,31 @@ static void open_part(struct salvage_source *source, int part, const char *path,
 	source->fds[part] = -1;
 	source->pages[part] = 0;
 	if (asprintf(&name, "%s%s", path, end) < 0)
-		return;
+		return -ENOMEM;
 	source->fds[part] = open(name, O_RDONLY | O_CLOEXEC);
 	free(name);
-	if (source->fds[part] >= 0 && fstat(source->fds[part], &st) == 0 && (uint64_t)st.st_size > header)
+	if (source->fds[part] < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(source->fds[part], &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size > header)
 		source->pages[part] = ((uint64_t)st.st_size - header + unit - 1) / unit;
+	return 0;
 }
 
-void salvage_source_open(struct salvage_source *source, const char *path)
+int salvage_source_open(struct salvage_source *source, const char *path)
 {
-	open_part(source, DATA, path, "");
-	open_part(source, LOG, path, "-wal");
+	int r, log;
+
+	r = open_part(source, DATA, path, "");
+	log = open_part(source, LOG, path, "-wal");
 	source->at = 0;
 	source->is_open = true;
+	if (r == 0)
+		r = log;
+	if (r < 0)
+		salvage_source_close(source);
+	return r;
 }
 
 void salvage_source_close(struct salvage_source *source)

@@ -13,8 +13,8 @@ struct salvage_source {
 	bool is_open;
 };
 
-/* What is not there has no pages. */
-void salvage_source_open(struct salvage_source *source, const char *path);
+/* What is not there has no pages. -errno: it may be there, and cannot be opened now. */
+int salvage_source_open(struct salvage_source *source, const char *path);
 void salvage_source_close(struct salvage_source *source);
 
 /* The rows of one page. carve->page is filled in. 1: there are more; 0: that was all; -errno: it cannot be read, and is

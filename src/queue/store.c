@@ -78,7 +78,7 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 	if (numbers_wait_for_day(queue))
 		at = MIN(at, now + USEC_PER_SEC);
 	/* The next try may be far off. */
-	if (queue->body_state == QUEUE_BODY_FAILED && now < queue->failed_since + UNREADABLE_US)
+	if (queue->body_state == QUEUE_BODY_FAILED && !queue->salvaging && now < queue->failed_since + UNREADABLE_US)
 		at = MIN(at, queue->failed_since + UNREADABLE_US);
 	if (is_full(queue))
 		at = MIN(at, beside_due_at(queue, now));
@@ -372,7 +372,8 @@ static bool skip_unreadable(struct queue *queue, uint64_t now)
 {
 	bool skipped = false;
 
-	if (queue->body_state != QUEUE_BODY_FAILED || now < queue->failed_since + UNREADABLE_US)
+	/* What is still to be moved over is not in it, and not counted. */
+	if (queue->salvaging || queue->body_state != QUEUE_BODY_FAILED || now < queue->failed_since + UNREADABLE_US)
 		return false;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		uint64_t after, to = MIN(queue->written, queue->tail.first - 1);

@@ -357,7 +357,8 @@ static void batch_written(struct queue *queue, const struct batch *batch)
 	if (batch->removed)
 		batch_removed(queue, batch);
 	state_saved(queue, batch->state);
-	if (runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->body_first)))
+	/* The ranges of what a salvage has not moved over yet give it its numbers. */
+	if (!queue->salvaging && runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->body_first)))
 		queue->runs_version++;
 	store->side_at = 0;
 	store->holds_nothing &= batch->n == 0;

@@ -18,14 +18,18 @@ static int add_state(void *userdata, uint64_t key, uint64_t stamp, const void *b
 
 /* Rows beside the samples, wherever they are in a file. They stand near its beginning, and in its log: of a large one
    the middle is not read now, for the field waits. */
-static int scan_state(const char *path, struct state_rows *rows, bool *has_log)
+static int scan_state(const char *path, struct state_rows *rows, struct state_marks *marks)
 {
 	struct carve carve = {.state = add_state, .userdata = rows};
 	struct salvage_source source;
-	int r = 1;
+	int r = salvage_source_open(&source, path);
 
-	salvage_source_open(&source, path);
-	*has_log |= source.pages[1] > 0;
+	if (r < 0) {
+		marks->is_unread = true;
+		return r == -ENOMEM ? r : 0;
+	}
+	marks->has_log |= source.pages[1] > 0;
+	r = 1;
 	while (r > 0) {
 		uint64_t place = salvage_source_place(&source);
 
@@ -33,6 +37,7 @@ static int scan_state(const char *path, struct state_rows *rows, bool *has_log)
 			salvage_source_seek(&source, source.pages[0] - SCAN_PAGES);
 		r = salvage_source_next(&source, &carve);
 		if (r < 0 && r != -ENOMEM) {
+			marks->is_unread = true;
 			salvage_source_skip(&source);
 			r = salvage_source_place(&source) < source.pages[0] + source.pages[1];
 		}
@@ -78,13 +83,19 @@ int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, str
 	bool knows_edge = false;
 	int r = 0;
 
-	if (body_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true) == 0) {
+	r = body_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true);
+	marks->is_unread |= r < 0 && r != -EBADMSG && old.reason != ENOENT;
+	if (r < 0) {
+		r = r == -ENOMEM ? r : 0;
+	} else {
 		r = state_read(&old, true, rows, marks);
+		marks->is_unread |= r < 0 && r != -EBADMSG;
 		knows_edge = !is_torn && knows_last(&old, &edge);
 		body_abandon(&old);
 	}
 	for (size_t i = 0; i < todo->n_paths && r != -ENOMEM; i++)
-		r = scan_state(todo->paths[i], rows, &marks->has_log);
+		if (todo->generations[i] == 0)
+			r = scan_state(todo->paths[i], rows, marks);
 	if (r == -ENOMEM)
 		return r;
 	state_rows_settle(rows);
@@ -106,7 +117,7 @@ static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_to
 	state_rows_done(&rows);
 	if (r == -ENOMEM)
 		return r;
-	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta;
+	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta || marks->is_unread;
 	if (!marks->knows_runs && restore_ranges(queue, marks) == -ENOMEM)
 		return -ENOMEM;
 	store_judge_last(todo, marks);
@@ -174,11 +185,13 @@ static int look_at_edges(struct queue *queue, const struct state_marks *marks, u
 				  runs_between(runs, MAX(low, last), should) > 0 ||
 				  (marks->meta.clean && last > MAX(should, low));
 	}
-	if (!missing) {
+	/* Where older files are still to be moved over, rows are missing, and those that are there have used their ids. */
+	if (!missing || (is_right && first <= last)) {
 		*ret_first = first;
 		*ret_last = last;
-		return 0;
 	}
+	if (!missing)
+		return 0;
 	snprintf(body->message, sizeof(body->message), "rows are missing");
 	return -EBADMSG;
 }
@@ -253,7 +266,7 @@ static int finish_moving(struct queue *queue, struct queue_todo *todo)
 		return r == -ENOENT ? 0 : r;
 	todo->starts++;
 	aside = todo->paths[todo->n_paths - 1];
-	r = access(aside, F_OK) == 0 ? 0 : queue_move_aside(queue->path, aside);
+	r = access(aside, F_OK) == 0 || errno != ENOENT ? 0 : queue_move_aside(queue->path, aside);
 	if (r == 0 || r == -ENOENT)
 		r = queue_todo_write(queue->path, todo);
 	return r;
@@ -278,18 +291,33 @@ static int guess_todo(struct queue *queue, struct queue_todo *todo)
 	return r;
 }
 
-/* A salvage the last process did not end, and a new file that is as it should be. */
-static int resume(struct queue *queue, struct store_opening *opening)
+int store_read_todo(struct queue *queue, struct queue_todo *todo)
+{
+	int r = finish_moving(queue, todo);
+
+	if (r == -EBADMSG)
+		r = guess_todo(queue, todo);
+	/* What cannot be written of it matters less than what it says. */
+	return r == -ENOMEM ? r : r < 0 && todo->n_paths == 0 ? -EIO : 0;
+}
+
+/* A salvage the last process did not end, and a new file that is as it should be. error: it cannot be written now. */
+static int resume(struct queue *queue, struct store_opening *opening, int error)
 {
 	struct queue_todo *todo = &opening->todo;
 	int r;
 
 	/* What the old files say was brought into it in its first transaction; but was that done? */
 	if (todo->end > 0 && opening->marks.knows_runs)
-		return todo->joins ? store_find_maps(queue, todo) : 0;
-	todo->joins = false;
+		return error;
+	/* Then the numbers in the last of them are ours. */
+	for (size_t i = 0; i < todo->n_paths; i++)
+		if (todo->generations[i] > 0)
+			todo->generations[i]--;
 	r = load_damaged(queue, todo, true, &opening->marks);
-	return r == 0 ? store_write_tables(queue, BODY_VERSION) : r;
+	if (r < 0)
+		return r;
+	return error < 0 ? error : store_write_tables(queue, BODY_VERSION);
 }
 
 /* The counts are in the file before anything is written over what told of the loss. */
@@ -309,15 +337,23 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 	bool resumes, is_empty;
 	uint64_t mark, log_bytes = 0;
 	struct stat st;
-	int r = finish_moving(queue, &opening->todo);
+	int r = store_read_todo(queue, &opening->todo);
 
-	if (r == -EBADMSG)
-		r = guess_todo(queue, &opening->todo);
 	if (r == -ENOMEM)
 		return r;
+	if (r == -EIO) {
+		snprintf(body->message, sizeof(body->message), "%s.salvage cannot be read", queue->path);
+		return r;
+	}
 	resumes = opening->todo.n_paths > 0;
 	is_empty = stat(queue->path, &st) == 0 && st.st_size == 0;
-	queue_log_look(queue->path, &log, &log_bytes);
+	r = queue_log_look(queue->path, &log, &log_bytes);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		snprintf(body->message, sizeof(body->message), "its log: %s", strerror(-r));
+		return -EIO;
+	}
 	if (log == QUEUE_LOG_DAMAGED) {
 		snprintf(body->message, sizeof(body->message), "its log is");
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);
@@ -343,8 +379,10 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 		if (edges == -ENOMEM || (edges < 0 && r == 0 && !resumes))
 			r = edges;
 	}
-	if (r == -EBADMSG)
+	if (r == -EBADMSG) {
+		opening->first_row = opening->last_row = 0;
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != QUEUE_LOG_WHOLE);
+	}
 	if (log == QUEUE_LOG_CUT || (log == QUEUE_LOG_SHORT && opening->version == BODY_VERSION)) {
 		int charged =
 			charge_lost(queue, "the log of the file does not end as it should, as after a power cut in "
@@ -357,5 +395,5 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 		opening->all_is_lost = true;
 		charge_lost(queue, "the file of the queue is empty");
 	}
-	return resumes && r == 0 ? resume(queue, opening) : r;
+	return resumes && (r == 0 || queue->store.loaded) ? resume(queue, opening, r) : r;
 }

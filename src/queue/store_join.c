@@ -134,13 +134,15 @@ static int find_maps(struct queue *queue, const struct state_rows *rows)
 	return r;
 }
 
-int store_find_maps(struct queue *queue, struct queue_todo *todo)
+int store_find_maps(struct queue *queue, const char *path)
 {
-	struct queue_todo copy = {.paths = {todo->paths[0]}, .n_paths = 1};
+	struct queue_todo only = {.paths = {(char *)path}, .n_paths = 1};
 	struct state_marks marks = {0};
 	struct state_rows rows = {0};
-	int r = store_gather(queue, &copy, true, &rows, &marks);
+	int r = store_gather(queue, &only, true, &rows, &marks);
 
+	if (r == 0 && marks.is_unread)
+		r = -EIO;
 	if (r == 0)
 		r = find_maps(queue, &rows);
 	state_rows_done(&rows);
@@ -208,6 +210,19 @@ static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last)
 	return r;
 }
 
+/* It had its place in the file all along: what this process took before it knew of it, and has not in memory any more. */
+static void charge_before(struct queue_reader *reader)
+{
+	struct tail *tail = &reader->queue->tail;
+	uint64_t kept = 0;
+
+	TAIL_FOREACH(slot, tail, tail->first)
+	kept += slot->sample->id < reader->first_seen;
+	if (reader->appended_before > kept)
+		drops_add(&reader->drops, DROP_MEMORY_FULL, 0, reader->appended_before - kept);
+	reader->appended_before = 0;
+}
+
 static int join_reader(struct queue *queue, const struct state_row *row)
 {
 	struct state_reader state;
@@ -216,8 +231,13 @@ static int join_reader(struct queue *queue, const struct state_row *row)
 	if (state_get_reader(row, &state) < 0)
 		return 0;
 	reader = reader_find(queue, state.name);
-	if (!reader)
-		return reader_new(queue, state.name, state.acked) ? 0 : -ENOMEM;
+	if (!reader) {
+		reader = reader_new(queue, state.name, state.acked);
+		if (reader)
+			charge_before(reader);
+		return reader ? 0 : -ENOMEM;
+	}
+	charge_before(reader);
 	reader->join_before = reader->taken;
 	reader->join_floor = queue->first_id - 1; /* until all of them were given out */
 	reader->acked = reader->taken = MIN(reader->acked, state.acked);
@@ -259,6 +279,7 @@ static int join_state(struct queue *queue, const struct state_rows *rows, struct
 	queue->min_acked = MIN(queue->min_acked, min);
 	queue->low = low;
 	queue->counted_from = queue->first_id;
+	queue->salvaging = true;
 	return r;
 }
 
@@ -268,6 +289,47 @@ static bool can_join(const struct queue *queue, const struct runs *runs, uint64_
 	if (runs->n == 0 || last >= queue->first_id || runs->at[runs->n - 1].first_id >= queue->first_id)
 		return false;
 	return runs_first_unknown(runs) == 0;
+}
+
+/* They cannot: what is in them is lost to the uplinks, and counted. */
+static int count_left(struct queue *queue, const struct queue_todo *todo, const struct state_rows *rows)
+{
+	const struct state_row *row = state_rows_find(rows, state_key(STATE_RUNS, 0));
+	uint64_t low = 0, unsure_to = 0, most = 0;
+	struct runs runs = {0};
+	int r = row ? state_get_runs(row, &low, &unsure_to, &runs) : 0, found = find_maps(queue, rows);
+
+	pthread_mutex_lock(&queue->lock);
+	for (size_t i = 0; r == 0 && found == 0 && i < rows->n; i++) {
+		struct state_reader state;
+		struct queue_reader *reader;
+		uint64_t n;
+
+		if (state_get_reader(&rows->at[i], &state) < 0 || state_kind_of(rows->at[i].key) != STATE_READER)
+			continue;
+		reader = reader_find(queue, state.name);
+		if (!reader)
+			reader = reader_new(queue, state.name, queue->first_id - 1);
+		if (!reader) {
+			found = -ENOMEM;
+			break;
+		}
+		charge_before(reader);
+		n = runs.n > 0 ? runs_between(&runs, MAX(state.acked, low), todo->last) : 0;
+		if (n > 0)
+			drops_add(&reader->drops, DROP_DAMAGED, 0, n);
+		most = MAX(most, n);
+	}
+	for (size_t i = 0; found == 0 && i < rows->n; i++)
+		if (state_kind_of(rows->at[i].key) == STATE_DROP)
+			join_drops(queue, &rows->at[i]);
+	queue->dropped[DROP_DAMAGED] += most;
+	if (runs.n == 0 || !todo->is_exact || todo->is_doubtful)
+		queue_charge_unknown(queue, "what the file that was left says of them is not complete");
+	pthread_mutex_unlock(&queue->lock);
+	join_forget_maps(queue);
+	runs_done(&runs);
+	return r == -ENOMEM ? r : found;
 }
 
 static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_rows *rows, struct state_marks *marks)
@@ -299,39 +361,112 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 	return r;
 }
 
-int store_join(struct queue *queue)
+/* All that stands beside its samples, while it lies where it was: what cannot be read now is tried again. */
+static int look_at_left(struct queue *queue, struct queue_todo *left, struct state_rows *rows,
+			struct state_marks *marks)
+{
+	enum queue_log log;
+	uint64_t log_bytes;
+	int r = queue_log_look(left->paths[0], &log, &log_bytes);
+
+	if (r == 0)
+		r = store_gather(queue, left, log == QUEUE_LOG_DAMAGED, rows, marks);
+	if (r == 0 && marks->is_unread)
+		r = -EIO;
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		snprintf(queue->store.body.message, sizeof(queue->store.body.message), "it cannot be read");
+		return -EIO;
+	}
+	left->is_doubtful |= log != QUEUE_LOG_WHOLE;
+	return 0;
+}
+
+/* It may have been a new one itself, that files of before were still being moved to: these are moved on. */
+static int take_todo(struct queue *queue, struct queue_todo *todo)
 {
 	struct store *store = &queue->store;
-	struct queue_todo todo = {.end = queue->first_id - 1, .joins = true};
+
+	store->salvage = salvage_free(store->salvage);
+	return store_read_todo(queue, todo);
+}
+
+/* Its samples go with those of the files before it; none of these has our numbers. */
+static void add_left(struct queue *queue, struct queue_todo *todo, const struct queue_todo *left)
+{
+	bool is_first = todo->n_paths == 0;
+
+	todo->end = queue->first_id - 1;
+	todo->is_exact = left->is_exact && (is_first || todo->is_exact);
+	todo->is_doubtful |= left->is_doubtful;
+	todo->last = MAX(todo->last, left->last);
+	for (size_t i = 0; i < QUEUE_TODO_FILES; i++)
+		todo->generations[i]++;
+}
+
+/* Where the process ended between setting a file aside and beginning the next one, the last that was set aside is it. */
+static int set_left_aside(struct queue *queue, struct queue_todo *todo, bool is_new, struct state_rows *rows,
+			  struct state_marks *marks)
+{
+	struct queue_todo left = {.paths = {is_new ? todo->paths[todo->n_paths - 1] : queue->path}, .n_paths = 1};
+	int r = look_at_left(queue, &left, rows, marks);
+
+	if (r < 0)
+		return r;
+	add_left(queue, todo, &left);
+	return is_new ? queue_todo_write(queue->path, todo) : store_move_aside(queue, "left", todo);
+}
+
+/* Its samples are counted, and not once more when it is removed. */
+static void forget_left(struct queue *queue, const struct queue_todo *todo)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (queue_aside_name(queue->path, "damaged", &name) == 0)
+		queue_move_aside(todo->paths[todo->n_paths - 1], name);
+	queue_todo_remove(queue->path);
+}
+
+int store_join(struct queue *queue, bool is_new)
+{
+	struct store *store = &queue->store;
+	struct queue_todo todo = {0};
 	struct state_marks marks = {0};
 	struct state_rows rows = {0};
 	int r, begun;
 
+	r = take_todo(queue, &todo);
+	if (r == 0 && is_new && todo.n_paths == 0)
+		return store_write_tables(queue, 0);
 	if (store->body.db)
 		body_abandon(&store->body);
-	r = store_move_aside(queue, "left", &todo);
-	if (r < 0)
-		return r;
-	r = store_gather(queue, &todo, false, &rows, &marks);
 	if (r == 0)
-		r = join_rows(queue, &todo, &rows, &marks);
+		r = set_left_aside(queue, &todo, is_new, &rows, &marks);
+	if (r < 0) {
+		state_rows_done(&rows);
+		queue_todo_done(&todo);
+		return r;
+	}
+	r = join_rows(queue, &todo, &rows, &marks);
+	if (r < 0 && r != -ENOMEM && count_left(queue, &todo, &rows) == -ENOMEM)
+		r = -ENOMEM;
 	state_rows_done(&rows);
 	pthread_mutex_lock(&queue->lock);
 	queue_notify(
 		queue, HAY_LOG_WARNING,
 		r == 0 ? "the queue's file could not be read at the start, and is there now: what is in it is moved to "
-			 "a "
-			 "new one (from %s), and goes up first"
+			 "a new one (from %s), and goes up first"
 		       : "the queue's file could not be read at the start, and is there now, but its samples cannot go "
-			 "before those taken since: it is kept as %s, and a new one is begun",
-		todo.paths[0]);
+			 "before those taken since: they count as lost, it is kept as %s, and a new one is begun",
+		todo.paths[todo.n_paths - 1]);
 	pthread_mutex_unlock(&queue->lock);
 	store->loaded = true;
 	begun = r == -ENOMEM ? r : store_begin_new(queue);
 	if (r == 0 && begun != -ENOMEM)
 		r = salvage_begin(queue, &todo);
-	else
-		queue_todo_remove(queue->path);
+	else if (begun == 0)
+		forget_left(queue, &todo);
 	queue_todo_done(&todo);
 	if (r == -ENOMEM || begun < 0)
 		return begun < 0 ? begun : r;

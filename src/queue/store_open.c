@@ -253,12 +253,12 @@ int store_reopen(struct queue *queue)
 		r = body_version(&store->body, &version);
 	if (r == -EBADMSG && store->loaded)
 		r = store_damaged(queue);
-	else if (r == 0 && version == 0)
+	else if (r == 0 && version == 0 && store->loaded)
 		r = store_write_tables(queue, 0); /* it is a new one */
 	else if (r == 0 && store->loaded && version < BODY_VERSION)
 		r = store_write_tables(queue, version); /* until now it could only be read */
 	else if ((r == 0 || r == -EBADMSG) && !store->loaded)
-		r = store_join(queue);
+		r = store_join(queue, r == 0 && version == 0);
 	state_rows_done(&rows);
 	if (r == -ENOTSUP)
 		return -EIO;

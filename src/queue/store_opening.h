@@ -24,6 +24,8 @@ int store_place(struct queue *queue, struct store_opening *opening);
 
 /* store_first.c */
 int store_first_open(struct queue *queue, struct store_opening *opening);
+/* What an earlier process has left to do; n_paths 0: nothing. -EIO: that cannot be read now. */
+int store_read_todo(struct queue *queue, struct queue_todo *todo);
 
 /* store_open.c: open for writing; what stands beside the samples comes with it, where rows are wanted. */
 int store_open_file(struct queue *queue, struct state_rows *rows, struct state_marks *marks);
@@ -43,8 +45,10 @@ void store_judge_last(struct queue_todo *todo, const struct state_marks *marks);
 
 /* store_join.c: a file that could not be read at the start can be now, or is found to be damaged. It is set aside, a new one
    is begun, and what is in it is moved over, before what this process has taken. */
-int store_join(struct queue *queue);
-/* The same, interrupted by the end of a process: only the names. -ENOMEM. */
-int store_find_maps(struct queue *queue, struct queue_todo *todo);
+int store_join(struct queue *queue,
+	       bool is_new); /* is_new: there is none, but there may be files that were set aside */
+/* What is read next has numbers of its own for devices, points and boots: by their names they become ours. -ENOMEM; -EIO: the
+   names cannot be read now. */
+int store_find_maps(struct queue *queue, const char *path);
 
 #endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk that cannot be read for a while (EIO): nothing is damaged by that, nothing is lost, and no sample changes its
+   device, its time or its number. */
+#include "queue_fixture.h"
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* ---- the disk: reads and opens of files with this in their path fail ---- */
+
+static _Atomic(const char *) unreadable;
+static atomic_bool unopenable;
+
+static bool matches(const char *path)
+{
+	const char *word = atomic_load(&unreadable);
+
+	return word && path && strstr(path, word);
+}
+
+static bool read_fails(int fd)
+{
+	char link[64], path[256];
+	ssize_t n;
+
+	if (!atomic_load(&unreadable))
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	return matches(path);
+}
+
+__attribute__((visibility("default"))) ssize_t pread64(int fd, void *data, size_t size, off64_t at)
+{
+	static ssize_t (*real)(int, void *, size_t, off64_t);
+
+	if (!real)
+		real = (ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
+	if (read_fails(fd)) {
+		errno = EIO;
+		return -1;
+	}
+	return real(fd, data, size, at);
+}
+
+/* SQLite may be built to read like this. */
+__attribute__((visibility("default"))) ssize_t read(int fd, void *data, size_t size)
+{
+	static ssize_t (*real)(int, void *, size_t);
+
+	if (!real)
+		real = (ssize_t(*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+	if (read_fails(fd)) {
+		errno = EIO;
+		return -1;
+	}
+	return real(fd, data, size);
+}
+
+__attribute__((visibility("default"))) int open64(const char *path, int flags, ...)
+{
+	static int (*real)(const char *, int, ...);
+	mode_t mode = 0;
+	va_list args;
+
+	if (!real)
+		real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	if (atomic_load(&unopenable) && matches(path)) {
+		errno = EIO;
+		return -1;
+	}
+	return real(path, flags, mode);
+}
+
+static void disk_fails(const char *word, bool opens_too)
+{
+	atomic_store(&unopenable, opens_too);
+	atomic_store(&unreadable, word);
+}
+
+static void disk_heals(void)
+{
+	atomic_store(&unreadable, NULL);
+	atomic_store(&unopenable, false);
+}
+
+/* ---- ---- */
+
+static int setup(void **state)
+{
+	static struct fixture fixture;
+
+	fixture_init(&fixture);
+	clock_set_trusted(true);
+	*state = &fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	disk_heals();
+	fixture_done(*state);
+	return 0;
+}
+
+static uint64_t charged(struct queue_reader *reader, bool *ret_unknown)
+{
+	struct queue_drop *drops = NULL;
+	size_t n = queue_drops_pending(reader, &drops);
+	uint64_t samples = 0;
+
+	*ret_unknown = false;
+	for (size_t i = 0; i < n; i++) {
+		samples += drops[i].samples;
+		*ret_unknown |= drops[i].unknown > 0;
+	}
+	free(drops);
+	return samples;
+}
+
+static unsigned count_files(const struct fixture *f, const char *word)
+{
+	DIR *folder = opendir(f->folder);
+	unsigned n = 0;
+
+	assert_non_null(folder);
+	for (struct dirent *entry; (entry = readdir(folder));)
+		n += strstr(entry->d_name, word) != NULL;
+	closedir(folder);
+	return n;
+}
+
+/* Samples 1 to n on disk, nothing acknowledged, closed. */
+static void fill(struct fixture *f, uint64_t n)
+{
+	fixture_open(f);
+	open_reader(f, "cloud");
+	for (uint64_t at = 1; at <= n; at += 1000) {
+		append_numbers(f, at, MIN(at + 999, n));
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	fixture_close(f);
+}
+
+/* The same in a process that is killed: the log is left. */
+static void fill_and_be_killed(struct fixture *f, uint64_t n)
+{
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		fixture_open(f);
+		open_reader(f, "cloud");
+		append_numbers(f, 1, n);
+		if (queue_flush(f->queue, 20 * USEC_PER_SEC) < 0)
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+/* SQLite says "malformed" of a page that the disk did not give: a card with a bad moment had its queue set aside. */
+static void test_a_read_error_is_not_called_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_notice notice;
+	struct sample *sample;
+
+	f->conf.memory = 64 * 1024;
+	fill(f, 30000);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 1));
+	disk_fails("queue.db", false);
+	while (queue_reader_next(reader, &sample, 1) > 0)
+		sample_unref(sample);
+	notice = wait_notice(f, "queue.db");
+	assert_non_null(strstr(notice.text, "cannot be used"));
+	disk_heals();
+	queue_reader_rewind(reader);
+	queue_reader_ack(reader, expect_numbers(reader, 2, 30000));
+	assert_int_equal(count_files(f, ".damaged-"), 0);
+}
+
+/* A log that cannot be read at the start is no damaged log; its samples come when it can. */
+static void test_a_log_that_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_notice notice;
+	bool is_unknown;
+
+	fill_and_be_killed(f, 500);
+	disk_fails("queue.db-wal", false);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	notice = wait_notice(f, "queue.db");
+	assert_non_null(strstr(notice.text, "cannot be used"));
+	assert_int_equal(count_files(f, ".damaged-"), 0);
+	disk_heals();
+	wait_notice(f, "is written to disk again");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 500));
+	assert_int_equal(charged(reader, &is_unknown), 0);
+}
+
+/* What was set aside can be opened a moment later: it is not taken for a file with nothing in it. */
+static void test_a_file_set_aside_that_cannot_be_opened(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t id = 0, n = 0, lost;
+	uint8_t zeros[4096] = {0};
+	bool is_unknown;
+	int fd;
+
+	fill(f, 20000);
+	fd = open(f->path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 60 * 4096), sizeof(zeros));
+	close(fd);
+	fixture_open(f);
+	wait_notice(f, "is damaged");
+	disk_fails(".damaged-", true);
+	reader = open_reader(f, "cloud");
+	wait_notice(f, "cannot be used");
+	disk_heals();
+	append_numbers(f, 20001, 20001);
+	while (n < 20001) {
+		struct sample *sample = take_one(reader);
+
+		n = number_of(sample);
+		sample_unref(sample);
+		id++;
+	}
+	lost = charged(reader, &is_unknown);
+	assert_true(lost < 300);
+	assert_int_equal(id + lost, 20001);
+}
+
+/* A second gateway life whose disk cannot be read either, in the middle of moving over the file of the first one: the file
+   of what is to be done cannot be read, and was written over. The third life sends all of them. */
+static void test_unread_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	fill(f, 3000);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 3001, 3010);
+	wait_notice(f, "cannot be used");
+	/* It turns up, but cannot be moved yet. */
+	disk_fails(".left-", true);
+	wait_notice(f, "goes up first");
+	fixture_close(f);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 3011, 3020);
+	wait_notice(f, "cannot be used");
+	disk_heals();
+	wait_notice(f, "is written to disk again");
+	wait_notice(f, "samples were saved");
+	fixture_close(f);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 3020));
+}
+
+/* A purge while a file is still to be moved over counts what is in it. */
+static void test_purged_before_it_was_moved_over(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	bool is_unknown;
+
+	fill(f, 3000);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 3001, 3010);
+	wait_notice(f, "cannot be used");
+	disk_fails(".left-", true);
+	wait_notice(f, "goes up first");
+	assert_int_equal(queue_purge(f->queue), 10);
+	disk_heals();
+	wait_notice(f, "samples were saved");
+	assert_int_equal(charged(reader, &is_unknown), 3010);
+	assert_false(is_unknown);
+	append_numbers(f, 3011, 3011);
+	queue_reader_ack(reader, expect_numbers(reader, 3011, 3011));
+}
+
+/* A file that turns up late knows an uplink that this process did not: what went out of the memory before counts for it. */
+static void test_an_uplink_that_only_the_file_knew(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	bool is_unknown;
+
+	fixture_open(f);
+	open_reader(f, "cloud");
+	open_reader(f, "other");
+	fixture_close(f);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 10);
+	queue_reader_ack(reader, expect_numbers(reader, 1, 10));
+	append_numbers(f, 11, 20);
+	disk_heals();
+	wait_notice(f, "goes up first");
+	reader = open_reader(f, "other");
+	assert_int_equal(charged(reader, &is_unknown), 10);
+	expect_numbers(reader, 11, 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_read_error_is_not_called_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_log_that_cannot_be_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_file_set_aside_that_cannot_be_opened, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unread_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_purged_before_it_was_moved_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_uplink_that_only_the_file_knew, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
