@@ -418,14 +418,20 @@ static int set_left_aside(struct queue *queue, struct queue_todo *todo, bool is_
 	return is_new ? queue_todo_write(queue->path, todo) : store_move_aside(queue, "left", todo);
 }
 
-/* Its samples are counted, and not once more when it is removed. */
+/* Its samples are counted, and not once more when it is removed: it gets the name of a damaged one. */
 static void forget_left(struct queue *queue, const struct queue_todo *todo)
 {
+	const char *left = todo->paths[todo->n_paths - 1];
 	_cleanup_free_ char *name = NULL;
+	bool is_renamed = queue_aside_name(queue->path, "damaged", &name) == 0 && queue_move_aside(left, name) == 0;
 
-	if (queue_aside_name(queue->path, "damaged", &name) == 0)
-		queue_move_aside(todo->paths[todo->n_paths - 1], name);
 	queue_todo_remove(queue->path);
+	pthread_mutex_lock(&queue->lock);
+	queue_notify(queue, HAY_LOG_ERROR,
+		     "the queue's file could not be read at the start, and is there now, but its samples cannot go "
+		     "before those taken since: they are lost and counted, it is kept as %s, and a new one is begun",
+		     is_renamed ? name : left);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 int store_join(struct queue *queue, bool is_new)
@@ -452,15 +458,14 @@ int store_join(struct queue *queue, bool is_new)
 	if (r < 0 && r != -ENOMEM && count_left(queue, &todo, &rows) == -ENOMEM)
 		r = -ENOMEM;
 	state_rows_done(&rows);
-	pthread_mutex_lock(&queue->lock);
-	queue_notify(
-		queue, HAY_LOG_WARNING,
-		r == 0 ? "the queue's file could not be read at the start, and is there now: what is in it is moved to "
-			 "a new one (from %s), and goes up first"
-		       : "the queue's file could not be read at the start, and is there now, but its samples cannot go "
-			 "before those taken since: they count as lost, it is kept as %s, and a new one is begun",
-		todo.paths[todo.n_paths - 1]);
-	pthread_mutex_unlock(&queue->lock);
+	if (r == 0) {
+		pthread_mutex_lock(&queue->lock);
+		queue_notify(queue, HAY_LOG_WARNING,
+			     "the queue's file could not be read at the start, and is there now: what is in it is "
+			     "moved to a new one (from %s), and goes up first",
+			     todo.paths[todo.n_paths - 1]);
+		pthread_mutex_unlock(&queue->lock);
+	}
 	store->loaded = true;
 	begun = r == -ENOMEM ? r : store_begin_new(queue);
 	if (r == 0 && begun != -ENOMEM)
