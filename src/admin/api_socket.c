@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -82,9 +83,10 @@ int api_socket_listen(const char *path, const char *group)
 		close(fd);
 		return r;
 	}
-	if (entry && chown(path, (uid_t)-1, entry->gr_gid) < 0)
+	/* Whoever owns the folder may have put a link in its place meanwhile: it is not followed. */
+	if (entry && lchown(path, (uid_t)-1, entry->gr_gid) < 0)
 		log_info("%s is not for the group %s: %s", path, group, strerror(errno));
-	if (chmod(path, 0660) < 0 || listen(fd, BACKLOG) < 0) {
+	if (fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, BACKLOG) < 0) {
 		r = -errno;
 		close(fd);
 		unlink(path);
