@@ -21,14 +21,14 @@ uint64_t clock_now(void)
 {
 	const struct clock_fake *fake = atomic_load_explicit(&fake_clock, memory_order_relaxed);
 
-	return fake ? fake->now : read_clock(CLOCK_BOOTTIME);
+	return fake ? __atomic_load_n(&fake->now, __ATOMIC_RELAXED) : read_clock(CLOCK_BOOTTIME);
 }
 
 int64_t clock_wall(void)
 {
 	const struct clock_fake *fake = atomic_load_explicit(&fake_clock, memory_order_relaxed);
 
-	return fake ? fake->wall : (int64_t)read_clock(CLOCK_REALTIME);
+	return fake ? __atomic_load_n(&fake->wall, __ATOMIC_RELAXED) : (int64_t)read_clock(CLOCK_REALTIME);
 }
 
 int64_t clock_wall_offset(void)

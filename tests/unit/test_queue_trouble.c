@@ -143,8 +143,8 @@ static void test_newest_after_a_failed_write(void **state)
 /* The clock of the test goes on; the store looks at it. */
 static void pass(struct fixture *f, uint64_t us)
 {
-	f->fake.now += us;
-	f->fake.wall += (int64_t)us;
+	__atomic_fetch_add(&f->fake.now, us, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&f->fake.wall, (int64_t)us, __ATOMIC_RELAXED);
 	queue_clock_changed(f->queue);
 }
 
