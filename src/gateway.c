@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway.h"
-#include "admin/api.h"
-#include "admin/latest.h"
-#include "admin/network.h"
-#include "admin/notify.h"
-#include "admin/self.h"
-#include "admin/status.h"
-#include "admin/timesync.h"
-#include "admin/write_log.h"
+#include "api/api.h"
+#include "api/write_log.h"
 #include "base/clock.h"
 #include "base/fold.h"
 #include "base/log.h"
+#include "builtin/self.h"
 #include "config.h"
 #include "field/command.h"
 #include "field/field.h"
 #include "field/plugin_load.h"
-#include "gateway_words.h"
+#include "gateway_log.h"
+#include "model/device_info.h"
+#include "model/latest.h"
+#include "model/sample_json.h"
 #include "normalize/normalize.h"
 #include "queue/queue.h"
 #include "second.h"
-#include "upstream/dialects/json_sample.h"
+#include "system/network.h"
+#include "system/notify.h"
+#include "system/status.h"
+#include "system/timesync.h"
 #include "upstream/uplink_set.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -75,12 +76,12 @@ static void lose_sample(uint32_t device, void *userdata)
 	queue_lost(gateway->queue, device);
 }
 
-static void tell_card(struct device_card *card, void *userdata)
+static void publish_info(struct device_info *info, void *userdata)
 {
 	struct gateway *gateway = userdata;
 
-	latest_keep(gateway->latest, card);
-	uplink_set_device(gateway->uplinks, card);
+	latest_keep(gateway->latest, info);
+	uplink_set_device(gateway->uplinks, info);
 }
 
 static void tell_removed(const char *device, void *userdata)
@@ -141,7 +142,7 @@ static int load_config(struct gateway *gateway, struct conf_messages *messages, 
 {
 	int r = config_load(gateway->config_path, gateway->plugins, messages, ret);
 
-	tell_messages(messages);
+	log_messages(messages);
 	return r;
 }
 
@@ -233,8 +234,8 @@ static void apply(struct gateway *gateway, struct config *config, unsigned n_mis
 	struct config *before = gateway->config;
 	_cleanup_buf_ struct buf more = {0};
 
-	tell_bad(config, gateway->field);
-	tell_restart_needed(config, gateway->queue_asked, (const char *const *)gateway->sockets_asked, gateway->queue);
+	log_bad_config(config, gateway->field);
+	log_restart_needed(config, gateway->queue_asked, (const char *const *)gateway->sockets_asked, gateway->queue);
 	config_tell_changes(before, config, &more);
 	if (n_mistakes > 0)
 		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
@@ -384,31 +385,31 @@ static void tell_gone(struct gateway *gateway)
 		return;
 	for (uint32_t n = 1; n <= series_device_count(gateway->series); n++) {
 		const struct series_device *device = series_device_by_number(gateway->series, n);
-		struct device_card *card;
+		struct device_info *info;
 
 		if (!device || is_configured(gateway->config, device->name))
 			continue;
-		card = device_card_new(device, false, clock_now(), NULL, NULL, 0);
-		if (card)
-			uplink_set_device_gone(gateway->uplinks, card);
-		device_card_unref(card);
+		info = device_info_new(device, false, clock_now(), NULL, NULL, 0);
+		if (info)
+			uplink_set_device_gone(gateway->uplinks, info);
+		device_info_unref(info);
 	}
 }
 
-static void tell_all_cards(void *userdata)
+static void publish_all_infos(void *userdata)
 {
 	struct gateway *gateway = userdata;
 
 	if (gateway->field)
-		field_tell_cards(gateway->field);
+		field_publish_infos(gateway->field);
 	tell_gone(gateway);
 }
 
 static int start_stages(struct gateway *gateway, const char *state_dir)
 {
 	struct uplink_set_hooks uplink_hooks = {
-		.started = tell_all_cards, .stopped = uplinks_stopped, .command = take_command, .userdata = gateway};
-	struct field_hooks hooks = {.card = tell_card, .removed = tell_removed, .userdata = gateway};
+		.started = publish_all_infos, .stopped = uplinks_stopped, .command = take_command, .userdata = gateway};
+	struct field_hooks hooks = {.info = publish_info, .removed = tell_removed, .userdata = gateway};
 	int r;
 
 	gateway->self = (struct self_sources){.queue = gateway->queue, .uplink = self_uplink, .userdata = gateway};
@@ -492,7 +493,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 	log_info("haywaind " HAYWAIN_VERSION " starts as gateway %s with %s", gateway->config->gateway.id, config_path);
-	tell_bad(gateway->config, NULL);
+	log_bad_config(gateway->config, NULL);
 	r = timesync_new(event, gateway->config->gateway.clock == CONFIG_CLOCK_TRUST, clock_changed, gateway,
 			 &gateway->timesync);
 	/* Without it an uplink comes back a little later. */
@@ -505,7 +506,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r < 0)
 		goto fail;
 
-	tell_mode(gateway->queue);
+	log_queue_mode(gateway->queue);
 	path = strdup(queue_path(gateway->queue));
 	r = path ? start_stages(gateway, dirname(path)) : -ENOMEM;
 	if (r >= 0)
@@ -539,7 +540,7 @@ void gateway_stop(struct gateway *gateway)
 	if (gateway->stopping)
 		return;
 	gateway->stopping = true;
-	tell_leaving(gateway->queue);
+	log_leaving(gateway->queue);
 	notify_stopping(gateway->notify);
 	field_stop(gateway->field);
 	uplink_set_stop(gateway->uplinks);
@@ -567,7 +568,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 	if (gateway->queue) {
 		log_notices(NULL, 0, 0, gateway);
 		if (gateway->stopping)
-			tell_left(gateway->queue, flushed >= 0, lost);
+			log_left(gateway->queue, flushed >= 0, lost);
 	}
 	/* What is still to be told of writes is told also where this process ends in the next line. */
 	gateway->stages.writes = write_log_free(gateway->stages.writes);

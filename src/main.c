@@ -4,7 +4,7 @@
 #include "check.h"
 #include "field/plugin_load.h"
 #include "gateway.h"
-#include "probe.h"
+#include "probe_main.h"
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
@@ -35,7 +35,7 @@ static void print_help(void)
 static int probe(const char *name, int argc, char *argv[])
 {
 	struct plugin_set *plugins = plugin_set_new(NULL);
-	int r = plugins ? probe_run(plugins, name, argc, argv) : -ENOMEM;
+	int r = plugins ? probe_main(plugins, name, argc, argv) : -ENOMEM;
 
 	plugin_set_free(plugins);
 	return r == 0 ? EXIT_SUCCESS : r == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;

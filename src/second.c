@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "second.h"
-#include "admin/api_socket.h"
+#include "api/api_socket.h"
 #include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>

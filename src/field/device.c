@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "field/command.h"
 #include "field/field_private.h"
+#include "model/device_info.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -188,7 +189,7 @@ struct device *device_free(struct device *device)
 	free(device->round);
 	free(device->reason);
 	free(device->detail);
-	points_told_done(&device->told);
+	point_faults_free(&device->faults);
 	pool_free(device->added);
 	device_conf_free(device->conf);
 	free(device);
@@ -210,10 +211,10 @@ static int make_point_number(struct device *device, uint32_t index, enum hay_typ
 		return r;
 	*point = *device->points[index];
 	point->type = type;
-	point->type_name = type_name(type);
+	point->type_name = type_to_string(type);
 	device->points[index] = point;
 	about(device, HAY_LOG_NOTICE, "%s was no number at first, and is one from now on", point->name);
-	device_tell_card(device);
+	device_publish_info(device);
 	return 0;
 }
 
@@ -248,7 +249,7 @@ int device_add_point(struct device *device, const char *name, enum hay_type type
 	*point = (struct hay_point){.name = pool_strdup(device->added, name),
 				    .unit = unit ? pool_strdup(device->added, unit) : NULL,
 				    .type = type,
-				    .type_name = type_name(type),
+				    .type_name = type_to_string(type),
 				    .every_us = device->conf->every_us,
 				    .scale = 1};
 
@@ -260,7 +261,7 @@ int device_add_point(struct device *device, const char *name, enum hay_type type
 	device->hay.points = points;
 	device->hay.n_points = n + 1;
 	*ret_point = n;
-	device_tell_card(device);
+	device_publish_info(device);
 	return 0;
 }
 
@@ -359,7 +360,7 @@ static void end_good(struct device *device, const struct hay_sample *sample, uin
 	device_went_online(device);
 	if (!sample)
 		return;
-	points_tell(&device->told, &device->hay, sample);
+	point_faults_log(&device->faults, &device->hay, sample);
 	normal_device_sample(device->normal, sample);
 }
 
@@ -376,7 +377,7 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	} else if (device->failures >= FAILURES_TO_OFFLINE) {
 		device_went_offline(device, reason, detail, false);
 	} else {
-		about(device, HAY_LOG_DEBUG, "no good answer: %s", detail ? detail : reason_word(reason));
+		about(device, HAY_LOG_DEBUG, "no good answer: %s", detail ? detail : reason_to_string(reason));
 		if (sample)
 			normal_device_sample(device->normal, sample);
 	}
@@ -389,7 +390,7 @@ static void end_skipped(struct device *device, const struct hay_sample *sample)
 		link_try_later(device->link);
 	if (device->state != DEVICE_ONLINE || !sample)
 		return;
-	points_tell(&device->told, &device->hay, sample);
+	point_faults_log(&device->faults, &device->hay, sample);
 	normal_device_sample(device->normal, sample);
 }
 
@@ -456,26 +457,26 @@ void device_unschedule(struct device *device)
 
 /* ---- there and away ---- */
 
-void device_tell_card(struct device *device)
+void device_publish_info(struct device *device)
 {
 	size_t n = normal_device_points(device->normal);
-	_cleanup_free_ struct card_point *points = calloc(MAX(n, (size_t)1), sizeof(*points));
+	_cleanup_free_ struct device_info_point *points = calloc(MAX(n, (size_t)1), sizeof(*points));
 
 	if (!points)
 		return;
 	for (size_t i = 0; i < n; i++)
-		points[i] = (struct card_point){.series = normal_device_point(device->normal, i),
-						.writable = i < device->hay.n_points &&
-							    device->points[i]->flags & HAY_POINT_WRITABLE};
+		points[i] = (struct device_info_point){.series = normal_device_point(device->normal, i),
+						       .writable = i < device->hay.n_points &&
+								   device->points[i]->flags & HAY_POINT_WRITABLE};
 
 	const char *reason = device->state == DEVICE_ONLINE ? NULL : device->reason ? device->reason : "not heard yet";
-	struct device_card *card = device_card_new(normal_device_series(device->normal), device->state == DEVICE_ONLINE,
+	struct device_info *info = device_info_new(normal_device_series(device->normal), device->state == DEVICE_ONLINE,
 						   device->since_us, reason, points, n);
 	const struct field_hooks *hooks = &device->link->field->hooks;
 
-	if (card && hooks->card)
-		hooks->card(card, hooks->userdata);
-	device_card_unref(card);
+	if (info && hooks->info)
+		hooks->info(info, hooks->userdata);
+	device_info_unref(info);
 }
 
 /* A line about coming or going. One that comes and goes all the time is told of in few. */
@@ -522,13 +523,13 @@ void device_went_online(struct device *device)
 	free(device->reason);
 	free(device->detail);
 	device->reason = device->detail = NULL;
-	device_tell_card(device);
+	device_publish_info(device);
 }
 
 void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link)
 {
 	/* "Offline: offline" would say nothing. */
-	const char *text = detail ? detail : reason == HAY_OFFLINE ? "no sign of life" : reason_word(reason);
+	const char *text = detail ? detail : reason == HAY_OFFLINE ? "no sign of life" : reason_to_string(reason);
 	char tries[BACKOFF_TEXT_MAX];
 
 	if (device->state == DEVICE_OFFLINE)
@@ -540,7 +541,7 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	free(device->detail);
 	device->detail = strdup(text);
 	/* Consumers compare the word of the closed list; the log and the local API say more. */
-	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_word(reason));
+	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_to_string(reason));
 	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : FIELD_PAUSE_FIRST_US;
 	if (because_of_link)
 		about(device, HAY_LOG_DEBUG, "offline with its link");
@@ -551,5 +552,5 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	else
 		about_state(device, HAY_LOG_WARNING, "offline: %s; it is back when it is heard again", text);
 	normal_device_lost(device->normal, device->since_us, HAY_OFFLINE);
-	device_tell_card(device);
+	device_publish_info(device);
 }

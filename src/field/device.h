@@ -6,7 +6,7 @@
 #include "base/fold.h"
 #include "field/field_conf.h"
 #include "field/link.h"
-#include "field/points_told.h"
+#include "field/point_faults.h"
 #include "field/schedule.h"
 #include "normalize/normalize.h"
 
@@ -56,7 +56,7 @@ struct device {
 	char *detail;	     /* offline: why, as a person wants to know it */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */
 	uint64_t since_us;
-	struct points_told told;
+	struct point_faults faults;
 	struct fold fold;  /* of its lines in the log about coming and going */
 	unsigned failures; /* in a row */
 	uint64_t pause_us; /* offline: the present back-off */
@@ -98,6 +98,6 @@ void device_unschedule(struct device *device);
 void device_went_online(struct device *device);
 /* because_of_link: the link's line in the log speaks for its devices. */
 void device_went_offline(struct device *device, enum hay_reason reason, const char *detail, bool because_of_link);
-void device_tell_card(struct device *device);
+void device_publish_info(struct device *device);
 
 #endif

@@ -32,7 +32,7 @@ int field_new(sd_event *event, struct series_set *series, struct normalize *norm
 	field->hooks = *hooks;
 	if (state_dir && asprintf(&path, "%s/learnt.json", state_dir) < 0)
 		path = NULL;
-	field->memory = memory_new(path);
+	field->memory = plugin_state_new(path);
 	if (field->memory)
 		r = schedule_new(event, device_due, field, &field->schedule);
 	if (r >= 0)
@@ -65,7 +65,7 @@ struct field *field_free(struct field *field)
 	free(field->pending_devices);
 	sd_event_source_disable_unref(field->settle);
 	schedule_free(field->schedule);
-	memory_free(field->memory);
+	plugin_state_free(field->memory);
 	free(field);
 	return NULL;
 }
@@ -207,7 +207,7 @@ static void start_device(struct field *field, struct link *link, struct device_c
 	if (link->down)
 		device_went_offline(device, link->reason_code, link->reason, true);
 	else
-		device_tell_card(device);
+		device_publish_info(device);
 	if (!link->down)
 		device_reschedule(device);
 	else
@@ -355,7 +355,7 @@ static void forget_who_went(struct field *field, struct field_wanted *wanted)
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
 			device->forgotten = device->stopping && !wanted_device(wanted, device->conf->name);
-	memory_retain(field->memory, is_wanted, wanted);
+	plugin_state_retain(field->memory, is_wanted, wanted);
 }
 
 static void stop_what_changed(struct field *field, const struct field_wanted *wanted, struct field_changes *changes)
@@ -438,12 +438,12 @@ void field_stop(struct field *field)
 		field_stop_link(link);
 	scan_abort(field->scan, "the gateway is leaving");
 	end_what_is_idle(field);
-	memory_flush(field->memory, 0); /* begun while the uplinks say good-bye, awaited at the end */
+	plugin_state_flush(field->memory, 0); /* begun while the uplinks say good-bye, awaited at the end */
 }
 
 int field_flush(struct field *field, uint64_t timeout_us)
 {
-	return memory_flush(field->memory, timeout_us);
+	return plugin_state_flush(field->memory, timeout_us);
 }
 
 bool field_idle(const struct field *field)
@@ -451,12 +451,12 @@ bool field_idle(const struct field *field)
 	return !field->links && !field->scan;
 }
 
-void field_tell_cards(struct field *field)
+void field_publish_infos(struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
 			if (!device->stopping)
-				device_tell_card(device);
+				device_publish_info(device);
 }
 
 void field_remind(const struct field *field)

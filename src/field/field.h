@@ -6,14 +6,15 @@
 #define HAYWAIN_FIELD_FIELD_H
 
 #include "field/field_conf.h"
+#include "model/device_info.h"
 #include "normalize/normalize.h"
 #include <systemd/sd-event.h>
 
 struct field;
 
 struct field_hooks {
-	/* What the world shall know of a device has changed. The card is the callee's to keep by a reference of its own. */
-	void (*card)(struct device_card *card, void *userdata);
+	/* What the world shall know of a device has changed. The info is the callee's to keep by a reference of its own. */
+	void (*info)(struct device_info *info, void *userdata);
 	void (*removed)(const char *device, void *userdata);
 	void *userdata;
 };
@@ -50,8 +51,8 @@ bool field_idle(const struct field *field);
 int field_flush(struct field *field, uint64_t timeout_us);
 struct field *field_free(struct field *field); /* only when idle; NULL is fine */
 
-/* Tell every device's card again: a new uplink wants them all. */
-void field_tell_cards(struct field *field);
+/* Tell every device's info again: a new uplink wants them all. */
+void field_publish_infos(struct field *field);
 
 /* Say once more in the log which links and devices have been away for long. */
 void field_remind(const struct field *field);

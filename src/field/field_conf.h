@@ -4,8 +4,8 @@
 #define HAYWAIN_FIELD_CONF_H
 
 #include "base/conf.h"
+#include "model/series.h"
 #include "normalize/rules.h"
-#include "queue/series.h"
 #include <haywain/plugin.h>
 
 struct plugin; /* a loaded one: field/plugin_load.h */

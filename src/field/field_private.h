@@ -6,7 +6,7 @@
 #include "field/device.h"
 #include "field/field.h"
 #include "field/link.h"
-#include "field/memory.h"
+#include "field/plugin_state.h"
 #include "field/schedule.h"
 
 struct field {
@@ -14,7 +14,7 @@ struct field {
 	struct series_set *series;
 	struct normalize *normalize;
 	struct schedule *schedule;
-	struct memory *memory;
+	struct plugin_state *memory;
 	struct field_hooks hooks;
 
 	struct link *links; /* running, or being stopped */

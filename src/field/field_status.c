@@ -120,7 +120,7 @@ bool field_each_point(const struct field *field, const char *name, field_point_f
 			.every_us = point->every_us,
 			.min = rules->min,
 			.max = rules->max,
-			.bad = points_told_bad(&device->told, i),
+			.bad = point_faults_bad(&device->faults, i),
 		};
 
 		if (!fn(&status, userdata))

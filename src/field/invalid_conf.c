@@ -109,7 +109,8 @@ unsigned invalid_conf_read(const struct conf_group *group, struct pool *pool, st
 	if (!setting)
 		return 0;
 	if (type < HAY_INT16 || type > HAY_FLOAT64)
-		return setting_error(messages, setting, "`invalid` is for numbers, but this is a %s", type_name(type));
+		return setting_error(messages, setting, "`invalid` is for numbers, but this is a %s",
+				     type_to_string(type));
 	list = config_setting_is_list(setting) || config_setting_is_array(setting);
 	n = list ? config_setting_length(setting) : 1;
 	point->invalid = pool_alloc(pool, (size_t)MAX(n, 1) * sizeof(*point->invalid));

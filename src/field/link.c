@@ -252,7 +252,7 @@ static void devices_go_offline(struct link *link, enum hay_reason reason, const 
 
 void link_went_down(struct link *link, enum hay_reason reason, const char *detail)
 {
-	const char *text = detail ? detail : reason_word(reason);
+	const char *text = detail ? detail : reason_to_string(reason);
 	_cleanup_buf_ struct buf where = {0};
 	char tries[BACKOFF_TEXT_MAX], often[FOLD_TEXT_MAX];
 	unsigned n = count_devices(link), before;

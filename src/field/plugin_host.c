@@ -64,7 +64,7 @@ static void host_emit(struct hay_device *hay, const struct hay_sample *sample)
 		return;
 	device->failures = 0;
 	came_by_itself(device);
-	points_tell(&device->told, &device->hay, sample);
+	point_faults_log(&device->faults, &device->hay, sample);
 	normal_device_sample(device->normal, sample);
 }
 
@@ -281,12 +281,12 @@ static int host_remember(struct hay_device *hay, const char *key, const void *da
 {
 	const struct device *device = device_of(hay);
 
-	return device->forgotten ? 0 : memory_put(device->link->field->memory, hay->name, key, data, size);
+	return device->forgotten ? 0 : plugin_state_put(device->link->field->memory, hay->name, key, data, size);
 }
 
 static int host_recall(struct hay_device *hay, const char *key, void *data, size_t size)
 {
-	return memory_get(device_of(hay)->link->field->memory, hay->name, key, data, size);
+	return plugin_state_get(device_of(hay)->link->field->memory, hay->name, key, data, size);
 }
 
 const struct hay_host plugin_host = {

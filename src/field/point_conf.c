@@ -189,8 +189,8 @@ static const char *types_beginning(const char *word, const struct hay_plugin *pl
 	size_t n = 0;
 
 	for (int type = HAY_TYPE_NONE + 1; type < HAY_N_TYPES; type++)
-		if (strncasecmp(type_name((enum hay_type)type), word, strlen(word)) == 0)
-			found[n++] = type_name((enum hay_type)type);
+		if (strncasecmp(type_to_string((enum hay_type)type), word, strlen(word)) == 0)
+			found[n++] = type_to_string((enum hay_type)type);
 	for (const char *const *type = plugin->types; type && *type && n < ELEMENTS(found); type++)
 		if (strncasecmp(*type, word, strlen(word)) == 0)
 			found[n++] = *type;
@@ -217,7 +217,7 @@ static unsigned read_type(const struct point_keys *keys, const struct conf_group
 		conf_nearest_try(&nearest, *type);
 	}
 	for (int type = HAY_TYPE_NONE + 1; type < HAY_N_TYPES; type++)
-		conf_nearest_try(&nearest, type_name((enum hay_type)type));
+		conf_nearest_try(&nearest, type_to_string((enum hay_type)type));
 
 	const config_setting_t *setting = conf_group_get(group, "type");
 	const char *ours = type_elsewhere(keys->type), *beginning = types_beginning(keys->type, plugin, pool);
@@ -246,7 +246,8 @@ static unsigned check_numeric(const struct conf_group *group, const struct point
 	for (size_t i = 0; i < ELEMENTS(numeric); i++)
 		if (conf_group_get(group, numeric[i]))
 			n_errors += setting_error(messages, conf_group_get(group, numeric[i]),
-						  "`%s` is for numbers, but this is a %s", numeric[i], type_name(type));
+						  "`%s` is for numbers, but this is a %s", numeric[i],
+						  type_to_string(type));
 	return n_errors;
 }
 

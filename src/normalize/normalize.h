@@ -6,9 +6,9 @@
 #ifndef HAYWAIN_NORMALIZE_NORMALIZE_H
 #define HAYWAIN_NORMALIZE_NORMALIZE_H
 
+#include "model/sample.h"
+#include "model/series.h"
 #include "normalize/rules.h"
-#include "queue/sample.h"
-#include "queue/series.h"
 #include <systemd/sd-event.h>
 
 struct normalize;

@@ -7,7 +7,7 @@
 #ifndef HAYWAIN_QUEUE_CARVE_H
 #define HAYWAIN_QUEUE_CARVE_H
 
-#include "queue/sample.h"
+#include "model/sample.h"
 
 #define CARVE_PAGE_BYTES ((size_t)4096)
 #define CARVE_BLOB_MAX ((size_t)16 * 1024 * 1024) /* of a row; what says to be larger is none */

@@ -15,8 +15,8 @@
 
 #include "base/conf.h"
 #include "base/util.h"
-#include "queue/sample.h"
-#include "queue/series.h"
+#include "model/sample.h"
+#include "model/series.h"
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -125,7 +125,7 @@ enum drop_cause {
 	DROP_NO_MEMORY,	  /* "out of memory": of the machine; the file of the queue numbers the causes like this */
 	DROP_N_CAUSES
 };
-const char *drop_cause_word(enum drop_cause cause);
+const char *drop_cause_to_string(enum drop_cause cause);
 
 struct queue_drop {
 	enum drop_cause cause;

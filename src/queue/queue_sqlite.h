@@ -10,7 +10,7 @@
 #define HAYWAIN_QUEUE_SQLITE_H
 
 #include "base/buf.h"
-#include "queue/sample.h"
+#include "model/sample.h"
 #include <sqlite3.h>
 #include <stdbool.h>
 

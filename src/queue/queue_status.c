@@ -70,7 +70,7 @@ uint64_t queue_appended(const struct queue *queue)
 
 /* ---- status and notices ---- */
 
-const char *drop_cause_word(enum drop_cause cause)
+const char *drop_cause_to_string(enum drop_cause cause)
 {
 	static const char *const words[DROP_N_CAUSES] = {
 		[DROP_QUEUE_FULL] = "queue full",   [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",

@@ -271,7 +271,7 @@ static int save_series(struct writer *writer, struct queue *queue, const struct 
 		if (!series)
 			continue;
 		const struct state_series row = {series->device->number, series->point, series->unit,
-						 type_name(series->type)};
+						 type_to_string(series->type)};
 
 		buf_clear(&body);
 		state_put_series(&body, &row);

@@ -8,8 +8,8 @@
 #define HAYWAIN_QUEUE_STATE_ROWS_H
 
 #include "base/buf.h"
+#include "model/series.h"
 #include "queue/runs.h"
-#include "queue/series.h"
 
 enum state_kind {
 	STATE_META = 1,

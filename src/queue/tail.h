@@ -7,7 +7,7 @@
 #ifndef HAYWAIN_QUEUE_TAIL_H
 #define HAYWAIN_QUEUE_TAIL_H
 
-#include "queue/sample.h"
+#include "model/sample.h"
 #include <stdbool.h>
 
 struct tail_slot {

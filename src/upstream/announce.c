@@ -2,6 +2,7 @@
 #include "upstream/announce.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "model/device_info.h"
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -15,7 +16,7 @@
 
 struct device_entry {
 	char *name;
-	struct device_card *card; /* kept after removal: the dialect may need it to say so */
+	struct device_info *info; /* kept after removal: the dialect may need it to say so */
 	bool removed, dirty;
 	uint64_t version; /* grows with every word on it */
 };
@@ -109,7 +110,7 @@ struct announce *announce_free(struct announce *announce)
 	forget_notes(announce);
 	for (size_t i = 0; i < announce->n_devices; i++) {
 		free(announce->devices[i].name);
-		device_card_unref(announce->devices[i].card);
+		device_info_unref(announce->devices[i].info);
 	}
 	free(announce->devices);
 	for (size_t i = 0; i < announce->n_events; i++)
@@ -147,15 +148,15 @@ static struct device_entry *entry_add(struct announce *announce, const char *nam
 }
 
 /* With the lock held. */
-static void put_device(struct announce *announce, struct device_card *card)
+static void put_device(struct announce *announce, struct device_info *info)
 {
-	struct device_entry *entry = entry_find(announce, card->device->name);
+	struct device_entry *entry = entry_find(announce, info->device->name);
 	if (!entry)
-		entry = entry_add(announce, card->device->name);
+		entry = entry_add(announce, info->device->name);
 	if (!entry)
 		return;
-	device_card_unref(entry->card);
-	entry->card = device_card_ref(card);
+	device_info_unref(entry->info);
+	entry->info = device_info_ref(info);
 	entry->removed = false;
 	entry->dirty = true;
 	entry->version++;
@@ -173,10 +174,10 @@ static void remove_device(struct announce *announce, const char *device)
 	announce->news = true;
 }
 
-void announce_device(struct announce *announce, struct device_card *card)
+void announce_device(struct announce *announce, struct device_info *info)
 {
 	pthread_mutex_lock(&announce->lock);
-	put_device(announce, card);
+	put_device(announce, info);
 	pthread_mutex_unlock(&announce->lock);
 }
 
@@ -187,12 +188,12 @@ void announce_device_removed(struct announce *announce, const char *device)
 	pthread_mutex_unlock(&announce->lock);
 }
 
-void announce_device_gone(struct announce *announce, struct device_card *card)
+void announce_device_gone(struct announce *announce, struct device_info *info)
 {
 	pthread_mutex_lock(&announce->lock);
-	if (!entry_find(announce, card->device->name))
-		put_device(announce, card);
-	remove_device(announce, card->device->name);
+	if (!entry_find(announce, info->device->name))
+		put_device(announce, info);
+	remove_device(announce, info->device->name);
 	pthread_mutex_unlock(&announce->lock);
 }
 
@@ -264,7 +265,7 @@ static int make_birth(struct announce *announce, const struct announce_voice *vo
 			continue;
 		}
 		entry->dirty = false;
-		devices[n++] = (struct dialect_device){.card = entry->card, .since_ms = wall_ms(entry->card->since_us)};
+		devices[n++] = (struct dialect_device){.info = entry->info, .since_ms = wall_ms(entry->info->since_us)};
 	}
 	announce->making = NOTE_BIRTH;
 	return voice->dialect->birth(voice->state, devices, n, keep, announce);
@@ -302,7 +303,7 @@ static int make_devices(struct announce *announce, const struct announce_voice *
 		struct device_entry *entry = &announce->devices[i];
 		if (!entry->dirty)
 			continue;
-		struct dialect_device device = {.card = entry->card, .since_ms = wall_ms(entry->card->since_us)};
+		struct dialect_device device = {.info = entry->info, .since_ms = wall_ms(entry->info->since_us)};
 		announce->making = entry->removed ? NOTE_REMOVED : NOTE_DEVICE;
 		announce->making_device = entry;
 		int r = voice->dialect->device_state(voice->state, &device, entry->removed, keep, announce);
@@ -384,8 +385,8 @@ static int make_dropped(struct announce *announce, const struct announce_voice *
 	if (n_rows == 0)
 		return 0;
 	_cleanup_buf_ struct buf fields = {0};
-	buf_printf(&fields, "\"samples\":%llu,\"reason\":\"%s\"%s", (unsigned long long)samples, drop_cause_word(cause),
-		   unknown > 0 ? ",\"unknown\":true" : "");
+	buf_printf(&fields, "\"samples\":%llu,\"reason\":\"%s\"%s", (unsigned long long)samples,
+		   drop_cause_to_string(cause), unknown > 0 ? ",\"unknown\":true" : "");
 	const struct dialect_event event = {
 		.ts_ms = wall_ms(clock_now()), .name = "dropped", .fields = buf_text(&fields)};
 	int r = make_event(announce, voice, NOTE_DROPS, &event);
@@ -454,7 +455,7 @@ static void forget_removed(struct announce *announce, const struct note *note)
 	struct device_entry *entry = note->device ? entry_find(announce, note->device) : NULL;
 	if (entry && entry->removed && entry->version == note->number) {
 		free(entry->name);
-		device_card_unref(entry->card);
+		device_info_unref(entry->info);
 		*entry = announce->devices[--announce->n_devices];
 	}
 	pthread_mutex_unlock(&announce->lock);

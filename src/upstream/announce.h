@@ -6,6 +6,7 @@
 #ifndef HAYWAIN_UPSTREAM_ANNOUNCE_H
 #define HAYWAIN_UPSTREAM_ANNOUNCE_H
 
+#include "model/device_info.h"
 #include "queue/queue.h"
 #include "upstream/dialects/dialect.h"
 #include "upstream/line_rate.h"
@@ -19,10 +20,10 @@ struct announce *announce_free(struct announce *announce);
 
 /* ---- any thread ---- */
 
-void announce_device(struct announce *announce, struct device_card *card);
+void announce_device(struct announce *announce, struct device_info *info);
 void announce_device_removed(struct announce *announce, const char *device);
 /* The same of one that was never announced here. */
-void announce_device_gone(struct announce *announce, struct device_card *card);
+void announce_device_gone(struct announce *announce, struct device_info *info);
 void announce_event(struct announce *announce, const char *name, const char *fields);
 
 /* ---- the uplink's thread ---- */

@@ -11,7 +11,7 @@ struct rest {
 	const char *name; /* of the packet */
 };
 
-static const char *type_name(unsigned type)
+static const char *type_to_string(unsigned type)
 {
 	static const char *const names[16] = {
 		"packet 0",  "CONNECT", "CONNACK",     "PUBLISH",  "PUBACK",  "PUBREC",	  "PUBREL",	"PUBCOMP",
@@ -338,7 +338,8 @@ int packet_check(const uint8_t *data, size_t size, bool v5, bool greeted, struct
 	if (size == 0)
 		return 0;
 	unsigned flags = data[0] & 15;
-	struct rest rest = {.at = data + 1, .end = data + size, .reason = ret_reason, .name = type_name(data[0] >> 4)};
+	struct rest rest = {
+		.at = data + 1, .end = data + size, .reason = ret_reason, .name = type_to_string(data[0] >> 4)};
 	ret->type = data[0] >> 4;
 	if (!brokers_send(ret->type))
 		return refuse(&rest, "the broker sent %s, which is not for a broker to send", rest.name);

@@ -37,9 +37,9 @@ static const char *device_name(const struct session *session, const struct sampl
 static int encode(struct session *session, struct sample *const *samples, size_t n_samples)
 {
 	struct uplink *uplink = session->uplink;
-	struct dialect_sample few[16];
-	_cleanup_free_ struct dialect_sample *many = NULL;
-	struct dialect_sample *list = few;
+	struct stamped_sample few[16];
+	_cleanup_free_ struct stamped_sample *many = NULL;
+	struct stamped_sample *list = few;
 	if (n_samples > ELEMENTS(few)) {
 		list = many = calloc(n_samples, sizeof(*many));
 		if (!many)
@@ -48,7 +48,7 @@ static int encode(struct session *session, struct sample *const *samples, size_t
 	for (size_t i = 0; i < n_samples; i++) {
 		bool certain = false;
 		int64_t wall_us = queue_wall(uplink->queue, samples[i], &certain);
-		list[i] = (struct dialect_sample){
+		list[i] = (struct stamped_sample){
 			.sample = samples[i],
 			.seq = queue_seq(uplink->queue, samples[i]),
 			.ts_ms = wall_us / (int64_t)USEC_PER_MSEC,

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "base/worker.h"
+#include "model/device_info.h"
 #include "upstream/uplink_internal.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -33,7 +34,7 @@ uint64_t backoff_next_us(struct backoff *backoff)
 
 /* ---- state ---- */
 
-const char *uplink_state_word(enum uplink_state state)
+const char *uplink_state_to_string(enum uplink_state state)
 {
 	static const char *const words[] = {
 		[UPLINK_WAITS_FOR_CLOCK] = "waits for clock",
@@ -429,12 +430,12 @@ const struct uplink_conf *uplink_get_conf(const struct uplink *uplink)
 	return uplink->conf;
 }
 
-void uplink_device(struct uplink *uplink, struct device_card *card)
+void uplink_device(struct uplink *uplink, struct device_info *info)
 {
-	for (size_t i = 0; i < card->n_points; i++)
-		if (card->points[i].writable)
+	for (size_t i = 0; i < info->n_points; i++)
+		if (info->points[i].writable)
 			uplink->wants_commands = true;
-	announce_device(uplink->announce, card);
+	announce_device(uplink->announce, info);
 	signal_fd(uplink->wake_fd);
 }
 
@@ -444,9 +445,9 @@ void uplink_device_removed(struct uplink *uplink, const char *device)
 	signal_fd(uplink->wake_fd);
 }
 
-void uplink_device_gone(struct uplink *uplink, struct device_card *card)
+void uplink_device_gone(struct uplink *uplink, struct device_info *info)
 {
-	announce_device_gone(uplink->announce, card);
+	announce_device_gone(uplink->announce, info);
 	signal_fd(uplink->wake_fd);
 }
 

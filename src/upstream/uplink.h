@@ -7,6 +7,7 @@
 #define HAYWAIN_UPSTREAM_UPLINK_H
 
 #include "base/conf.h"
+#include "model/device_info.h"
 #include "queue/queue.h"
 #include <stdbool.h>
 
@@ -66,10 +67,10 @@ struct uplink *uplink_free(struct uplink *uplink);
 const struct uplink_conf *uplink_get_conf(const struct uplink *uplink);
 
 /* The latest word on a device: sent when connected, and anew at every connect. Takes no reference of the caller's. */
-void uplink_device(struct uplink *uplink, struct device_card *card);
+void uplink_device(struct uplink *uplink, struct device_info *info);
 void uplink_device_removed(struct uplink *uplink, const char *device);
 /* One that is not there, but was in an earlier life: what may be retained of it is cleared. */
-void uplink_device_gone(struct uplink *uplink, struct device_card *card);
+void uplink_device_gone(struct uplink *uplink, struct device_info *info);
 /* For the topic `event`; kept until the next connect, the last 32. fields: see dialect_event. Any thread. */
 void uplink_event(struct uplink *uplink, const char *name, const char *fields);
 
@@ -89,7 +90,7 @@ enum uplink_state {
 	UPLINK_DOWN,	/* waiting for the next try */
 	UPLINK_STOPPED,
 };
-const char *uplink_state_word(enum uplink_state state);
+const char *uplink_state_to_string(enum uplink_state state);
 
 struct uplink_status {
 	enum uplink_state state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/uplink_set.h"
 #include "base/log.h"
+#include "model/device_info.h"
 #include "upstream/commands.h"
 #include <errno.h>
 #include <string.h>
@@ -332,11 +333,11 @@ struct uplink *uplink_set_get(const struct uplink_set *set, size_t i)
 	return at ? at->uplink : NULL;
 }
 
-void uplink_set_device(struct uplink_set *set, struct device_card *card)
+void uplink_set_device(struct uplink_set *set, struct device_info *info)
 {
 	for (struct running *at = set->first; at; at = at->next)
 		if (!at->stopping)
-			uplink_device(at->uplink, card);
+			uplink_device(at->uplink, info);
 }
 
 void uplink_set_device_removed(struct uplink_set *set, const char *device)
@@ -346,11 +347,11 @@ void uplink_set_device_removed(struct uplink_set *set, const char *device)
 			uplink_device_removed(at->uplink, device);
 }
 
-void uplink_set_device_gone(struct uplink_set *set, struct device_card *card)
+void uplink_set_device_gone(struct uplink_set *set, struct device_info *info)
 {
 	for (struct running *at = set->first; at; at = at->next)
 		if (!at->stopping)
-			uplink_device_gone(at->uplink, card);
+			uplink_device_gone(at->uplink, info);
 }
 
 int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series,

@@ -4,6 +4,7 @@
 #define HAYWAIN_UPSTREAM_UPLINK_SET_H
 
 #include "base/write_answer.h"
+#include "model/device_info.h"
 #include "upstream/uplink.h"
 #include <systemd/sd-event.h>
 
@@ -17,7 +18,7 @@ struct uplink_set_command {
 };
 
 struct uplink_set_hooks {
-	/* An uplink has been started: it wants every device's card. */
+	/* An uplink has been started: it wants every device's info. */
 	void (*started)(void *userdata);
 	/* The set is empty after uplink_set_stop(). */
 	void (*stopped)(void *userdata);
@@ -49,8 +50,8 @@ struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
 /* answer is copied. The uplink may be gone meanwhile. Takes the command. */
 void uplink_set_answer(const struct uplink_set_command *command, const struct write_answer *answer);
 
-void uplink_set_device(struct uplink_set *set, struct device_card *card);
+void uplink_set_device(struct uplink_set *set, struct device_info *info);
 void uplink_set_device_removed(struct uplink_set *set, const char *device);
-void uplink_set_device_gone(struct uplink_set *set, struct device_card *card); /* see uplink_device_gone() */
+void uplink_set_device_gone(struct uplink_set *set, struct device_info *info); /* see uplink_device_gone() */
 
 #endif

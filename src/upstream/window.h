@@ -10,7 +10,7 @@
 #ifndef HAYWAIN_UPSTREAM_WINDOW_H
 #define HAYWAIN_UPSTREAM_WINDOW_H
 
-#include "queue/sample.h"
+#include "model/sample.h"
 #include <stdbool.h>
 
 struct window_limits {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request to the local API: head, route, query, and the body of a write. */
-#include "admin/api_route.h"
+#include "api/api_route.h"
 #include "upstream/dialects/json_command.h"
 #include <stdlib.h>
 #include <string.h>

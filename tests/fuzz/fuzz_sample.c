@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a sample's blob: the walk stays inside, ends, and what it gives can be encoded and read again. */
-#include "queue/sample.h"
+#include "model/sample.h"
 #include <string.h>
 
 #define READINGS_MAX 4096

@@ -3,6 +3,7 @@
 #ifndef HAYWAIN_TESTS_FAKE_BROKER_H
 #define HAYWAIN_TESTS_FAKE_BROKER_H
 
+#include "model/device_info.h"
 #include "uplink_fixture.h"
 
 enum manner {
@@ -361,10 +362,10 @@ _unused_ static unsigned count_words(struct fake *fake, const char *words)
 _unused_ static void announce_devices(struct rig *rig, size_t n, bool writable)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct card_point point = {.series = rig->series[i], .writable = writable};
-		struct device_card *card = device_card_new(rig->devices[i], true, clock_now(), NULL, &point, 1);
-		uplink_device(rig->uplink, card);
-		device_card_unref(card);
+		const struct device_info_point point = {.series = rig->series[i], .writable = writable};
+		struct device_info *info = device_info_new(rig->devices[i], true, clock_now(), NULL, &point, 1);
+		uplink_device(rig->uplink, info);
+		device_info_unref(info);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests to the local API: the head, the route, the query; and the table of latest readings. */
-#include "admin/api_route.h"
-#include "admin/latest.h"
+#include "api/api_route.h"
+#include "model/device_info.h"
+#include "model/latest.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -142,10 +143,10 @@ static void the_latest_reading_outlives_a_new_configuration_of_its_point(void **
 	take(latest, before, "four"); /* a sample that was held back */
 	take(latest, after, "five");
 
-	struct card_point points[] = {{.series = after}};
-	struct device_card *card = device_card_new(device, true, 1, NULL, points, 1);
+	struct device_info_point points[] = {{.series = after}};
+	struct device_info *info = device_info_new(device, true, 1, NULL, points, 1);
 
-	latest_keep(latest, card); /* q is no longer configured */
+	latest_keep(latest, info); /* q is no longer configured */
 
 	const struct latest_reading *reading = latest_of(latest, "d");
 
@@ -156,7 +157,7 @@ static void the_latest_reading_outlives_a_new_configuration_of_its_point(void **
 	assert_memory_equal(reading->reading.value.s.data, "five", 4);
 	latest_forget(latest, "d");
 	assert_null(latest_of(latest, "d"));
-	device_card_unref(card);
+	device_info_unref(info);
 	latest_free(latest);
 	series_set_free(set);
 }

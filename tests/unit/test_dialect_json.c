@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dialect "json", byte for byte as docs promise it, and topic templates. */
+#include "model/device_info.h"
 #include "upstream/dialects/dialect.h"
 #include <errno.h>
 #include <math.h>
@@ -73,7 +74,7 @@ static uint32_t series(struct fixture *f, const char *point, const char *unit, e
 static int encode(struct fixture *f, const struct sample_reading *readings, size_t n, bool certain)
 {
 	struct sample *sample = sample_new(f->boiler->number, 0, readings, n);
-	const struct dialect_sample samples[] = {
+	const struct stamped_sample samples[] = {
 		{.sample = sample, .seq = 1732280000001201, .ts_ms = 1732287845123, .certain = certain}};
 	int r = dialect_json.encode(f->json, samples, 1, &f->message);
 	sample_unref(sample);
@@ -165,7 +166,7 @@ static void test_batch_is_an_array(void **state)
 	const struct sample_reading reading = {.series = series(f, "a", NULL, HAY_INT16),
 					       .value = {.type = HAY_INT16, .i = 1}};
 	struct sample *sample = sample_new(f->boiler->number, 0, &reading, 1);
-	const struct dialect_sample samples[] = {{.sample = sample, .seq = 1, .ts_ms = 10, .certain = true},
+	const struct stamped_sample samples[] = {{.sample = sample, .seq = 1, .ts_ms = 10, .certain = true},
 						 {.sample = sample, .seq = 2, .ts_ms = 20, .certain = true}};
 	assert_int_equal(dialect_json.encode(f->json, samples, 2, &f->message), 0);
 	assert_payload(f, "[{\"device\":\"boiler\",\"ts\":10,\"seq\":1,\"values\":{\"a\":1}},"
@@ -179,7 +180,7 @@ static void test_damaged_samples_are_told(void **state)
 {
 	struct fixture *f = *state;
 	struct sample *sample = sample_from_blob(f->boiler->number, 0, "\1\5\2", 3);
-	struct dialect_sample samples[] = {{.sample = sample}};
+	struct stamped_sample samples[] = {{.sample = sample}};
 	assert_int_equal(dialect_json.encode(f->json, samples, 1, &f->message), -EBADMSG);
 	sample->device = 4000000000;
 	(void)dialect_json.group(f->json, sample);
@@ -224,13 +225,13 @@ static void test_topic_from_tags(void **state)
 static void test_birth_death_and_cards(void **state)
 {
 	struct fixture *f = *state;
-	const struct card_point points[] = {
+	const struct device_info_point points[] = {
 		{.series = series_intern(f->set, f->boiler, "flow_temperature", "°C", HAY_FLOAT64)},
 		{.series = series_intern(f->set, f->boiler, "setpoint", NULL, HAY_UINT16), .writable = true},
 	};
-	struct device_card *on = device_card_new(f->boiler, true, 0, NULL, points, 2);
-	struct device_card *off = device_card_new(f->boiler, false, 0, "timeout", points, 1);
-	const struct dialect_device devices[] = {{.card = on, .since_ms = 5}, {.card = off, .since_ms = 6}};
+	struct device_info *on = device_info_new(f->boiler, true, 0, NULL, points, 2);
+	struct device_info *off = device_info_new(f->boiler, false, 0, "timeout", points, 1);
+	const struct dialect_device devices[] = {{.info = on, .since_ms = 5}, {.info = off, .since_ms = 6}};
 	assert_int_equal(dialect_json.birth(f->json, devices, 2, sink, f), 0);
 	assert_string_equal(
 		buf_text(&f->sunk),
@@ -246,8 +247,8 @@ static void test_birth_death_and_cards(void **state)
 	buf_clear(&f->sunk);
 	assert_int_equal(dialect_json.device_state(f->json, &devices[1], true, sink, f), 0);
 	assert_string_equal(buf_text(&f->sunk), "haywain/barn-1/device/boiler  retained\n");
-	device_card_unref(on);
-	device_card_unref(off);
+	device_info_unref(on);
+	device_info_unref(off);
 
 	assert_int_equal(dialect_json.will(f->json, &f->message), 0);
 	assert_topic(f, "haywain/barn-1/status");

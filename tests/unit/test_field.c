@@ -12,8 +12,9 @@
 #include "field/command.h"
 #include "field/field_private.h"
 #include "field/field_status.h"
-#include "field/memory.h"
 #include "field/plugin_host.h"
+#include "field/plugin_state.h"
+#include "model/device_info.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -141,8 +142,8 @@ struct bench {
 	struct normalize *normalize;
 	struct plugin_set *plugins;
 	struct field *field;
-	char cards[2048];   /* "a+ a- " */
-	char samples[4096]; /* "a=7 a=bad:timeout " */
+	char device_infos[2048]; /* "a+ a- " */
+	char samples[4096];	 /* "a=7 a=bad:timeout " */
 	char lines[4096];
 };
 
@@ -159,21 +160,21 @@ static void take_line(enum hay_log_level level _unused_, const struct log_subjec
 	snprintf(logging_to->lines + used, sizeof(logging_to->lines) - used, "%s\n", text);
 }
 
-static void take_card(struct device_card *card, void *userdata)
+static void take_card(struct device_info *info, void *userdata)
 {
 	struct bench *bench = userdata;
-	size_t used = strlen(bench->cards);
+	size_t used = strlen(bench->device_infos);
 
-	snprintf(bench->cards + used, sizeof(bench->cards) - used, "%s%s ", card->device->name,
-		 card->online ? "+" : "-");
+	snprintf(bench->device_infos + used, sizeof(bench->device_infos) - used, "%s%s ", info->device->name,
+		 info->online ? "+" : "-");
 }
 
 static void take_removed(const char *device, void *userdata)
 {
 	struct bench *bench = userdata;
-	size_t used = strlen(bench->cards);
+	size_t used = strlen(bench->device_infos);
 
-	snprintf(bench->cards + used, sizeof(bench->cards) - used, "%sx ", device);
+	snprintf(bench->device_infos + used, sizeof(bench->device_infos) - used, "%sx ", device);
 }
 
 static void take_sample(struct sample *sample, void *userdata)
@@ -187,13 +188,13 @@ static void take_sample(struct sample *sample, void *userdata)
 	while (sample_next(&cursor, &reading) == 1)
 		used += (size_t)snprintf(bench->samples + used, sizeof(bench->samples) - used, "%s=%s ",
 					 series_device_by_number(bench->series, sample->device)->name,
-					 reading.quality == HAY_BAD ? reason_word(reading.reason) : "7");
+					 reading.quality == HAY_BAD ? reason_to_string(reading.reason) : "7");
 }
 
 static struct bench *bench_new(void)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
-	struct field_hooks hooks = {.card = take_card, .removed = take_removed, .userdata = bench};
+	struct field_hooks hooks = {.info = take_card, .removed = take_removed, .userdata = bench};
 
 	clock_set_fake(NULL); /* of a test that failed */
 	memset(&script, 0, sizeof(script));
@@ -333,7 +334,7 @@ static void devices_take_turns(void **state _unused_)
 
 static bool offline_a(const struct bench *bench)
 {
-	return strstr(bench->cards, "a-") && strstr(bench->lines, "device a: offline");
+	return strstr(bench->device_infos, "a-") && strstr(bench->lines, "device a: offline");
 }
 
 static bool back_a(const struct bench *bench)
@@ -362,7 +363,7 @@ static void two_failures_make_offline_and_one_answer_brings_back(void **state _u
 	assert_int_equal(device->link->errors[HAY_TIMEOUT], device->failed);
 	script.silent[0] = 0;
 	run_until(bench, back_a);
-	assert_non_null(strstr(bench->cards, "a+"));
+	assert_non_null(strstr(bench->device_infos, "a+"));
 	bench_free(bench);
 }
 
@@ -385,7 +386,7 @@ static void a_refused_point_is_told_once_and_the_device_stays(void **state _unus
 	apply(bench, "a1 b1", 1, 5 * USEC_PER_MSEC, NULL);
 	run_until(bench, refused_a);
 	assert_null(strstr(strstr(bench->lines, "illegal data") + 1, "illegal data"));
-	assert_null(strstr(bench->cards, "a+ a-"));
+	assert_null(strstr(bench->device_infos, "a+ a-"));
 	script.refused[0] = 0;
 	run_until(bench, accepted_a);
 	bench_free(bench);
@@ -405,7 +406,7 @@ static void a_value_in_a_failed_round_counts(void **state _unused_)
 	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
 	run_until(bench, many_of_a);
 	assert_null(strstr(bench->lines, "offline"));
-	assert_string_equal(bench->cards, "a- a+ ");
+	assert_string_equal(bench->device_infos, "a- a+ ");
 	bench_free(bench);
 }
 
@@ -427,13 +428,13 @@ static void a_skipped_round_leaves_the_device_as_it_was(void **state _unused_)
 	snprintf(script.skipped, sizeof(script.skipped), "a");
 	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
 	run_until(bench, skipped_often);
-	assert_string_equal(bench->cards, "a- ");
+	assert_string_equal(bench->device_infos, "a- ");
 	assert_string_equal(bench->samples, "");
 	script.skipped[0] = 0;
 	run_until(bench, many_of_a);
 	snprintf(script.skipped, sizeof(script.skipped), "a");
 	run_until(bench, told_timeout);
-	assert_string_equal(bench->cards, "a- a+ ");
+	assert_string_equal(bench->device_infos, "a- a+ ");
 	assert_non_null(strstr(bench->samples, "a=timeout"));
 	assert_int_equal(field_find_device(bench->field, "a")->failed, 0);
 	bench_free(bench);
@@ -441,7 +442,8 @@ static void a_skipped_round_leaves_the_device_as_it_was(void **state _unused_)
 
 static bool all_heard(const struct bench *bench)
 {
-	return strstr(bench->cards, "a+") && strstr(bench->cards, "b+") && strstr(bench->cards, "c+");
+	return strstr(bench->device_infos, "a+") && strstr(bench->device_infos, "b+") &&
+	       strstr(bench->device_infos, "c+");
 }
 
 /* One with a long period was not read for up to all of it after each start; restarted sooner, never. */
@@ -539,8 +541,8 @@ static bool link_is_down(const struct bench *bench)
 
 static bool link_is_up(const struct bench *bench)
 {
-	return strstr(bench->lines, "link l: up again") != NULL && strstr(bench->cards, "a+") &&
-	       strstr(bench->cards, "b+") && strstr(bench->cards, "c+");
+	return strstr(bench->lines, "link l: up again") != NULL && strstr(bench->device_infos, "a+") &&
+	       strstr(bench->device_infos, "b+") && strstr(bench->device_infos, "c+");
 }
 
 static void a_link_speaks_for_its_devices(void **state _unused_)
@@ -622,7 +624,8 @@ static void who_is_long_away_is_told_again(void **state _unused_)
 
 static bool a_and_b_are_back(const struct bench *bench)
 {
-	return strstr(bench->lines, "link l: up again") && strstr(bench->cards, "a+") && strstr(bench->cards, "b+");
+	return strstr(bench->lines, "link l: up again") && strstr(bench->device_infos, "a+") &&
+	       strstr(bench->device_infos, "b+");
 }
 
 static bool prober_is_set(const struct bench *bench)
@@ -644,7 +647,7 @@ static void a_link_that_is_down_outlives_its_prober(void **state _unused_)
 		run_until(bench, prober_is_set);
 		while (strchr(i == 0 ? "ab" : "c", bench->field->links->prober->conf->name[0]) == NULL)
 			sd_event_run(bench->event, 100 * USEC_PER_MSEC);
-		bench->cards[0] = 0;
+		bench->device_infos[0] = 0;
 		script.link_fails = false;
 		apply(bench, after[i], 1, 20 * USEC_PER_MSEC, NULL);
 		run_until(bench, a_and_b_are_back);
@@ -659,7 +662,7 @@ static bool whole_polled_often(const struct bench *bench _unused_)
 
 static bool unasked_is_known(const struct bench *bench)
 {
-	return strstr(bench->cards, "u+") && strstr(bench->samples, "u=7");
+	return strstr(bench->device_infos, "u+") && strstr(bench->samples, "u=7");
 }
 
 static void some_devices_are_not_polled_and_some_without_points(void **state _unused_)
@@ -671,7 +674,7 @@ static void some_devices_are_not_polled_and_some_without_points(void **state _un
 	apply(bench, "u1 w1", 1, 10 * USEC_PER_MSEC, NULL);
 	run_until(bench, whole_polled_often);
 	assert_null(strstr(script.calls, "poll:u"));
-	assert_null(strstr(bench->cards, "u+")); /* not heard yet */
+	assert_null(strstr(bench->device_infos, "u+")); /* not heard yet */
 	plugin_host.emit(&field_find_device(bench->field, "u")->hay, &sample);
 	run_until(bench, unasked_is_known);
 
@@ -703,13 +706,13 @@ static void reload_restarts_only_what_changed(void **state _unused_)
 	apply(bench, "a1 b1 c1", 1, 10 * USEC_PER_SEC, NULL);
 	assert_string_equal(script.calls, "open:l start:a start:b start:c ");
 	script.calls[0] = 0;
-	bench->cards[0] = 0;
+	bench->device_infos[0] = 0;
 	changes = apply(bench, "a2 b1 d1", 1, 10 * USEC_PER_SEC, NULL);
 	assert_string_equal(script.calls, "stop:a stop:c start:a start:d ");
 	assert_int_equal(changes.started, 2);
 	assert_int_equal(changes.stopped, 2);
 	assert_int_equal(changes.kept, 1);
-	assert_string_equal(bench->cards, "cx a- d- "); /* a comes again: not removed */
+	assert_string_equal(bench->device_infos, "cx a- d- "); /* a comes again: not removed */
 	script.calls[0] = 0;
 	apply(bench, "a2", 1, 10 * USEC_PER_SEC, keep); /* b's new form was bad */
 	assert_string_equal(script.calls, "stop:d ");
@@ -726,16 +729,16 @@ static void a_bad_device_outlives_its_links_change(void **state _unused_)
 	static const char *const keep[] = {"b", NULL};
 
 	apply(bench, "a1 b1", 1, 10 * USEC_PER_SEC, NULL);
-	script.calls[0] = bench->cards[0] = 0;
+	script.calls[0] = bench->device_infos[0] = 0;
 	apply(bench, "a1", 2, 10 * USEC_PER_SEC, keep);
 	assert_string_equal(script.calls, "stop:a stop:b close:l open:l start:a start:b ");
-	assert_null(strstr(bench->cards, "bx"));
+	assert_null(strstr(bench->device_infos, "bx"));
 	/* Mended, it is started in its new form; taken out, it goes. */
 	script.calls[0] = 0;
 	apply(bench, "a1 b2", 2, 10 * USEC_PER_SEC, NULL);
 	assert_string_equal(script.calls, "stop:b start:b ");
 	apply(bench, "a1", 3, 10 * USEC_PER_SEC, NULL);
-	assert_non_null(strstr(bench->cards, "bx"));
+	assert_non_null(strstr(bench->device_infos, "bx"));
 	bench_free(bench);
 }
 
@@ -759,13 +762,13 @@ static void a_bad_device_waits_for_its_link(void **state _unused_)
 	while (!field_find_device(bench->field, "b"))
 		sd_event_run(bench->event, 100 * USEC_PER_MSEC);
 	assert_string_equal(script.calls, "stop:a close:l open:l start:b start:a ");
-	assert_null(strstr(bench->cards, "bx"));
+	assert_null(strstr(bench->device_infos, "bx"));
 	bench_free(bench);
 }
 
 static bool is_offline(const struct bench *bench)
 {
-	return strstr(bench->cards, "a- a+ a- ") != NULL;
+	return strstr(bench->device_infos, "a- a+ a- ") != NULL;
 }
 
 /* An absent device that speaks unasked is there, and is asked at its own pace again. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local API's server where the process has run out of descriptors. */
-#include "admin/http.h"
+#include "api/http.h"
 #include "base/log.h"
 #include <setjmp.h>
 #include <stdarg.h>

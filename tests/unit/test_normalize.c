@@ -193,7 +193,7 @@ static void take(struct sample *sample, void *userdata)
 	while (sample_next(&cursor, &reading) == 1) {
 		if (reading.quality == HAY_BAD)
 			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "bad:%s ",
-						 reason_word(reading.reason));
+						 reason_to_string(reading.reason));
 		else if (reading.value.type == HAY_STRING)
 			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "%.*s ",
 						 (int)reading.value.s.size, reading.value.s.data);

@@ -563,7 +563,7 @@ static void test_lost_for_want_of_memory(void **state)
 	assert_int_equal(status_of(f).dropped[DROP_NO_MEMORY], 2);
 	assert_int_equal(queue_drops_pending(reader, &drops), 1);
 	assert_string_equal(drops[0].device, "meter");
-	assert_string_equal(drop_cause_word(drops[0].cause), "out of memory");
+	assert_string_equal(drop_cause_to_string(drops[0].cause), "out of memory");
 	assert_int_equal(drops[0].samples, 2);
 	queue_reader_close(reader);
 }

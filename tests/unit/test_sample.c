@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blob: what goes in comes out, and nothing that is damaged is believed. */
-#include "queue/sample.h"
+#include "model/sample.h"
 #include <setjmp.h>
 #include <stdarg.h>
 

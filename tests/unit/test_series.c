@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers of devices and series: the same thing has one number, anything else another. */
-#include "queue/series.h"
+#include "model/device_info.h"
+#include "model/series.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -79,7 +80,7 @@ static void test_restore(void **state _unused_)
 static void test_type_names(void **state _unused_)
 {
 	for (int type = HAY_TYPE_NONE + 1; type < HAY_N_TYPES; type++)
-		assert_int_equal(type_from_name(type_name((enum hay_type)type)), type);
+		assert_int_equal(type_from_name(type_to_string((enum hay_type)type)), type);
 	assert_int_equal(type_from_name("none"), HAY_TYPE_NONE);
 	assert_int_equal(type_from_name("float"), HAY_TYPE_NONE);
 }
@@ -88,17 +89,18 @@ static void test_card(void **state _unused_)
 {
 	struct series_set *set = series_set_new();
 	const struct series_device *device = series_device_intern(set, "meter", "bus", NULL, 0);
-	struct card_point point = {.series = series_intern(set, device, "power", "W", HAY_FLOAT64), .writable = true};
+	struct device_info_point point = {.series = series_intern(set, device, "power", "W", HAY_FLOAT64),
+					  .writable = true};
 	char reason[] = "timeout";
-	struct device_card *card = device_card_new(device, false, 5, reason, &point, 1);
+	struct device_info *info = device_info_new(device, false, 5, reason, &point, 1);
 
 	reason[0] = 'x';
-	assert_string_equal(card->reason, "timeout");
-	assert_true(card->points[0].writable);
-	assert_ptr_equal(device_card_ref(card), card);
-	device_card_unref(card);
-	assert_string_equal(card->reason, "timeout");
-	device_card_unref(card);
+	assert_string_equal(info->reason, "timeout");
+	assert_true(info->points[0].writable);
+	assert_ptr_equal(device_info_ref(info), info);
+	device_info_unref(info);
+	assert_string_equal(info->reason, "timeout");
+	device_info_unref(info);
 	series_set_free(set);
 }
 

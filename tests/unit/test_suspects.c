@@ -163,7 +163,7 @@ static void test_announcements_are_given_up_as_a_whole(void **state)
 	assert_int_equal(verdict(play, SUSPECT_REPLY, ""), SUSPECT_FREE);
 }
 
-/* One device's card of thirty: the others pass, and only it is given up. */
+/* One device's info of thirty: the others pass, and only it is given up. */
 static void test_one_card_of_many(void **state)
 {
 	struct play *play = *state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The uplink against the real broker: Debian's mosquitto on a free port, plain and with certificates made here. */
+#include "model/device_info.h"
 #include "uplink_fixture.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -173,11 +174,11 @@ static int values_seen(const struct broker *broker)
 
 static void show_device(struct rig *rig, bool online)
 {
-	const struct card_point point = {.series = rig->series[0]};
-	struct device_card *card =
-		device_card_new(rig->devices[0], online, clock_now(), online ? NULL : "timeout", &point, 1);
-	uplink_device(rig->uplink, card);
-	device_card_unref(card);
+	const struct device_info_point point = {.series = rig->series[0]};
+	struct device_info *info =
+		device_info_new(rig->devices[0], online, clock_now(), online ? NULL : "timeout", &point, 1);
+	uplink_device(rig->uplink, info);
+	device_info_unref(info);
 }
 
 static void test_everything_goes_up(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a refusal stops: the uplink against a scripted broker. */
 #include "fake_broker.h"
+#include "model/device_info.h"
 
 /* A batch that is refused for good (bad payload): by halves, and only the bad sample is dropped. */
 static void test_one_bad_sample_in_a_batch(void **state)
@@ -97,25 +98,25 @@ static void test_nobody_is_subscribed(void **state)
 	leave(rig, fake);
 }
 
-/* A device with so many points that its card does not fit: said once, and the rest goes on. */
+/* A device with so many points that its info does not fit: said once, and the rest goes on. */
 static void test_a_card_that_is_too_large(void **state)
 {
 	struct rig *rig = *state;
 	struct fake *fake = start_fake(OBEDIENT, "", 0);
 	fake->max_packet = 200;
 	go(rig, fake, "");
-	struct card_point points[20];
+	struct device_info_point points[20];
 	for (size_t i = 0; i < ELEMENTS(points); i++) {
 		char name[32];
 		snprintf(name, sizeof(name), "point_number_%zu", i);
-		points[i] =
-			(struct card_point){.series = series_intern(rig->set, rig->devices[0], name, "kWh", HAY_INT64)};
+		points[i] = (struct device_info_point){
+			.series = series_intern(rig->set, rig->devices[0], name, "kWh", HAY_INT64)};
 	}
 	for (int i = 0; i < 2; i++) {
-		struct device_card *card =
-			device_card_new(rig->devices[0], i, clock_now(), NULL, points, ELEMENTS(points));
-		uplink_device(rig->uplink, card);
-		device_card_unref(card);
+		struct device_info *info =
+			device_info_new(rig->devices[0], i, clock_now(), NULL, points, ELEMENTS(points));
+		uplink_device(rig->uplink, info);
+		device_info_unref(info);
 		take(rig, 0, 1);
 		await(status_of(rig->uplink).delivered == (uint64_t)i + 1);
 	}

@@ -3,7 +3,7 @@
  * What the log tells of writes. Commands over MQTT in a loop were a line each: 1.5 MB of log in 20 seconds; and a log
  * that leaves out what it cannot bear shall still tell who wrote what, and how often.
  */
-#include "admin/write_log.h"
+#include "api/write_log.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"

@@ -9,8 +9,9 @@
 #include "base/buf.h"
 #include "base/pool.h"
 #include "base/write_answer.h"
-#include "queue/sample.h"
-#include "queue/series.h"
+#include "model/device_info.h"
+#include "model/sample.h"
+#include "model/series.h"
 #include <haywain/plugin.h>
 
 /* What a dialect may know of its surroundings. Lives as long as the state. */
@@ -37,16 +38,9 @@ size_t message_size(const struct message *message); /* bytes on the wire, nearly
 /* Takes the message's content. -errno stops the caller. */
 typedef int (*message_sink)(void *userdata, struct message *message);
 
-struct dialect_sample {
-	const struct sample *sample;
-	uint64_t seq;
-	int64_t ts_ms;
-	bool certain; /* false: the clock could not be trusted */
-};
-
-/* A device's card with its times made wall times. */
+/* A device's info with its times made wall times. */
 struct dialect_device {
-	const struct device_card *card;
+	const struct device_info *info;
 	int64_t since_ms;
 };
 
@@ -88,7 +82,7 @@ struct dialect {
 	/* Samples with the same group may share a message. Never fails; cheap. */
 	uint32_t (*group)(void *state, const struct sample *sample);
 	/* Samples of one group, oldest first, into one message. -EBADMSG: the sample cannot be read. */
-	int (*encode)(void *state, const struct dialect_sample *samples, size_t n_samples, struct message *ret);
+	int (*encode)(void *state, const struct stamped_sample *samples, size_t n_samples, struct message *ret);
 
 	int (*event)(void *state, const struct dialect_event *event, struct message *ret); /* 1: has no events */
 

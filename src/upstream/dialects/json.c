@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dialect "json": one object for a sample, retained topics for status and devices. */
 #include "base/json.h"
+#include "model/device_info.h"
+#include "model/sample_json.h"
 #include "upstream/dialects/dialect.h"
 #include "upstream/dialects/json_command.h"
-#include "upstream/dialects/json_sample.h"
 #include <errno.h>
 #include <string.h>
 
@@ -85,39 +86,39 @@ static int json_last_words(void *state, struct message *ret)
 	return end_message(ret);
 }
 
-static void add_card(struct buf *out, const struct dialect_device *device)
+static void add_info(struct buf *out, const struct dialect_device *device)
 {
-	const struct device_card *card = device->card;
+	const struct device_info *info = device->info;
 	json_open(out, '{');
 	json_key(out, "online");
-	json_bool(out, card->online);
+	json_bool(out, info->online);
 	json_key(out, "since");
 	json_int(out, device->since_ms);
-	if (!card->online && card->reason) {
+	if (!info->online && info->reason) {
 		json_key(out, "reason");
-		json_text(out, card->reason);
+		json_text(out, info->reason);
 	}
 	json_key(out, "tags");
 	json_open(out, '{');
-	for (size_t i = 0; i < card->device->n_tags; i++) {
-		json_key(out, card->device->tags[i].name);
-		json_text(out, card->device->tags[i].value);
+	for (size_t i = 0; i < info->device->n_tags; i++) {
+		json_key(out, info->device->tags[i].name);
+		json_text(out, info->device->tags[i].value);
 	}
 	json_close(out, '}');
 	json_key(out, "points");
 	json_open(out, '{');
-	for (size_t i = 0; i < card->n_points; i++) {
-		const struct series *series = card->points[i].series;
+	for (size_t i = 0; i < info->n_points; i++) {
+		const struct series *series = info->points[i].series;
 		json_key(out, series->point);
 		json_open(out, '{');
 		json_key(out, "type");
-		json_text(out, type_name(series->type));
+		json_text(out, type_to_string(series->type));
 		if (series->unit) {
 			json_key(out, "unit");
 			json_text(out, series->unit);
 		}
 		json_key(out, "access");
-		json_text(out, card->points[i].writable ? "write" : "read");
+		json_text(out, info->points[i].writable ? "write" : "read");
 		json_close(out, '}');
 	}
 	json_close(out, '}');
@@ -129,10 +130,10 @@ static int json_device_state(void *state, const struct dialect_device *device, b
 {
 	_cleanup_(message_done) struct message message = {0};
 	begin_message(state, &message, "/device/");
-	buf_add_text(&message.topic, device->card->device->name);
+	buf_add_text(&message.topic, device->info->device->name);
 	message.retain = true;
 	if (!removed)
-		add_card(&message.payload, device);
+		add_info(&message.payload, device);
 	return send_message(&message, sink, userdata);
 }
 
@@ -206,7 +207,7 @@ static uint32_t json_group(void *state, const struct sample *sample)
 	return topic ? topic->group : UINT32_MAX;
 }
 
-static int json_encode(void *state, const struct dialect_sample *samples, size_t n_samples, struct message *ret)
+static int json_encode(void *state, const struct stamped_sample *samples, size_t n_samples, struct message *ret)
 {
 	struct json_state *json = state;
 	const struct device_topic *topic = topic_of(json, samples[0].sample->device);

@@ -2,7 +2,7 @@
 #include "upstream/dialects/json_command.h"
 #include "base/conf.h"
 #include "base/json.h"
-#include "upstream/dialects/json_sample.h"
+#include "model/sample_json.h"
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api.h"
+#include "api/api_answers.h"
+#include "api/api_private.h"
+#include "api/api_socket.h"
+#include "base/conf.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "field/field_status.h"
+#include <errno.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Their members may do everything, and may look. */
+#define GROUP_ADMIN "haywain-admin"
+#define GROUP_READ "haywain-read"
+
+void api_answer_json(struct http_exchange *exchange, struct buf *body)
+{
+	buf_add_char(body, '\n');
+	http_answer(exchange, 200, API_JSON, NULL, body);
+}
+
+struct api_peer api_peer(const struct http_exchange *exchange)
+{
+	struct api_peer peer = {0};
+
+	if (http_peer(exchange, &peer.pid, &peer.uid) < 0)
+		log_debug("local API: it is not known who asks");
+	return peer;
+}
+
+void api_log(const struct api_peer *peer, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	log_info("local API, user %u, process %d: %s", (unsigned)peer->uid, (int)peer->pid,
+		 text ? text : "out of memory");
+}
+
+static void answer_device(struct api *api, struct http_exchange *exchange, const char *device)
+{
+	struct buf body = {0};
+
+	if (api_tell_device(api->stages, device, &body))
+		api_answer_json(exchange, &body);
+	else
+		http_answer_error(exchange, 404, NULL, "there is no device %s", device);
+}
+
+bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[65])
+{
+	struct field_device_status device;
+	int r = http_query_get(exchange->request.query, "device", ret, 65);
+
+	if (r == 0)
+		*ret = '\0';
+	if (r < 0 || (r > 0 && !conf_is_name(ret)))
+		http_answer_error(exchange, 400, NULL, "`device` in the query must be one name of a device");
+	else if (r > 0 && !field_get_device(api->stages->field, ret, &device))
+		http_answer_error(exchange, 404, NULL, "there is no device %s", ret);
+	else
+		return true;
+	return false;
+}
+
+static void answer_readings(struct api *api, struct http_exchange *exchange)
+{
+	struct buf body = {0};
+	char device[65];
+
+	if (!api_query_device(api, exchange, device))
+		return;
+	api_tell_readings(api->stages, device[0] ? device : NULL, &body);
+	api_answer_json(exchange, &body);
+}
+
+static void answer_metrics(struct api *api, struct http_exchange *exchange)
+{
+	struct buf body = {0};
+
+	api_tell_metrics(api->stages, &body);
+	http_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, &body);
+}
+
+static void answer_reload(struct api *api, struct http_exchange *exchange)
+{
+	struct api_peer peer = api_peer(exchange);
+	struct buf body = {0};
+	int status = api->hooks.reload(&body, api->hooks.userdata);
+
+	api_log(&peer, "reload: %s",
+		status == 200	? "done"
+		: status == 422 ? "refused, the configuration is bad"
+				: "refused");
+	buf_add_char(&body, '\n');
+	http_answer(exchange, status, API_JSON, NULL, &body);
+}
+
+static void answer_purge(struct api *api, struct http_exchange *exchange)
+{
+	struct api_peer peer = api_peer(exchange);
+	struct buf body = {0};
+	uint64_t n = queue_purge(api->stages->queue);
+
+	api_log(&peer, "purge of the queue: %llu samples dropped unsent", (unsigned long long)n);
+	json_open(&body, '{');
+	json_key(&body, "purged");
+	json_uint(&body, n);
+	json_close(&body, '}');
+	api_answer_json(exchange, &body);
+}
+
+static void tell(struct api *api, struct http_exchange *exchange,
+		 void (*fn)(const struct stages *stages, struct buf *out))
+{
+	struct buf body = {0};
+
+	fn(api->stages, &body);
+	api_answer_json(exchange, &body);
+}
+
+/* A filter with a slip of the pen would else be no filter. */
+static bool knows_query(struct http_exchange *exchange, enum api_endpoint endpoint)
+{
+	const char *known = endpoint == API_READINGS || endpoint == API_STREAM ? "device" : NULL, *other;
+	size_t size = http_query_other(exchange->request.query, known, &other);
+
+	if (size == 0)
+		return true;
+	http_answer_error(exchange, 400, NULL, "`%.*s` is unknown in the query of %s", (int)size, other,
+			  exchange->request.path);
+	return false;
+}
+
+/* On the read-only socket nothing can be changed, whatever the path. */
+static bool may_do(const struct api_door *door, struct http_exchange *exchange, const struct api_route *route)
+{
+	const char *path = door->api->doors[API_DOOR_ADMIN].path;
+
+	if (!door->read_only || !route->changes)
+		return true;
+	/* An empty Allow: no method may be used here (RFC 9110, section 10.2.1). */
+	http_answer_error(exchange, 405, "Allow:\r\n",
+			  "this socket is for reading only: what changes something goes to %s, "
+			  "for the group " GROUP_ADMIN,
+			  path ? path : "api.socket, which is switched off");
+	return false;
+}
+
+static void request(struct http_exchange *exchange, void *userdata)
+{
+	const struct api_door *door = userdata;
+	struct api *api = door->api;
+	struct api_route route;
+	int r = api_route(&exchange->request, &route);
+
+	if (r == -404) {
+		http_answer_error(exchange, 404, NULL, "there is no %s here", exchange->request.path);
+		return;
+	}
+	if (r < 0) {
+		http_answer_error(exchange, 405, route.allow, "%s is not for this path", exchange->request.method);
+		return;
+	}
+	if (!may_do(door, exchange, &route) || !knows_query(exchange, route.endpoint))
+		return;
+	switch (route.endpoint) {
+	case API_STATUS:
+		tell(api, exchange, api_tell_status);
+		return;
+	case API_LINKS:
+		tell(api, exchange, api_tell_links);
+		return;
+	case API_DEVICES:
+		tell(api, exchange, api_tell_devices);
+		return;
+	case API_DEVICE:
+		answer_device(api, exchange, route.device);
+		return;
+	case API_READINGS:
+		answer_readings(api, exchange);
+		return;
+	case API_METRICS:
+		answer_metrics(api, exchange);
+		return;
+	case API_QUEUE:
+		api_queue(api, exchange);
+		return;
+	case API_EXPORT:
+		api_export(api, exchange);
+		return;
+	case API_PURGE:
+		answer_purge(api, exchange);
+		return;
+	case API_STREAM:
+		api_stream(api, door, exchange);
+		return;
+	case API_WRITE:
+		api_write(api, exchange, &route);
+		return;
+	case API_RELOAD:
+		answer_reload(api, exchange);
+		return;
+	case API_SCAN:
+		api_scan(api, exchange);
+		return;
+	}
+}
+
+static void drained(struct http_exchange *exchange, void *userdata _unused_)
+{
+	struct api_task *task = exchange->userdata;
+
+	if (task && task->drained)
+		task->drained(task);
+}
+
+static void gone(struct http_exchange *exchange, void *userdata _unused_)
+{
+	struct api_task *task = exchange->userdata;
+
+	exchange->userdata = NULL;
+	if (!task)
+		return;
+	task->exchange = NULL;
+	task->gone(task);
+}
+
+static int answered(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
+{
+	struct api *api = userdata;
+	struct queue_ask *ask;
+
+	while ((ask = queue_next_answer(api->stages->queue)))
+		api_take_answer(ask);
+	return 0;
+}
+
+/* ---- the two sockets ---- */
+
+static void explain(const struct api_door *door, const char *path, int error)
+{
+	const char *what = door->read_only ? "read-only local API" : "local API";
+	const char *key = door->read_only ? "api.read_socket" : "api.socket";
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (error == -ENOENT)
+		log_warning("there is no %s: the directory %s does not exist; %s may name another place", what,
+			    copy ? dirname(copy) : path, key);
+	else if (error == -EADDRINUSE)
+		log_warning("there is no %s: another process listens at %s; %s may name another place", what, path,
+			    key);
+	else
+		log_warning("there is no %s at %s: %s; the rest goes on", what, path,
+			    error == -EEXIST ? "this is no socket" : strerror(-error));
+}
+
+/* Without it the gateway does its work, and the other one too. */
+static void open_door(struct api *api, enum api_door_kind kind, const char *path)
+{
+	struct api_door *door = &api->doors[kind];
+	const struct http_handler handler = {.request = request, .drained = drained, .gone = gone, .userdata = door};
+	int fd, r;
+
+	door->api = api;
+	door->read_only = kind == API_DOOR_READ;
+	if (!path[0])
+		return;
+	fd = api_socket_listen(path, door->read_only ? GROUP_READ : GROUP_ADMIN);
+	r = fd;
+	if (fd >= 0) {
+		door->path = strdup(path);
+		r = http_new(api->stages->event, fd, &handler, &door->http);
+	}
+	if (r < 0)
+		explain(door, path, r);
+}
+
+int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
+	    struct api **ret)
+{
+	struct api *api = calloc(1, sizeof(*api));
+	int r;
+
+	if (!api)
+		return -ENOMEM;
+	api->stages = stages;
+	api->hooks = *hooks;
+	r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, answered, api);
+	if (r < 0) {
+		api_free(api);
+		return r;
+	}
+	open_door(api, API_DOOR_ADMIN, path);
+	open_door(api, API_DOOR_READ, read_path);
+	*ret = api;
+	return 0;
+}
+
+struct api *api_free(struct api *api)
+{
+	if (!api)
+		return NULL;
+	for (size_t i = 0; i < API_N_DOORS; i++) {
+		struct api_door *door = &api->doors[i];
+
+		if (door->path)
+			unlink(door->path);
+		http_free(door->http);
+		free(door->path);
+	}
+	sd_event_source_disable_unref(api->beat);
+	sd_event_source_disable_unref(api->answers);
+	free(api);
+	return NULL;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api_answers.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "field/field_status.h"
+#include "model/latest.h"
+#include "model/sample_json.h"
+#include "system/status.h"
+#include <math.h>
+#include <string.h>
+
+int64_t api_wall_ms(uint64_t time_us)
+{
+	return ((int64_t)time_us + clock_wall_offset()) / (int64_t)USEC_PER_MSEC;
+}
+
+static void text(struct buf *out, const char *key, const char *value)
+{
+	if (!value || !*value)
+		return;
+	json_key(out, key);
+	json_text(out, value);
+}
+
+static void number(struct buf *out, const char *key, uint64_t value)
+{
+	json_key(out, key);
+	json_uint(out, value);
+}
+
+static void real(struct buf *out, const char *key, double value)
+{
+	json_key(out, key);
+	json_double(out, value);
+}
+
+static void flag(struct buf *out, const char *key, bool value)
+{
+	json_key(out, key);
+	json_bool(out, value);
+}
+
+static void seconds(struct buf *out, const char *key, uint64_t us)
+{
+	real(out, key, round((double)us / 1000) / 1000);
+}
+
+static void milliseconds(struct buf *out, const char *key, uint64_t us)
+{
+	real(out, key, round((double)us / 10) / 100);
+}
+
+static void since(struct buf *out, const char *key, uint64_t time_us)
+{
+	if (time_us == 0)
+		return;
+	json_key(out, key);
+	json_int(out, api_wall_ms(time_us));
+}
+
+/* ---- status ---- */
+
+static void add_uplink(struct buf *out, struct uplink *uplink)
+{
+	const struct uplink_conf *conf = uplink_get_conf(uplink);
+	struct uplink_status status;
+
+	uplink_get_status(uplink, &status);
+	json_open(out, '{');
+	text(out, "name", conf->name);
+	text(out, "url", conf->url);
+	text(out, "state", uplink_state_to_string(status.state));
+	since(out, "since", status.since_us);
+	text(out, "reason", status.reason);
+	number(out, "delivered", status.delivered);
+	number(out, "messages", status.messages);
+	number(out, "connects", status.connects);
+	number(out, "inflight", status.inflight);
+	number(out, "backlog", status.backlog);
+	number(out, "no_subscribers", status.no_subscribers);
+	milliseconds(out, "round_trip_ms", status.rtt_us);
+	json_close(out, '}');
+}
+
+void api_tell_status(const struct stages *stages, struct buf *out)
+{
+	struct field_status field;
+	struct queue_status queue;
+	struct uplink *uplink;
+
+	field_get_status(stages->field, &field);
+	queue_get_status(stages->queue, &queue);
+	json_open(out, '{');
+	text(out, "gateway", stages->gateway_id);
+	text(out, "version", HAYWAIN_VERSION);
+	number(out, "pid", (uint64_t)getpid());
+	since(out, "started", stages->started_us);
+	seconds(out, "uptime_s", clock_now() - stages->started_us);
+	flag(out, "clock_trusted", clock_trusted());
+	json_key(out, "links");
+	json_open(out, '{');
+	number(out, "total", field.links);
+	number(out, "down", field.links_down);
+	number(out, "unused", field.links_unused);
+	json_close(out, '}');
+	json_key(out, "devices");
+	json_open(out, '{');
+	number(out, "total", field.devices);
+	number(out, "online", field.devices_online);
+	json_close(out, '}');
+	json_key(out, "polls");
+	json_open(out, '{');
+	number(out, "rounds", field.rounds);
+	number(out, "failed", field.failures);
+	number(out, "late", field.late);
+	json_close(out, '}');
+	json_key(out, "samples");
+	json_open(out, '{');
+	number(out, "taken", queue.appended);
+	number(out, "queued", queue.tail_samples + queue.body_samples);
+	number(out, "dropped", status_dropped(&queue));
+	json_close(out, '}');
+	json_key(out, "uplinks");
+	json_open(out, '[');
+	for (size_t i = 0; (uplink = uplink_set_get(stages->uplinks, i)); i++)
+		add_uplink(out, uplink);
+	json_close(out, ']');
+	json_close(out, '}');
+}
+
+/* ---- links and devices ---- */
+
+static bool add_link(const struct field_link_status *link, void *userdata)
+{
+	struct buf *out = userdata;
+
+	if (link->internal)
+		return true;
+	json_open(out, '{');
+	text(out, "name", link->name);
+	text(out, "plugin", link->plugin);
+	text(out, "target", link->target);
+	text(out, "state", link->state);
+	text(out, "reason", link->reason);
+	since(out, "since", link->since_us);
+	number(out, "devices", link->devices);
+	number(out, "devices_online", link->devices_online);
+	seconds(out, "busy_s", link->busy_us);
+	json_close(out, '}');
+	return true;
+}
+
+void api_tell_links(const struct stages *stages, struct buf *out)
+{
+	json_open(out, '{');
+	json_key(out, "links");
+	json_open(out, '[');
+	field_each_link(stages->field, add_link, out);
+	json_close(out, ']');
+	json_close(out, '}');
+}
+
+/* Of a device whose link is down, the link's reason is the true one. */
+static void device_reason(struct buf *out, const struct field_device_status *device)
+{
+	struct buf reason = {0};
+
+	if (device->link_reason)
+		buf_printf(&reason, "link %s is down: %s", device->link, device->link_reason);
+	else if (device->reason)
+		buf_add_text(&reason, device->reason);
+	text(out, "reason", buf_text(&reason));
+	buf_done(&reason);
+}
+
+static void device_members(struct buf *out, const struct field_device_status *device)
+{
+	text(out, "name", device->name);
+	if (!device->internal)
+		text(out, "link", device->link);
+	if (!device->internal)
+		text(out, "plugin", device->plugin);
+	text(out, "model", device->model);
+	text(out, "state", device->state);
+	device_reason(out, device);
+	since(out, "since", device->since_us);
+	seconds(out, "every_s", device->every_us);
+	if (device->first_poll_us > 0)
+		seconds(out, "first_poll_s",
+			device->first_poll_us > clock_now() ? device->first_poll_us - clock_now() : 0);
+	number(out, "rounds", device->rounds);
+	number(out, "failed", device->failures);
+	number(out, "late", device->late);
+	if (device->rtt_us > 0)
+		milliseconds(out, "round_trip_ms", device->rtt_us);
+	json_key(out, "tags");
+	json_open(out, '{');
+	for (size_t i = 0; i < device->series->n_tags; i++)
+		text(out, device->series->tags[i].name, device->series->tags[i].value);
+	json_close(out, '}');
+}
+
+static bool add_device(const struct field_device_status *device, void *userdata)
+{
+	struct buf *out = userdata;
+
+	json_open(out, '{');
+	device_members(out, device);
+	number(out, "points", device->n_points);
+	json_close(out, '}');
+	return true;
+}
+
+void api_tell_devices(const struct stages *stages, struct buf *out)
+{
+	json_open(out, '{');
+	json_key(out, "devices");
+	json_open(out, '[');
+	field_each_device(stages->field, add_device, out);
+	json_close(out, ']');
+	json_close(out, '}');
+}
+
+/* ---- readings ---- */
+
+static void reading_members(struct buf *out, const struct latest_reading *latest)
+{
+	const struct sample_reading *reading = &latest->reading;
+	bool has_value = reading->quality != HAY_BAD && json_value_fits(&reading->value);
+
+	json_key(out, "ts");
+	json_int(out, api_wall_ms(latest->time_us));
+	if (has_value) {
+		json_key(out, "value");
+		json_value(out, &reading->value);
+	}
+	if (reading->quality != HAY_GOOD || !has_value) {
+		struct buf scratch = {0};
+
+		json_key(out, "quality");
+		json_quality(out, &scratch, reading);
+		buf_done(&scratch);
+	}
+}
+
+struct point_walk {
+	const struct stages *stages;
+	struct buf *out;
+};
+
+static bool add_point(const struct field_point_status *point, void *userdata)
+{
+	struct point_walk *walk = userdata;
+	struct buf *out = walk->out;
+	const struct latest_reading *latest = latest_of(walk->stages->latest, point->series->device->name);
+
+	while (latest && strcmp(latest->series->point, point->series->point) != 0)
+		latest = latest->next;
+	json_open(out, '{');
+	text(out, "name", point->series->point);
+	text(out, "type", type_to_string(point->series->type));
+	text(out, "unit", point->series->unit);
+	text(out, "access", point->writable ? "write" : "read");
+	if (point->every_us > 0)
+		seconds(out, "every_s", point->every_us);
+	if (!isnan(point->min))
+		real(out, "min", point->min);
+	if (!isnan(point->max))
+		real(out, "max", point->max);
+	if (point->bad > 0)
+		number(out, "bad", point->bad);
+	if (latest)
+		reading_members(out, latest);
+	json_close(out, '}');
+	return true;
+}
+
+bool api_tell_device(const struct stages *stages, const char *name, struct buf *out)
+{
+	struct field_device_status device;
+	struct point_walk walk = {stages, out};
+
+	if (!field_get_device(stages->field, name, &device))
+		return false;
+	json_open(out, '{');
+	device_members(out, &device);
+	json_key(out, "points");
+	json_open(out, '[');
+	field_each_point(stages->field, name, add_point, &walk);
+	json_close(out, ']');
+	json_close(out, '}');
+	return true;
+}
+
+struct reading_walk {
+	const struct stages *stages;
+	const char *only;
+	struct buf *out;
+};
+
+static bool add_readings(const struct field_device_status *device, void *userdata)
+{
+	struct reading_walk *walk = userdata;
+	const struct latest_reading *at = latest_of(walk->stages->latest, device->name);
+
+	if (walk->only && strcmp(walk->only, device->name) != 0)
+		return true;
+	for (; at; at = at->next) {
+		json_open(walk->out, '{');
+		text(walk->out, "device", device->name);
+		text(walk->out, "point", at->series->point);
+		text(walk->out, "unit", at->series->unit);
+		reading_members(walk->out, at);
+		json_close(walk->out, '}');
+	}
+	return true;
+}
+
+void api_tell_readings(const struct stages *stages, const char *device, struct buf *out)
+{
+	struct reading_walk walk = {stages, device, out};
+
+	json_open(out, '{');
+	json_key(out, "readings");
+	json_open(out, '[');
+	field_each_device(stages->field, add_readings, &walk);
+	json_close(out, ']');
+	json_close(out, '}');
+}
+
+/* ---- the queue ---- */
+
+static void add_by_device(const struct stages *stages, const uint64_t *counts, size_t n, struct buf *out)
+{
+	/* A device has a number for each of its configurations: those of one name are counted together. */
+	for (size_t i = 1; i < n; i++) {
+		const struct series_device *device =
+			counts[i] > 0 ? series_device_by_number(stages->series, (uint32_t)i) : NULL;
+		uint64_t sum = counts[i];
+		bool told = false;
+
+		for (size_t k = 1; device && k < n; k++) {
+			const struct series_device *other =
+				k != i && counts[k] > 0 ? series_device_by_number(stages->series, (uint32_t)k) : NULL;
+
+			if (!other || strcmp(other->name, device->name) != 0)
+				continue;
+			told |= k < i;
+			sum += counts[k];
+		}
+		if (!device || told)
+			continue;
+		json_open(out, '{');
+		text(out, "device", device->name);
+		number(out, "samples", sum);
+		json_close(out, '}');
+	}
+}
+
+void api_tell_queue(const struct stages *stages, const uint64_t *by_device, size_t n_devices, struct buf *out)
+{
+	static const char *const words[] = {[QUEUE_BODY_OK] = "ok",
+					    [QUEUE_BODY_FULL] = "full",
+					    [QUEUE_BODY_READ_ONLY] = "read-only",
+					    [QUEUE_BODY_FAILED] = "failed"};
+	struct queue_status queue;
+	struct uplink *uplink;
+
+	queue_get_status(stages->queue, &queue);
+	json_open(out, '{');
+	number(out, "samples", queue.tail_samples + queue.body_samples);
+	number(out, "in_memory", queue.tail_samples);
+	number(out, "on_disk", queue.body_samples);
+	number(out, "memory_bytes", queue.tail_bytes);
+	number(out, "disk_bytes", queue.body_bytes);
+	text(out, "disk", words[queue.body]);
+	/* Nothing waits, or nothing that was taken yet: no age either. */
+	if (queue.tail_samples + queue.body_samples > 0)
+		seconds(out, "oldest_s", queue.oldest_age_us);
+	number(out, "taken", queue.appended);
+	number(out, "written", queue.written);
+	number(out, "bytes_written", queue.bytes_written);
+	number(out, "commits", queue.commits);
+	milliseconds(out, "fsync_last_ms", queue.fsync_last_us);
+	milliseconds(out, "fsync_max_ms", queue.fsync_max_us);
+	json_key(out, "dropped");
+	json_open(out, '{');
+	for (size_t i = 0; i < DROP_N_CAUSES; i++)
+		number(out, drop_cause_to_string((enum drop_cause)i), queue.dropped[i]);
+	json_close(out, '}');
+	number(out, "unknown_losses", queue.unknown_losses);
+	json_key(out, "uplinks");
+	json_open(out, '[');
+	for (size_t i = 0; (uplink = uplink_set_get(stages->uplinks, i)); i++) {
+		struct uplink_status status;
+
+		uplink_get_status(uplink, &status);
+		json_open(out, '{');
+		text(out, "name", uplink_get_conf(uplink)->name);
+		number(out, "backlog", status.backlog);
+		json_close(out, '}');
+	}
+	json_close(out, ']');
+	json_key(out, "devices");
+	json_open(out, '[');
+	add_by_device(stages, by_device, n_devices, out);
+	json_close(out, ']');
+	json_close(out, '}');
+}
