@@ -171,10 +171,10 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 				continue;
 			known = true;
 			if (!is_main)
-				setting_error(loader, setting,
-					      "`%s` belongs into the main file: here only `uplinks`, `links` and "
-					      "`devices` may stand",
-					      nearest.word);
+				setting_error(
+					loader, setting,
+					"`%s` belongs into the main file: here only `uplinks`, `links` and `devices` may stand",
+					nearest.word);
 		}
 		if (!known) {
 			setting_error(loader, setting, "unknown key `%s`%s", nearest.word,
@@ -313,11 +313,10 @@ static int read_gateway(struct config_loader *loader, config_setting_t *root)
 	}
 	for (size_t i = 0; i < ELEMENTS(common); i++)
 		if (strcmp(common[i], host) == 0)
-			conf_warning(loader->messages, file, line,
-				     "the gateway is called `%s` after its host: two such gateways would take each "
-				     "other's place at "
-				     "the broker; set gateway.id",
-				     host);
+			conf_warning(
+				loader->messages, file, line,
+				"the gateway is called `%s` after its host: two such gateways would take each other's place at the broker; set gateway.id",
+				host);
 	return 0;
 }
 
@@ -332,8 +331,7 @@ static void check_queue(struct config_loader *loader, config_setting_t *root)
 		return;
 	conf_warning(
 		loader->messages, conf_setting_file(setting ? setting : root), setting ? conf_setting_line(setting) : 0,
-		"queue.max_size (%s) is not well above queue.memory (%s): what waited in memory while the disk failed "
-		"pushes older samples out of the file; four times as much is right",
+		"queue.max_size (%s) is not well above queue.memory (%s): what waited in memory while the disk failed pushes older samples out of the file; four times as much is right",
 		format_size(queue->max_size, size), format_size(queue->memory, memory));
 }
 
@@ -410,19 +408,17 @@ static int read_uplinks(struct config_loader *loader)
 			if (!same_broker(uplink, other))
 				continue;
 			if (text_same(uplink->client_id, other->client_id)) {
-				setting_error(loader, setting,
-					      "uplinks `%s` and `%s` have the same broker and the same client_id "
-					      "\"%s\": each would "
-					      "throw the other out",
-					      other->name, uplink->name, uplink->client_id);
+				setting_error(
+					loader, setting,
+					"uplinks `%s` and `%s` have the same broker and the same client_id \"%s\": each would throw the other out",
+					other->name, uplink->name, uplink->client_id);
 				loader->n_fatal++;
 			}
 			if (same_prefix(config, uplink->prefix, other->prefix)) {
-				setting_error(loader, setting,
-					      "uplinks `%s` and `%s` have the same broker and the same prefix \"%s\": "
-					      "every reading would "
-					      "come twice",
-					      other->name, uplink->name, uplink->prefix);
+				setting_error(
+					loader, setting,
+					"uplinks `%s` and `%s` have the same broker and the same prefix \"%s\": every reading would come twice",
+					other->name, uplink->name, uplink->prefix);
 				loader->n_fatal++;
 			}
 		}

@@ -139,17 +139,16 @@ static unsigned check_topic(struct config_loader *loader, const config_setting_t
 			continue;
 		value = tag_value(device, word, size);
 		if (!value) {
-			setting_error(loader, setting,
-				      "device `%s` needs the tag `%.*s`, which the topic of uplink `%s` names: tags: { "
-				      "%.*s = \"…\"; };",
-				      device->name, (int)size, word, uplink->name, (int)size, word);
+			setting_error(
+				loader, setting,
+				"device `%s` needs the tag `%.*s`, which the topic of uplink `%s` names: tags: { %.*s = \"…\"; };",
+				device->name, (int)size, word, uplink->name, (int)size, word);
 			n_errors++;
 		} else if (!conf_is_name(value)) {
-			setting_error(loader, setting,
-				      "the tag `%.*s` of device `%s` stands in the topic of uplink `%s`: it must be 1 "
-				      "to 64 letters, "
-				      "digits, `_`, `.` or `-`, not \"%s\"",
-				      (int)size, word, device->name, uplink->name, value);
+			setting_error(
+				loader, setting,
+				"the tag `%.*s` of device `%s` stands in the topic of uplink `%s`: it must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"%s\"",
+				(int)size, word, device->name, uplink->name, value);
 			n_errors++;
 		}
 	}

@@ -86,10 +86,7 @@ static bool begins_anew(struct ble_device *device, uint32_t counter)
 	}
 	if (!device->told_anew)
 		LOG(device, HAY_LOG_WARNING,
-		    "is heard only with counters from %u on, not with what follows %u: somebody sends recordings, or "
-		    "its "
-		    "battery was changed while nobody listened; if it was, take the device out of the configuration, "
-		    "reload, put it back and reload: its counter is forgotten then",
+		    "is heard only with counters from %u on, not with what follows %u: somebody sends recordings, or its battery was changed while nobody listened; if it was, take the device out of the configuration, reload, put it back and reload: its counter is forgotten then",
 		    device->anew_first, device->counter);
 	device->told_anew = true;
 	return false;

@@ -194,9 +194,10 @@ int signals_subscribe(struct ble_link *link)
 			      "type='signal',sender='" BLUEZ "',interface='" IFACE_OBJECTS
 			      "',member='InterfacesRemoved'");
 	if (r >= 0)
-		r = add_match(link, owner_changed,
-			      "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-			      "member='NameOwnerChanged',arg0='" BLUEZ "'");
+		r = add_match(
+			link, owner_changed,
+			"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" BLUEZ
+			"'");
 	if (r >= 0)
 		r = sd_bus_match_signal_async(link->bus, NULL, NULL, "/org/freedesktop/DBus/Local",
 					      "org.freedesktop.DBus.Local", "Disconnected", disconnected, NULL, link);

@@ -127,11 +127,11 @@ static void say(struct modbus_device *md, const struct plan_place *place, const 
 
 	if (md->n_lines++ >= LINES_MAX)
 		return;
-	md->device->link->host->log(md->device->link, md->device, HAY_LOG_INFO,
-				    "refuses to be asked for %s at once: requests end before %u from now on, also "
-				    "after a restart; now and then it is tried again%s",
-				    plan_place_text(place, text), cut->address,
-				    md->n_lines == LINES_MAX ? " (more such cuts of this device are not logged)" : "");
+	md->device->link->host->log(
+		md->device->link, md->device, HAY_LOG_INFO,
+		"refuses to be asked for %s at once: requests end before %u from now on, also after a restart; now and then it is tried again%s",
+		plan_place_text(place, text), cut->address,
+		md->n_lines == LINES_MAX ? " (more such cuts of this device are not logged)" : "");
 }
 
 static void prove(struct modbus_device *md, const struct plan_place *place, struct plan_cut *cut)

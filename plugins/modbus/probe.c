@@ -12,8 +12,7 @@ static const char usage[] =
 	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device tells them\n"
 	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
 	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
-	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 "
-	"(milliseconds)\n"
+	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 (milliseconds)\n"
 	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
 
 static uint64_t clock_us(void)

@@ -227,10 +227,10 @@ static void print_block(const struct scan *scan, unsigned last)
 			continue;
 		if (u->exception)
 			hay->print(hay, "  # refused: %s %u", table_keys[place->table], place->address);
-		hay->print(hay,
-			   "  { name = \"unit%u\"; link = \"%s\"; unit = %u; points: ( { name = \"value\"; %s = %u; } "
-			   "); }%s",
-			   unit, link, unit, table_keys[place->table], place->address, --left ? "," : "");
+		hay->print(
+			hay,
+			"  { name = \"unit%u\"; link = \"%s\"; unit = %u; points: ( { name = \"value\"; %s = %u; } ); }%s",
+			unit, link, unit, table_keys[place->table], place->address, --left ? "," : "");
 	}
 	hay->print(hay, ");");
 }

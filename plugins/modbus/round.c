@@ -98,8 +98,7 @@ static void log_quiet(struct modbus_device *md, const struct plan_request *reque
 	state->is_logged = true;
 	md->device->link->host->log(
 		md->device->link, md->device, HAY_LOG_INFO,
-		"no answer for %s while others are answered: asked after them from now on, and less often, down to "
-		"once a minute%s",
+		"no answer for %s while others are answered: asked after them from now on, and less often, down to once a minute%s",
 		plan_place_text(&request->place, text),
 		md->n_quiet_lines == QUIET_LINES_MAX ? " (more such registers of this device are not logged)" : "");
 }

@@ -103,8 +103,7 @@ int tty_open(const struct tty_conf *conf, struct tty **ret, const char **ret_not
 	*ret_notice = NULL;
 	if (conf->rs485 && !set_rs485(tty->fd, conf->rts_delay_us))
 		*ret_notice =
-			"its driver cannot switch an RS-485 transmitter (TIOCSRS485); going on without, which suits "
-			"an adapter that switches by itself";
+			"its driver cannot switch an RS-485 transmitter (TIOCSRS485); going on without, which suits an adapter that switches by itself";
 	*ret = tty;
 	return 0;
 }

@@ -114,10 +114,10 @@ static int bits_form(enum hay_type type, const char *bits, struct value_form *fo
 			     "does not go with bits; right would be \"bool\", \"uint16\", \"uint32\" or \"uint64\"",
 			     ret_key, ret_error);
 	if (!set_bits(form, bits))
-		return wrong("bits",
-			     "is one bit, \"3\", or a range from the lower to the higher one, \"4-7\", and the lowest "
-			     "bit of a register is 0",
-			     ret_key, ret_error);
+		return wrong(
+			"bits",
+			"is one bit, \"3\", or a range from the lower to the higher one, \"4-7\", and the lowest bit of a register is 0",
+			ret_key, ret_error);
 	form->kind = KIND_BITS;
 	form->type = type != HAY_TYPE_NONE ? type : form->width == 1 ? HAY_BOOL : HAY_UINT16;
 	if (form->type == HAY_BOOL && form->width > 1)
@@ -131,8 +131,7 @@ int types_form(enum hay_type type, const struct value_words *words, struct value
 	static const char *const examples[TYPES_BYTES_MAX + 1] = {
 		[2] = "does not fit the type; right would be \"AB\" or \"BA\"",
 		[4] = "does not fit the type; right would be \"ABCD\", \"CDAB\", \"BADC\" or \"DCBA\"",
-		[8] = "does not fit the type; right would be \"ABCDEFGH\", \"GHEFCDAB\", \"BADCFEHG\", \"HGFEDCBA\" or "
-		      "the like",
+		[8] = "does not fit the type; right would be \"ABCDEFGH\", \"GHEFCDAB\", \"BADCFEHG\", \"HGFEDCBA\" or the like",
 	};
 	struct value_form form = {.type = type};
 

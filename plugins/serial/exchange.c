@@ -150,9 +150,9 @@ static void write_timed_out(struct serial_link *line)
 	echo_timed_out(line);
 	line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
 	if (echo->copy_acknowledges && echo->state == ECHO_UNKNOWN) {
-		line_log_folded(line, &line->fold_answer, 1, HAY_LOG_NOTICE,
-				"what was written came back, and nothing else: it is taken for the acknowledgement, as "
-				"nothing has shown yet that this line hears itself");
+		line_log_folded(
+			line, &line->fold_answer, 1, HAY_LOG_NOTICE,
+			"what was written came back, and nothing else: it is taken for the acknowledgement, as nothing has shown yet that this line hears itself");
 		end_command(line, HAY_WRITTEN, "its acknowledgement may be no more than the echo of it");
 		return;
 	}

@@ -50,10 +50,10 @@ static void tell_rest(struct serial_link *line)
 	line->rest_awaits = false;
 	line->fold_long.n = line->fold_checksum.n = line->fold_wrong.n = 0;
 	if (too_long + checksum + wrong > 0)
-		line->host->log(line->link, NULL, HAY_LOG_WARNING,
-				"%llu more dropped since that was told: %llu too long, %llu with a wrong "
-				"checksum, %llu that made no sense",
-				too_long + checksum + wrong, too_long, checksum, wrong);
+		line->host->log(
+			line->link, NULL, HAY_LOG_WARNING,
+			"%llu more dropped since that was told: %llu too long, %llu with a wrong checksum, %llu that made no sense",
+			too_long + checksum + wrong, too_long, checksum, wrong);
 }
 
 /* ---- lost and found ---- */
@@ -241,11 +241,11 @@ static void log_unframed(struct serial_link *line, uint64_t now, size_t n)
 	unframed->messages += now - line->heard_us >= MESSAGE_PAUSE_US;
 	if (unframed->messages < UNFRAMED_MESSAGES || now - unframed->since_us < UNFRAMED_US)
 		return;
-	line_log_folded(line, &line->fold_unframed, 1, HAY_LOG_WARNING,
-			"%llu bytes came in %llu s and no frame among them: are `baud`, `frame` and its marks right? "
-			"haywaind --probe serial %s listens and says",
-			(unsigned long long)unframed->bytes,
-			(unsigned long long)((now - unframed->since_us) / USEC_PER_SEC), line->conf->port);
+	line_log_folded(
+		line, &line->fold_unframed, 1, HAY_LOG_WARNING,
+		"%llu bytes came in %llu s and no frame among them: are `baud`, `frame` and its marks right? haywaind --probe serial %s listens and says",
+		(unsigned long long)unframed->bytes, (unsigned long long)((now - unframed->since_us) / USEC_PER_SEC),
+		line->conf->port);
 	*unframed = (struct unframed){.n_cut = n_cut, .since_us = now};
 }
 

@@ -291,10 +291,10 @@ static void print_sml(const struct hay_probe *probe, const char *path, const str
 	probe->print(probe, "# %s, at %u baud: SML, as meters speak it; every value becomes a point", path,
 		     heard->baud);
 	probe->print(probe, "links: (");
-	probe->print(probe,
-		     "  { name = \"line\"; plugin = \"serial\"; port = \"%s\"; baud = %u; frame = \"sml\"; decode = "
-		     "\"sml\"; }",
-		     by_id ? by_id : path, heard->baud);
+	probe->print(
+		probe,
+		"  { name = \"line\"; plugin = \"serial\"; port = \"%s\"; baud = %u; frame = \"sml\"; decode = \"sml\"; }",
+		by_id ? by_id : path, heard->baud);
 	probe->print(probe, ");");
 	probe->print(probe, "devices: ( { name = \"meter\"; link = \"line\"; } );");
 	free(by_id);
@@ -329,8 +329,9 @@ static int print_result(const struct hay_probe *probe, const char *path, const s
 		probe->print(probe, "# %s, at %u baud: %zu bytes, and no lines of text among them:", path, heard->baud,
 			     heard->size);
 		print_bytes(probe, heard);
-		probe->print(probe, "# its manual says how they are framed (frame = \"fixed\", \"length-prefixed\", "
-				    "\"stx-etx\" or \"idle\", decode = \"binary\")");
+		probe->print(
+			probe,
+			"# its manual says how they are framed (frame = \"fixed\", \"length-prefixed\", \"stx-etx\" or \"idle\", decode = \"binary\")");
 		return -ENODATA;
 	}
 	snprintf(line, sizeof(line), "%.*s", (int)guess->line.size, guess->line.data);
@@ -341,8 +342,9 @@ static int print_result(const struct hay_probe *probe, const char *path, const s
 		     guess->n_lines, guess->score, guess->score > 0 ? decode_names[guess->decode] : "decoded");
 	probe->print(probe, "#   %s", line);
 	if (guess->one_or_two)
-		probe->print(probe, "# two columns, or one number with a decimal comma? If it is one: separator = "
-				    "\";\"; decimal = \",\";");
+		probe->print(
+			probe,
+			"# two columns, or one number with a decimal comma? If it is one: separator = \";\"; decimal = \",\";");
 	if (guess->decode == DECODE_REGEX)
 		probe->print(probe, "# no decoder fits: the pattern below takes the first number, write a better one");
 	print_block(probe, path, heard);
@@ -408,8 +410,9 @@ int serial_probe(const struct hay_probe *probe)
 	}
 	if (wrong || (!path && (baud || probe->argc > 0))) {
 		probe->print(probe, "usage: haywaind --probe serial                                    list the ports");
-		probe->print(probe, "       haywaind --probe serial PORT [--baud N] [--seconds N]      listen to one; "
-				    "N seconds (3) at each baud rate");
+		probe->print(
+			probe,
+			"       haywaind --probe serial PORT [--baud N] [--seconds N]      listen to one; N seconds (3) at each baud rate");
 		return -EINVAL;
 	}
 	return path ? listen_to(probe, path, baud, seconds) : list_ports(probe);

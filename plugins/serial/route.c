@@ -92,9 +92,9 @@ static void route_by_turn(struct serial_link *line, const uint8_t *frame, size_t
 		taken = true;
 	}
 	if (!taken)
-		line_log_folded(line, &line->fold_unasked, 1, HAY_LOG_NOTICE,
-				"a frame came while nothing was asked, and is dropped: each device here has a "
-				"`request`, and takes only the answer to it");
+		line_log_folded(
+			line, &line->fold_unasked, 1, HAY_LOG_NOTICE,
+			"a frame came while nothing was asked, and is dropped: each device here has a `request`, and takes only the answer to it");
 }
 
 void route_frame(const uint8_t *frame, size_t size, void *userdata)

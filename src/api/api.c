@@ -148,10 +148,10 @@ static bool may_do(const struct api_door *door, struct http_exchange *exchange, 
 	if (!door->read_only || !route->changes)
 		return true;
 	/* An empty Allow: no method may be used here (RFC 9110, section 10.2.1). */
-	http_answer_error(exchange, 405, "Allow:\r\n",
-			  "this socket is for reading only: what changes something goes to %s, "
-			  "for the group " GROUP_ADMIN,
-			  path ? path : "api.socket, which is switched off");
+	http_answer_error(
+		exchange, 405, "Allow:\r\n",
+		"this socket is for reading only: what changes something goes to %s, for the group " GROUP_ADMIN,
+		path ? path : "api.socket, which is switched off");
 	return false;
 }
 

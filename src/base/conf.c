@@ -216,8 +216,7 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 		if (secret)
 			n_errors += tell(
 				messages, member,
-				"unknown key `%s`: a secret does not stand in the configuration; put it alone into a "
-				"file, and name that with `%s`",
+				"unknown key `%s`: a secret does not stand in the configuration; put it alone into a file, and name that with `%s`",
 				nearest.word, secret);
 		else
 			n_errors += tell(messages, member, "unknown key `%s`%s", nearest.word,

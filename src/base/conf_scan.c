@@ -150,10 +150,10 @@ static bool check_whole(struct cursor *cursor, const char *text, size_t size)
 		cursor_error(cursor, "%.*s does not fit 64 bits: a whole number is at most 9223372036854775807", width,
 			     text);
 	else if (!is_long && value > (uint64_t)INT32_MAX + (negative ? 1 : 0))
-		cursor_error(cursor,
-			     "%.*s does not fit 32 bits: write %.*sL; a time or a size has a unit, "
-			     "like \"5s\" or \"4KB\"",
-			     width, text, width, text);
+		cursor_error(
+			cursor,
+			"%.*s does not fit 32 bits: write %.*sL; a time or a size has a unit, like \"5s\" or \"4KB\"",
+			width, text, width, text);
 	return true;
 }
 
@@ -338,8 +338,9 @@ static int scan_include(struct cursor *cursor)
 	}
 	r = source_read(source->path, &source->text, &source->size);
 	if (r == -ENOENT && strpbrk(name, "*?[")) {
-		cursor_error(cursor, "@include takes one file, not a pattern; what lies in conf.d and ends in .conf is "
-				     "read by itself");
+		cursor_error(
+			cursor,
+			"@include takes one file, not a pattern; what lies in conf.d and ends in .conf is read by itself");
 		return 0;
 	}
 	if (r < 0) {

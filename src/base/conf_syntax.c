@@ -321,10 +321,10 @@ static void check_twice(struct walk *walk, const struct token *opener, const siz
 			syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key),
 				     first->file, first->line);
 		else
-			syntax_error(walk, key,
-				     "`%.*s` stands twice, first at %s:%u: make one list of the two, or put one into a "
-				     "file in conf.d",
-				     WIDTH(key), first->file, first->line);
+			syntax_error(
+				walk, key,
+				"`%.*s` stands twice, first at %s:%u: make one list of the two, or put one into a file in conf.d",
+				WIDTH(key), first->file, first->line);
 		return;
 	}
 }

@@ -48,9 +48,9 @@ static void explain_curl(const struct cli *cli, CURLcode code, long error, bool 
 	else if (error == EACCES)
 		explain_permission(cli, changes);
 	else
-		cli_fail("no daemon listens at %s: is haywain running (systemctl status haywain), and is api.socket "
-			 "this path? --socket names another",
-			 cli->socket);
+		cli_fail(
+			"no daemon listens at %s: is haywain running (systemctl status haywain), and is api.socket this path? --socket names another",
+			cli->socket);
 }
 
 static CURL *client_new(const char *path)

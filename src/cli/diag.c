@@ -231,9 +231,7 @@ int cli_diag(const struct cli *cli, int argc, char *argv[])
 	run(clean, NULL);
 	if (status != 0)
 		return cli_fail("%s cannot be written", path);
-	printf("%s: what the daemon says, its configuration and log, and this machine. Look into it before you send "
-	       "it: "
-	       "it holds names and readings of your plant.\n",
+	printf("%s: what the daemon says, its configuration and log, and this machine. Look into it before you send it: it holds names and readings of your plant.\n",
 	       path);
 	return EXIT_SUCCESS;
 }

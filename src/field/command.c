@@ -280,8 +280,7 @@ void command_submit(struct field *field, const struct command_request *request, 
 			int r = rules_invert(rules, type, &value, &raw);
 
 			if (r == -EDOM)
-				error = "the device can hold no value near it that is allowed: see its scale, min and "
-					"max";
+				error = "the device can hold no value near it that is allowed: see its scale, min and max";
 			else if (r < 0 && (!isnan(rules->min) || !isnan(rules->max)))
 				text = describe_range(rules), error = text ? text : "out of range";
 			else if (r < 0)

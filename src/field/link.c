@@ -314,8 +314,7 @@ void link_note_late(struct link *link, uint64_t n)
 		return;
 	about(link, HAY_LOG_WARNING,
 	      "cannot keep its periods: %" PRIu64
-	      " poll%s left out; its devices need %.0f %% of its time, most of it %s: %s a round (its slowest request "
-	      "%s), due every %s; longer periods or fewer requests would help",
+	      " poll%s left out; its devices need %.0f %% of its time, most of it %s: %s a round (its slowest request %s), due every %s; longer periods or fewer requests would help",
 	      link->late, link->late == 1 ? " was" : "s were", load * 100, most->conf->name,
 	      format_duration(most->round_us, round), format_duration(most->rtt_us, request),
 	      format_duration(device_shortest_period(most), every));

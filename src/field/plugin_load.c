@@ -196,8 +196,7 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 		dlclose(object);
 		return fail(
 			set, ret_error,
-			"plugin `%s` was built for plugin interface %u, this Haywain has %u: build it again against "
-			"<haywain/plugin.h> of version " HAYWAIN_VERSION,
+			"plugin `%s` was built for plugin interface %u, this Haywain has %u: build it again against <haywain/plugin.h> of version " HAYWAIN_VERSION,
 			name, abi, HAY_ABI);
 	}
 	if (table_is_newer(descriptor->link_options.table) || table_is_newer(descriptor->device_options.table) ||

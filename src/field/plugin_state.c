@@ -55,8 +55,7 @@ static void tell_damaged(const struct plugin_state *state, const char *why, int 
 	if (line > 0)
 		snprintf(where, sizeof(where), "line %d: ", line);
 	log_warning(
-		"%s: %s%s; what was learnt about devices is forgotten and learnt anew: holes between registers, and "
-		"the counters that tell an old advertisement from a new one; the file is %s%s",
+		"%s: %s%s; what was learnt about devices is forgotten and learnt anew: holes between registers, and the counters that tell an old advertisement from a new one; the file is %s%s",
 		state->path, where, why, is_aside ? "set aside as " : "overwritten with what comes",
 		is_aside ? state->damaged : "");
 }
@@ -125,9 +124,9 @@ static void tell_result(struct plugin_state *state, int r)
 	char pause[DURATION_TEXT_MAX];
 
 	if (r < 0 && !state->is_failing)
-		log_warning("%s: cannot be written: %s; what is learnt about devices lasts until haywaind ends, "
-			    "trying again every %s",
-			    state->path, strerror(-r), format_duration(RETRY_US, pause));
+		log_warning(
+			"%s: cannot be written: %s; what is learnt about devices lasts until haywaind ends, trying again every %s",
+			state->path, strerror(-r), format_duration(RETRY_US, pause));
 	else if (r == 0 && state->is_failing)
 		log_notice("%s: can be written again", state->path);
 	state->is_failing = r < 0;

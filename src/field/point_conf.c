@@ -228,9 +228,9 @@ static unsigned read_type(const struct point_keys *keys, const struct conf_group
 		return setting_error(messages, setting, "unknown type `%s`, did you mean %s?", keys->type, beginning);
 	return setting_error(
 		messages, setting, "unknown type `%s`%s", keys->type,
-		nearest.best ? conf_nearest_text(&nearest, pool)
-			     : ": it is bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, "
-			       "bytes or one of the protocol's own");
+		nearest.best
+			? conf_nearest_text(&nearest, pool)
+			: ": it is bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bytes or one of the protocol's own");
 }
 
 /* Keys that are about numbers say nothing of a text or a switch. */

@@ -247,10 +247,10 @@ static bool discard(struct queue *queue, const char *path, uint64_t bytes, const
 	pthread_mutex_lock(&queue->lock);
 	if (counted)
 		charge(queue, counted);
-	queue_notify(queue, HAY_LOG_WARNING,
-		     "%s (%s) removed%s: of the files that were set aside the last is kept, the others while there are "
-		     "no more than %d, together no more than max_size (%s)",
-		     path, format_size(bytes, size), lost, ASIDES_MAX, format_size(queue->conf.max_size, most));
+	queue_notify(
+		queue, HAY_LOG_WARNING,
+		"%s (%s) removed%s: of the files that were set aside the last is kept, the others while there are no more than %d, together no more than max_size (%s)",
+		path, format_size(bytes, size), lost, ASIDES_MAX, format_size(queue->conf.max_size, most));
 	pthread_mutex_unlock(&queue->lock);
 	return true;
 }

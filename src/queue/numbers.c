@@ -117,8 +117,7 @@ void numbers_leave_mark(struct queue *queue)
 		return;
 	queue_notify(
 		queue, HAY_LOG_WARNING,
-		"the sequence numbers that were reserved are used up, and the disk takes no new mark: they go on by "
-		"the time of day%s",
+		"the sequence numbers that were reserved are used up, and the disk takes no new mark: they go on by the time of day%s",
 		clock_trusted() ? "" : "; samples wait in memory until the clock is synchronised");
 	numbers_find_base(queue);
 }

@@ -384,10 +384,10 @@ void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_
 		if (!removed)
 			break;
 		queue->removed = removed;
-		queue_notify(queue, HAY_LOG_NOTICE,
-			     "uplink %s is no longer configured: its place in the queue is forgotten, with %llu "
-			     "samples it had not sent",
-			     reader->name, (unsigned long long)reader_depth(reader));
+		queue_notify(
+			queue, HAY_LOG_NOTICE,
+			"uplink %s is no longer configured: its place in the queue is forgotten, with %llu samples it had not sent",
+			reader->name, (unsigned long long)reader_depth(reader));
 		*at = reader->next;
 		queue->removed[queue->n_removed++] = reader->name;
 		reader->name = NULL;

@@ -18,32 +18,26 @@ static const struct table tables[] = {
 	{"meta", "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID", 1, 1},
 	{"runs", "CREATE TABLE runs (first_id INTEGER PRIMARY KEY, base INTEGER, skipped INTEGER NOT NULL)", 1, 1},
 	{"boots",
-	 "CREATE TABLE boots (number INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset_us INTEGER NOT NULL, trusted "
-	 "INTEGER NOT NULL)",
+	 "CREATE TABLE boots (number INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset_us INTEGER NOT NULL, trusted INTEGER NOT NULL)",
 	 1, 1},
 	{"devices", "CREATE TABLE devices (number INTEGER PRIMARY KEY, name TEXT NOT NULL, link TEXT, tags BLOB)", 1,
 	 1},
 	{"series",
-	 "CREATE TABLE series (number INTEGER PRIMARY KEY, device INTEGER NOT NULL, point TEXT NOT NULL, unit TEXT, "
-	 "type TEXT NOT NULL)",
+	 "CREATE TABLE series (number INTEGER PRIMARY KEY, device INTEGER NOT NULL, point TEXT NOT NULL, unit TEXT, type TEXT NOT NULL)",
 	 1, 1},
 	{"readers", "CREATE TABLE readers (name TEXT PRIMARY KEY, acked INTEGER NOT NULL) WITHOUT ROWID", 1, 1},
 	{"drops",
-	 "CREATE TABLE drops (reader TEXT, cause INTEGER, device INTEGER, samples INTEGER NOT NULL, PRIMARY KEY "
-	 "(reader, cause, device)) WITHOUT ROWID",
+	 "CREATE TABLE drops (reader TEXT, cause INTEGER, device INTEGER, samples INTEGER NOT NULL, PRIMARY KEY (reader, cause, device)) WITHOUT ROWID",
 	 1, 1},
 	{"samples",
-	 "CREATE TABLE samples (id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, time_us INTEGER NOT NULL, device "
-	 "INTEGER NOT NULL, crc INTEGER NOT NULL, blob BLOB NOT NULL)",
+	 "CREATE TABLE samples (id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, time_us INTEGER NOT NULL, device INTEGER NOT NULL, crc INTEGER NOT NULL, blob BLOB NOT NULL)",
 	 1, BODY_VERSION},
 	/* Version 2: rows as in state_rows.h; those that change rarely and that many samples need stand twice. */
 	{"state",
-	 "CREATE TABLE state (key INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT "
-	 "NULL)",
+	 "CREATE TABLE state (key INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)",
 	 2, BODY_VERSION},
 	{"state_copy",
-	 "CREATE TABLE state_copy (key INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB "
-	 "NOT NULL)",
+	 "CREATE TABLE state_copy (key INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)",
 	 2, BODY_VERSION},
 };
 

@@ -107,17 +107,17 @@ static void notice_drops(struct queue *queue, uint64_t now)
 		if (i == DROP_REFUSED || i == DROP_PURGED || n == 0 || now < queue->drop_notice_at[i])
 			continue;
 		if (i == DROP_QUEUE_FULL)
-			queue_notify(queue, HAY_LOG_WARNING,
-				     "the queue has reached max_size (%s): %llu samples dropped, the %s first; it goes "
-				     "on like this until an uplink takes some",
-				     format_size(queue->conf.max_size, text), n,
-				     queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest");
+			queue_notify(
+				queue, HAY_LOG_WARNING,
+				"the queue has reached max_size (%s): %llu samples dropped, the %s first; it goes on like this until an uplink takes some",
+				format_size(queue->conf.max_size, text), n,
+				queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest");
 		else if (i == DROP_MEMORY_FULL)
-			queue_notify(queue, HAY_LOG_WARNING,
-				     "%llu samples dropped, the %s first: the disk does not take them and the memory "
-				     "for them (%s) is full",
-				     n, queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest",
-				     format_size(queue->conf.memory, text));
+			queue_notify(
+				queue, HAY_LOG_WARNING,
+				"%llu samples dropped, the %s first: the disk does not take them and the memory for them (%s) is full",
+				n, queue->conf.when_full == QUEUE_DROP_NEWEST ? "newest" : "oldest",
+				format_size(queue->conf.memory, text));
 		else if (i == DROP_TOO_OLD)
 			queue_notify(queue, HAY_LOG_WARNING, "%llu samples older than max_age (%s) dropped unsent", n,
 				     format_duration(queue->conf.max_age_us, text));

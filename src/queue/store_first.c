@@ -384,9 +384,9 @@ int store_first_open(struct queue *queue, struct store_opening *opening)
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != QUEUE_LOG_WHOLE);
 	}
 	if (log == QUEUE_LOG_CUT || (log == QUEUE_LOG_SHORT && opening->version == BODY_VERSION)) {
-		int charged =
-			charge_lost(queue, "the log of the file does not end as it should, as after a power cut in "
-					   "the middle of a write");
+		int charged = charge_lost(
+			queue,
+			"the log of the file does not end as it should, as after a power cut in the middle of a write");
 
 		r = r == 0 ? charged : r;
 	}

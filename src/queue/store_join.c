@@ -427,10 +427,10 @@ static void forget_left(struct queue *queue, const struct queue_todo *todo)
 
 	queue_todo_remove(queue->path);
 	pthread_mutex_lock(&queue->lock);
-	queue_notify(queue, HAY_LOG_ERROR,
-		     "the queue's file could not be read at the start, and is there now, but its samples cannot go "
-		     "before those taken since: they are lost and counted, it is kept as %s, and a new one is begun",
-		     is_renamed ? name : left);
+	queue_notify(
+		queue, HAY_LOG_ERROR,
+		"the queue's file could not be read at the start, and is there now, but its samples cannot go before those taken since: they are lost and counted, it is kept as %s, and a new one is begun",
+		is_renamed ? name : left);
 	pthread_mutex_unlock(&queue->lock);
 }
 
@@ -460,10 +460,10 @@ int store_join(struct queue *queue, bool is_new)
 	state_rows_done(&rows);
 	if (r == 0) {
 		pthread_mutex_lock(&queue->lock);
-		queue_notify(queue, HAY_LOG_WARNING,
-			     "the queue's file could not be read at the start, and is there now: what is in it is "
-			     "moved to a new one (from %s), and goes up first",
-			     todo.paths[todo.n_paths - 1]);
+		queue_notify(
+			queue, HAY_LOG_WARNING,
+			"the queue's file could not be read at the start, and is there now: what is in it is moved to a new one (from %s), and goes up first",
+			todo.paths[todo.n_paths - 1]);
 		pthread_mutex_unlock(&queue->lock);
 	}
 	store->loaded = true;

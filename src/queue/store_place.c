@@ -148,8 +148,7 @@ int store_place(struct queue *queue, struct store_opening *opening)
 	if (!last_run(queue)->known && !clock_trusted())
 		queue_notify(
 			queue, HAY_LOG_WARNING,
-			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up "
-			"once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
+			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
 	queue->old_is_exact = marks->meta.clean && marks->meta.last_id > 0;
 	queue->reserve_wanted = mark == 0;
 	queue->may_have_left_mark = !marks->meta.clean || marks->meta.seq == 0;

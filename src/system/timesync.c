@@ -65,8 +65,7 @@ static void could_not_ask(struct timesync *timesync, const char *why)
 	if (!timesync->said_unasked && !clock_trusted()) {
 		timesync->said_unasked = true;
 		log_warning(
-			"the kernel says that the clock is not synchronised, and timedated cannot be asked: %s; asking "
-			"again every %d s. Where the clock is right without NTP, set gateway.clock = \"trust\"",
+			"the kernel says that the clock is not synchronised, and timedated cannot be asked: %s; asking again every %d s. Where the clock is right without NTP, set gateway.clock = \"trust\"",
 			why, (int)(ASK_SOON_US / USEC_PER_SEC));
 	}
 	ask_again(timesync);

@@ -20,10 +20,10 @@ static void too_large(void *userdata, const struct message *message)
 	_cleanup_free_ char *topic = strndup(message->topic.data, message->topic.size);
 	if (!topic || !suspects_too_large(uplink->suspects, SUSPECT_ANNOUNCEMENT, topic))
 		return;
-	uplink_log(uplink, HAY_LOG_WARNING,
-		   "the message for %s is left out: it has %zu bytes, and the broker takes packets of %zu at most; "
-		   "samples go on",
-		   topic, message_size(message), most);
+	uplink_log(
+		uplink, HAY_LOG_WARNING,
+		"the message for %s is left out: it has %zu bytes, and the broker takes packets of %zu at most; samples go on",
+		topic, message_size(message), most);
 }
 
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret)
@@ -221,9 +221,9 @@ static void begin(struct session *session)
 		   tls ? tls : "", depth, depth == 1 ? "" : "s");
 	if (!mqtt_retains(session->mqtt) && !uplink->retain_logged) {
 		uplink->retain_logged = true;
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker keeps no retained messages: status and devices are seen only by those who are "
-			   "subscribed when they are sent");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker keeps no retained messages: status and devices are seen only by those who are subscribed when they are sent");
 	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, "");
 	line_rate_start(&uplink->line);
@@ -234,9 +234,9 @@ static void begin(struct session *session)
 		session_fail(session, "connected without a will, to learn whether the broker turns us away over that");
 		break;
 	case SUSPECT_GIVEN_UP:
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker accepts us only without a will: nobody is told when this gateway dies; trying "
-			   "again in an hour at the earliest. It must let us publish to our status topic");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker accepts us only without a will: nobody is told when this gateway dies; trying again in an hour at the earliest. It must let us publish to our status topic");
 		break;
 	default:
 		break;

@@ -16,10 +16,10 @@ void session_show_held(struct session *session)
 	if (full && !session->held_full &&
 	    (!uplink->held_full_logged_us || session->now_us - uplink->held_full_logged_us >= USEC_PER_HOUR)) {
 		uplink->held_full_logged_us = session->now_us;
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "%zu samples wait for topics that the broker turns down, first %s: no more are taken from "
-			   "the queue, other devices wait too, until it takes them",
-			   window_held(uplink->window), topic->name);
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"%zu samples wait for topics that the broker turns down, first %s: no more are taken from the queue, other devices wait too, until it takes them",
+			window_held(uplink->window), topic->name);
 	}
 	session->held_full = full;
 	if (!topic || session->refused.on || session->ended)
@@ -110,10 +110,10 @@ static void exceeded_quota(struct session *session, const char *topic, unsigned 
 		return;
 	bool shut = quota_is_shut(&uplink->quota);
 	if (quota_exceeded(&uplink->quota, sent_us, session->now_us))
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker's quota is exceeded (0x%02X): sending %.3g messages a second from now on, and "
-			   "slowly more; nothing is lost, it takes longer",
-			   code, uplink->quota.per_s);
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker's quota is exceeded (0x%02X): sending %.3g messages a second from now on, and slowly more; nothing is lost, it takes longer",
+			code, uplink->quota.per_s);
 	if (shut || session->refused.on) {
 		pause_all(session, topic, code);
 		return;

@@ -53,10 +53,10 @@ void session_subscribed(void *userdata, unsigned code)
 		return;
 	struct reason word;
 	mqtt_reason_word(code, &word);
-	uplink_log(uplink, HAY_LOG_WARNING,
-		   "the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a "
-		   "later connection",
-		   filter, word.text);
+	uplink_log(
+		uplink, HAY_LOG_WARNING,
+		"the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a later connection",
+		filter, word.text);
 }
 
 void session_take_command(void *userdata, const char *topic, const void *payload, size_t size)

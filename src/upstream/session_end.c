@@ -9,22 +9,22 @@ static void log_given_up(struct uplink *uplink, const struct suspects_finding *f
 	const char *topic = finding->topic;
 	switch (finding->kind) {
 	case SUSPECT_SUBSCRIBE:
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker hangs up when we subscribe to commands (%s): no commands come, trying again in "
-			   "an hour; readings go on. Let this client subscribe to it",
-			   topic);
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker hangs up when we subscribe to commands (%s): no commands come, trying again in an hour; readings go on. Let this client subscribe to it",
+			topic);
 		return;
 	case SUSPECT_REPLY:
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker hangs up over replies to commands: none are sent, trying again in an hour; "
-			   "readings go on. Let this client publish to the topics reply/#");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker hangs up over replies to commands: none are sent, trying again in an hour; readings go on. Let this client publish to the topics reply/#");
 		return;
 	default:
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "the broker hangs up over messages to %s%s: given up, trying again in an hour; readings go "
-			   "on. Let this client publish to it",
-			   topic,
-			   finding->whole_kind ? " and to others that are no readings (status, device, event)" : "");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"the broker hangs up over messages to %s%s: given up, trying again in an hour; readings go on. Let this client publish to it",
+			topic,
+			finding->whole_kind ? " and to others that are no readings (status, device, event)" : "");
 	}
 }
 
@@ -58,10 +58,10 @@ static void ask_for_a_twin(struct session *session)
 	if (uplink->twin_logged_us && session->now_us - uplink->twin_logged_us < TWIN_LOG_PERIOD_US)
 		return;
 	uplink->twin_logged_us = session->now_us;
-	uplink_log(uplink, HAY_LOG_WARNING,
-		   "the broker ended two connections soon after they began, over nothing that we sent: is another "
-		   "client called `%s` connected?",
-		   uplink->conf->client_id);
+	uplink_log(
+		uplink, HAY_LOG_WARNING,
+		"the broker ended two connections soon after they began, over nothing that we sent: is another client called `%s` connected?",
+		uplink->conf->client_id);
 }
 
 static void peer_ended(struct session *session)

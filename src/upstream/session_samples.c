@@ -121,9 +121,9 @@ static void drop_the_guilty(struct session *session)
 	while (suspects_sample_due(uplink->suspects, session->now_us, &id) == SUSPECT_DROP) {
 		if (window_pick_held(uplink->window, id, &samples) == 0)
 			return;
-		drop_picked(session, samples[0],
-			    "each connection it was sent on was ended by the broker, and others of its topic passed on "
-			    "those without it");
+		drop_picked(
+			session, samples[0],
+			"each connection it was sent on was ended by the broker, and others of its topic passed on those without it");
 		suspects_sample_forget(uplink->suspects, id);
 	}
 }
@@ -289,10 +289,10 @@ static size_t batch_that_passes(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	if (uplink->batch.ended && window_done_through(uplink->window) >= uplink->batch.until_id) {
-		uplink_log(uplink, HAY_LOG_NOTICE,
-			   "messages of %zu samples ended connections, smaller ones pass: at most %zu go in one for "
-			   "some time",
-			   uplink->batch.ended, uplink->batch.most);
+		uplink_log(
+			uplink, HAY_LOG_NOTICE,
+			"messages of %zu samples ended connections, smaller ones pass: at most %zu go in one for some time",
+			uplink->batch.ended, uplink->batch.most);
 		uplink->batch.ended = 0;
 	}
 	if (uplink->batch.most && session->now_us - uplink->batch.since_us >= BATCH_PERIOD_US) {

@@ -368,10 +368,10 @@ static void explain_verification(const struct tls *tls, struct reason *reason)
 			reason_set(reason, "the broker's certificate is for %s, not for %s%s", tls->names,
 				   tls->host_is_address ? "the address " : "", tls->host);
 		else
-			reason_set(reason,
-				   "the broker's certificate names no host: it has the common name \"%s\" only, and "
-				   "needs %s as subjectAltName",
-				   tls->common_name, tls->host);
+			reason_set(
+				reason,
+				"the broker's certificate names no host: it has the common name \"%s\" only, and needs %s as subjectAltName",
+				tls->common_name, tls->host);
 		return;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -395,10 +395,11 @@ bool tls_explain(const struct tls *tls, struct reason *ret_reason)
 		return true;
 	}
 	if (tls->asked) {
-		reason_set(ret_reason,
-			   tls->alert ? "this broker wants a certificate of ours: tls.cert_file and tls.key_file"
-				      : "the broker asked for a certificate of ours and then hung up: tls.cert_file "
-					"and tls.key_file");
+		reason_set(
+			ret_reason,
+			tls->alert
+				? "this broker wants a certificate of ours: tls.cert_file and tls.key_file"
+				: "the broker asked for a certificate of ours and then hung up: tls.cert_file and tls.key_file");
 		return true;
 	}
 	if (!tls->alert)

@@ -218,12 +218,9 @@ static bool wait_for_clock(struct uplink *uplink)
 			return true;
 	}
 	if (!clock_trusted() && queue_waits_for_clock(uplink->queue))
-		uplink_log(uplink, HAY_LOG_WARNING,
-			   "this machine's clock is still not set; samples are kept, and go up once it is: the queue "
-			   "is a new "
-			   "one and numbers them by the time of day. Where the clock is right without NTP, set "
-			   "gateway.clock "
-			   "= \"trust\"");
+		uplink_log(
+			uplink, HAY_LOG_WARNING,
+			"this machine's clock is still not set; samples are kept, and go up once it is: the queue is a new one and numbers them by the time of day. Where the clock is right without NTP, set gateway.clock = \"trust\"");
 	else if (!clock_trusted())
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
@@ -272,10 +269,10 @@ static void *run(void *userdata)
 		stop = stop || uplink_stop_asked(uplink);
 	}
 	if (uplink->withdraws && !uplink->withdrawn)
-		uplink_log(uplink, HAY_LOG_NOTICE,
-			   "was not connected while its topics were renamed: what is retained under the old ones (%s, "
-			   "gateway %s) stays at the broker",
-			   uplink->conf->prefix, uplink->gateway_id);
+		uplink_log(
+			uplink, HAY_LOG_NOTICE,
+			"was not connected while its topics were renamed: what is retained under the old ones (%s, gateway %s) stays at the broker",
+			uplink->conf->prefix, uplink->gateway_id);
 	uplink->turn_us = 0;
 	uplink_set_state(uplink, UPLINK_STOPPED, "");
 	uplink->stopped = true;
