@@ -11,6 +11,8 @@
 
 enum { CUTS_MAX = 256 }; /* learnt about one device */
 
+#define NO_POINT UINT32_MAX
+
 enum link_known { LINK_UNKNOWN, LINK_UP, LINK_DOWN };
 
 /* Closing and opening the serial port, away from any round. */
@@ -82,6 +84,7 @@ struct modbus_device {
 	size_t probe_turn;	     /* absent: which request is asked first, */
 	size_t one_turn, fresh_turn; /* or which point */
 	size_t quiet_turn;	     /* the same for the quiet ones */
+	uint32_t witness_turn;	     /* where to look for the next witness */
 	uint64_t quiet_us;	     /* when the quiet ones may be asked again */
 	uint64_t quiet_pause_us;
 	unsigned n_quiet_cuts; /* since one of them was answered */
@@ -95,6 +98,7 @@ struct modbus_device {
 	unsigned tries;	   /* of that request */
 	bool asks_one;	   /* one point, before all others */
 	bool asks_quiet;   /* the quiet ones have their turn now */
+	uint32_t witness;  /* not due, asked to see whether the device is there; NO_POINT: none */
 	bool is_fresh;	   /* none counts as quiet */
 	bool refuses_all;  /* whatever it was asked for, so far */
 	unsigned n_answered, n_misses /* in a row */;

@@ -10,7 +10,8 @@
  *
  * What got no answer while other requests did is quiet: it is asked after all others, until the first of them has no
  * answer again, then after a growing pause. Quiet registers that were asked together are asked in ever smaller pieces,
- * until the silent one is alone.
+ * until the silent one is alone. Where only quiet ones are due, another point is asked before them: their silence does
+ * not tell whether the device is still there.
  */
 #include "device.h"
 #include <errno.h>
@@ -39,10 +40,17 @@ static void run_request(struct hay_work *work)
 
 /* ---- readings ---- */
 
+/* The point that only shows that the device is there was not due: its reading comes when it is. */
+static void add_reading(struct modbus_device *md, struct hay_reading reading)
+{
+	if (reading.point != md->witness)
+		md->readings[md->n_readings++] = reading;
+}
+
 static void add_bad(struct modbus_device *md, uint32_t point, enum hay_reason reason, const char *exception)
 {
-	md->readings[md->n_readings++] =
-		(struct hay_reading){.point = point, .quality = HAY_BAD, .reason = reason, .exception = exception};
+	add_reading(md,
+		    (struct hay_reading){.point = point, .quality = HAY_BAD, .reason = reason, .exception = exception});
 }
 
 static void add_value(struct modbus_device *md, uint32_t point, const struct hay_value *value)
@@ -52,8 +60,7 @@ static void add_value(struct modbus_device *md, uint32_t point, const struct hay
 						   : true;
 
 	if (finite)
-		md->readings[md->n_readings++] =
-			(struct hay_reading){.point = point, .quality = HAY_GOOD, .value = *value};
+		add_reading(md, (struct hay_reading){.point = point, .quality = HAY_GOOD, .value = *value});
 	else
 		add_bad(md, point, HAY_NOT_A_NUMBER, NULL);
 }
@@ -158,7 +165,7 @@ static void fail_round(struct modbus_device *md, enum hay_reason reason, const c
 	end_round(md, HAY_FAILED);
 }
 
-/* Quiet requests alone tell nothing about the device where they stay quiet. */
+/* Quiet requests alone, as of a device that has no others, tell nothing about it where they stay quiet. */
 static void end_as_it_went(struct modbus_device *md)
 {
 	end_round(md, md->n_answered ? HAY_OK : md->asks_quiet ? HAY_SKIPPED : HAY_FAILED);
@@ -448,6 +455,25 @@ static bool skip_round(struct modbus_device *md)
 	return true;
 }
 
+/* Only quiet ones are due: a device that went away was online until another point was due, perhaps for hours. One that
+   is not quiet goes first, another one each time, as it may have become silent by itself. */
+static void add_witness(struct modbus_device *md)
+{
+	uint32_t n = md->device->n_points;
+
+	for (uint32_t i = 0; i < n && md->witness == NO_POINT; i++) {
+		uint32_t point = (md->witness_turn + i) % n;
+
+		if (!md->states[point].is_quiet)
+			md->witness = point;
+	}
+	if (md->witness == NO_POINT)
+		return;
+	md->witness_turn = md->witness + 1;
+	md->states[md->witness].is_due = true;
+	md->asks_quiet = false;
+}
+
 int round_begin(struct modbus_device *md, const uint32_t *due, size_t n_due)
 {
 	int r;
@@ -461,11 +487,14 @@ int round_begin(struct modbus_device *md, const uint32_t *due, size_t n_due)
 	md->first_us = md->slowest_us = 0;
 	md->is_fresh = md->n_absent % FRESH_EVERY == FRESH_EVERY - 1;
 	md->asks_one = md->n_absent % 2;
+	md->witness = NO_POINT;
 	begin_points(md, due, n_due);
 	if (md->is_present)
 		learn_begin_round(md);
 	if (skip_round(md))
 		return 0;
+	if (md->asks_quiet)
+		add_witness(md);
 	md->request.work = (struct hay_work){.run = run_request, .done = request_done, .device = md->device};
 	md->request.transport = md->link->transport;
 	md->request.exchange.unit = md->unit;
@@ -476,8 +505,8 @@ int round_begin(struct modbus_device *md, const uint32_t *due, size_t n_due)
 		r = ask_current(md);
 	if (r < 0) {
 		md->plan = NULL;
-		for (size_t i = 0; i < n_due; i++)
-			md->states[due[i]].is_due = false;
+		for (uint32_t i = 0; i < md->device->n_points; i++)
+			md->states[i].is_due = false;
 	}
 	return r;
 }

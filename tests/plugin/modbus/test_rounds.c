@@ -237,23 +237,84 @@ static void test_gone_in_the_middle(void **state)
 	rig_done(&rig);
 }
 
+static const struct fake_event *poll_some(struct rig *rig, const uint32_t *points, size_t n)
+{
+	assert_int_equal(fake_poll_some(rig->device, points, n), 0);
+	return fake_wait(rig->host, FAKE_ROUND_DONE);
+}
+
 /* A silent register with a period of its own: that it is not asked, or stays silent, says nothing about the device. */
 static void test_a_silent_register_that_is_due_alone(void **state)
 {
 	static const uint32_t alone[] = {1};
 	const struct fake_event *done;
+	unsigned n_asked = 0;
 
 	(void)state;
 	RIG(rig, NULL, 10, 20);
 	rig.slave.faults[20] = ACT_SILENT;
 	assert_int_equal(poll_all(&rig)->result, HAY_OK);
 	for (unsigned i = 0; i < 5; i++) {
-		assert_int_equal(fake_poll_some(rig.device, alone, 1), 0);
-		done = fake_wait(rig.host, FAKE_ROUND_DONE);
-		assert_int_equal(done->result, HAY_SKIPPED);
+		unsigned before = rig.slave.n_reads[20];
+
+		done = poll_some(&rig, alone, 1);
+		/* Where it is asked, the other register shows that the device is there; it was not due, and is not told. */
+		n_asked += rig.slave.n_reads[20] - before;
+		assert_int_equal(done->result, rig.slave.n_reads[20] > before ? HAY_OK : HAY_SKIPPED);
+		assert_int_equal(done->sample.n_readings, 1);
 		assert_int_equal(fake_reading(done, 1)->reason, HAY_TIMEOUT);
 	}
 	assert_true(rig.slave.n_reads[20] <= 4);
+	assert_int_equal(rig.slave.n_reads[10], 1 + n_asked);
+	rig_done(&rig);
+}
+
+/*
+ * A device that died between two rounds: of what it was asked every few seconds it had never answered a thing, the rest was
+ * due once an hour, and for that long it counted as online.
+ */
+static void test_a_device_that_dies_while_only_silent_registers_are_due(void **state)
+{
+	static const uint32_t quiet[] = {1, 3};
+	uint64_t deadline = slave_now() + 60000000;
+	enum hay_result result;
+	unsigned before;
+
+	(void)state;
+	RIG(rig, "0", 10, 30, 50, 70);
+	rig.slave.faults[30] = rig.slave.faults[70] = ACT_SILENT;
+	assert_int_equal(poll_all(&rig)->result, HAY_OK);
+	assert_int_equal(poll_some(&rig, quiet, 2)->result, HAY_OK);
+	rig.slave.fault = ACT_SILENT;
+	before = rig.slave.n_requests;
+	while ((result = poll_some(&rig, quiet, 2)->result) == HAY_SKIPPED)
+		assert_true(slave_now() < deadline);
+	/* The host takes it for absent after two such rounds: they follow each other, and each costs one time-out. */
+	assert_int_equal(result, HAY_FAILED);
+	assert_true(rig.slave.n_requests <= before + 1);
+	assert_int_equal(poll_some(&rig, quiet, 2)->result, HAY_FAILED);
+	assert_true(rig.slave.n_requests <= before + 2);
+	rig_done(&rig);
+}
+
+/* That one of the other registers has become silent as well does not make the device absent. */
+static void test_a_witness_that_has_become_silent(void **state)
+{
+	static const uint32_t quiet[] = {1};
+	unsigned n_failed = 0, n_good = 0;
+
+	(void)state;
+	RIG(rig, "0", 10, 30, 50);
+	rig.slave.faults[30] = ACT_SILENT;
+	assert_int_equal(poll_all(&rig)->result, HAY_OK);
+	rig.slave.faults[10] = ACT_SILENT;
+	while (n_good < 2) {
+		enum hay_result result = poll_some(&rig, quiet, 1)->result;
+
+		n_failed = result == HAY_FAILED ? n_failed + 1 : result == HAY_OK ? 0 : n_failed;
+		n_good += result == HAY_OK;
+		assert_true(n_failed < 2);
+	}
 	rig_done(&rig);
 }
 
@@ -314,6 +375,8 @@ int main(void)
 		cmocka_unit_test(test_a_silent_register_in_a_block),
 		cmocka_unit_test(test_gone_in_the_middle),
 		cmocka_unit_test(test_a_silent_register_that_is_due_alone),
+		cmocka_unit_test(test_a_device_that_dies_while_only_silent_registers_are_due),
+		cmocka_unit_test(test_a_witness_that_has_become_silent),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_a_wrong_checksum_costs_no_reading),
 	};
