@@ -247,6 +247,20 @@ static int batch_write_beside(struct queue *queue, struct batch *batch)
 	return 0;
 }
 
+/* The oldest go. What is beside them was written with that, and an older account must not be written over it. */
+static int batch_make_room(struct queue *queue, struct batch *batch)
+{
+	int r = retention_make_room(queue, batch->bytes);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&queue->lock);
+	state_free(batch->state);
+	batch->state = state_take(queue, NULL);
+	pthread_mutex_unlock(&queue->lock);
+	return batch->state ? 0 : -ENOMEM;
+}
+
 /* -EFBIG: max_size is reached and what is new shall go. */
 static int batch_write(struct queue *queue, struct batch *batch, bool drop_newest)
 {
@@ -272,7 +286,7 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 			r = -EFBIG;
 		batch->remove = false;
 	} else if (!room) {
-		r = retention_make_room(queue, batch->bytes);
+		r = batch_make_room(queue, batch);
 	}
 	if (r < 0)
 		return r;

@@ -272,6 +272,51 @@ static void test_memory_while_a_write_hangs(void **state)
 	queue_reader_close(reader);
 }
 
+/* Samples went from memory while the disk was slow, and the oldest have to make room for the others: what the file says of both
+   is true afterwards. A healthy file was called damaged at the next start, and its counts were those of before. */
+static void test_room_is_made_after_drops_from_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_drop *drops;
+	struct queue_notice notice;
+	uint64_t n = 0, gone = 0;
+	size_t n_drops;
+
+	f->conf.memory = 64 * 1024;
+	f->conf.max_size = 1024 * 1024;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	while (status_of(f).dropped[DROP_QUEUE_FULL] == 0) {
+		append_numbers(f, n + 1, n + 100);
+		n += 100;
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		disk_hang(true);
+		append_numbers(f, n + 1, n + 50);
+		wait_until_it_hangs();
+		append_numbers(f, n + 51, n + 5000);
+		n += 5000;
+		disk_hang(false);
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	assert_true(status_of(f).dropped[DROP_MEMORY_FULL] > 0);
+	queue_reader_close(reader);
+	fixture_close(f);
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	while (queue_next_notice(f->queue, &notice))
+		assert_null(strstr(notice.text, "damaged"));
+	n_drops = queue_drops_pending(reader, &drops);
+	for (size_t i = 0; i < n_drops; i++)
+		gone += drops[i].samples;
+	free(drops);
+	assert_int_equal(queue_reader_depth(reader) + gone, n);
+	queue_reader_close(reader);
+}
+
 /* How long the disk took stands in the status: the last and the longest. */
 static void test_sync_time_in_status(void **state)
 {
@@ -646,6 +691,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail_with_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room_is_made_after_drops_from_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_time_in_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),
