@@ -191,7 +191,7 @@ static void take_bytes(struct mqtt *mqtt, const uint8_t *data, size_t size)
 		buf_done(&mqtt->in);
 }
 
-static void read_all(struct mqtt *mqtt)
+static void read_all(struct mqtt *mqtt, bool to_the_end)
 {
 	uint8_t data[CHUNK];
 	do {
@@ -204,7 +204,7 @@ static void read_all(struct mqtt *mqtt)
 		}
 		mqtt->in_s = mqtt->progress_s = library_clock_s();
 		take_bytes(mqtt, data, (size_t)n);
-	} while (mqtt->phase != MQTT_ENDED && wire_has_more(mqtt->wire));
+	} while (mqtt->phase != MQTT_ENDED && (to_the_end || wire_has_more(mqtt->wire)));
 }
 
 /* ---- from the library to the broker ---- */
@@ -248,6 +248,9 @@ void mqtt_flush(struct mqtt *mqtt)
 	if (!mqtt->more && mqtt->acks.size == 0 && wire_kept(mqtt->wire) == 0 && !mosquitto_want_write(mqtt->client))
 		return;
 	int r = carry(mqtt);
+	/* The peer has gone, and may have said why: an alert of TLS, a DISCONNECT. The kernel keeps what came before. */
+	if (r == -EPIPE || r == -ECONNRESET)
+		read_all(mqtt, true);
 	if (r < 0)
 		mqtt_end_lost(mqtt, -r);
 }
@@ -311,7 +314,7 @@ enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents)
 	if (mqtt->local < 0)
 		turn_wire(mqtt, revents);
 	else if (revents & (POLLIN | POLLERR | POLLHUP))
-		read_all(mqtt);
+		read_all(mqtt, false);
 	mqtt_flush(mqtt);
 	keep_alive(mqtt);
 	check_deadline(mqtt);

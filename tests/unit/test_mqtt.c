@@ -19,11 +19,15 @@ struct peer {
 	struct address address;
 	struct mqtt *mqtt;
 	char command[32], oversized[64];
+	int acknowledged;
 	struct buf got; /* what came from the client */
 };
 
-static void published(void *userdata _unused_, int mid _unused_, unsigned reason _unused_)
+static void published(void *userdata, int mid, unsigned reason _unused_)
 {
+	struct peer *peer = userdata;
+
+	peer->acknowledged = mid;
 }
 
 static void command(void *userdata, const char *topic _unused_, const void *payload, size_t size)
@@ -315,6 +319,39 @@ static void test_an_end_by_a_write(void **state)
 	buf_done(&message.topic);
 }
 
+/* A broker that says why and hangs up while we write: the write fails first, and yet its reason is told (TLS 1.3 has an
+   alert there about our certificate), and what it acknowledged before is not sent again. */
+static void test_what_came_before_a_failed_write(void **state)
+{
+	struct peer *peer = *state;
+	struct message message = {.qos = 1};
+	const struct linger reset = {.l_onoff = 1};
+	struct reason reason;
+	struct pollfd fd;
+	int mid;
+
+	begin_ready(peer, true);
+	buf_add_text(&message.topic, "a/b");
+	assert_int_equal(mqtt_publish(peer->mqtt, &message, &mid), 0);
+	mqtt_flush(peer->mqtt);
+	/* PUBACK, and DISCONNECT: taken over by another client. */
+	const uint8_t last_packets[] = {0x40, 2, (uint8_t)(mid >> 8), (uint8_t)mid, 0xe0, 2, 0x8e, 0};
+	peer_sends(peer, last_packets, sizeof(last_packets));
+	assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(peer->fd);
+	peer->fd = -1;
+	mqtt_poll(peer->mqtt, &fd);
+	fd.events = 0; /* until it is reset */
+	assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+	assert_int_equal(mqtt_publish(peer->mqtt, &message, &(int){0}), 0);
+	mqtt_flush(peer->mqtt);
+	assert_int_equal(mqtt_phase(peer->mqtt), MQTT_ENDED);
+	assert_int_equal(peer->acknowledged, mid);
+	assert_int_equal(mqtt_end(peer->mqtt, &reason), MQTT_END_TAKEN_OVER);
+	assert_string_equal(reason.text, "another client has connected to the broker with the same client_id");
+	buf_done(&message.topic);
+}
+
 /* A retained message to a broker that has none goes out as an ordinary one: MQTT 5, section 3.2.2.3.5. */
 static void test_no_retained_messages(void **state)
 {
@@ -351,6 +388,7 @@ int main(void)
 		test(test_the_brokers_keep_alive),
 		test(test_no_retained_messages),
 		test(test_an_end_by_a_write),
+		test(test_what_came_before_a_failed_write),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
