@@ -9,6 +9,7 @@
 #define SLOW 0.002
 #define FORGET 2.0 /* the quota is another one, or gone */
 #define SAY_AGAIN 2.0
+#define SAY_AGAIN_US (10 * USEC_PER_MINUTE)
 
 static void quota_grow(struct quota *quota, uint64_t now_us)
 {
@@ -47,9 +48,13 @@ bool quota_exceeded(struct quota *quota, uint64_t sent_us, uint64_t now_us)
 	quota->tokens = 0;
 	quota->passed = 0;
 	quota->since_us = quota->lowered_us = now_us;
-	bool say = quota->said <= 0 || quota->per_s > SAY_AGAIN * quota->said || quota->per_s < quota->said / SAY_AGAIN;
-	if (say)
+	/* A machine or a broker that halts for a second makes the rate jump: not each time a line. */
+	bool differs = quota->per_s > SAY_AGAIN * quota->said || quota->per_s < quota->said / SAY_AGAIN;
+	bool say = quota->said <= 0 || (differs && now_us - quota->said_us >= SAY_AGAIN_US);
+	if (say) {
 		quota->said = quota->per_s;
+		quota->said_us = now_us;
+	}
 	return say;
 }
 

@@ -16,10 +16,12 @@ struct quota {
 	uint64_t passed, since_us; /* messages, and since when they are counted */
 	uint64_t lowered_us;
 	double said; /* the rate that was told; 0: none */
+	uint64_t said_us;
 };
 
 void quota_passed(struct quota *quota, uint64_t now_us);
-/* A message sent then exceeded it. True: the rate found is to be told, the first time or because it is another one. */
+/* A message sent then exceeded it. True: the rate found is to be told, the first time or because it is another one;
+   at most every 10 min. */
 bool quota_exceeded(struct quota *quota, uint64_t sent_us, uint64_t now_us);
 /* Nothing at all passed since the last time: then it is not a matter of the rate. */
 bool quota_is_shut(const struct quota *quota);

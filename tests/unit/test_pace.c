@@ -60,6 +60,22 @@ static void test_a_quota_is_found_and_kept(void **state)
 	}
 }
 
+/* A broker under load that halts now and then: the rate found jumps, and each jump was a line in the log. */
+static void test_a_quota_that_jumps_is_said_rarely(void **state)
+{
+	(void)state;
+	struct quota quota = {0};
+	uint64_t now = USEC_PER_SEC;
+	unsigned said = 0;
+	for (int minute = 0; minute < 30; minute++) {
+		for (int i = 0; i < (minute % 2 ? 1000 : 10); i++)
+			quota_passed(&quota, now);
+		now += USEC_PER_MINUTE;
+		said += quota_exceeded(&quota, now, now);
+	}
+	assert_in_range(said, 1, 3);
+}
+
 static void test_a_quota_that_is_gone_is_forgotten(void **state)
 {
 	(void)state;
@@ -179,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_quota_is_found_and_kept),
+		cmocka_unit_test(test_a_quota_that_jumps_is_said_rarely),
 		cmocka_unit_test(test_a_quota_that_is_gone_is_forgotten),
 		cmocka_unit_test(test_no_more_waits_than_the_line_takes),
 		cmocka_unit_test(test_a_line_that_is_stuck),
