@@ -341,7 +341,6 @@ static void speak(struct session *session)
 	session_flush_cursor(session);
 	session_show_held(session);
 	uplink->inflight = window_inflight(uplink->window);
-	uplink->done_ahead = window_done_ahead(uplink->window);
 }
 
 static void check_deadlines(struct session *session)

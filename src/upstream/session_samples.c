@@ -333,7 +333,10 @@ void session_send_samples(struct session *session)
 
 void session_flush_cursor(struct session *session)
 {
+	struct uplink *uplink = session->uplink;
 	uint64_t id;
-	if (window_cursor(session->uplink->window, &id))
-		queue_reader_ack(session->uplink->reader, id);
+	/* Before the queue's depth shrinks: a status asked for in between must not show a backlog of none. */
+	uplink->done_ahead = window_done_ahead(uplink->window);
+	if (window_cursor(uplink->window, &id))
+		queue_reader_ack(uplink->reader, id);
 }

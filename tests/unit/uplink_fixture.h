@@ -81,6 +81,9 @@ _unused_ static bool logged(const char *words)
 
 /* ---- the rig ---- */
 
+static int reserved_ports[4]; /* descriptors */
+static size_t n_reserved_ports;
+
 _unused_ static int rig_up(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
@@ -161,6 +164,8 @@ _unused_ static int rig_down(void **state)
 	snprintf(command, sizeof(command), "rm -rf %s", rig->directory);
 	assert_int_equal(system(command), 0);
 	buf_done(&log_lines);
+	while (n_reserved_ports > 0)
+		close(reserved_ports[--n_reserved_ports]);
 	free(rig);
 	return 0;
 }
@@ -184,15 +189,18 @@ _unused_ static struct uplink_status status_of(struct uplink *uplink)
 	return status;
 }
 
-/* A port of 127.0.0.1 where nobody listens. */
-_unused_ static int free_port(void)
+/* A port of 127.0.0.1 where only who is told it will listen: it stays bound, or in the time between two brokers of a test the
+   kernel would give it to another program. A server that sets SO_REUSEADDR can listen beside. */
+_unused_ static int reserve_port(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
+	assert_true(n_reserved_ports < ELEMENTS(reserved_ports));
+	reserved_ports[n_reserved_ports++] = fd;
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	close(fd);
 	return ntohs(address.sin_port);
 }
 
