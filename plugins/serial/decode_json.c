@@ -9,6 +9,7 @@
 #include "decode.h"
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 static const char strange_mark[] = "\"\\u0000";
 #define STRANGE_ADDS (sizeof(strange_mark) - 1 + 1)
 #define STRANGE_MIN 3 /* inf */
-#define LONGEST_NUMBER 63
+#define LONGEST_SHORT_NUMBER 63
 
 /* ---- what jansson does not take ---- */
 
@@ -24,6 +25,15 @@ static bool is_word_byte(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '-' ||
 	       c == '.';
+}
+
+static bool is_beyond_double(struct text number)
+{
+	char *copy = strndup(number.data, number.size);
+	bool beyond = copy && isinf(strtod(copy, NULL));
+
+	free(copy);
+	return beyond;
 }
 
 /* Not a number, or one that is too large for a signed integer of 64 bits or for a double. */
@@ -38,8 +48,8 @@ static bool is_strange(struct text word)
 		return !text_equal(word, text_of("null"));
 	if (word.data[0] == '+')
 		return false;
-	if (word.size > LONGEST_NUMBER)
-		return !real && text_looks_numeric(word);
+	if (word.size > LONGEST_SHORT_NUMBER)
+		return text_looks_numeric(word) && (!real || is_beyond_double(word));
 	return item_value(&item, real ? HAY_FLOAT64 : HAY_INT64, &value) == -ERANGE;
 }
 
@@ -119,7 +129,7 @@ static int add_leaf(struct record *record, struct text name, const json_t *leaf)
 	switch (json_typeof(leaf)) {
 	case JSON_STRING:
 		if (json_string_length(leaf) > 1 && json_string_value(leaf)[0] == 0) {
-			item.is_text = true;
+			item.is_text = item.is_number = true;
 			item.text = (struct text){json_string_value(leaf) + 1, json_string_length(leaf) - 1};
 			break;
 		}

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST_NUMBER = 63 };
+
 int record_init(struct record *record, size_t names_size)
 {
 	*record = (struct record){.names_size = names_size};
@@ -119,7 +121,7 @@ struct text text_trim(struct text text)
 /* A copy that strtod and the like can read. False: too long for a number, or nothing, or with other than a number's
    characters (strtod would take "0x1p3" too). With decimal commas a point would be one of thousands, and the other way
    round: 1.013 may be a thousand times 1,013, and is refused. */
-static bool copy_number(struct text text, bool comma, char into[64])
+static bool copy_number(struct text text, bool comma, char into[LONGEST_NUMBER + 1])
 {
 	static const bool of_numbers[256] = {
 		['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
@@ -130,7 +132,7 @@ static bool copy_number(struct text text, bool comma, char into[64])
 	size_t n = 0;
 
 	text = text_trim(text);
-	if (text.size == 0 || text.size > 63)
+	if (text.size == 0 || text.size > LONGEST_NUMBER)
 		return false;
 	for (size_t i = 0; i < text.size; i++) {
 		char c = text.data[i];
@@ -153,7 +155,7 @@ static bool copy_number(struct text text, bool comma, char into[64])
 
 static bool read_number(struct text text, bool comma, double *ret)
 {
-	char copy[64], *end;
+	char copy[LONGEST_NUMBER + 1], *end;
 	double value;
 
 	if (!copy_number(text, comma, copy))
@@ -331,7 +333,7 @@ static int real_value(double number, enum hay_type type, struct hay_value *ret)
 
 static int number_from_text(struct text text, bool comma, enum hay_type type, struct hay_value *ret)
 {
-	char copy[64], *end;
+	char copy[LONGEST_NUMBER + 1], *end;
 	double number;
 
 	if (!copy_number(text, comma, copy))
@@ -372,10 +374,20 @@ static int value_from_text(struct text text, bool comma, enum hay_type type, str
 	return number_from_text(text, comma, type, ret);
 }
 
+/* Its text makes no text of it: a point that is one refuses every other number, too. */
+static int value_from_number(struct text text, enum hay_type type, struct hay_value *ret)
+{
+	if (type == HAY_STRING || type == HAY_BYTES)
+		return text_is_not_a_number(text) ? -EDOM : -EINVAL;
+	return text.size > LONGEST_NUMBER ? -ERANGE : value_from_text(text, false, type, ret);
+}
+
 int item_value(const struct item *item, enum hay_type type, struct hay_value *ret)
 {
 	const struct hay_value *value = &item->value;
 
+	if (item->is_number)
+		return value_from_number(item->text, type, ret);
 	if (item->is_text)
 		return value_from_text(item->text, item->comma, type, ret);
 	switch (value->type) {
@@ -426,7 +438,7 @@ struct text item_text(const struct item *item, char buffer[32])
 
 bool item_is_beyond_64_bits(const struct item *item)
 {
-	char copy[64];
+	char copy[LONGEST_NUMBER + 1];
 	const char *digits = copy;
 	struct hay_value value;
 
@@ -447,6 +459,14 @@ bool item_number(const struct item *item, double *ret)
 	return true;
 }
 
+/* -1e400, 1.5e400, 1e+400. Without a sign or a point it may be a serial number in hexadecimal: 0012e9345678. */
+static bool is_number_beyond_double(const struct item *item, struct text text)
+{
+	char copy[LONGEST_NUMBER + 1], *end;
+
+	return copy_number(text, item->comma, copy) && strpbrk(copy, "+-.") && isinf(strtod(copy, &end)) && !*end;
+}
+
 enum hay_type item_natural_type(const struct item *item)
 {
 	if (!item->is_text)
@@ -458,7 +478,8 @@ enum hay_type item_natural_type(const struct item *item)
 		return HAY_TYPE_NONE;
 	if (item->is_name)
 		return HAY_STRING;
-	if (read_number(text, item->comma, &number) || text_is_not_a_number(text))
+	if (item->is_number || read_number(text, item->comma, &number) || text_is_not_a_number(text) ||
+	    is_number_beyond_double(item, text))
 		return HAY_FLOAT64;
 	if (equals_word(text, "true") || equals_word(text, "false"))
 		return HAY_BOOL;

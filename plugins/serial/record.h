@@ -16,6 +16,8 @@ struct item {
 	bool is_text; /* text is what stood there; else value is */
 	bool comma;   /* text's decimal sign is a comma, and not a point */
 	bool is_name; /* text that is no number even where it looks like one: a serial number, "039601e2" */
+	/* text that is a number by the frame's own rules (JSON), also one that no type holds, and nan */
+	bool is_number;
 	struct text text;
 	struct hay_value value; /* HAY_TYPE_NONE: null */
 	const char *unit;	/* of measure, where the protocol says it; else NULL */

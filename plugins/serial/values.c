@@ -188,7 +188,7 @@ static void follow_type(struct serial_device *device, struct serial_found *found
 	if (before == HAY_STRING && type == HAY_STRING)
 		remember_text(found, item);
 	if (type == HAY_FLOAT64 &&
-	    (item->is_text ? before == HAY_STRING && !found->says_several : before != HAY_FLOAT64))
+	    (item->is_text && !item->is_number ? before == HAY_STRING && !found->says_several : before != HAY_FLOAT64))
 		add_point(device, found, item, type);
 }
 

@@ -150,6 +150,34 @@ static void the_first_word_does_not_fix_the_type(void **state)
 	}
 }
 
+/* The field: {"t":1e400} as the first value of a device without points made a text of it, and went up as a good value. */
+static void a_number_beyond_a_double_is_no_text(void **state)
+{
+	static const char *const frames[] = {"{\"t\":1e400}\n", "{\"t\":21.5}\n", "{\"t\":-1e400}\n"};
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct board board;
+
+	(void)state;
+	board_new(&board);
+	plug(&board);
+	struct hay_link *link = fake_link(host, "l", "port", board.path, NULL);
+	struct hay_device *device = fake_device(link, "d", NULL);
+
+	fake_open(link);
+	fake_start(device);
+	begin(host, &board);
+	for (int i = 0; i < 3; i++) {
+		const struct hay_reading *reading = last_of(host, &board, frames + i, 1);
+
+		assert_int_equal(device->n_points, 1);
+		assert_int_equal(device->points[0]->type, HAY_FLOAT64);
+		assert_int_equal(reading->quality, i == 1 ? HAY_GOOD : HAY_BAD);
+		assert_int_equal(reading->reason, i == 1 ? HAY_NO_REASON : HAY_OUT_OF_RANGE);
+	}
+	fake_host_free(host);
+	board_free(&board);
+}
+
 static void unplugged_and_plugged_in_again(void **state)
 {
 	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
@@ -573,6 +601,7 @@ int main(void)
 		cmocka_unit_test(json_lines_become_readings),
 		cmocka_unit_test(without_points_every_field_becomes_one),
 		cmocka_unit_test(the_first_word_does_not_fix_the_type),
+		cmocka_unit_test(a_number_beyond_a_double_is_no_text),
 		cmocka_unit_test(unplugged_and_plugged_in_again),
 		cmocka_unit_test(the_rest_of_a_line_is_no_line_however_busy_the_loop_was),
 		cmocka_unit_test(a_port_is_one_programs),

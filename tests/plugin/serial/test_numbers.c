@@ -231,6 +231,65 @@ static void large_whole_numbers(void **state)
 	teardown(&bench);
 }
 
+/* Of a frame that came whole: the number that is out of every range is bad, the others are read. */
+static void check_beyond(struct bench *bench, const char *frame)
+{
+	struct hay_value value;
+
+	assert_int_equal(run_decoder(bench, frame), DECODED);
+	assert_int_equal(item_natural_type(item_of(bench, "h")), HAY_FLOAT64);
+	assert_int_equal(value_of(bench, "h", HAY_FLOAT64, &value), -ERANGE);
+	assert_int_equal(value_of(bench, "h", HAY_FLOAT32, &value), -ERANGE);
+	assert_int_equal(value_of(bench, "h", HAY_INT32, &value), -ERANGE);
+	assert_int_equal(value_of(bench, "a", HAY_FLOAT64, &value), 0);
+	assert_float_equal(value.d, 17.1, 0);
+	decoder_clear(bench->decoder, &bench->record);
+}
+
+/*
+ * The field: {"h":1e400} of a device without points made a text of h, quality good; with a fraction and some hundred digits
+ * it was "not JSON", and the values beside it were lost.
+ */
+static void numbers_beyond_a_double(void **state)
+{
+	static const char *const numbers[] = {"1e400", "-1e400", "1.5E+400", "1e99999999999999999999"};
+	char zeros[401] = "", frame[1000];
+	struct hay_value value;
+	struct bench bench;
+
+	(void)state;
+	memset(zeros, '0', sizeof(zeros) - 1);
+	setup(&bench, &(struct decode_rules){.kind = DECODE_JSON});
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		snprintf(frame, sizeof(frame), "{\"h\":%s,\"a\":17.1}", numbers[i]);
+		check_beyond(&bench, frame);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(frame, sizeof(frame), "{\"h\":%s1%s%s,\"a\":17.1}", i & 1 ? "-" : "", zeros,
+			 i & 2 ? ".5" : "");
+		check_beyond(&bench, frame);
+	}
+	/* A number is no text either where a point is one, as every other number. */
+	assert_int_equal(run_decoder(&bench, "{\"h\":1e400,\"n\":nan,\"i\":18446744073709551616}"), DECODED);
+	assert_int_equal(value_of(&bench, "h", HAY_STRING, &value), -EINVAL);
+	assert_int_equal(value_of(&bench, "i", HAY_STRING, &value), -EINVAL);
+	assert_int_equal(value_of(&bench, "n", HAY_STRING, &value), -EDOM);
+	/* Long, and within the range. */
+	snprintf(frame, sizeof(frame), "{\"h\":1e400,\"a\":1.%s5,\"b\":0.%s5}", zeros, zeros);
+	decoder_clear(bench.decoder, &bench.record);
+	assert_int_equal(run_decoder(&bench, frame), DECODED);
+	assert_int_equal(value_of(&bench, "a", HAY_FLOAT64, &value), 0);
+	assert_float_equal(value.d, 1, 0);
+	teardown(&bench);
+
+	setup(&bench, &(struct decode_rules){.kind = DECODE_KEYVALUE, .assign = {"=", 1}});
+	check_beyond(&bench, "h=1e+400 a=17.1");
+	check_beyond(&bench, "h=-1e400 a=17.1");
+	assert_int_equal(run_decoder(&bench, "mac=0012e9345678"), DECODED);
+	assert_int_equal(item_natural_type(item_of(&bench, "mac")), HAY_STRING);
+	teardown(&bench);
+}
+
 /* Zeros after a reset, a byte order mark: they are no part of the first name. */
 static void noise_before_a_text_is_no_part_of_it(void **state)
 {
@@ -260,6 +319,7 @@ int main(void)
 		cmocka_unit_test(a_probe_finds_decimal_commas),
 		cmocka_unit_test(one_nan_does_not_lose_the_message),
 		cmocka_unit_test(large_whole_numbers),
+		cmocka_unit_test(numbers_beyond_a_double),
 		cmocka_unit_test(noise_before_a_text_is_no_part_of_it),
 	};
 
