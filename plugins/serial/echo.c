@@ -5,7 +5,8 @@
  *
  * Whether a line hears itself is learnt. It does where an answer followed a copy. It does not where two requests in a row
  * met silence, or fewer bytes than a copy and the answer together have: what equals the request then is the device's own,
- * such as the confirmation of a command. As long as neither was seen, a copy is taken for an echo.
+ * such as the confirmation of a command. As long as neither was seen, a copy is taken for an echo, and what became of a
+ * command that got nothing else is not known.
  */
 #include "serial.h"
 #include <stdlib.h>
@@ -75,7 +76,7 @@ void echo_begin(struct serial_link *line, const uint8_t *data, size_t size)
 	echo->now = (struct echo_sent){0};
 	echo->begun_us = line->host->now();
 	echo->n_heard = echo->n_matched = 0;
-	echo->matching = echo->copy_came = echo->copy_acknowledges = false;
+	echo->matching = echo->copy_came = false;
 	bytes = echo->state != ECHO_NONE && size > 0 ? malloc(size) : NULL;
 	if (!bytes)
 		return;
@@ -105,7 +106,6 @@ size_t echo_take(struct serial_link *line, const uint8_t *data, size_t size)
 		echo->matching = false;
 		echo->now.n_left = 0;
 		echo->copy_came = true;
-		echo->copy_acknowledges = exchange_is_acknowledgement(line, echo->now.bytes, echo->now.size);
 	} else if (n < size) {
 		echo_release(line);
 	}
@@ -170,7 +170,6 @@ bool echo_is_copy(struct serial_link *line, const uint8_t *frame, size_t size)
 	if (!is_copy_of(line, &echo->now, frame, size))
 		return false;
 	echo->copy_came = true;
-	echo->copy_acknowledges = exchange_is_acknowledgement(line, frame, size);
 	return true;
 }
 

@@ -149,15 +149,13 @@ static void write_timed_out(struct serial_link *line)
 	}
 	echo_timed_out(line);
 	line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
-	if (echo->copy_acknowledges && echo->state == ECHO_UNKNOWN) {
-		line_log_folded(
-			line, &line->fold_answer, 1, HAY_LOG_NOTICE,
-			"what was written came back, and nothing else: it is taken for the acknowledgement, as nothing has shown yet that this line hears itself");
-		end_command(line, HAY_WRITTEN, "its acknowledgement may be no more than the echo of it");
-		return;
-	}
-	break_command(line, echo->copy_came ? "timeout: only the echo of the command came, no acknowledgement"
-					    : "timeout: no acknowledgement came");
+	/* A copy may be the device's acknowledgement; until the line is known not to hear itself nothing confirms that. */
+	break_command(
+		line,
+		!echo->copy_came ? "timeout: no acknowledgement came"
+		: echo->state == ECHO_HEARD
+			? "timeout: only the echo of the command came, no acknowledgement"
+			: "timeout: only what was sent came back, and nothing has shown yet whether this line hears itself");
 }
 
 void exchange_timer(void *userdata)
@@ -330,7 +328,7 @@ int exchange_write(struct hay_command *command)
 	return 0;
 }
 
-bool exchange_is_acknowledgement(struct serial_link *line, const uint8_t *data, size_t size)
+bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
 {
 	struct exchange *exchange = &line->exchange;
 	struct regex *ack;
@@ -338,12 +336,7 @@ bool exchange_is_acknowledgement(struct serial_link *line, const uint8_t *data, 
 	if (exchange->kind != EXCHANGE_WRITE || exchange->out_size > 0)
 		return false;
 	ack = written_point(exchange->command)->ack;
-	return ack && regex_match(ack, (struct text){(const char *)data, size}, NULL) > 0;
-}
-
-bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
-{
-	if (!exchange_is_acknowledgement(line, frame, size))
+	if (!ack || regex_match(ack, (struct text){(const char *)frame, size}, NULL) <= 0)
 		return false;
 	echo_answered(line, size);
 	end_command(line, HAY_WRITTEN, NULL);

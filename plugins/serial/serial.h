@@ -149,8 +149,8 @@ struct echo {
 	size_t n_heard;	  /* bytes since then */
 	size_t n_matched; /* of the request, held back while they may be its echo */
 	bool matching;
-	unsigned n_without;		   /* exchanges in a row that had no echo */
-	bool copy_came, copy_acknowledges; /* it matches write_ack */
+	unsigned n_without; /* exchanges in a row that had no echo */
+	bool copy_came;
 };
 
 struct serial_link {
@@ -190,7 +190,7 @@ struct serial_link {
 	} unframed;
 	bool rest_awaits; /* the look timer will tell what was folded */
 	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
-		fold_answer, fold_unasked, fold_part, fold_unframed;
+		fold_unasked, fold_part, fold_unframed;
 };
 
 /* ---- line.c: the port's life and its bytes ---- */
@@ -228,8 +228,6 @@ int exchange_poll(struct serial_device *device, const uint32_t *due, size_t n_du
 int exchange_write(struct hay_command *command);
 /* A frame came while something is under way. True: it was an acknowledgement, and no more. */
 bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size);
-/* Whether it matches the write_ack of the command under way. */
-bool exchange_is_acknowledgement(struct serial_link *line, const uint8_t *data, size_t size);
 /* The device that is asked has its answer, a frame of that size, in its readings. */
 void exchange_answered(struct serial_link *line, size_t frame_size, uint64_t time_us);
 void exchange_output_ready(struct serial_link *line);
