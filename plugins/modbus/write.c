@@ -32,6 +32,7 @@ struct modbus_write {
 	struct hay_command *command;
 	struct modbus_device *device;
 	struct plan_place place;
+	struct plan_place bank; /* of a coil: what a poll reads of it */
 	const struct value_form *form;
 	bool coil;
 	uint8_t wire[FRAME_PDU_BYTES]; /* of registers: what is to be held */
@@ -90,11 +91,11 @@ static bool send_once(struct modbus_write *w)
 }
 
 /* Read the place: reads may be asked again. False: there is no right answer; an exception is one. */
-static bool read_place(struct modbus_write *w)
+static bool read_place(struct modbus_write *w, const struct plan_place *place)
 {
 	struct exchange *x = &w->exchange;
 
-	pdu_read(&w->place, &x->pdu);
+	pdu_read(place, &x->pdu);
 	x->unit = w->device->unit;
 	for (unsigned tries = 0; tries <= w->device->link->retries; tries++) {
 		transport_exchange(w->device->link->transport, x);
@@ -102,6 +103,12 @@ static bool read_place(struct modbus_write *w)
 			break;
 	}
 	return x->end == EXCHANGE_ANSWERED;
+}
+
+/* Whether an exception says that a request as such is wrong, and not that the time is. */
+static bool is_refusal(uint8_t exception)
+{
+	return exception >= EXCEPTION_ILLEGAL_FUNCTION && exception <= EXCEPTION_ILLEGAL_VALUE;
 }
 
 /* What the answer to a write says (V1.1b3, 7). */
@@ -166,13 +173,13 @@ static void write_bits(struct modbus_write *w)
 		if (!send_once(w))
 			return;
 		/* Some devices that do not know the function say 2 or 3. Any of the three means that nothing was done. */
-		if (answer->exception < EXCEPTION_ILLEGAL_FUNCTION || answer->exception > EXCEPTION_ILLEGAL_VALUE) {
+		if (!is_refusal(answer->exception)) {
 			take_answer(w);
 			return;
 		}
 		w->device->no_mask_write = answer->exception == EXCEPTION_ILLEGAL_FUNCTION;
 	}
-	if (!read_place(w)) {
+	if (!read_place(w, &w->place)) {
 		end(w, HAY_NOT_WRITTEN, "the register could not be read before the write: ", w->exchange.detail);
 		return;
 	}
@@ -243,11 +250,16 @@ static void look(struct modbus_write *w)
 	uint8_t exception;
 
 	w->has_held = false;
-	if (!read_place(w)) {
+	if (!read_place(w, w->place.table == TABLE_COIL ? &w->bank : &w->place)) {
 		cannot_look(w, w->exchange.detail);
 		return;
 	}
 	exception = w->exchange.answer.exception;
+	if (is_refusal(exception) && w->bank.count > 1) {
+		w->bank = w->place;
+		look(w);
+		return;
+	}
 	if (exception == EXCEPTION_BUSY || exception == EXCEPTION_ACKNOWLEDGE) {
 		/* The next look may do better; where there is none, this is how it ends. */
 		cannot_look(w, exception_name(exception));
@@ -259,7 +271,8 @@ static void look(struct modbus_write *w)
 		return;
 	}
 	if (w->place.table == TABLE_COIL)
-		w->held = (struct hay_value){.type = HAY_BOOL, .b = types_bit(w->exchange.answer.data, 0)};
+		w->held = (struct hay_value){
+			.type = HAY_BOOL, .b = types_bit(w->exchange.answer.data, w->place.address - w->bank.address)};
 	else
 		decode(w, w->exchange.answer.data, w->text, &w->held);
 	w->has_held = true;
@@ -337,6 +350,35 @@ void write_stop(struct modbus_device *md)
 		answer(md->write);
 }
 
+/*
+ * What a poll reads of that coil. Some relay boards answer a read of one coil with the whole bank, so that the first
+ * relay stands where that coil should, or answer only a read of the whole bank (labgrid pull request 1575).
+ */
+static int find_bank(const struct modbus_device *md, uint32_t point, struct plan_place *ret)
+{
+	uint32_t *coils = calloc(md->device->n_points, sizeof(*coils));
+	struct plan *plan = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!coils)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < md->device->n_points; i++)
+		if (md->places[i].table == TABLE_COIL)
+			coils[n++] = i;
+	r = plan_new(md->places, coils, n, &md->limits, &plan);
+	for (size_t i = 0; r == 0 && i < plan->n_requests; i++) {
+		const struct plan_request *request = &plan->requests[i];
+
+		for (size_t j = request->first; j < request->first + request->n; j++)
+			if (plan->points[j] == point)
+				*ret = request->place;
+	}
+	plan_free(plan);
+	free(coils);
+	return r;
+}
+
 int write_begin(struct modbus_device *md, struct hay_command *command)
 {
 	struct hay_value value = command->value;
@@ -355,10 +397,12 @@ int write_begin(struct modbus_device *md, struct hay_command *command)
 	w->device = md;
 	w->place = md->places[command->point];
 	w->form = &md->forms[command->point];
-	if (w->place.table == TABLE_COIL)
+	if (w->place.table == TABLE_COIL) {
 		w->coil = value.b;
-	else
+		r = find_bank(md, command->point, &w->bank);
+	} else {
 		r = types_round(w->form, command->low, command->high, &value);
+	}
 	if (r == 0 && w->place.table != TABLE_COIL)
 		r = types_encode(w->form, &value, w->wire);
 	if (r == 0)

@@ -44,6 +44,14 @@ enum act {
 	ACT_EXCEPTION,	  /* + code */
 };
 
+/* How coils are read. */
+enum coil_reads {
+	COILS_ANY,
+	COILS_FIRST_EIGHT, /* whatever is asked for, the answer is the first eight */
+	COILS_ONLY_EIGHT,  /* anything but the first eight in one request is refused */
+	COILS_ONE_BY_ONE,  /* several in one request are refused */
+};
+
 struct slave {
 	pthread_t thread;
 	int listener, stop; /* eventfd */
@@ -61,6 +69,7 @@ struct slave {
 	pthread_mutex_t mutex;
 	_Atomic uint16_t registers[1024];
 	atomic_bool coils[64];
+	enum coil_reads coil_reads;
 	bool refused[1024]; /* registers that are not there */
 	bool unknown[256];  /* functions that are not known */
 	bool mute[256];	    /* functions that are not even refused */
@@ -111,6 +120,16 @@ static inline size_t slave_answer(struct slave *s, const uint8_t *pdu, uint8_t *
 				answer[1] = 2;
 				return 2;
 			}
+	if (function == 1 && ((s->coil_reads == COILS_ONLY_EIGHT && (address != 0 || count != 8)) ||
+			      (s->coil_reads == COILS_ONE_BY_ONE && count > 1))) {
+		answer[0] |= 0x80;
+		answer[1] = 2;
+		return 2;
+	}
+	if (function == 1 && s->coil_reads == COILS_FIRST_EIGHT) {
+		address = 0;
+		count = 8;
+	}
 	switch (function) {
 	case 1:
 	case 2:

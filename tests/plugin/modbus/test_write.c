@@ -137,6 +137,49 @@ static void test_other_functions(void **state)
 	rig_done(&rig);
 }
 
+/* Eight relays; the fifth is switched on. */
+static void write_a_relay(enum coil_reads coil_reads, unsigned n_requests)
+{
+	struct rig rig = {.slave.coil_reads = coil_reads};
+	const struct fake_event *done;
+
+	slave_start_tcp(&rig.slave, FRAMING_TCP);
+	rig.host = fake_host_new(&hay_plugin, FAKE_THREAD);
+	rig.link = fake_link(rig.host, "panel", "url", rig.slave.where, "timeout", "10s", NULL);
+	rig.device = fake_device(rig.link, "board", "unit", "1", NULL);
+	for (unsigned i = 0; i < 8; i++) {
+		char name[2] = {(char)('1' + i)}, address[2] = {(char)('0' + i)};
+
+		assert_non_null(fake_point(rig.device, name, NULL, HAY_POINT_WRITABLE, "coil", address, NULL));
+	}
+	assert_int_equal(fake_open(rig.link), 0);
+	assert_int_equal(fake_start(rig.device), 0);
+	done = write_to(&rig, 4, (struct hay_value){.type = HAY_BOOL, .b = true});
+	expect_held(done);
+	assert_true(done->value.b);
+	assert_true(rig.slave.coils[4]);
+	assert_int_equal(rig.slave.n_requests, n_requests);
+	rig_done(&rig);
+}
+
+/*
+ * Waveshare's relay boards answer a read of one relay with all eight, or only a read of all eight: the state of relay 1
+ * was told for that of relay 5, or it was told that relay 5 cannot be read back.
+ */
+static void test_a_bank_of_coils_is_read_back_as_it_is_polled(void **state)
+{
+	(void)state;
+	write_a_relay(COILS_FIRST_EIGHT, 2);
+	write_a_relay(COILS_ONLY_EIGHT, 2);
+}
+
+/* A neighbour that is not there takes nothing away. */
+static void test_a_coil_is_read_back_alone_where_its_bank_is_refused(void **state)
+{
+	(void)state;
+	write_a_relay(COILS_ONE_BY_ONE, 3);
+}
+
 static void test_write_comes_before_polls(void **state)
 {
 	struct hay_value word = {.type = HAY_INT16, .i = 7};
@@ -174,6 +217,8 @@ int main(void)
 		cmocka_unit_test(test_writes),
 		cmocka_unit_test(test_writes_on_a_line_that_echoes),
 		cmocka_unit_test(test_other_functions),
+		cmocka_unit_test(test_a_bank_of_coils_is_read_back_as_it_is_polled),
+		cmocka_unit_test(test_a_coil_is_read_back_alone_where_its_bank_is_refused),
 		cmocka_unit_test(test_write_comes_before_polls),
 		cmocka_unit_test(test_no_write_to_what_is_read_only),
 	};
