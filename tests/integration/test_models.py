@@ -85,6 +85,12 @@ def test_the_dtsu666_tells_phases_from_pairs_of_phases(plant):
     assert [values[f"voltage_{pair}"] for pair in ("l1_l2", "l2_l3", "l3_l1")] == [400, 401, 402]
 
 
+def test_a_dtsu666_with_its_energies_elsewhere_is_told(plant):
+    """Some have them at 0x401E and 0 at 0x101E: 0 kWh came up as the energy of the meter."""
+    values, quality = first_sample(plant, "chint-dtsu666", doubles({0x401E: 1234.5}))
+    assert values["energy_import"] == 0 and quality == {"energy_import": "uncertain: out of range"}
+
+
 @pytest.mark.parametrize("name", ["sunspec-101", "sunspec-103"])
 def test_an_inverter_that_sleeps_reports_no_numbers(plant, name):
     """SunSpec marks what is not implemented, or not now: 65535 and -32768 came up as good numbers."""
