@@ -50,7 +50,8 @@ struct suspects {
 
 	struct apart_sample samples[SAMPLES_APART_MAX]; /* with one strike at least */
 	size_t n_samples;
-	uint64_t common_last; /* the last id of those that were under way at all of the last ends */
+	bool refused_said, too_large_said; /* of a topic for which there was no item */
+	uint64_t common_last;		   /* the last id of those that were under way at all of the last ends */
 	unsigned sample_breaks;
 
 	/* The connection. */
@@ -238,9 +239,11 @@ bool suspects_refused(struct suspects *suspects, enum suspect_kind kind, const c
 {
 	struct item *item = item_get(suspects, kind, topic);
 	suspects_answered_no(suspects, now_us);
-	if (!item)
-		return true;
-	bool known = item->given_up;
+	bool known = item ? item->given_up : suspects->refused_said;
+	if (!item) {
+		suspects->refused_said = true;
+		return !known;
+	}
 	item->given_up = true;
 	item->passed = false;
 	/* It may have ended the connection as well: Debian 12's mosquitto does after a PUBACK of 0x87. */
@@ -252,9 +255,8 @@ bool suspects_refused(struct suspects *suspects, enum suspect_kind kind, const c
 bool suspects_too_large(struct suspects *suspects, enum suspect_kind kind, const char *topic)
 {
 	struct item *item = item_get(suspects, kind, topic);
-	bool known = item && item->too_large;
-	if (item)
-		item->too_large = true;
+	bool *said = item ? &item->too_large : &suspects->too_large_said, known = *said;
+	*said = true;
 	return !known;
 }
 

@@ -424,6 +424,26 @@ static void test_too_large_is_said_once(void **state)
 	assert_int_equal(verdict(play, SUSPECT_ANNOUNCEMENT, "p/device/a"), SUSPECT_FREE);
 }
 
+/* Thousands of devices whose topics the broker turns down: those that do not fit into the memory for them were said anew
+   with every connection. */
+static void test_topics_that_do_not_fit_are_said_once(void **state)
+{
+	struct play *play = *state;
+	char topic[32];
+	for (int i = 0; i < 4096; i++) {
+		snprintf(topic, sizeof(topic), "p/device/%d", i);
+		assert_true(suspects_refused(play->suspects, SUSPECT_ANNOUNCEMENT, topic, play->now));
+	}
+	assert_true(suspects_refused(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/a", play->now));
+	assert_false(suspects_refused(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/a", play->now));
+	assert_false(suspects_refused(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/b", play->now));
+	assert_true(suspects_too_large(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/c"));
+	assert_false(suspects_too_large(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/c"));
+	/* Those that fit are not concerned. */
+	assert_false(suspects_refused(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/0", play->now));
+	assert_true(suspects_too_large(play->suspects, SUSPECT_ANNOUNCEMENT, "p/device/0"));
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, play_up, play_down)
@@ -440,6 +460,7 @@ int main(void)
 		test(test_a_will_that_is_not_allowed),
 		test(test_a_broker_that_is_away),
 		test(test_too_large_is_said_once),
+		test(test_topics_that_do_not_fit_are_said_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
