@@ -231,6 +231,8 @@ static void begin(struct session *session)
 		session_fail(session, "out of memory");
 	switch (suspects_connected(uplink->suspects, session->with_will, session->now_us)) {
 	case SUSPECT_TEST:
+		/* The broker is there: what the failures before made of the pause does not count any more. */
+		session->result.delivered = true;
 		session_fail(session, "connected without a will, to learn whether the broker turns us away over that");
 		break;
 	case SUSPECT_GIVEN_UP:

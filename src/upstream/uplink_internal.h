@@ -102,8 +102,8 @@ void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, stru
 struct session_result {
 	enum mqtt_end end;
 	struct reason reason;
-	bool was_ready;	   /* the broker accepted us */
-	bool delivered;	   /* and acknowledged at least one message */
+	bool was_ready; /* the broker accepted us */
+	bool delivered; /* and acknowledged at least one message, or the next try will be another one: the pauses begin anew */
 	uint64_t ready_us; /* when */
 };
 
