@@ -89,6 +89,15 @@ static bool is_new_address(const struct nlmsghdr *message)
 	return true;
 }
 
+/* Routes to some network come and go all day where there are containers or a routing daemon; the way to the world does not. */
+static bool is_default_route(const struct nlmsghdr *message)
+{
+	const struct rtmsg *route = NLMSG_DATA(message);
+
+	return message->nlmsg_len >= NLMSG_LENGTH(sizeof(*route)) && route->rtm_dst_len == 0 &&
+	       route->rtm_type == RTN_UNICAST;
+}
+
 static bool is_gain(struct network_watch *watch, const struct nlmsghdr *message)
 {
 	switch (message->nlmsg_type) {
@@ -97,8 +106,10 @@ static bool is_gain(struct network_watch *watch, const struct nlmsghdr *message)
 		return link_came_up(watch, message);
 	case RTM_NEWADDR:
 		return is_new_address(message);
+	case RTM_NEWROUTE:
+		return is_default_route(message);
 	default:
-		return message->nlmsg_type == RTM_NEWROUTE;
+		return false;
 	}
 }
 

@@ -50,7 +50,22 @@ def test_a_network_that_only_repeats_itself_hurries_nobody(plant):
     daemon = plant.haywain(configuration([uplink(free_port(), host=world.here)], rest='api: { socket = "api.sock"; };\n'), start=False)
     daemon.api = os.path.join(daemon.dir, "api.sock")
     daemon.start(argv=network.argv())
-    wait_until(lambda: world.refresh_here() or long_pause(daemon, 6), 60, "a long pause")
+    wait_until(lambda: world.refresh_here() or world.route_elsewhere() or long_pause(daemon, 6), 60, "a long pause")
+
+
+def test_an_uplink_tries_at_once_when_there_is_a_default_route(plant):
+    """A link and its address may be there long before the modem leads anywhere."""
+    network = plant.network()
+    world = network.line()
+    daemon = plant.haywain(configuration([uplink(free_port(), host="203.0.113.1", more='connect_timeout = "1s";')],
+                                         rest='api: { socket = "api.sock"; };\n'), start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.start(argv=network.argv())
+    daemon.wait_line("cloud", "203.0.113.1", "cannot be reached", timeout=60)
+    seconds, begun = wait_until(lambda: long_pause(daemon, 12), 120, "a long pause"), time.monotonic()
+    world.default_route()
+    daemon.wait_line("cloud", "203.0.113.1", "does not answer", timeout=60)
+    assert time.monotonic() - begun < seconds, "it waited for the end of its pause"
 
 
 def test_an_uplink_tries_at_once_when_its_network_comes_back(plant):

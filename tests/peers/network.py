@@ -42,6 +42,15 @@ class Line:
         _ip("-n", self.network, "addr", "change", self.there + "/29", "dev", self.inside, "valid_lft", "9000", "preferred_lft", "9000")
         _ip("-n", self.network, "link", "set", self.inside, "alias", "still the same")
 
+    def route_elsewhere(self):
+        """What a routing daemon and containers do all day: a route that comes and goes, and leads to others."""
+        for verb in ("add", "del"):
+            _ip("-n", self.network, "route", verb, "192.0.2.0/24", "dev", self.inside)
+
+    def default_route(self):
+        """The last thing a modem does when it is online."""
+        _ip("-n", self.network, "route", "add", "default", "via", self.here)
+
     def cut_here(self):
         """The plug on the daemon's own machine: it knows."""
         _ip("-n", self.network, "link", "set", self.inside, "down")
