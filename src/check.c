@@ -13,23 +13,6 @@
 #define SERVICE_USER "haywain"
 #define SERVICE_CONFIG HAYWAIN_SYSCONF_DIR "/haywain.conf"
 
-static void print_messages(const struct conf_messages *messages)
-{
-	for (const struct conf_message *at = messages->first; at; at = at->next) {
-		fputs(at->file, stderr);
-		if (at->line > 0)
-			fprintf(stderr, ":%u", at->line);
-		fprintf(stderr, ": %s%s\n", at->warning ? "warning: " : "", at->text);
-	}
-}
-
-static bool is_same_file(const char *a, const char *b)
-{
-	_cleanup_free_ char *real_a = realpath(a, NULL), *real_b = realpath(b, NULL);
-
-	return real_a && real_b && strcmp(real_a, real_b) == 0;
-}
-
 /* Root may read everything, the service may not: what is green for root would be refused to the service. */
 static int become(const char *user, struct conf_service *ret)
 {
@@ -63,6 +46,16 @@ static int take_rights(const char *path, const char *user, struct conf_service *
 	fprintf(stderr, "haywaind: what the service can read is not checked: the user %s: %s\n",
 		user ? user : SERVICE_USER, r == -ESRCH ? "there is no such user" : strerror(-r));
 	return user ? r : 0;
+}
+
+int check_become_service(const char *path)
+{
+	struct conf_service service = {0};
+	int r = take_rights(path, NULL, &service);
+
+	free(service.user);
+	free(service.group);
+	return r;
 }
 
 /* systemd makes the default folder at each start; another one is the owner's business. */
@@ -105,7 +98,7 @@ int check_config(const char *path, const char *user)
 	if (r >= 0 && messages.service)
 		check_queue(config, path, &messages);
 	good = r >= 0 && messages.n_errors == 0;
-	print_messages(&messages);
+	conf_messages_print(&messages);
 	if (good)
 		printf("%s is good: %zu uplink%s, %zu link%s, %zu device%s\n", path, config->n_uplinks,
 		       config->n_uplinks == 1 ? "" : "s", config->n_links, config->n_links == 1 ? "" : "s",

@@ -9,4 +9,8 @@
  */
 int check_config(const char *path, const char *user);
 
+/* As root, with the service's own configuration: go on with the service's rights, so that what works here works there. 1: so;
+   0: with ours; -errno after a line on standard error. */
+int check_become_service(const char *path);
+
 #endif

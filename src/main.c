@@ -4,11 +4,13 @@
 #include "check.h"
 #include "field/plugin_load.h"
 #include "gateway.h"
+#include "once.h"
 #include "probe_main.h"
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,15 +18,28 @@
 #define EXIT_BAD_CONFIG 78 /* EX_CONFIG of sysexits.h: systemd does not restart for it */
 #define EXIT_USAGE 64	   /* EX_USAGE */
 
+/* What it is started for. */
+enum mode { MODE_RUN, MODE_CHECK, MODE_ONCE };
+
+struct arguments {
+	enum mode mode;
+	const char *config, *user;
+	bool json;
+	enum log_target log;
+};
+
 static void print_help(void)
 {
 	printf("Usage: haywaind [OPTION]...\n"
 	       "       haywaind --probe PLUGIN [ARGUMENT]...\n"
 	       "Read field devices, keep what they say, and relay it over MQTT.\n\n"
-	       "  -c, --config=FILE  configuration file (" HAYWAIN_SYSCONF_DIR "/haywain.conf)\n"
-	       "      --check        check the configuration, say what is wrong, exit with 0 or 1\n"
+	       "  -c, --config=FILE  the configuration (" HAYWAIN_SYSCONF_DIR "/haywain.conf)\n"
+	       "      --check        say what is wrong with it; exit with 0 or 1\n"
 	       "      --user=NAME    with --check, as root: whose rights decide what can be read\n"
-	       "      --probe=PLUGIN look for devices by hand; what follows goes to the plugin (haywain-PLUGIN(7))\n"
+	       "      --once         read every device once, print what they say, and exit\n"
+	       "      --json         with --once: print it as JSON\n"
+	       "      --probe=PLUGIN look for devices; the plugin takes the other arguments\n"
+	       "                     (haywain-PLUGIN(7))\n"
 	       "      --syslog       log to syslog instead of standard error\n"
 	       "      --version      print the version\n"
 	       "  -h, --help         print this\n\n"
@@ -88,35 +103,70 @@ static int run(const char *path)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int usage(const char *format, ...) _printf_(1, 2);
+static int usage(const char *format, ...)
+{
+	va_list args;
+
+	fputs("haywaind: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputs("; haywaind --help lists the options\n", stderr);
+	return EXIT_USAGE;
+}
+
+static int start(const struct arguments *arguments)
+{
+	if (arguments->user && arguments->mode != MODE_CHECK)
+		return usage("--user goes with --check");
+	if (arguments->json && arguments->mode != MODE_ONCE)
+		return usage("--json goes with --once");
+	switch (arguments->mode) {
+	case MODE_CHECK:
+		return check_config(arguments->config, arguments->user);
+	case MODE_ONCE:
+		return read_once(arguments->config, arguments->json);
+	case MODE_RUN:
+		break;
+	}
+	log_open(arguments->log, "haywaind");
+	return run(arguments->config);
+}
+
 int main(int argc, char *argv[])
 {
-	enum { CHECK = 256, PROBE, SYSLOG, USER, VERSION };
+	enum { CHECK = 256, JSON, ONCE, PROBE, SYSLOG, USER, VERSION };
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, CHECK},
+		{"once", no_argument, NULL, ONCE},	   {"json", no_argument, NULL, JSON},
 		{"probe", required_argument, NULL, PROBE}, {"syslog", no_argument, NULL, SYSLOG},
 		{"user", required_argument, NULL, USER},   {"version", no_argument, NULL, VERSION},
 		{"help", no_argument, NULL, 'h'},	   {0},
 	};
-	const char *path = HAYWAIN_SYSCONF_DIR "/haywain.conf";
-	enum log_target target = LOG_TARGET_AUTO;
-	const char *user = NULL;
-	bool only_check = false;
+	struct arguments arguments = {.config = HAYWAIN_SYSCONF_DIR "/haywain.conf", .log = LOG_TARGET_AUTO};
 
 	for (int c; (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1;) {
 		switch (c) {
 		case 'c':
-			path = optarg;
+			arguments.config = optarg;
 			break;
 		case CHECK:
-			only_check = true;
+			arguments.mode = MODE_CHECK;
+			break;
+		case ONCE:
+			arguments.mode = MODE_ONCE;
+			break;
+		case JSON:
+			arguments.json = true;
 			break;
 		case PROBE: /* the rest of the line is the plugin's */
 			return probe(optarg, argc - optind, argv + optind);
 		case SYSLOG:
-			target = LOG_TARGET_SYSLOG;
+			arguments.log = LOG_TARGET_SYSLOG;
 			break;
 		case USER:
-			user = optarg;
+			arguments.user = optarg;
 			break;
 		case VERSION:
 			puts("haywaind " HAYWAIN_VERSION);
@@ -129,16 +179,7 @@ int main(int argc, char *argv[])
 			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "haywaind: `%s` is not an option; haywaind --help lists them\n", argv[optind]);
-		return EXIT_USAGE;
-	}
-	if (user && !only_check) {
-		fputs("haywaind: --user goes with --check\n", stderr);
-		return EXIT_USAGE;
-	}
-	if (only_check)
-		return check_config(path, user);
-	log_open(target, "haywaind");
-	return run(path);
+	if (optind < argc)
+		return usage("`%s` is not an option", argv[optind]);
+	return start(&arguments);
 }

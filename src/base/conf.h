@@ -51,6 +51,8 @@ struct conf_messages {
 };
 
 void conf_messages_done(struct conf_messages *messages);
+/* "FILE:LINE: text" on standard error, a line for each. */
+void conf_messages_print(const struct conf_messages *messages);
 void conf_error(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)
 	_printf_(4, 5);
 void conf_warning(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)

@@ -128,6 +128,16 @@ void conf_warning(struct conf_messages *messages, const char *file, unsigned lin
 	va_end(args);
 }
 
+void conf_messages_print(const struct conf_messages *messages)
+{
+	for (const struct conf_message *at = messages->first; at; at = at->next) {
+		fputs(at->file, stderr);
+		if (at->line > 0)
+			fprintf(stderr, ":%u", at->line);
+		fprintf(stderr, ": %s%s\n", at->warning ? "warning: " : "", at->text);
+	}
+}
+
 /* ---- the nearest word ---- */
 
 #define WORD_MAX 64 /* longer words are not guessed at */

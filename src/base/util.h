@@ -39,6 +39,17 @@ static inline bool text_same(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* Two names of one file. */
+static inline bool is_same_file(const char *a, const char *b)
+{
+	char *real_a = realpath(a, NULL), *real_b = realpath(b, NULL);
+	bool same = real_a && real_b && strcmp(real_a, real_b) == 0;
+
+	free(real_a);
+	free(real_b);
+	return same;
+}
+
 /* What devices and brokers say may hold anything, and a terminal obeys it: blanks for control characters, U+0080 to
    U+009F too. */
 static inline void text_make_printable(char *text)

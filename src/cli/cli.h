@@ -4,7 +4,8 @@
 #define HAYWAIN_CLI_CLI_H
 
 #include "base/buf.h"
-#include <jansson.h>
+#include "base/json_read.h"
+#include "base/table.h"
 #include <stdbool.h>
 
 #define EXIT_UNKNOWN 3 /* of a write: nobody knows whether it was done */
@@ -28,6 +29,7 @@ int cli_queue(const struct cli *cli, int argc, char *argv[]);
 int cli_write(const struct cli *cli, int argc, char *argv[]);
 int cli_reload(const struct cli *cli, int argc, char *argv[]);
 int cli_scan(const struct cli *cli, int argc, char *argv[]);
+int cli_once(const struct cli *cli, int argc, char *argv[]);
 int cli_check(const struct cli *cli, int argc, char *argv[]);
 int cli_example(const struct cli *cli, int argc, char *argv[]);
 int cli_diag(const struct cli *cli, int argc, char *argv[]);
@@ -53,29 +55,9 @@ void client_explain(const struct buf *answer, int status);
 
 /* ---- print.c ---- */
 
-enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
 const char *colour_on(const struct cli *cli, enum colour colour);
 const char *colour_off(const struct cli *cli);
 
-/* Columns as wide as their widest cell; printed when all rows are there. */
-struct table {
-	size_t n_columns, n_cells, capacity;
-	struct table_cell *cells;
-};
-struct table_cell {
-	char *text;
-	enum colour colour;
-};
-void table_add(struct table *table, enum colour colour, const char *format, ...) _printf_(3, 4);
-void table_print(const struct cli *cli, struct table *table); /* and empties it; the first row is the heading */
-
-/* What the daemon says, parsed. A whole number that jansson's 63 bits do not hold becomes a text of its digits. NULL: no JSON. */
-json_t *json_read(const char *text, size_t size);
-const char *json_text_of(const json_t *object, const char *key); /* "" where there is none */
-int64_t json_int_of(const json_t *object, const char *key);
-double json_number_of(const json_t *object, const char *key);
-/* A value as people read it. Allocated; NULL: out of memory. */
-char *json_show(const json_t *value);
 /* "3 min" since a time in ms since 1970. */
 const char *since_text(const json_t *object, const char *key, char *buffer);
 

@@ -61,6 +61,17 @@ int run_daemon(const char *const *arguments)
 	return cli_fail("%s cannot be run: %s", path, strerror(errno));
 }
 
+int cli_once(const struct cli *cli, int argc, char *argv[])
+{
+	const char *const arguments[] = {"--once",
+					 argc > 0    ? "-c"
+					 : cli->json ? "--json"
+						     : NULL,
+					 argc > 0 ? argv[0] : NULL, cli->json ? "--json" : NULL, NULL};
+
+	return argc > 1 ? EXIT_USAGE : run_daemon(arguments);
+}
+
 int cli_check(const struct cli *cli _unused_, int argc, char *argv[])
 {
 	const char *const arguments[] = {"--check", argc > 0 ? "-c" : NULL, argc > 0 ? argv[0] : NULL, NULL};

@@ -18,6 +18,7 @@ static const struct {
 	{"queue", cli_queue, "[export | purge --yes]", "what waits for the brokers"},
 	{"write", cli_write, "DEVICE POINT VALUE", "write a value to a device"},
 	{"reload", cli_reload, "", "read the configuration again"},
+	{"once", cli_once, "[FILE]", "read every device once, without the daemon"},
 	{"check", cli_check, "[FILE]", "say what is wrong with a configuration"},
 	{"example", cli_example, "", "print a commented configuration"},
 	{"scan", cli_scan, "PLUGIN [ARGUMENT]...", "look for devices: modbus, serial or ble"},

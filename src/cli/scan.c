@@ -92,14 +92,6 @@ static int scan_by_daemon(const struct cli *cli, const char *link, int argc, cha
 
 /* ---- whose port it is ---- */
 
-static bool same_place(const char *a, const char *b)
-{
-	_cleanup_free_ char *real_a = a[0] == '/' ? realpath(a, NULL) : NULL;
-	_cleanup_free_ char *real_b = b[0] == '/' ? realpath(b, NULL) : NULL;
-
-	return strcmp(a, b) == 0 || (real_a && real_b && strcmp(real_a, real_b) == 0);
-}
-
 /* The daemon's link that an argument is the port of; the argument is taken out. Allocated; NULL: none, or no daemon. */
 static char *find_link(const struct cli *cli, int *argc, char *argv[])
 {
@@ -120,7 +112,7 @@ static char *find_link(const struct cli *cli, int *argc, char *argv[])
 		if (*argc == 1 && strcmp(argv[0], "ble") == 0 && strcmp(target, "hci0") == 0)
 			found = strdup(json_text_of(link, "name"));
 		for (int k = 1; k < *argc && !found; k++) {
-			if (!same_place(argv[k], target))
+			if (!text_same(argv[k], target) && !is_same_file(argv[k], target))
 				continue;
 			found = strdup(json_text_of(link, "name"));
 			memmove(&argv[k], &argv[k + 1], (size_t)(*argc - k - 1) * sizeof(*argv));

@@ -53,7 +53,7 @@ static void print_uplinks(const struct cli *cli, const json_t *uplinks)
 		table_add(&table, PLAIN, "%" PRIi64, json_int_of(uplink, "backlog"));
 		table_add(&table, DIM, "%s", json_text_of(uplink, "reason"));
 	}
-	table_print(cli, &table);
+	table_print(&table, cli->colour);
 }
 
 int cli_status(const struct cli *cli, int argc, char *argv[] _unused_)
@@ -115,7 +115,7 @@ static void print_links(const struct cli *cli, const json_t *root)
 		table_add(&table, DIM, "%s%s%s", strstr(reason, target) ? "" : target,
 			  *reason && *target && !strstr(reason, target) ? ": " : "", reason);
 	}
-	table_print(cli, &table);
+	table_print(&table, cli->colour);
 }
 
 int cli_links(const struct cli *cli, int argc, char *argv[] _unused_)
@@ -163,7 +163,7 @@ static void print_devices(const struct cli *cli, const json_t *root)
 		else
 			table_add(&table, DIM, "%s", json_text_of(device, "reason"));
 	}
-	table_print(cli, &table);
+	table_print(&table, cli->colour);
 }
 
 static void print_points(const struct cli *cli, const json_t *root)
@@ -194,7 +194,7 @@ static void print_points(const struct cli *cli, const json_t *root)
 		table_add(&table, strncmp(quality, "bad", 3) == 0 ? RED : YELLOW, "%s", quality);
 		free(value);
 	}
-	table_print(cli, &table);
+	table_print(&table, cli->colour);
 }
 
 int cli_devices(const struct cli *cli, int argc, char *argv[])
@@ -259,7 +259,7 @@ static void print_queue(const struct cli *cli, const json_t *root)
 		table_add(&table, PLAIN, "%s", json_text_of(entry, "device"));
 		table_add(&table, PLAIN, "%" PRIi64, json_int_of(entry, "samples"));
 	}
-	table_print(cli, &table);
+	table_print(&table, cli->colour);
 }
 
 static bool print_line(const char *text, void *userdata _unused_)

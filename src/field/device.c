@@ -189,6 +189,7 @@ struct device *device_free(struct device *device)
 	free(device->round);
 	free(device->reason);
 	free(device->detail);
+	free(device->failure);
 	point_faults_free(&device->faults);
 	pool_free(device->added);
 	device_conf_free(device->conf);
@@ -370,6 +371,10 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	device->failures++;
 	count_error(device, reason);
 	device->link->field->failures++;
+	if (device->state == DEVICE_NEW) {
+		free(device->failure);
+		device->failure = strdup(detail ? detail : reason_to_string(reason));
+	}
 	if (device->link->down) {
 		link_try_later(device->link);
 	} else if (device->state == DEVICE_OFFLINE) {
@@ -447,6 +452,14 @@ void device_reschedule(struct device *device)
 			due = MIN(due, device->periods[i].next_us);
 	if (due != USEC_NEVER)
 		schedule_put(device->link->field->schedule, &device->due, due);
+}
+
+void device_poll_now(struct device *device)
+{
+	for (size_t i = 0; i < device->n_periods; i++)
+		device->periods[i].next_us = clock_now();
+	if (!device->link->down)
+		device_reschedule(device);
 }
 
 void device_unschedule(struct device *device)

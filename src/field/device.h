@@ -54,6 +54,7 @@ struct device {
 	enum device_state state;
 	char *reason;	     /* offline: why, as consumers compare it */
 	char *detail;	     /* offline: why, as a person wants to know it */
+	char *failure;	     /* new: why its last round failed; NULL: none did */
 	bool lost_with_link; /* offline: the link's line in the log spoke for it */
 	uint64_t since_us;
 	struct point_faults faults;
@@ -90,6 +91,9 @@ void device_go_on(struct device *device);
 void device_begin_round(struct device *device);
 void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,
 		      enum hay_reason reason, const char *detail, uint64_t rtt_us);
+
+/* Due at once, whatever its periods say. */
+void device_poll_now(struct device *device);
 
 /* When it is next due, by its periods or by its back-off. Not for a device whose link is down. */
 void device_reschedule(struct device *device);

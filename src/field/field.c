@@ -430,6 +430,14 @@ void field_apply(struct field *field, struct field_wanted *wanted, struct field_
 	settle(NULL, field);
 }
 
+void field_poll_now(struct field *field)
+{
+	for (struct link *link = field->links; link; link = link->next)
+		for (struct device *device = link->devices; device; device = device->next)
+			if (!device->stopping)
+				device_poll_now(device);
+}
+
 void field_stop(struct field *field)
 {
 	field->stopping = true;

@@ -39,6 +39,9 @@ struct field_changes {
 };
 void field_apply(struct field *field, struct field_wanted *wanted, struct field_changes *ret);
 
+/* Every device is polled as soon as its link has time for it, instead of spread over its period. */
+void field_poll_now(struct field *field);
+
 /* Whether a link or a device of that name, or anything from that file, runs. */
 bool field_runs_link(const struct field *field, const char *name);
 bool field_runs_device(const struct field *field, const char *name);

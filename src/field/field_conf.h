@@ -53,6 +53,9 @@ struct device_conf {
 extern const struct hay_option field_link_options[], field_device_options[], field_point_options[],
 	field_report_options[];
 
+/* Its port, url or adapter as written; NULL: none. */
+const char *link_conf_target(const struct link_conf *conf);
+
 struct link_conf *link_conf_free(struct link_conf *conf);
 struct device_conf *device_conf_free(struct device_conf *conf);
 

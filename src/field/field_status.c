@@ -51,7 +51,7 @@ void field_each_link(const struct field *field, field_link_fn fn, void *userdata
 
 static uint64_t first_poll_us(const struct device *device)
 {
-	if (device->state != DEVICE_NEW || !device_is_polled(device) || device->stopping)
+	if (device->state != DEVICE_NEW || device->rounds > 0 || !device_is_polled(device) || device->stopping)
 		return 0;
 	return device->due.place > 0 ? device->due.due_us : clock_now();
 }
@@ -70,10 +70,12 @@ static void fill_device(const struct device *device, struct field_device_status 
 		.state = words[device->state],
 		.reason = device->link->lent		    ? "its link is being scanned"
 			  : device->state == DEVICE_OFFLINE ? device->detail
+			  : device->state == DEVICE_NEW	    ? device->failure
 							    : NULL,
 		.link_reason = device->link->down && !device->link->lent ? device->link->reason : NULL,
 		.since_us = device->since_us,
 		.every_us = device->conf->every_us,
+		.polled = device_is_polled(device),
 		.first_poll_us = first_poll_us(device),
 		.rounds = device->rounds,
 		.failures = device->failed,

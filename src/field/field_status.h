@@ -23,11 +23,12 @@ struct field_device_status {
 	const char *model; /* or NULL */
 	bool internal;
 	const char *state;	 /* "new", "online", "offline" */
-	const char *reason;	 /* offline: why, or NULL */
+	const char *reason;	 /* offline: why; new: why its last round failed; or NULL */
 	const char *link_reason; /* its link is down: why, or NULL. Then it is this that keeps the device away */
 	uint64_t since_us;
 	uint64_t every_us;
-	uint64_t first_poll_us; /* new: when it is polled for the first time; 0: it is not new, or not polled */
+	bool polled;			 /* else it speaks unasked */
+	uint64_t first_poll_us;		 /* when it is polled for the first time; 0: it was, or is not polled */
 	uint64_t rounds, failures, late; /* since it was started */
 	uint64_t rtt_us;		 /* of the last good round; 0: unknown */
 	size_t n_points;

@@ -31,21 +31,27 @@ static void about(const struct link *link, enum hay_log_level level, const char 
 	va_end(args);
 }
 
-const char *link_target(const struct link *link)
+const char *link_conf_target(const struct link_conf *conf)
 {
 	static const char *const keys[] = {"port", "url", "adapter"};
 
-	for (const struct hay_option *option = link->plugin->link_options.table; option && option->key; option++)
+	for (const struct hay_option *option = conf->plugin->descriptor.link_options.table; option && option->key;
+	     option++)
 		for (size_t i = 0; i < ELEMENTS(keys); i++) {
 			const char *value = NULL;
 
 			if ((option->type == HAY_OPT_STRING || option->type == HAY_OPT_NAME) &&
 			    strcmp(option->key, keys[i]) == 0)
-				memcpy(&value, (const char *)link->conf->conf + option->offset, sizeof(value));
+				memcpy(&value, (const char *)conf->conf + option->offset, sizeof(value));
 			if (value)
 				return value;
 		}
 	return NULL;
+}
+
+const char *link_target(const struct link *link)
+{
+	return link_conf_target(link->conf);
 }
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret)

@@ -121,6 +121,12 @@ class Haywain:
                               errors="replace", timeout=60, check=False)
         return done.returncode, done.stdout
 
+    def call(self, *arguments, text=None):
+        """haywaind with other arguments, and text on its standard input: (exit status, standard output, standard error)."""
+        done = subprocess.run([DAEMON, "-c", self.file, *arguments], env=self.environ(), cwd=self.dir, input=text or "",
+                              capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout, done.stderr
+
     def close(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
