@@ -249,7 +249,7 @@ static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 			LINK_LOG(link, HAY_LOG_NOTICE, "%s was powered off: on again", link->conf->adapter);
 		link->is_powered = true;
 		start_listening(link);
-	} else if (failed_as(reply, "org.bluez.Error.Blocked") || strstr(why, "rfkill") || is_rfkilled(link)) {
+	} else if (failed_as(reply, "org.bluez.Error.Blocked") || is_rfkilled(link)) {
 		blocked(link);
 	} else {
 		scan_failed(link, "%s is off and does not power on: %s", link->conf->adapter, why);

@@ -34,9 +34,8 @@ struct modbus_link {
 	struct hay_fd *watch;	 /* tells of its end */
 	struct hay_timer *timer; /* the next look */
 	struct port_work port_work;
-	bool working;		 /* port_work is under way */
-	const char *last_detail; /* why it could not be opened, as the log knows */
-	uint64_t since_us;	 /* when it was lost */
+	bool working;		      /* port_work is under way */
+	enum modbus_fault last_fault; /* why it could not be opened, as the log knows */
 };
 
 /* One request of a round, on its way through the worker. */

@@ -137,61 +137,61 @@ static bool is_read(unsigned function)
 }
 
 /* Unit and PDU of an answer against those of the request. */
-static const char *check_body(const uint8_t *asked, const uint8_t *body, size_t size, struct frame_answer *ret)
+static enum modbus_fault check_body(const uint8_t *asked, const uint8_t *body, size_t size, struct frame_answer *ret)
 {
 	unsigned function = asked[1];
 
 	if (body[0] != asked[0])
-		return "the answer of another unit";
+		return FAULT_OTHER_UNIT;
 	if ((body[1] & ~EXCEPTION_BIT & 0xff) != function)
-		return "the answer to another function";
+		return FAULT_OTHER_FUNCTION;
 	if (body[1] & EXCEPTION_BIT) {
 		if (size != 3)
-			return "an answer of another length";
+			return FAULT_OTHER_LENGTH;
 		if (!body[2])
-			return "an exception without a code";
+			return FAULT_NO_CODE;
 		*ret = (struct frame_answer){.exception = body[2]};
-		return NULL;
+		return FAULT_NONE;
 	}
 	if (is_read(function)) {
 		size_t expected = read_bytes(asked);
 
 		if (size != expected + 3 || body[2] != expected)
-			return "an answer of another length";
+			return FAULT_OTHER_LENGTH;
 		*ret = (struct frame_answer){.data = body + 3, .size = expected};
-		return NULL;
+		return FAULT_NONE;
 	}
 	/* A write repeats function and address; what the device really holds is read back. */
 	if (function == ENCAPSULATED ? size < 8 || body[2] != IDENTIFICATION
 				     : size != (function == MASK_WRITE ? 8 : 6) || memcmp(body + 2, asked + 2, 2))
-		return "an answer that does not fit the request";
+		return FAULT_NO_FIT;
 	*ret = (struct frame_answer){.data = body + 2, .size = size - 2};
-	return NULL;
+	return FAULT_NONE;
 }
 
 int frame_check(const struct frame *request, const uint8_t *bytes, size_t size, struct frame_answer *ret,
-		const char **ret_error)
+		enum modbus_fault *ret_fault)
 {
-	const char *error;
+	enum modbus_fault fault;
 
 	if (request->framing == FRAMING_TCP) {
 		if (size < TCP_HEADER_BYTES + 2 || get_u16(bytes + AT_PROTOCOL) ||
 		    get_u16(bytes + AT_LENGTH) != size - AT_UNIT)
-			error = "not a Modbus frame";
+			fault = FAULT_NO_FRAME;
 		else if (memcmp(bytes, request->bytes, 2))
-			error = "the answer to another request (transaction id)";
+			fault = FAULT_OTHER_REQUEST;
 		else
-			error = check_body(body_of(request), bytes + AT_UNIT, size - AT_UNIT, ret);
+			fault = check_body(body_of(request), bytes + AT_UNIT, size - AT_UNIT, ret);
 	} else if (size < RTU_MIN_BYTES) {
-		error = "not a Modbus frame";
+		fault = FAULT_NO_FRAME;
 	} else if (frame_crc(bytes, size) != 0) {
-		error = "wrong CRC";
+		fault = FAULT_WRONG_CRC;
 	} else {
-		error = check_body(body_of(request), bytes, size - CRC_BYTES, ret);
+		fault = check_body(body_of(request), bytes, size - CRC_BYTES, ret);
 	}
-	if (!error)
+	if (fault == FAULT_NONE)
 		return 0;
-	*ret_error = error;
+	*ret_fault = fault;
 	return -EBADMSG;
 }
 
@@ -235,67 +235,67 @@ static size_t rtu_length(const uint8_t *bytes, size_t size)
 }
 
 static enum frame_search find_tcp(const struct frame *request, const uint8_t *bytes, size_t size,
-				  struct frame_answer *ret, const char **ret_error)
+				  struct frame_answer *ret, enum modbus_fault *ret_fault)
 {
 	size_t length;
 
-	*ret_error = NULL;
+	*ret_fault = FAULT_NONE;
 	if (size < TCP_HEADER_BYTES)
 		return FRAME_MORE;
 	length = get_u16(bytes + AT_LENGTH) + (size_t)AT_UNIT;
 	if (get_u16(bytes + AT_PROTOCOL) || length > FRAME_BYTES || length < TCP_HEADER_BYTES + 2) {
-		*ret_error = "not a Modbus frame";
+		*ret_fault = FAULT_NO_FRAME;
 		return FRAME_WRONG;
 	}
 	if (size < length)
 		return FRAME_MORE;
-	return frame_check(request, bytes, length, ret, ret_error) < 0 ? FRAME_WRONG : FRAME_FOUND;
+	return frame_check(request, bytes, length, ret, ret_fault) < 0 ? FRAME_WRONG : FRAME_FOUND;
 }
 
 /* Whether the answer stands there or further behind. */
 static bool has_answer_behind(const struct frame *request, const uint8_t *bytes, size_t size)
 {
 	struct frame_answer answer;
-	const char *error;
+	enum modbus_fault fault;
 
 	for (size_t at = 0; at + RTU_MIN_BYTES <= size; at++) {
 		size_t length = rtu_length(bytes + at, size - at);
 
-		if (length && at + length <= size && frame_check(request, bytes + at, length, &answer, &error) == 0)
+		if (length && at + length <= size && frame_check(request, bytes + at, length, &answer, &fault) == 0)
 			return true;
 	}
 	return false;
 }
 
 static enum frame_search find_rtu(const struct frame *request, struct frame_line *line, const uint8_t *bytes,
-				  size_t size, struct frame_answer *ret, const char **ret_error)
+				  size_t size, struct frame_answer *ret, enum modbus_fault *ret_fault)
 {
 	size_t same = size < request->size ? size : request->size, first = 0;
 	bool echo = !memcmp(bytes, request->bytes, same), wrong = false;
-	const char *error = NULL;
+	enum modbus_fault fault = FAULT_NONE;
 
-	*ret_error = NULL;
+	*ret_fault = FAULT_NONE;
 	/* The right answer to some writes is the request once more: on a line that never echoed it is the answer, unless
 	   there is one behind it, such as a refusal. */
 	if (echo && same == request->size &&
-	    (line->echoes || frame_check(request, bytes, same, ret, &error) < 0 ||
+	    (line->echoes || frame_check(request, bytes, same, ret, &fault) < 0 ||
 	     (!line->is_plain && has_answer_behind(request, bytes + same, size - same)))) {
 		line->echoes = true;
 		first = same;
-		*ret_error = size == same ? "nothing but the echo of the request" : NULL;
+		*ret_fault = size == same ? FAULT_ONLY_ECHO : FAULT_NONE;
 	}
 	for (size_t at = first; at + RTU_MIN_BYTES <= size; at++) {
 		size_t length = rtu_length(bytes + at, size - at);
 
 		if (!length || at + length > size)
 			continue;
-		if (frame_check(request, bytes + at, length, ret, &error) == 0) {
+		if (frame_check(request, bytes + at, length, ret, &fault) == 0) {
 			line->is_plain = line->is_plain || (at == 0 && is_read(request->bytes[1]));
 			return FRAME_FOUND;
 		}
 		if (frame_crc(bytes + at, length) == 0) {
 			/* A whole frame: of another unit it may be late, and ours still comes. */
-			*ret_error = error;
+			*ret_fault = fault;
 			if (bytes[at] == request->bytes[0])
 				return FRAME_WRONG;
 		} else if (at == first && !(echo && same < request->size) && bytes[at] == request->bytes[0] &&
@@ -304,21 +304,21 @@ static enum frame_search find_rtu(const struct frame *request, struct frame_line
 		}
 	}
 	if (wrong) {
-		*ret_error = "wrong CRC";
+		*ret_fault = FAULT_WRONG_CRC;
 		return FRAME_WRONG;
 	}
 	if (size >= FRAME_BYTES + first) {
-		*ret_error = "not a Modbus frame";
+		*ret_fault = FAULT_NO_FRAME;
 		return FRAME_WRONG;
 	}
 	return FRAME_MORE;
 }
 
 enum frame_search frame_find(const struct frame *request, struct frame_line *line, const uint8_t *bytes, size_t size,
-			     struct frame_answer *ret, const char **ret_error)
+			     struct frame_answer *ret, enum modbus_fault *ret_fault)
 {
-	return request->framing == FRAMING_TCP ? find_tcp(request, bytes, size, ret, ret_error)
-					       : find_rtu(request, line, bytes, size, ret, ret_error);
+	return request->framing == FRAMING_TCP ? find_tcp(request, bytes, size, ret, ret_fault)
+					       : find_rtu(request, line, bytes, size, ret, ret_fault);
 }
 
 size_t frame_expected(const struct frame *request)

@@ -10,6 +10,7 @@
 #ifndef MODBUS_FRAME_H
 #define MODBUS_FRAME_H
 
+#include "fault.h"
 #include "plan.h"
 #include <stdbool.h>
 
@@ -65,16 +66,15 @@ struct frame_answer {
 };
 
 /*
- * Whether bytes are the answer to that request, and nothing but that. -EBADMSG: *ret_error says why not, in words
- * that live for ever.
+ * Whether bytes are the answer to that request, and nothing but that. -EBADMSG: *ret_fault says why not.
  */
 int frame_check(const struct frame *request, const uint8_t *bytes, size_t size, struct frame_answer *ret,
-		const char **ret_error);
+		enum modbus_fault *ret_fault);
 
 enum frame_search {
 	FRAME_FOUND,
-	FRAME_MORE,  /* not yet: *ret_error says what there is, NULL for nothing of note */
-	FRAME_WRONG, /* nor will it come: *ret_error says why */
+	FRAME_MORE,  /* not yet: *ret_fault says what there is, FAULT_NONE for nothing of note */
+	FRAME_WRONG, /* nor will it come: *ret_fault says why */
 };
 
 /* What a serial line adds to the answers; kept from one request to the next. Zeroed is a new line. */
@@ -88,7 +88,7 @@ struct frame_line {
  * noise, or behind the late answer of another unit.
  */
 enum frame_search frame_find(const struct frame *request, struct frame_line *line, const uint8_t *bytes, size_t size,
-			     struct frame_answer *ret, const char **ret_error);
+			     struct frame_answer *ret, enum modbus_fault *ret_fault);
 
 /* How many bytes the answer will have if all goes well; for the time that a serial line takes. */
 size_t frame_expected(const struct frame *request);

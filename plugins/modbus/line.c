@@ -100,15 +100,15 @@ static void port_heard(struct modbus_link *ml, const struct exchange *x)
 		if (!ml->watch && host->add_fd(ml->link, x->port_fd, 0, port_event, ml, &ml->watch) < 0)
 			host->log(ml->link, NULL, HAY_LOG_WARNING,
 				  "%s cannot be watched; its end is seen at the next request", ml->port);
-		ml->last_detail = NULL;
+		ml->last_fault = FAULT_NONE;
 		return;
 	}
 	if (x->end != EXCHANGE_DOWN)
 		return;
 	/* The reason may change while it is away: it is back, but another program has it. */
-	if (ml->known == LINK_DOWN && ml->last_detail && ml->last_detail != x->detail)
+	if (ml->known == LINK_DOWN && ml->last_fault && ml->last_fault != x->fault)
 		host->log(ml->link, NULL, HAY_LOG_NOTICE, "still down: %s; looking for it every 300 ms", x->detail);
-	ml->last_detail = x->detail;
+	ml->last_fault = x->fault;
 	if (!ml->working)
 		port_lost(ml);
 }

@@ -107,35 +107,34 @@ struct transport *transport_free(struct transport *t)
 	return NULL;
 }
 
-static void fail(struct exchange *x, enum exchange_end end, enum hay_reason reason, const char *detail)
+static void fail(struct exchange *x, enum exchange_end end, enum modbus_fault fault)
 {
 	x->end = end;
-	x->reason = reason;
-	x->detail = detail;
+	x->fault = fault;
+	x->reason = fault_reason(fault);
+	x->detail = fault_to_string(fault);
 }
 
 /* ---- the way there ---- */
 
-static const char *explain_port(int error)
+static void fail_to_open(struct exchange *x, int error)
 {
-	const char *words = strerrordesc_np(error);
+	static const struct {
+		int error;
+		enum modbus_fault fault;
+	} known[] = {
+		{ENOENT, FAULT_PORT_MISSING},	 {ENODEV, FAULT_PORT_MISSING}, {ENXIO, FAULT_PORT_MISSING},
+		{EBUSY, FAULT_PORT_TAKEN},	 {ENOTTY, FAULT_PORT_KIND},    {EINVAL, FAULT_PORT_MODE},
+		{EACCES, FAULT_PORT_PERMISSION},
+	};
+	enum modbus_fault fault = FAULT_PORT_ERROR;
 
-	switch (error) {
-	case ENOENT:
-	case ENODEV:
-	case ENXIO:
-		return "the port is not there";
-	case EBUSY:
-		return "another program has the port";
-	case EACCES:
-		return "no permission to open the port (is the daemon's user in the group dialout?)";
-	case ENOTTY:
-		return "the port is no serial port";
-	case EINVAL:
-		return "the port does not take this baud or mode";
-	default:
-		return words ? words : "the port cannot be opened";
-	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].error == error)
+			fault = known[i].fault;
+	fail(x, EXCHANGE_DOWN, fault);
+	if (fault == FAULT_PORT_ERROR && strerrordesc_np(error))
+		x->detail = strerrordesc_np(error);
 }
 
 static bool connect_anew(struct transport *t, struct exchange *x)
@@ -145,13 +144,12 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 	t->has_answered = false;
 
 	if (t->host) {
+		fail(x, EXCHANGE_DOWN, FAULT_NO_CONNECTION);
 		t->fd = connect_host(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
-		if (t->fd < 0)
-			x->end = EXCHANGE_DOWN;
 	} else {
 		r = tty_open(&t->tty_conf, &t->tty, &x->notice);
 		if (r < 0)
-			fail(x, EXCHANGE_DOWN, HAY_OFFLINE, explain_port(-r));
+			fail_to_open(x, -r);
 		else
 			t->fd = tty_fd(t->tty);
 		t->last_us = t->now();
@@ -265,18 +263,15 @@ static bool send_frame(struct transport *t, struct exchange *x, const struct fra
 	return n == (ssize_t)frame->size;
 }
 
-/* No answer. */
-static void give_up(struct transport *t, struct exchange *x, size_t n, const char *error)
+/* No answer: only bytes of something else, if any. */
+static void give_up(struct transport *t, struct exchange *x, size_t n, enum modbus_fault fault)
 {
-	bool other = error && !strncmp(error, "the answer", 10);
+	bool only_echo = fault == FAULT_ONLY_ECHO, other = fault != FAULT_NONE && !only_echo;
 
-	if (other)
-		fail(x, EXCHANGE_FAILED, HAY_DECODE, error);
-	else
-		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, error ? error : n ? "an answer cut short" : "no answer");
+	fail(x, EXCHANGE_FAILED, fault ? fault : n ? FAULT_CUT_SHORT : FAULT_SILENCE);
 	if (t->framing != FRAMING_RTU)
 		return;
-	expect_late_answer(t, x, n > 0 && !(error && !other));
+	expect_late_answer(t, x, n > 0 && !only_echo);
 	if (!x->is_quiet && (!t->heard || other))
 		t->owes[x->unit] = true;
 }
@@ -285,7 +280,7 @@ static void give_up(struct transport *t, struct exchange *x, size_t n, const cha
 static bool ask(struct transport *t, struct exchange *x)
 {
 	uint64_t sent, deadline, now;
-	const char *error = NULL;
+	enum modbus_fault fault = FAULT_NONE;
 	enum frame_search found;
 	struct frame request;
 	size_t size = 0;
@@ -293,11 +288,11 @@ static bool ask(struct transport *t, struct exchange *x)
 	frame_build(t->framing, ++t->transaction, x->unit, &x->pdu, &request);
 	sent = t->now();
 	if (x->not_after_us > 0 && sent > x->not_after_us) {
-		fail(x, EXCHANGE_FAILED, HAY_TIMEOUT, "its time was over");
+		fail(x, EXCHANGE_FAILED, FAULT_EXPIRED);
 		return true;
 	}
 	if (!send_frame(t, x, &request)) {
-		fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed");
+		fail(x, EXCHANGE_FAILED, FAULT_CLOSED_BEFORE);
 		return false;
 	}
 	t->last_us = sent + request.size * t->char_us;
@@ -312,23 +307,22 @@ static bool ask(struct transport *t, struct exchange *x)
 		n = now < deadline ? take(t, x->bytes + size, sizeof(x->bytes) - size, deadline - now) : NOTHING;
 		now = t->now();
 		if (n == GONE) {
-			fail(x, EXCHANGE_FAILED, HAY_REFUSED,
-			     size ? "connection closed within an answer" : "connection closed without an answer");
+			fail(x, EXCHANGE_FAILED, size ? FAULT_CLOSED_WITHIN : FAULT_CLOSED);
 			return size > 0;
 		}
 		if (n == NOTHING) {
 			if (now < deadline)
 				continue;
-			give_up(t, x, size, error);
+			give_up(t, x, size, fault);
 			return true;
 		}
 		size += (size_t)n;
 		t->last_us = now;
-		found = frame_find(&request, &t->line, x->bytes, size, &x->answer, &error);
+		found = frame_find(&request, &t->line, x->bytes, size, &x->answer, &fault);
 		if (found == FRAME_FOUND)
 			break;
 		if (found == FRAME_WRONG || size == sizeof(x->bytes)) {
-			fail(x, EXCHANGE_FAILED, HAY_DECODE, error ? error : "not a Modbus frame");
+			fail(x, EXCHANGE_FAILED, fault ? fault : FAULT_NO_FRAME);
 			return true;
 		}
 	}
@@ -345,6 +339,7 @@ static bool ask(struct transport *t, struct exchange *x)
 	t->has_answered = true;
 	x->rtt_us = now - sent;
 	x->end = EXCHANGE_ANSWERED;
+	x->fault = FAULT_NONE;
 	return true;
 }
 
@@ -366,7 +361,7 @@ static bool closes_now(struct transport *t, struct exchange *x)
 static void port_has_gone(struct transport *t, struct exchange *x)
 {
 	t->broken = true;
-	fail(x, EXCHANGE_DOWN, HAY_OFFLINE, "the port has gone");
+	fail(x, EXCHANGE_DOWN, FAULT_PORT_GONE);
 }
 
 void transport_exchange(struct transport *t, struct exchange *x)
@@ -394,11 +389,11 @@ void transport_exchange(struct transport *t, struct exchange *x)
 			settled = settle(t, x);
 		}
 		if (settled == RESTLESS) {
-			fail(x, EXCHANGE_FAILED, HAY_DECODE, "the line is never silent");
+			fail(x, EXCHANGE_FAILED, FAULT_RESTLESS);
 			break;
 		}
 		if (settled == LOST)
-			fail(x, EXCHANGE_FAILED, HAY_REFUSED, "connection closed without an answer");
+			fail(x, EXCHANGE_FAILED, FAULT_CLOSED);
 		else
 			asked = ask(t, x);
 		if (t->tty && (!asked || (x->end == EXCHANGE_FAILED && x->reason == HAY_REFUSED))) {
@@ -429,5 +424,6 @@ void transport_reopen(struct transport *t, struct exchange *x)
 	if (t->fd < 0 && !connect_anew(t, x))
 		return;
 	x->end = EXCHANGE_ANSWERED;
+	x->fault = FAULT_NONE;
 	x->port_fd = t->fd;
 }

@@ -50,8 +50,9 @@ struct exchange {
 	struct frame_answer answer; /* inside bytes */
 	uint64_t answered_us;	    /* when it had come */
 	uint64_t rtt_us;
-	enum hay_reason reason; /* where there is none */
-	const char *detail;	/* why, in words that live for ever */
+	enum modbus_fault fault; /* why there is none; FAULT_NONE: it is there */
+	enum hay_reason reason;	 /* of the fault */
+	const char *detail;	 /* the same in words, for people; lives for ever */
 
 	int port_fd;	    /* the serial port, while it is open and well; else -1 */
 	const char *notice; /* what is odd about the port that was opened for this; NULL: nothing */

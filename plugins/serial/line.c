@@ -126,9 +126,10 @@ static void look(struct serial_link *line)
 		}
 	}
 	if (r < 0) {
-		bool news = strcmp(said.text, line->reason.text) != 0;
+		bool news = r != line->down_error;
 
 		line->reason = said;
+		line->down_error = r;
 		if (line->state == LINE_NEW)
 			line->host->link_down(line->link, r == -EBUSY ? HAY_REFUSED : HAY_OFFLINE, said.text);
 		else if (news)
@@ -140,6 +141,7 @@ static void look(struct serial_link *line)
 	}
 	line->fd = fd;
 	line->reason.text[0] = 0;
+	line->down_error = 0;
 	decoder_restart(line->decoder);
 	line->host->log(line->link, NULL, HAY_LOG_INFO, "%s is open: %lld baud, %s", conf->port, (long long)conf->baud,
 			conf->mode);

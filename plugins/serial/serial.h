@@ -176,6 +176,7 @@ struct serial_link {
 	bool pushing;		 /* inside the framer: nothing may be closed */
 	bool broken;		 /* to be closed as soon as that is over */
 	struct port_said reason; /* why it is down */
+	int down_error;		 /* the -errno of the last try to open it, as the log knows; 0: none since it broke */
 	uint64_t n_frames;
 
 	struct exchange exchange;

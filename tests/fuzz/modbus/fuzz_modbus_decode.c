@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct frame_answer answer;
 	struct frame_line line = {0};
 	struct frame request;
-	const char *error = NULL;
+	enum modbus_fault fault = FAULT_NONE;
 	enum frame_search found = FRAME_MORE;
 	uint8_t *bytes;
 	struct pdu pdu;
@@ -104,15 +104,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	frame_build(data[1] & 0x80 ? FRAMING_RTU : FRAMING_TCP, 0x0102, data[0], &pdu, &request);
 	bytes = malloc(size - 5 + 1);
 	memcpy(bytes, data + 5, size - 5);
-	if (frame_check(&request, bytes, size - 5, &answer, &error) == 0)
+	if (frame_check(&request, bytes, size - 5, &answer, &fault) == 0)
 		look_at(&request, &place, &answer, data[4]);
-	else if (!error)
+	else if (!fault)
 		abort();
 	for (size_t n = 1; n <= size - 5 && found == FRAME_MORE; n += 1 + n / 8)
-		found = frame_find(&request, &line, bytes, n, &answer, &error);
+		found = frame_find(&request, &line, bytes, n, &answer, &fault);
 	if (found == FRAME_FOUND)
 		look_at(&request, &place, &answer, data[4]);
-	else if (found == FRAME_WRONG && !error)
+	else if (found == FRAME_WRONG && !fault)
 		abort();
 	free(bytes);
 	return 0;

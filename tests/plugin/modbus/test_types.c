@@ -248,23 +248,23 @@ static void test_frames(void **state)
 	const struct plan_place place = {TABLE_HOLDING, 0x1234, 2};
 	struct frame request = request_of(FRAMING_TCP, 17, &place);
 	struct frame_answer answer;
-	const char *error;
+	enum modbus_fault fault;
 
 	(void)state;
 	assert_int_equal(request.size, 12);
 	assert_memory_equal(request.bytes, "\xab\xcd\0\0\0\6\x11\3\x12\x34\0\2", 12);
 	assert_int_equal(
-		frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\7\x11\3\4\1\2\3\4", 13, &answer, &error), 0);
+		frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\7\x11\3\4\1\2\3\4", 13, &answer, &fault), 0);
 	assert_int_equal(answer.exception, 0);
 	assert_int_equal(answer.size, 4);
 	assert_memory_equal(answer.data, "\1\2\3\4", 4);
-	assert_int_equal(frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\3\x11\x83\2", 9, &answer, &error), 0);
+	assert_int_equal(frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\3\x11\x83\2", 9, &answer, &fault), 0);
 	assert_int_equal(answer.exception, 2);
 	for (size_t size = 0; size < 13; size++)
 		assert_int_equal(frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\7\x11\3\4\1\2\3\4", size,
-					     &answer, &error),
+					     &answer, &fault),
 				 -EBADMSG);
-	assert_int_equal(frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\3\x11\x83\0", 9, &answer, &error),
+	assert_int_equal(frame_check(&request, (const uint8_t *)"\xab\xcd\0\0\0\3\x11\x83\0", 9, &answer, &fault),
 			 -EBADMSG);
 }
 
@@ -305,15 +305,15 @@ static void test_answers_on_a_line(void **state)
 	for (size_t i = 0; i < N(cases); i++) {
 		struct frame_line line = {0};
 		struct frame_answer answer;
-		const char *error;
+		enum modbus_fault fault;
 		size_t n = cases[i].size;
 
 		if (n)
 			memcpy(bytes, cases[i].before, n);
 		memcpy(bytes + n, good, n_good);
 		for (size_t size = 1; size < n + n_good; size++)
-			assert_int_equal(frame_find(&request, &line, bytes, size, &answer, &error), FRAME_MORE);
-		assert_int_equal(frame_find(&request, &line, bytes, n + n_good, &answer, &error), FRAME_FOUND);
+			assert_int_equal(frame_find(&request, &line, bytes, size, &answer, &fault), FRAME_MORE);
+		assert_int_equal(frame_find(&request, &line, bytes, n + n_good, &answer, &fault), FRAME_FOUND);
 		assert_memory_equal(answer.data, "\1\2\3\4", 4);
 		assert_int_equal(line.echoes, cases[i].before == request.bytes);
 	}
@@ -326,13 +326,25 @@ static void test_wrong_crc(void **state)
 	uint8_t bytes[16] = {17, 3, 4, 1, 2, 3, 4};
 	struct frame_line line = {0};
 	struct frame_answer answer;
-	const char *error;
+	enum modbus_fault fault;
 	size_t n = with_crc(bytes, 7);
 
 	(void)state;
 	bytes[4] ^= 0x10;
-	assert_int_equal(frame_find(&request, &line, bytes, n, &answer, &error), FRAME_WRONG);
-	assert_string_equal(error, "wrong CRC");
+	assert_int_equal(frame_find(&request, &line, bytes, n, &answer, &fault), FRAME_WRONG);
+	assert_int_equal(fault, FAULT_WRONG_CRC);
+}
+
+/* A fault without a reason would pass for none, and one without words tells nobody anything. */
+static void test_faults(void **state)
+{
+	(void)state;
+	for (enum modbus_fault fault = FAULT_NONE + 1; fault < N_FAULTS; fault++) {
+		assert_int_not_equal(fault_reason(fault), HAY_NO_REASON);
+		assert_non_null(fault_to_string(fault));
+		assert_true(strlen(fault_to_string(fault)) > 0);
+	}
+	assert_int_equal(fault_reason(FAULT_NONE), HAY_NO_REASON);
 }
 
 /* A write is answered by itself; where the line echoes, the echo is not the answer. */
@@ -342,7 +354,7 @@ static void test_echo_of_a_write(void **state)
 	struct frame_answer answer;
 	struct frame request;
 	uint8_t twice[16];
-	const char *error;
+	enum modbus_fault fault;
 	struct pdu pdu;
 
 	(void)state;
@@ -350,10 +362,10 @@ static void test_echo_of_a_write(void **state)
 	frame_build(FRAMING_RTU, 0, 1, &pdu, &request);
 	memcpy(twice, request.bytes, 8);
 	memcpy(twice + 8, request.bytes, 8);
-	assert_int_equal(frame_find(&request, &line, twice, 8, &answer, &error), FRAME_FOUND);
+	assert_int_equal(frame_find(&request, &line, twice, 8, &answer, &fault), FRAME_FOUND);
 	line.echoes = true;
-	assert_int_equal(frame_find(&request, &line, twice, 8, &answer, &error), FRAME_MORE);
-	assert_int_equal(frame_find(&request, &line, twice, 16, &answer, &error), FRAME_FOUND);
+	assert_int_equal(frame_find(&request, &line, twice, 8, &answer, &fault), FRAME_MORE);
+	assert_int_equal(frame_find(&request, &line, twice, 16, &answer, &fault), FRAME_FOUND);
 }
 
 static void test_requests_to_write(void **state)
@@ -395,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_crc),
 		cmocka_unit_test(test_answers_on_a_line),
 		cmocka_unit_test(test_wrong_crc),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_echo_of_a_write),
 		cmocka_unit_test(test_requests_to_write),
 	};
