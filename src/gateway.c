@@ -422,7 +422,8 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 	if (r >= 0)
 		r = normalize_subscribe(gateway->normalize, keep_sample, gateway);
 	if (r >= 0)
-		r = uplink_set_new(gateway->event, gateway->queue, gateway->series, &uplink_hooks, &gateway->uplinks);
+		r = uplink_set_new(gateway->event, gateway->queue, gateway->series, gateway->latest, &uplink_hooks,
+				   &gateway->uplinks);
 	if (r >= 0)
 		r = field_new(gateway->event, gateway->series, gateway->normalize, state_dir, &hooks, &gateway->field);
 	if (r >= 0)

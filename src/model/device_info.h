@@ -3,7 +3,6 @@
 #ifndef HAYWAIN_MODEL_DEVICE_INFO_H
 #define HAYWAIN_MODEL_DEVICE_INFO_H
 
-#include "model/device_info.h"
 #include "model/series.h"
 
 struct device_info_point {

@@ -43,7 +43,8 @@ struct stamped_sample {
 	const struct sample *sample;
 	uint64_t seq;
 	int64_t ts_ms;
-	bool certain; /* false: the clock could not be trusted */
+	bool certain;  /* false: the clock could not be trusted */
+	bool historic; /* taken before the connection it is sent on was made */
 };
 
 /* Encode. One reference, the caller's. NULL: out of memory. */

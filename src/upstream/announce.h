@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an uplink says besides samples: that it is here, its devices, and events. Other threads leave it here;
- * the uplink's thread publishes it, a few messages at a time, beside the samples' window.
+ * What an uplink says besides samples: that it is here, its devices, that it started, and what was dropped. The main thread
+ * leaves the devices here; the uplink's thread has the dialect make messages of it, into its outbox, a few at a time.
  */
 #ifndef HAYWAIN_UPSTREAM_ANNOUNCE_H
 #define HAYWAIN_UPSTREAM_ANNOUNCE_H
 
 #include "model/device_info.h"
 #include "queue/queue.h"
-#include "upstream/dialects/dialect.h"
-#include "upstream/line_rate.h"
-#include "upstream/mqtt.h"
-#include "upstream/suspects.h"
+#include "upstream/outbox.h"
 
 struct announce;
 
@@ -24,53 +21,35 @@ void announce_device(struct announce *announce, struct device_info *info);
 void announce_device_removed(struct announce *announce, const char *device);
 /* The same of one that was never announced here. */
 void announce_device_gone(struct announce *announce, struct device_info *info);
-void announce_event(struct announce *announce, const char *name, const char *fields);
 
 /* ---- the uplink's thread ---- */
 
-/* A dialect speaks: its state for this connection. */
-struct announce_voice {
+/* Who makes the messages in this connection, and what of. */
+struct announce_maker {
 	const struct dialect *dialect;
-	void *state;
+	void *state; /* the dialect's */
+	struct outbox *outbox;
 	struct queue *queue;
 	struct queue_reader *reader;
-	struct suspects *suspects; /* which of the messages may go */
-	struct line_rate *line;	   /* counts what goes */
-	/* A message is larger than the broker takes, and left out. */
-	void (*too_large)(void *userdata, const struct message *message);
-	void *userdata;
 };
 
-/* A new connection: whatever was under way is forgotten; the birth and all devices go out again. */
-int announce_begin(struct announce *announce, const struct announce_voice *voice);
+/* A new connection: whatever was under way is forgotten; the birth and all devices are made. -errno. */
+int announce_begin(struct announce *announce, const struct announce_maker *maker);
+/* The birth and all devices once more, in a connection that goes on. -errno. */
+int announce_birth(struct announce *announce, const struct announce_maker *maker);
 
-/* The topics will not be ours any more: what is retained of the devices is cleared with the next announce_send(). */
+/* The topics will not be ours any more: what is retained of the devices is cleared by what announce_make() makes. */
 void announce_withdraw(struct announce *announce);
 
-/* Publish what there is and is not suspect, while fewer than `limit` messages are under way. -errno: the connection or
-   memory. */
-int announce_send(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt, size_t limit,
-		  uint64_t now_us);
+/* Make messages of what is new, as long as few wait in the outbox. -errno of the dialect. */
+int announce_make(struct announce *announce, const struct announce_maker *maker, uint64_t now_us);
+bool announce_has_news(const struct announce *announce);
 
-/* One that ended connections shall be tried alone now; and send it: nothing else may be under way. */
-bool announce_wants_test(const struct announce *announce, const struct announce_voice *voice, uint64_t now_us);
-int announce_send_test(struct announce *announce, const struct announce_voice *voice, struct mqtt *mqtt,
-		       uint64_t now_us);
+/* A message made here is done with: the broker has it, or never will. */
+void announce_done(struct announce *announce, const struct announce_maker *maker, const struct outgoing *outgoing);
+/* It was not taken: it is told anew with a later connection. */
+void announce_not_taken(struct announce *announce, const struct outgoing *outgoing);
 
-/* Message mid was answered. False: not one of these. *ret_refused: the topic of the first one in this
-   connection that was turned down and not before, to be logged, or NULL; valid until the next call. */
-bool announce_published(struct announce *announce, const struct announce_voice *voice, int mid, unsigned reason,
-			uint64_t now_us, const char **ret_refused);
-
-/* The connection ended: name what was under way. */
-void announce_under_way(const struct announce *announce, struct suspects *suspects);
-
-/* Bytes up to here have left this machine. */
-void announce_left(struct announce *announce, uint64_t bytes, uint64_t now_us);
-
-size_t announce_inflight(const struct announce *announce);
-bool announce_idle(const struct announce *announce);		   /* nothing made and not yet acknowledged */
-uint64_t announce_oldest_left_us(const struct announce *announce); /* UINT64_MAX: nothing left and is under way */
-bool announce_waits_for_seq(const struct announce *announce);	   /* `started` could not be told yet */
+bool announce_waits_for_seq(const struct announce *announce); /* `started` could not be told yet */
 
 #endif

@@ -63,19 +63,33 @@ static void on_message(struct mosquitto *client, void *userdata, const struct mo
 {
 	(void)client, (void)props;
 	struct mqtt *mqtt = userdata;
-	/* A retained command is one from the past. */
-	if (mqtt->events->command && !message->retain)
-		mqtt->events->command(mqtt->userdata, message->topic, message->payload, (size_t)message->payloadlen);
+	const struct dialect_incoming incoming = {
+		.topic = message->topic,
+		.payload = message->payload,
+		.size = (size_t)message->payloadlen,
+		.retain = message->retain,
+	};
+	if (mqtt->events->received)
+		mqtt->events->received(mqtt->userdata, &incoming);
 	errno = 0;
 }
 
 static void on_subscribe(struct mosquitto *client, void *userdata, int mid, int n, const int *granted,
 			 const mosquitto_property *props)
 {
-	(void)client, (void)props, (void)mid;
+	(void)client, (void)props;
 	struct mqtt *mqtt = userdata;
-	if (mqtt->events->subscribed && n > 0)
-		mqtt->events->subscribed(mqtt->userdata, (unsigned)granted[0]);
+	if (n > 0)
+		mqtt->events->published(mqtt->userdata, mid, (unsigned)granted[0]);
+	errno = 0;
+}
+
+/* What it says does not matter: it is asked for its own sake. */
+static void on_unsubscribe(struct mosquitto *client, void *userdata, int mid, const mosquitto_property *props)
+{
+	(void)client, (void)props;
+	struct mqtt *mqtt = userdata;
+	mqtt->events->published(mqtt->userdata, mid, 0);
 	errno = 0;
 }
 
@@ -152,6 +166,7 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	mosquitto_disconnect_v5_callback_set(mqtt->client, on_disconnect);
 	mosquitto_publish_v5_callback_set(mqtt->client, on_publish);
 	mosquitto_subscribe_v5_callback_set(mqtt->client, on_subscribe);
+	mosquitto_unsubscribe_v5_callback_set(mqtt->client, on_unsubscribe);
 	mosquitto_message_v5_callback_set(mqtt->client, on_message);
 	*ret = mqtt;
 	return 0;
@@ -209,9 +224,8 @@ int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 	}
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter)
+static int filter_sent(struct mqtt *mqtt, const char *filter, int rc)
 {
-	int rc = mosquitto_subscribe(mqtt->client, NULL, filter, 1);
 	if (rc == MOSQ_ERR_SUCCESS) {
 		mqtt->queued += strlen(filter) + PACKET_EXTRA;
 		return 0;
@@ -222,6 +236,16 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter)
 		return -ENOMEM;
 	mqtt_check(mqtt, rc);
 	return -ENOTCONN;
+}
+
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, int *ret_mid)
+{
+	return filter_sent(mqtt, filter, mosquitto_subscribe(mqtt->client, ret_mid, filter, 1));
+}
+
+int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, int *ret_mid)
+{
+	return filter_sent(mqtt, filter, mosquitto_unsubscribe(mqtt->client, ret_mid, filter));
 }
 
 size_t mqtt_unsent(const struct mqtt *mqtt)

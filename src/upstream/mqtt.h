@@ -27,10 +27,9 @@ struct mqtt_settings {
 
 /* Called from mqtt_turn() and mqtt_flush(). */
 struct mqtt_events {
-	/* Message mid was acknowledged (QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
+	/* Packet mid was answered (a message of QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
 	void (*published)(void *userdata, int mid, unsigned reason);
-	void (*subscribed)(void *userdata, unsigned reason); /* 128 and above: turned down */
-	void (*command)(void *userdata, const char *topic, const void *payload, size_t size);
+	void (*received)(void *userdata, const struct dialect_incoming *incoming);
 	/* A message of size bytes came, over what fits (PACKET_SIZE_MAX): it was skipped and acknowledged. */
 	void (*oversized)(void *userdata, const char *topic, size_t topic_size, size_t size);
 };
@@ -81,8 +80,9 @@ enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 /* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
    -EINVAL: no topic that MQTT can carry; -ENOTCONN; -ENOMEM. */
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
-/* Ask for the messages of a filter, QoS 1. Its answer comes as subscribed(). -errno as above. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter);
+/* Ask for the messages of a filter, QoS 1, or for no more of them. -errno as above. */
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);
+int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);
 /* Write what was published, as far as the network takes it; mqtt_turn() writes the rest. */
 void mqtt_flush(struct mqtt *mqtt);
 

@@ -5,26 +5,11 @@
 #include <inttypes.h>
 #include <poll.h>
 
-#define ANNOUNCE_INFLIGHT ((size_t)16)
 #define ACK_TIMEOUT_MIN_US (20 * USEC_PER_SEC)
-#define GOODBYE_US USEC_PER_SEC
+#define LEAVE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
 #define LINE_TICK_US (100 * USEC_PER_MSEC) /* while something waits for a slow line */
-
-/* A message that is no sample, and larger than the broker takes. */
-static void too_large(void *userdata, const struct message *message)
-{
-	struct session *session = userdata;
-	struct uplink *uplink = session->uplink;
-	size_t most = mqtt_max_packet(session->mqtt);
-	_cleanup_free_ char *topic = strndup(message->topic.data, message->topic.size);
-	if (!topic || !suspects_too_large(uplink->suspects, SUSPECT_ANNOUNCEMENT, topic))
-		return;
-	uplink_log(
-		uplink, HAY_LOG_WARNING,
-		"the message for %s is left out: it has %zu bytes, and the broker takes packets of %zu at most; samples go on",
-		topic, message_size(message), most);
-}
+#define BIRTH_AGAIN_US (5 * USEC_PER_SEC)  /* asked for more often, hosts may loop */
 
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret)
 {
@@ -32,17 +17,19 @@ int session_new(struct uplink *uplink, void *dialect_state, struct session **ret
 	if (!session)
 		return -ENOMEM;
 	session->uplink = uplink;
-	session->voice = (struct announce_voice){
+	session->renew_us = UINT64_MAX;
+	session->maker = (struct announce_maker){
 		.dialect = uplink->dialect,
 		.state = dialect_state,
+		.outbox = outbox_new(uplink->dialect->flags & DIALECT_PROVES),
 		.queue = uplink->queue,
 		.reader = uplink->reader,
-		.suspects = uplink->suspects,
-		.line = &uplink->line,
-		.too_large = too_large,
-		.userdata = session,
 	};
 	session->refused.backoff.random = uplink->backoff.random ^ 0x9e3779b97f4a7c15u;
+	if (!session->maker.outbox) {
+		free(session);
+		return -ENOMEM;
+	}
 	*ret = session;
 	return 0;
 }
@@ -50,7 +37,7 @@ int session_new(struct uplink *uplink, void *dialect_state, struct session **ret
 struct session *session_free(struct session *session)
 {
 	if (session)
-		buf_done(&session->filter);
+		outbox_free(session->maker.outbox);
 	free(session);
 	return NULL;
 }
@@ -58,6 +45,11 @@ struct session *session_free(struct session *session)
 void session_set_will(struct session *session, bool with_will)
 {
 	session->with_will = with_will;
+}
+
+void session_set_renewal(struct session *session, uint64_t renew_us)
+{
+	session->renew_us = renew_us;
 }
 
 void session_fail(struct session *session, const char *format, ...)
@@ -70,64 +62,20 @@ void session_fail(struct session *session, const char *format, ...)
 	session->ended = true;
 }
 
-static void published(void *userdata, int mid, unsigned code)
-{
-	struct session *session = userdata;
-	struct uplink *uplink = session->uplink;
-	const char *topic;
-	if (session->goodbye && mid == session->goodbye) {
-		session->goodbye = 0;
-		return;
-	}
-	if (session_reply_published(session, mid, code))
-		return;
-	if (announce_published(uplink->announce, &session->voice, mid, code, session->now_us, &topic)) {
-		if (topic) {
-			struct reason word;
-			mqtt_reason_word(code, &word);
-			uplink_log(uplink, HAY_LOG_WARNING,
-				   "the broker turns down %s: %s; samples go on, trying again with a later connection",
-				   topic, word.text);
-		}
-		session->result.delivered |= code < 128;
-		return;
-	}
-	if (code >= 128)
-		session_refused(session, mid, code);
-	else
-		session_acknowledged(session, mid, code);
-}
-
 const struct mqtt_events session_events = {
-	.published = published,
-	.subscribed = session_subscribed,
-	.command = session_take_command,
+	.published = session_published,
+	.received = session_received,
 	.oversized = session_oversized,
 };
-/* ---- the loop ---- */
 
-/* When the oldest message that has left this machine and is not acknowledged did. */
-static uint64_t oldest_left_us(const struct session *session)
-{
-	const struct uplink *uplink = session->uplink;
-	uint64_t oldest = MIN(window_oldest_left_us(uplink->window), announce_oldest_left_us(uplink->announce));
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		if (session->replies[i].mid && session->replies[i].left_us)
-			oldest = MIN(oldest, session->replies[i].left_us);
-	return oldest;
-}
+/* ---- the loop ---- */
 
 /* What waits in this machine for a slow line is not late: it has not left. */
 static void observe_line(struct session *session)
 {
-	struct uplink *uplink = session->uplink;
-	struct line_rate *line = &uplink->line;
+	struct line_rate *line = &session->uplink->line;
 	line_rate_observe(line, mqtt_unsent(session->mqtt), session->now_us);
-	window_left(uplink->window, line->left, session->now_us);
-	announce_left(uplink->announce, line->left, session->now_us);
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		if (session->replies[i].mid && !session->replies[i].left_us && session->replies[i].end <= line->left)
-			session->replies[i].left_us = session->now_us;
+	outbox_left(session->maker.outbox, line->left, session->now_us);
 }
 
 static uint64_t ack_timeout_us(const struct session *session)
@@ -144,7 +92,10 @@ static uint64_t next_due_us(struct session *session)
 	if (session->more)
 		return session->now_us;
 	uint64_t due = MIN(mqtt_due_us(session->mqtt), session->now_us + TICK_MAX_US);
-	uint64_t oldest = oldest_left_us(session);
+	uint64_t oldest = outbox_oldest_left_us(session->maker.outbox);
+	due = MIN(due, MIN(session->renew_us, session_prove_due_us(session)));
+	if (session->birth_wanted)
+		due = MIN(due, session->birth_us + BIRTH_AGAIN_US);
 	if (oldest != UINT64_MAX)
 		due = MIN(due, oldest + ack_timeout_us(session));
 	if (line_rate_stuck_since(&uplink->line) != UINT64_MAX)
@@ -227,7 +178,8 @@ static void begin(struct session *session)
 	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, "");
 	line_rate_start(&uplink->line);
-	if (announce_begin(uplink->announce, &session->voice) < 0)
+	session->birth_us = session->now_us;
+	if (announce_begin(uplink->announce, &session->maker) < 0)
 		session_fail(session, "out of memory");
 	switch (suspects_connected(uplink->suspects, session->with_will, session->now_us)) {
 	case SUSPECT_TEST:
@@ -245,55 +197,29 @@ static void begin(struct session *session)
 	}
 }
 
-/* How many messages besides samples may be under way now: the broker counts them together. */
-static size_t announce_limit(const struct session *session)
-{
-	const struct uplink *uplink = session->uplink;
-	size_t inflight = uplink->conf->qos > 0 ? window_inflight(uplink->window) : 0;
-	size_t maximum = mqtt_receive_maximum(session->mqtt);
-	return MIN(ANNOUNCE_INFLIGHT, maximum - MIN(inflight, maximum));
-}
-
 /* ---- what is tried alone ---- */
 
 static bool something_under_way(const struct session *session)
 {
-	const struct uplink *uplink = session->uplink;
-	return announce_inflight(uplink->announce) > 0 || window_inflight(uplink->window) > 0 ||
-	       session_replies_inflight(session) > 0 || session->subscribed_us;
+	return outbox_under_way(session->maker.outbox) > 0 || outbox_data_waits(session->maker.outbox);
 }
 
 static enum session_test test_that_is_due(struct session *session)
 {
-	enum suspect_verdict verdict;
 	enum session_test test = TEST_NONE;
-	if (announce_wants_test(session->uplink->announce, &session->voice, session->now_us))
-		return TEST_ANNOUNCEMENT;
-	if (session_wants_to_subscribe(session, &verdict) && verdict == SUSPECT_TEST)
-		return TEST_SUBSCRIBE;
-	if (session_replies_want_test(session))
-		return TEST_REPLY;
+	if (session_packet_to_test(session))
+		return TEST_PACKET;
 	session_samples_want_test(session, &test);
 	return test;
 }
 
 static int send_test(struct session *session, enum session_test test)
 {
-	struct uplink *uplink = session->uplink;
 	session->test = test;
-	switch (test) {
-	case TEST_ANNOUNCEMENT:
-		return announce_send_test(uplink->announce, &session->voice, session->mqtt, session->now_us);
-	case TEST_SUBSCRIBE:
-		session_subscribe(session);
-		return 0;
-	case TEST_REPLY:
-		session_send_replies(session, true);
-		return 0;
-	default:
-		session_test_sample(session);
-		return 0;
-	}
+	if (test == TEST_PACKET)
+		return session_send_packet(session, session_packet_to_test(session));
+	session_test_sample(session);
+	return session_send_data(session);
 }
 
 /* True: one is under way, or waits for the rest to be answered. */
@@ -310,29 +236,42 @@ static bool try_alone(struct session *session, int *ret_error)
 	return true;
 }
 
-static int send_all(struct session *session)
+/* ---- a turn ---- */
+
+static int make_messages(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	enum suspect_verdict verdict;
-	int r = announce_send(uplink->announce, &session->voice, session->mqtt, announce_limit(session),
-			      session->now_us);
-	if (r < 0)
-		return r;
-	if (session_wants_to_subscribe(session, &verdict) && verdict == SUSPECT_FREE)
-		session_subscribe(session);
-	session_send_replies(session, false);
-	session_send_samples(session);
-	return 0;
+	int r = 0;
+	if (session->birth_wanted && session->now_us >= session->birth_us + BIRTH_AGAIN_US) {
+		session->birth_wanted = false;
+		session->birth_us = session->now_us;
+		r = announce_birth(uplink->announce, &session->maker);
+	}
+	if (r >= 0)
+		r = announce_make(uplink->announce, &session->maker, session->now_us);
+	if (r >= 0)
+		r = session_subscribe(session);
+	session_make_replies(session);
+	return r;
 }
 
-static void speak(struct session *session)
+static int send_all(struct session *session)
+{
+	int r = session_send_outbox(session);
+	if (r >= 0)
+		session_send_samples(session);
+	return r;
+}
+
+static void send_what_there_is(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	observe_line(session);
-	int r = 0;
-	session->holds_back = try_alone(session, &r);
-	if (!session->holds_back)
+	int r = make_messages(session);
+	session->holds_back = r >= 0 && try_alone(session, &r);
+	if (r >= 0 && !session->holds_back)
 		r = send_all(session);
+	session_prove(session);
 	if (r == -ENOMEM)
 		session_fail(session, "out of memory");
 	mqtt_flush(session->mqtt);
@@ -348,18 +287,30 @@ static void speak(struct session *session)
 static void check_deadlines(struct session *session)
 {
 	char text[DURATION_TEXT_MAX];
-	uint64_t oldest = oldest_left_us(session), stuck = line_rate_stuck_since(&session->uplink->line);
+	uint64_t oldest = outbox_oldest_left_us(session->maker.outbox),
+		 stuck = line_rate_stuck_since(&session->uplink->line);
 	if (mqtt_phase(session->mqtt) != MQTT_READY)
 		return;
 	if (stuck != UINT64_MAX && session->now_us >= stuck + ack_timeout_us(session))
 		session_fail(session, "the network has taken nothing of ours for %s",
 			     format_duration(session->now_us - stuck, text));
 	else if (oldest != UINT64_MAX && session->now_us >= oldest + ack_timeout_us(session))
-		session_fail(session, "the broker has not acknowledged a message for %s",
-			     format_duration(session->now_us - oldest, text));
-	/* One that is not answered does no harm. */
-	if (session->subscribed_us && session->now_us >= session->subscribed_us + ack_timeout_us(session))
-		session->subscribed_us = 0;
+		session_outbox_timed_out(session, oldest);
+	if (session->now_us >= session->renew_us) {
+		session->reconnect = true;
+		reason_set(&session->result.reason, "the login is about to end: making a new one");
+	}
+}
+
+/* Until what is no sample is answered. */
+static void await_answers(struct session *session, uint64_t until_us)
+{
+	struct outbox *outbox = session->maker.outbox;
+	while (session->now_us < until_us && mqtt_phase(session->mqtt) == MQTT_READY &&
+	       session_send_outbox(session) == 0 && outbox_others_under_way(outbox) > 0) {
+		mqtt_flush(session->mqtt);
+		wait_and_turn(session, until_us);
+	}
 }
 
 /* Clear what is retained of the devices. */
@@ -367,36 +318,34 @@ static void withdraw(struct session *session, uint64_t until_us)
 {
 	struct announce *announce = session->uplink->announce;
 	announce_withdraw(announce);
-	while (session->now_us < until_us && mqtt_phase(session->mqtt) == MQTT_READY &&
-	       announce_send(announce, &session->voice, session->mqtt, announce_limit(session), session->now_us) == 0 &&
-	       !announce_idle(announce)) {
-		mqtt_flush(session->mqtt);
-		wait_and_turn(session, until_us);
-	}
-	session->uplink->withdrawn = announce_idle(announce);
+	do {
+		if (announce_make(announce, &session->maker, session->now_us) < 0)
+			return;
+		await_answers(session, until_us);
+	} while (announce_has_news(announce) && session->now_us < until_us && mqtt_phase(session->mqtt) == MQTT_READY);
+	session->uplink->withdrawn =
+		!announce_has_news(announce) && outbox_others_under_way(session->maker.outbox) == 0;
 }
 
-/* `online: false`, and a second for the broker to acknowledge it; then leave. */
-static void say_goodbye(struct session *session)
+/* message_sink */
+static int put_last_message(void *userdata, struct message *message)
+{
+	struct session *session = userdata;
+	/* Nobody is to be told any more that there is a gateway of that name. */
+	if (session->uplink->withdraws && message->retain)
+		buf_clear(&message->payload);
+	return outbox_add(session->maker.outbox, OUTGOING_DEATH, 0, message) ? 0 : -ENOMEM;
+}
+
+/* The dialect's last message, and a second for the broker to acknowledge it; then leave. What the broker hangs up over is passed over. */
+static void leave(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	_cleanup_(message_done) struct message message = {0};
-	uint64_t until = session->now_us + GOODBYE_US;
+	uint64_t until = session->now_us + LEAVE_US;
 	if (uplink->withdraws)
 		withdraw(session, until);
-	int r = uplink->dialect->death(session->voice.state, &message);
-	/* Not over what the broker hangs up over. */
-	if (r == 0 && suspects_verdict(uplink->suspects, SUSPECT_ANNOUNCEMENT, buf_text(&message.topic),
-				       session->now_us) != SUSPECT_FREE)
-		r = 1;
-	/* Nobody is to be told any more that there is a gateway of that name. */
-	if (uplink->withdraws && message.retain)
-		buf_clear(&message.payload);
-	if (r == 0 && mqtt_publish(session->mqtt, &message, &session->goodbye) == 0) {
-		mqtt_flush(session->mqtt);
-		while (session->goodbye && session->now_us < until && mqtt_phase(session->mqtt) == MQTT_READY)
-			wait_and_turn(session, until);
-	}
+	if (!uplink->dialect->death || uplink->dialect->death(session->maker.state, put_last_message, session) == 0)
+		await_answers(session, until);
 	mqtt_disconnect(session->mqtt);
 }
 
@@ -411,14 +360,15 @@ void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct 
 			begin(session);
 		if (phase == MQTT_ENDED || session->ended)
 			break;
-		if (session->stop) {
+		if (session->stop || session->reconnect) {
+			session->result.again = session->reconnect;
 			if (phase == MQTT_READY)
-				say_goodbye(session);
+				leave(session);
 			break;
 		}
 		if (phase == MQTT_READY) {
 			uplink_watch_certificate(session->uplink, session->now_us);
-			speak(session);
+			send_what_there_is(session);
 		}
 		check_deadlines(session);
 	}

@@ -34,7 +34,7 @@ void session_show_held(struct session *session)
 static void hold_topic(struct session *session, struct sample *sample, const char *name, const char *why, bool hung_up)
 {
 	struct uplink *uplink = session->uplink;
-	uint32_t group = uplink->dialect->group(session->voice.state, sample);
+	uint32_t group = uplink->dialect->group(session->maker.state, sample);
 	bool say;
 	struct held_topic *topic = held_topics_refuse(&uplink->held_topics, name, why, hung_up, session->now_us, &say);
 	if (!topic) {
@@ -66,10 +66,10 @@ static void release_topic(struct session *session, struct held_topic *topic)
 		uplink_set_state(uplink, UPLINK_CONNECTED, "");
 }
 
-void session_hold_broken_topic(struct session *session, int mid)
+void session_hold_broken_topic(struct session *session, uint64_t message)
 {
 	struct sample *const *samples;
-	if (window_samples(session->uplink->window, mid, &samples) == 0)
+	if (window_samples(session->uplink->window, message, &samples) == 0)
 		return;
 	struct sample *sample = samples[0];
 	struct reason name;
@@ -174,20 +174,26 @@ static void note_subscribers(struct session *session)
 		uplink_set_state(session->uplink, UPLINK_CONNECTED, "");
 }
 
-static void acknowledged(struct session *session, int mid, unsigned code)
+/* "No matching subscribers" counts as delivered, unless the uplink wants somebody to be there. */
+bool session_counts_as_refused(const struct session *session, unsigned code)
+{
+	return code == MQTT_RC_NO_MATCHING_SUBSCRIBERS && session->uplink->conf->subscriber_required;
+}
+
+static void acknowledged(struct session *session, uint64_t number, unsigned code)
 {
 	struct uplink *uplink = session->uplink;
-	struct window_message message;
 	struct sample *const *samples;
-	size_t n = window_samples(uplink->window, mid, &samples);
+	size_t n = window_samples(uplink->window, number, &samples);
 	if (n == 0)
 		return;
+	const struct window_message message = *window_message(uplink->window, number);
 	uint64_t first = samples[0]->id, last = samples[n - 1]->id;
 	if (code == MQTT_RC_NO_MATCHING_SUBSCRIBERS)
 		note_no_subscribers(session, session_topic_of(session, samples[0]), n);
 	else
 		note_subscribers(session);
-	window_acked(uplink->window, mid, &message);
+	window_acked(uplink->window, number);
 	suspects_samples_passed(uplink->suspects, first, last, message.topic, session->now_us);
 	quota_passed(&uplink->quota, session->now_us);
 	session->result.delivered = true;
@@ -197,15 +203,15 @@ static void acknowledged(struct session *session, int mid, unsigned code)
 }
 
 /* Of a message with several samples one may be to blame. A topic is wrong for all of them. */
-static void turn_down_for_ever(struct session *session, int mid, unsigned code)
+static void turn_down_for_ever(struct session *session, uint64_t message, unsigned code)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
-	size_t n = window_samples(uplink->window, mid, &samples);
+	size_t n = window_samples(uplink->window, message, &samples);
 	if (n == 0)
 		return;
 	if (n > 1 && code != MQTT_RC_TOPIC_NAME_INVALID) {
-		window_halved(uplink->window, mid);
+		window_halved(uplink->window, message);
 		return;
 	}
 	struct reason word, why;
@@ -215,22 +221,21 @@ static void turn_down_for_ever(struct session *session, int mid, unsigned code)
 		queue_reader_refused(uplink->reader, samples[i]);
 	session_log_drop(session, session_topic_of(session, samples[0]), why.text);
 	uplink->drops_unlogged += n - 1;
-	struct window_message message;
-	window_acked(uplink->window, mid, &message);
+	window_acked(uplink->window, message);
 }
 
-static void turn_down_for_now(struct session *session, int mid, unsigned code, bool probe)
+static void turn_down_for_now(struct session *session, uint64_t message, unsigned code, bool probe)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
-	if (window_samples(uplink->window, mid, &samples) == 0)
+	if (window_samples(uplink->window, message, &samples) == 0)
 		return;
 	struct sample *sample = samples[0];
-	uint64_t sent_us = window_message_sent_us(uplink->window, mid);
+	uint64_t sent_us = window_message(uplink->window, message)->sent_us;
 	struct reason name, word;
 	reason_set(&name, "%s", session_topic_of(session, sample));
 	mqtt_reason_word(code, &word);
-	window_returned(uplink->window, mid);
+	window_returned(uplink->window, message);
 	if (code == MQTT_RC_QUOTA_EXCEEDED) {
 		exceeded_quota(session, name.text, code, sent_us, probe);
 		return;
@@ -241,27 +246,27 @@ static void turn_down_for_now(struct session *session, int mid, unsigned code, b
 		hold_topic(session, sample, name.text, word.text, false);
 }
 
-void session_refused(struct session *session, int mid, unsigned code)
+void session_refused(struct session *session, uint64_t message, unsigned code)
 {
-	bool probe = session->refused.on && mid == session->refused.probe;
+	bool probe = session->refused.on && message == session->refused.probe;
 	session->no_us = session->now_us;
 	suspects_answered_no(session->uplink->suspects, session->now_us);
 	if (is_for_ever(code)) {
-		turn_down_for_ever(session, mid, code);
+		turn_down_for_ever(session, message, code);
 		if (session->test_topic)
 			release_topic(session, session->test_topic);
 	} else {
-		turn_down_for_now(session, mid, code, probe);
+		turn_down_for_now(session, message, code, probe);
 	}
 	session->test_topic = NULL;
 	if (probe && code != MQTT_RC_QUOTA_EXCEEDED)
 		accepted_again(session);
 }
 
-void session_acknowledged(struct session *session, int mid, unsigned code)
+void session_acknowledged(struct session *session, uint64_t message, unsigned code)
 {
-	bool probe = session->refused.on && mid == session->refused.probe;
-	acknowledged(session, mid, code);
+	bool probe = session->refused.on && message == session->refused.probe;
+	acknowledged(session, message, code);
 	if (session->test_topic)
 		release_topic(session, session->test_topic);
 	session->test_topic = NULL;

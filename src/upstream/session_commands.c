@@ -7,143 +7,112 @@
 #include <stdlib.h>
 
 #define OVERSIZED_LOG_US (10 * USEC_PER_MINUTE)
+#define WAITING_MAX ((size_t)64)
 
-size_t session_replies_inflight(const struct session *session)
+/* ---- what we want to hear ---- */
+
+/* filter_sink */
+static int put_filter(void *userdata, const char *filter)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		n += session->replies[i].mid != 0;
-	return n;
+	struct session *session = userdata;
+	struct message message = {0};
+	message_clear(&message);
+	buf_add_text(&message.topic, filter);
+	bool failed = buf_failed(&message.topic) || !outbox_add(session->maker.outbox, OUTGOING_SUBSCRIBE, 0, &message);
+	message_done(&message);
+	return failed ? -ENOMEM : 0;
 }
 
-/* Somebody may write to a point: then the broker shall send us such messages. */
-bool session_wants_to_subscribe(struct session *session, enum suspect_verdict *ret)
+/* Once in a connection, and again when commands come to be wanted: not every broker lets everyone subscribe. */
+int session_subscribe(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	if (session->subscribed || !uplink->wants_commands || !uplink->dialect->command_filter)
-		return false;
-	if (session->filter.size == 0 && uplink->dialect->command_filter(session->voice.state, &session->filter) != 0) {
-		session->subscribed = true;
-		return false;
-	}
-	*ret = suspects_verdict(uplink->suspects, SUSPECT_SUBSCRIBE, buf_text(&session->filter), session->now_us);
-	return true;
+	bool commands = uplink->conf->commands && uplink->wants_commands;
+	if (!uplink->dialect->subscriptions ||
+	    session->subscribed == (commands ? SUBSCRIBED_COMMANDS : SUBSCRIBED_ALWAYS) ||
+	    session->subscribed == SUBSCRIBED_COMMANDS)
+		return 0;
+	session->subscribed = commands ? SUBSCRIBED_COMMANDS : SUBSCRIBED_ALWAYS;
+	return uplink->dialect->subscriptions(session->maker.state, commands, put_filter, session);
 }
 
-void session_subscribe(struct session *session)
-{
-	session->subscribed = true;
-	if (mqtt_subscribe(session->mqtt, buf_text(&session->filter)) == 0) {
-		session->subscribed_us = session->now_us;
-		line_rate_queued(&session->uplink->line, session->filter.size + 8, session->now_us);
-	}
-}
+/* ---- what comes ---- */
 
-void session_subscribed(void *userdata, unsigned code)
+static void take_command(void *userdata, struct dialect_command *command, const char *error)
 {
 	struct session *session = userdata;
 	struct uplink *uplink = session->uplink;
-	const char *filter = buf_text(&session->filter);
-	session->subscribed_us = 0;
-	if (code < 128) {
-		suspects_passed(uplink->suspects, SUSPECT_SUBSCRIBE, filter, session->now_us);
-		return;
-	}
-	if (!suspects_refused(uplink->suspects, SUSPECT_SUBSCRIBE, filter, session->now_us))
-		return;
-	struct reason word;
-	mqtt_reason_word(code, &word);
-	uplink_log(
-		uplink, HAY_LOG_WARNING,
-		"the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a later connection",
-		filter, word.text);
-}
-
-void session_take_command(void *userdata, const char *topic, const void *payload, size_t size)
-{
-	struct session *session = userdata;
-	struct uplink *uplink = session->uplink;
-	struct dialect_command command;
-	const char *error = "out of memory";
-	int r = uplink->dialect->parse_command(session->voice.state, topic, payload, size, &command, &error);
-	if (r == 0)
-		r = commands_put(uplink->commands, &command);
-	if (r == 0)
-		return;
+	int r = error ? -EINVAL : commands_put(uplink->commands, command);
 	if (r == -EBUSY)
 		error = "too many commands are under way";
-	if (command.device[0] && command.point[0])
-		commands_refuse(uplink->commands, &command, error);
-	if (command.value.type == HAY_STRING)
-		free((char *)command.value.s.data);
+	else if (r < 0 && !error)
+		error = "out of memory";
+	if (r < 0 && command->device[0] && command->point[0])
+		commands_refuse(uplink->commands, command, error);
+	if (r < 0 && command->value.type == HAY_STRING)
+		free((char *)command->value.s.data);
 }
 
-static void send_reply(struct session *session, const struct uplink_command *command, struct session_reply *ret)
+static void want_birth(void *userdata)
+{
+	struct session *session = userdata;
+	session->birth_wanted = true;
+}
+
+static void hold(void *userdata)
+{
+	struct session *session = userdata;
+	session->on_hold = true;
+}
+
+static void go_on(void *userdata)
+{
+	struct session *session = userdata;
+	session->on_hold = false;
+}
+
+static void reconnect(void *userdata, const char *why)
+{
+	struct session *session = userdata;
+	session->reconnect = true;
+	reason_set(&session->result.reason, "%s", why);
+}
+
+void session_received(void *userdata, const struct dialect_incoming *incoming)
+{
+	static const struct dialect_actions actions = {
+		.command = take_command,
+		.birth_again = want_birth,
+		.hold = hold,
+		.go_on = go_on,
+		.reconnect = reconnect,
+	};
+	struct session *session = userdata;
+	if (session->uplink->dialect->receive)
+		session->uplink->dialect->receive(session->maker.state, incoming, &actions, session);
+}
+
+/* ---- replies ---- */
+
+/* message_sink */
+static int put_reply(void *userdata, struct message *message)
+{
+	struct session *session = userdata;
+	return outbox_add(session->maker.outbox, OUTGOING_REPLY, 0, message) ? 0 : -ENOMEM;
+}
+
+/* One that cannot be made is no reason to stop the samples. */
+void session_make_replies(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	_cleanup_(message_done) struct message message = {0};
-	int r = uplink->dialect->reply(session->voice.state, &command->command, &command->answer, &message);
-	int mid = 0;
-	if (r == 0)
-		r = mqtt_publish(session->mqtt, &message, &mid);
-	if (r == -EMSGSIZE)
-		session->voice.too_large(session, &message);
-	if (r != 0)
-		return;
-	ret->mid = mid;
-	line_rate_queued(&uplink->line, message_size(&message), session->now_us);
-	ret->sent_us = session->now_us;
-	ret->end = uplink->line.queued;
-	ret->left_us = 0;
-}
-
-static enum suspect_verdict replies_verdict(const struct session *session)
-{
-	return suspects_verdict(session->uplink->suspects, SUSPECT_REPLY, REPLIES_TOPIC, session->now_us);
-}
-
-bool session_replies_want_test(const struct session *session)
-{
-	return commands_have_answer(session->uplink->commands) && replies_verdict(session) == SUSPECT_TEST;
-}
-
-/* test: one, and nothing else is under way. */
-void session_send_replies(struct session *session, bool test)
-{
-	struct uplink *uplink = session->uplink;
-	enum suspect_verdict verdict = replies_verdict(session);
-	if (verdict == SUSPECT_APART || (verdict == SUSPECT_TEST && !test))
-		return;
-	for (size_t free_at = 0; !test || session_replies_inflight(session) == 0;) {
-		while (free_at < REPLIES_INFLIGHT && session->replies[free_at].mid)
-			free_at++;
-		size_t taken = session_replies_inflight(session) + announce_inflight(uplink->announce) +
-			       window_inflight(uplink->window);
-		if (free_at == REPLIES_INFLIGHT || taken >= mqtt_receive_maximum(session->mqtt))
-			return;
-		struct uplink_command *command = commands_next_answer(uplink->commands);
-		if (!command)
-			return;
-		/* One that cannot be sent is no reason to stop the samples. */
-		if (verdict != SUSPECT_GIVEN_UP)
-			send_reply(session, command, &session->replies[free_at]);
+	struct uplink_command *command;
+	while (outbox_waiting(session->maker.outbox) < WAITING_MAX &&
+	       (command = commands_next_answer(uplink->commands))) {
+		if (uplink->dialect->reply)
+			uplink->dialect->reply(session->maker.state, &command->command, &command->answer, put_reply,
+					       session);
 		uplink_command_free(command);
 	}
-}
-
-bool session_reply_published(struct session *session, int mid, unsigned code)
-{
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++) {
-		if (!mid || session->replies[i].mid != mid)
-			continue;
-		session->replies[i].mid = 0;
-		if (code < 128)
-			suspects_passed(session->uplink->suspects, SUSPECT_REPLY, REPLIES_TOPIC, session->now_us);
-		else
-			suspects_answered_no(session->uplink->suspects, session->now_us);
-		return true;
-	}
-	return false;
 }
 
 /* A retained one comes with each connect: once in ten minutes is enough of it. */

@@ -69,19 +69,14 @@ static void peer_ended(struct session *session)
 	struct uplink *uplink = session->uplink;
 	struct suspects_flight flight = {0};
 	struct suspects_finding finding;
-	const struct window_message *oldest;
+	uint64_t oldest;
 	suspects_end(uplink->suspects);
-	announce_under_way(uplink->announce, uplink->suspects);
-	if (session->subscribed_us)
-		suspects_under_way(uplink->suspects, SUSPECT_SUBSCRIBE, buf_text(&session->filter),
-				   session->subscribed_us);
-	for (size_t i = 0; i < REPLIES_INFLIGHT; i++)
-		if (session->replies[i].mid)
-			suspects_under_way(uplink->suspects, SUSPECT_REPLY, REPLIES_TOPIC, session->replies[i].sent_us);
+	session_name_suspects(session);
 	flight.n = window_under_way(uplink->window, &flight.first, &flight.last, &oldest);
 	if (oldest) {
-		flight.topic = oldest->topic;
-		flight.sent_us = oldest->sent_us;
+		const struct window_message *message = window_message(uplink->window, oldest);
+		flight.topic = message->topic;
+		flight.sent_us = message->sent_us;
 	}
 	if (!held_topic_broke(session) && session->no_topic)
 		session->no_topic->hung_up |= session->now_us - session->no_us < USEC_PER_SEC;
@@ -94,7 +89,7 @@ static void peer_ended(struct session *session)
 		suspect_batch(uplink, &flight, finding.narrow_until);
 	}
 	if (finding.hold_topic && oldest)
-		session_hold_broken_topic(session, oldest->mid);
+		session_hold_broken_topic(session, oldest);
 	if (finding.twin)
 		ask_for_a_twin(session);
 }

@@ -34,12 +34,46 @@ static const char *device_name(const struct session *session, const struct sampl
 	return device ? device->name : "an unknown device";
 }
 
-static int encode(struct session *session, struct sample *const *samples, size_t n_samples)
+const char *session_topic_of(struct session *session, const struct sample *sample)
+{
+	struct uplink *uplink = session->uplink;
+	buf_clear(&uplink->topic);
+	if (uplink->dialect->topic(session->maker.state, sample, &uplink->topic) < 0)
+		return device_name(session, sample);
+	return buf_text(&uplink->topic);
+}
+
+/* What the sink of encode() needs. */
+struct encoding {
+	struct session *session;
+	uint64_t message;
+	unsigned n_packets;
+	size_t bytes;
+};
+
+/* message_sink */
+static int put_data(void *userdata, struct message *message)
+{
+	struct encoding *encoding = userdata;
+	struct outbox *outbox = encoding->session->maker.outbox;
+	size_t size = message->payload.size;
+	if (message_size(message) > mqtt_max_packet(encoding->session->mqtt))
+		return -EMSGSIZE;
+	if (!outbox_add(outbox, OUTGOING_DATA, encoding->message, message))
+		return -ENOMEM;
+	encoding->bytes += size;
+	encoding->n_packets++;
+	return 0;
+}
+
+/* Into the outbox, as the window's next message. */
+static int encode(struct session *session, struct sample *const *samples, size_t n_samples, struct encoding *ret)
 {
 	struct uplink *uplink = session->uplink;
 	struct stamped_sample few[16];
 	_cleanup_free_ struct stamped_sample *many = NULL;
 	struct stamped_sample *list = few;
+	*ret = (struct encoding){.session = session, .message = window_next(uplink->window)};
 	if (n_samples > ELEMENTS(few)) {
 		list = many = calloc(n_samples, sizeof(*many));
 		if (!many)
@@ -54,19 +88,16 @@ static int encode(struct session *session, struct sample *const *samples, size_t
 			.ts_ms = wall_us / (int64_t)USEC_PER_MSEC,
 			.certain = certain,
 		};
+		list[i].historic = list[i].ts_ms < uplink->context.connected_ms;
 	}
-	return uplink->dialect->encode(session->voice.state, list, n_samples, &uplink->encoded);
+	int r = uplink->dialect->encode(session->maker.state, list, n_samples, put_data, ret);
+	/* Of several packets the first ones may have been taken. */
+	if (r < 0)
+		outbox_remove_data(session->maker.outbox, ret->message);
+	return r;
 }
 
-/* The topic a sample goes to, or the device's name where it cannot be encoded. */
-const char *session_topic_of(struct session *session, struct sample *sample)
-{
-	if (encode(session, &sample, 1) < 0)
-		return device_name(session, sample);
-	return buf_text(&session->uplink->encoded.topic);
-}
-
-static void drop_picked(struct session *session, struct sample *sample, const char *why)
+static void drop_picked(struct session *session, const struct sample *sample, const char *why)
 {
 	session_log_drop(session, session_topic_of(session, sample), why);
 	queue_reader_refused(session->uplink->reader, sample);
@@ -78,7 +109,7 @@ static void drop_picked(struct session *session, struct sample *sample, const ch
 size_t session_may_take(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	if (session->refused.on)
+	if (session->refused.on || session->on_hold)
 		return 0;
 	size_t room = window_room(uplink->window);
 	if (room == 0 || uplink->replay.per_s <= 0)
@@ -97,7 +128,7 @@ static void take_samples(struct session *session)
 		replay_take(&uplink->replay, n);
 		bool failed = false;
 		for (size_t i = 0; i < n; i++) {
-			uint32_t group = uplink->dialect->group(session->voice.state, taken[i]);
+			uint32_t group = uplink->dialect->group(session->maker.state, taken[i]);
 			if (failed)
 				sample_unref(taken[i]);
 			else
@@ -151,15 +182,13 @@ bool session_samples_want_test(struct session *session, enum session_test *ret)
 }
 
 /* Half of it, and half of that, as long as it does not fit or one of them cannot be encoded. */
-static int publish(struct session *session, struct sample *const *samples, size_t n, int *ret_mid)
+static int encode_what_fits(struct session *session, struct sample *const *samples, size_t n, struct encoding *ret)
 {
 	struct uplink *uplink = session->uplink;
 	for (;;) {
-		int r = encode(session, samples, n);
-		if (r >= 0)
-			r = mqtt_publish(session->mqtt, &uplink->encoded, ret_mid);
+		int r = encode(session, samples, n, ret);
 		if (r >= 0) {
-			double bytes = (double)uplink->encoded.payload.size / (double)n;
+			double bytes = (double)ret->bytes / (double)n;
 			uplink->sample_bytes =
 				uplink->sample_bytes > 0 ? (7 * uplink->sample_bytes + bytes) / 8 : bytes;
 			return 0;
@@ -172,45 +201,73 @@ static int publish(struct session *session, struct sample *const *samples, size_
 	}
 }
 
-static void sent(struct session *session, int mid)
+static uint32_t topic_hash(struct session *session, const struct sample *sample)
 {
-	struct uplink *uplink = session->uplink;
-	line_rate_queued(&uplink->line, message_size(&uplink->encoded), session->now_us);
-	quota_take(&uplink->quota);
-	const struct window_message message = {
-		.mid = mid,
-		.topic = suspects_hash(uplink->encoded.topic.data, uplink->encoded.topic.size),
-		.sent_us = session->now_us,
-		.end = uplink->line.queued,
-	};
-	window_sent(uplink->window, &message);
-	uplink->messages++;
-	if (session->refused.on)
-		session->refused.probe = mid;
+	const char *topic = session_topic_of(session, sample);
+	return suspects_hash(topic, strlen(topic));
+}
+
+static const char *why_unsendable(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "it cannot be read, or its topic lacks a tag";
+	case -EMSGSIZE:
+		return "it is larger than the broker takes";
+	case -EINVAL:
+		return "MQTT cannot carry its topic";
+	default:
+		return NULL;
+	}
 }
 
 /* The picked ones. False: nothing more to send now. */
 static bool send_picked(struct session *session, struct sample *const *samples, size_t n)
 {
-	int mid = 0;
-	int r = publish(session, samples, n, &mid);
-	switch (r) {
-	case 0:
-		sent(session, mid);
+	struct uplink *uplink = session->uplink;
+	struct encoding encoding;
+	int r = encode_what_fits(session, samples, n, &encoding);
+	if (r < 0 && why_unsendable(r)) {
+		drop_picked(session, samples[0], why_unsendable(r));
 		return true;
-	case -EBADMSG:
-		drop_picked(session, samples[0], "it cannot be read, or its topic lacks a tag");
-		return true;
-	case -EMSGSIZE:
-		drop_picked(session, samples[0], "it is larger than the broker takes");
-		return true;
-	case -EINVAL:
-		drop_picked(session, samples[0], "MQTT cannot carry its topic");
-		return true;
-	default:
+	}
+	if (r < 0) {
 		session->retry_us = session->now_us + USEC_PER_SEC;
 		return false;
 	}
+	/* There is nothing to be told of it. */
+	if (encoding.n_packets == 0) {
+		window_drop_picked(uplink->window);
+		return true;
+	}
+	const struct window_message message = {
+		.topic = topic_hash(session, samples[0]),
+		.sent_us = session->now_us,
+		.n_packets = encoding.n_packets,
+	};
+	quota_take(&uplink->quota);
+	window_sent(uplink->window, &message);
+	if (session->refused.on)
+		session->refused.probe = encoding.message;
+	return true;
+}
+
+void session_message_unsendable(struct session *session, uint64_t message, int error)
+{
+	struct uplink *uplink = session->uplink;
+	struct sample *const *samples;
+	size_t n = window_samples(uplink->window, message, &samples);
+	outbox_remove_data(session->maker.outbox, message);
+	if (n > 1) {
+		session->batch_fits = error == -EMSGSIZE ? (n + 1) / 2 : session->batch_fits;
+		window_halved(uplink->window, message);
+		return;
+	}
+	if (n == 0)
+		return;
+	session_log_drop(session, session_topic_of(session, samples[0]), why_unsendable(error));
+	queue_reader_refused(uplink->reader, samples[0]);
+	window_acked(uplink->window, message);
 }
 
 /* A topic that waits over connections: its group is known when its first sample comes by. True: the picked ones wait. */
@@ -223,7 +280,7 @@ static bool waits_with_its_topic(struct session *session, struct sample *sample)
 	if (!topic)
 		return false;
 	topic->connection = uplink->context.connection;
-	topic->group = uplink->dialect->group(session->voice.state, sample);
+	topic->group = uplink->dialect->group(session->maker.state, sample);
 	window_hold_group(uplink->window, topic->group);
 	return true;
 }
@@ -236,10 +293,15 @@ static bool send_one(struct session *session)
 	session->line_full = line_rate_full(&uplink->line);
 	if (session->line_full || !quota_allows(&uplink->quota, session->now_us))
 		return false;
+	/* Encoded is what leaves at once: then what a dialect counts has no gaps. */
+	if (outbox_data_waits(session->maker.outbox) || !session_may_publish(session))
+		return false;
 	size_t n = window_pick(uplink->window, session->now_us, &samples);
 	if (n == 0)
 		return false;
-	return waits_with_its_topic(session, samples[0]) || send_picked(session, samples, n);
+	if (waits_with_its_topic(session, samples[0]))
+		return true;
+	return send_picked(session, samples, n) && session_send_data(session) == 0;
 }
 
 void session_test_sample(struct session *session)
@@ -266,13 +328,9 @@ bool session_may_send(struct session *session)
 	struct uplink *uplink = session->uplink;
 	if (session->now_us < session->retry_us)
 		return false;
+	if (session->on_hold || outbox_barred(session->maker.outbox))
+		return false;
 	size_t messages = session->window_messages;
-	if (uplink->conf->qos > 0) {
-		size_t taken = announce_inflight(uplink->announce) + session_replies_inflight(session);
-		messages = MIN(messages, mqtt_receive_maximum(session->mqtt) - MIN(taken, 65535));
-		if (mqtt_receive_maximum(session->mqtt) <= taken)
-			return false;
-	}
 	if (session->refused.on) {
 		if (session->now_us < session->refused.next_us || session->refused.probe ||
 		    window_inflight(uplink->window) > 0)

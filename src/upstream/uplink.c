@@ -264,7 +264,7 @@ static void *run(void *userdata)
 		struct session_result result;
 		try_once(uplink, troubles.quiet, &result);
 		stop = uplink_stop_asked(uplink);
-		if (!stop)
+		if (!stop && !result.again)
 			rest(uplink, &troubles, &result);
 		stop = stop || uplink_stop_asked(uplink);
 	}
@@ -294,7 +294,7 @@ static int make_window(const struct uplink_conf *conf, struct window **ret)
 	return window_new(&limits, ret);
 }
 
-static int prepare(struct uplink *uplink, struct series_set *series)
+static int prepare(struct uplink *uplink, struct series_set *series, struct latest *latest)
 {
 	struct uplink_conf *conf = uplink->conf;
 	uplink->dialect = dialect_by_name(conf->format);
@@ -318,11 +318,13 @@ static int prepare(struct uplink *uplink, struct series_set *series)
 	uplink->context = (struct dialect_context){
 		.gateway = uplink->gateway_id,
 		.version = uplink->version,
+		.client_id = conf->client_id,
 		.prefix = conf->prefix,
 		.topic = conf->topic,
 		.qos = (int)conf->qos,
 		.batched = conf->batch > 1,
 		.series = series,
+		.latest = latest,
 	};
 	if (getrandom(&uplink->backoff.random, sizeof(uplink->backoff.random), 0) < 0 || !uplink->backoff.random)
 		uplink->backoff.random = clock_now() | 1;
@@ -330,7 +332,7 @@ static int prepare(struct uplink *uplink, struct series_set *series)
 }
 
 int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
-	       struct series_set *series, struct uplink **ret)
+	       struct series_set *series, struct latest *latest, struct uplink **ret)
 {
 	struct uplink *uplink = calloc(1, sizeof(*uplink));
 	if (!uplink) {
@@ -346,7 +348,7 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 	uplink->state = UPLINK_CONNECTING;
 	uplink->since_us = clock_now();
 	pthread_mutex_init(&uplink->lock, NULL);
-	int r = prepare(uplink, series);
+	int r = prepare(uplink, series, latest);
 	if (r < 0) {
 		uplink_free(uplink);
 		return r;
@@ -376,7 +378,7 @@ struct uplink *uplink_free(struct uplink *uplink)
 	resolver_free(uplink->resolver);
 	announce_free(uplink->announce);
 	commands_free(uplink->commands);
-	message_done(&uplink->encoded);
+	buf_done(&uplink->topic);
 	if (uplink->try_fd >= 0)
 		close(uplink->try_fd);
 	if (uplink->wake_fd >= 0)
@@ -445,12 +447,6 @@ void uplink_device_removed(struct uplink *uplink, const char *device)
 void uplink_device_gone(struct uplink *uplink, struct device_info *info)
 {
 	announce_device_gone(uplink->announce, info);
-	signal_fd(uplink->wake_fd);
-}
-
-void uplink_event(struct uplink *uplink, const char *name, const char *fields)
-{
-	announce_event(uplink->announce, name, fields);
 	signal_fd(uplink->wake_fd);
 }
 

@@ -33,7 +33,10 @@ struct uplink_conf {
 	uint64_t keepalive_us, connect_timeout_us, clock_wait_us;
 	int64_t qos, inflight, batch;
 	uint64_t batch_wait_us;
-	double replay_rate; /* samples a second; 0: no limit */
+	double replay_rate;	  /* samples a second; 0: no limit */
+	const char *subscriber;	  /* as written */
+	bool subscriber_required; /* a message that reaches nobody is not delivered */
+	bool commands;		  /* it may write to points */
 	const char *format, *prefix, *topic;
 	void *dialect_conf;
 };
@@ -46,11 +49,13 @@ extern const struct hay_option uplink_options[], tls_options[];
 struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char *gateway_id,
 				     struct conf_messages *messages);
 
+struct latest;
 struct uplink;
 
-/* Takes conf in any case. Opens its reader. gateway_id and version are copied. Main thread, as all below. */
+/* Takes conf in any case. Opens its reader. gateway_id and version are copied; queue,
+   series and latest are borrowed and outlive it. Main thread, as all below. */
 int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *version, struct queue *queue,
-	       struct series_set *series, struct uplink **ret);
+	       struct series_set *series, struct latest *latest, struct uplink **ret);
 
 /* Start its thread. */
 int uplink_start(struct uplink *uplink);
@@ -71,9 +76,6 @@ void uplink_device(struct uplink *uplink, struct device_info *info);
 void uplink_device_removed(struct uplink *uplink, const char *device);
 /* One that is not there, but was in an earlier life: what may be retained of it is cleared. */
 void uplink_device_gone(struct uplink *uplink, struct device_info *info);
-/* For the topic `event`; kept until the next connect, the last 32. fields: see dialect_event. Any thread. */
-void uplink_event(struct uplink *uplink, const char *name, const char *fields);
-
 /* Commands that came over MQTT: the descriptor is readable when there may be one. Each is answered once. */
 struct uplink_command;
 int uplink_commands_fd(const struct uplink *uplink);

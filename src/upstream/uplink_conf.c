@@ -44,6 +44,9 @@ const struct hay_option uplink_options[] = {
 	{"batch", HAY_OPT_INT, AT(batch), "1", 1, 1000, .help = "samples of one topic in a message at most"},
 	{"batch_wait", HAY_OPT_DURATION, AT(batch_wait_us), "0s", 0, SECONDS(3600),
 	 .help = "how long to wait for a fuller message"},
+	{"subscriber", HAY_OPT_STRING, AT(subscriber), "optional",
+	 .help = "\"required\": what the broker acknowledges while nobody is subscribed is not delivered; or \"optional\""},
+	{"commands", HAY_OPT_BOOL, AT(commands), "false", .help = "true: this uplink may write to points"},
 	{"replay_rate", HAY_OPT_RATE, AT(replay_rate), .help = "samples a second of backlog (default: no limit)"},
 	{0},
 };
@@ -228,6 +231,23 @@ static bool is_loopback(const char *host)
 	return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
+static void check_subscriber(struct uplink_conf *conf, struct place *place)
+{
+	conf->subscriber_required = strcmp(conf->subscriber, "required") == 0;
+	if (!conf->subscriber_required && strcmp(conf->subscriber, "optional") != 0)
+		tell_error(place, "subscriber", "uplink `%s`: subscriber is \"optional\" or \"required\", not \"%s\"",
+			   conf->name, conf->subscriber);
+	else if (conf->subscriber_required && conf->version != 5)
+		tell_error(
+			place, "subscriber",
+			"uplink `%s`: subscriber = \"required\" needs version = 5: with MQTT 3.1.1 no broker says whether anybody is subscribed",
+			conf->name);
+	else if (conf->subscriber_required && conf->qos == 0)
+		tell_error(place, "subscriber",
+			   "uplink `%s`: subscriber = \"required\" needs qos = 1: a message of QoS 0 is not answered",
+			   conf->name);
+}
+
 static void check_all(struct uplink_conf *conf, const char *gateway_id, struct place *place)
 {
 	const char *why = parse_url(conf);
@@ -252,6 +272,7 @@ static void check_all(struct uplink_conf *conf, const char *gateway_id, struct p
 			     conf->name);
 	if (conf->password_file && conf->username)
 		check_password(conf, place);
+	check_subscriber(conf, place);
 	if (conf->batch_wait_us > 0 && conf->batch == 1)
 		tell_error(place, "batch_wait", "uplink `%s`: batch_wait waits for nothing while batch is 1",
 			   conf->name);
@@ -314,6 +335,11 @@ struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char
 	place.n_errors = conf_read_group(&group, what, parts, n_parts, NULL, conf->pool, messages) + !dialect;
 	if (place.n_errors == 0)
 		check_all(conf, gateway_id, &place);
+	if (place.n_errors == 0 && dialect->check) {
+		const char *why = dialect->check(conf->dialect_conf, conf->pool);
+		if (why)
+			tell_error(&place, "format", "uplink `%s`: %s", conf->name, why);
+	}
 	conf->digest = conf_group_digest(&group);
 	return place.n_errors ? uplink_conf_free(conf) : conf;
 }

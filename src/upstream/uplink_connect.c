@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <string.h>
 
+#define RENEWAL_MIN_US USEC_PER_SEC
+
 /* What is the same for every address. */
 struct attempt {
 	struct uplink *uplink;
 	void *state; /* the dialect's */
 	char *password;
+	struct credentials credentials; /* the dialect's, where it makes some */
 	bool quiet;
 	enum mqtt_reach reach; /* the farthest so far, which the reason is about */
 };
@@ -32,29 +35,40 @@ static int read_password(const struct uplink_conf *conf, char **ret, struct reas
 	return fault ? -EINVAL : 0;
 }
 
+/* message_sink: the first one is it. */
+static int put_will(void *userdata, struct message *message)
+{
+	struct message *will = userdata;
+	if (will->topic.size > 0)
+		return -EINVAL;
+	*will = *message;
+	*message = (struct message){0};
+	return 0;
+}
+
 static int make_client(const struct attempt *attempt, struct session *session, struct mqtt **ret, struct reason *reason)
 {
 	struct uplink *uplink = attempt->uplink;
 	const struct uplink_conf *conf = uplink->conf;
+	const struct credentials *own = &attempt->credentials;
 	_cleanup_(message_done) struct message will = {0};
-	int has_will = suspects_verdict(uplink->suspects, SUSPECT_WILL, "", clock_now()) == SUSPECT_FREE
-			       ? uplink->dialect->will(attempt->state, &will)
-			       : 1;
-	session_set_will(session, has_will == 0);
-	if (has_will < 0) {
+	bool may = suspects_verdict(uplink->suspects, SUSPECT_WILL, "", clock_now()) == SUSPECT_FREE;
+	if (may && uplink->dialect->will && uplink->dialect->will(attempt->state, put_will, &will) < 0) {
 		reason_set(reason, "out of memory");
-		return has_will;
+		return -ENOMEM;
 	}
+	bool has_will = will.topic.size > 0;
+	session_set_will(session, has_will);
 	/* A broker that offers only QoS 0 turns away a will of more. */
 	will.qos = MIN(will.qos, (int)conf->qos);
 	const struct mqtt_settings settings = {
-		.client_id = conf->client_id,
-		.username = conf->username,
-		.password = attempt->password,
+		.client_id = own->client_id ? own->client_id : conf->client_id,
+		.username = own->username ? own->username : conf->username,
+		.password = own->password ? own->password : attempt->password,
 		.v5 = conf->version == 5,
 		.keepalive_s = (unsigned)(conf->keepalive_us / USEC_PER_SEC),
 		.tls = conf->tls_on ? uplink->tls : NULL,
-		.will = has_will == 0 ? &will : NULL,
+		.will = has_will ? &will : NULL,
 		.no_retain = uplink->no_retain,
 	};
 	int r = mqtt_new(&settings, &session_events, session, ret);
@@ -62,6 +76,27 @@ static int make_client(const struct attempt *attempt, struct session *session, s
 		reason_set(reason, "out of memory");
 	else if (r < 0)
 		reason_set(reason, "MQTT cannot carry this client_id, username or prefix");
+	return r;
+}
+
+/* At 80 % of the login's life, and not before a moment has passed. */
+static uint64_t renewal_us(const struct credentials *credentials)
+{
+	if (!credentials->expires_ms || credentials->expires_ms == INT64_MAX)
+		return UINT64_MAX;
+	int64_t life_us = credentials->expires_ms * (int64_t)USEC_PER_MSEC - clock_wall();
+	return clock_now() + (uint64_t)MAX(life_us / 5 * 4, (int64_t)RENEWAL_MIN_US);
+}
+
+static int make_credentials(struct attempt *attempt, struct reason *reason)
+{
+	struct uplink *uplink = attempt->uplink;
+	if (!uplink->dialect->credentials)
+		return 0;
+	int r = uplink->dialect->credentials(attempt->state, clock_wall() / (int64_t)USEC_PER_MSEC,
+					     &attempt->credentials);
+	if (r < 0)
+		reason_set(reason, "the login cannot be made: %s", strerror(-r));
 	return r;
 }
 
@@ -78,6 +113,8 @@ static enum mqtt_advice try_address(struct attempt *attempt, const struct addres
 	int r = session_new(uplink, attempt->state, &session);
 	if (r < 0)
 		reason_set(&result.reason, "out of memory");
+	else
+		session_set_renewal(session, renewal_us(&attempt->credentials));
 	if (r >= 0)
 		r = make_client(attempt, session, &mqtt, &result.reason);
 	if (r >= 0) {
@@ -147,8 +184,11 @@ void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, stru
 	if (r >= 0)
 		r = read_password(conf, &attempt.password, &ret->reason);
 	if (r >= 0)
+		r = make_credentials(&attempt, &ret->reason);
+	if (r >= 0)
 		r = resolver_ask(uplink->resolver, deadline, uplink->stop_fd, &addresses, &ret->reason);
 	if (r >= 0)
 		try_addresses(&attempt, &addresses, deadline, ret);
+	credentials_done(&attempt.credentials);
 	conf_secret_free(attempt.password);
 }

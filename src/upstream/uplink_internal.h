@@ -9,6 +9,7 @@
 #include "upstream/commands.h"
 #include "upstream/held_topics.h"
 #include "upstream/line_rate.h"
+#include "upstream/mqtt.h"
 #include "upstream/quota.h"
 #include "upstream/replay.h"
 #include "upstream/suspects.h"
@@ -47,7 +48,7 @@ struct uplink {
 
 	struct announce *announce;
 	struct commands *commands;
-	atomic_bool wants_commands; /* some point can be written: not every broker lets everyone subscribe */
+	atomic_bool wants_commands; /* some point can be written */
 
 	pthread_mutex_t lock; /* for the three below */
 	enum uplink_state state;
@@ -70,8 +71,8 @@ struct uplink {
 	struct window *window;
 	struct replay replay;
 	struct backoff backoff;
-	struct message encoded; /* its buffers are used again and again */
-	double sample_bytes;	/* in a message, smoothed; 0: none was sent yet */
+	struct buf topic;    /* of a sample, used again and again */
+	double sample_bytes; /* in a message, smoothed; 0: none was sent yet */
 	uint64_t drop_logged_us, drops_unlogged;
 
 	/* What is known of the broker over connections. */
@@ -105,16 +106,17 @@ struct session_result {
 	bool was_ready; /* the broker accepted us */
 	bool delivered; /* and acknowledged at least one message, or the next try will be another one: the pauses begin anew */
 	uint64_t ready_us; /* when */
+	bool again;	   /* we left in order to come again: at once, and without a word */
 };
 
 /*
- * Talk on a connection that mqtt_connect() began, until it ends or the uplink stops. voice: the dialect's state
- * for it. quiet: "connected" is not worth a line.
+ * Talk on a connection that mqtt_connect() began, until it ends or the uplink stops. quiet: "connected" is not worth a line.
  */
 struct session;
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret);
 struct session *session_free(struct session *session);
-void session_set_will(struct session *session, bool with_will); /* the connection has one */
+void session_set_will(struct session *session, bool with_will);	      /* the connection has one */
+void session_set_renewal(struct session *session, uint64_t renew_us); /* its login ends: leave then and come again */
 extern const struct mqtt_events session_events;
 void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct session_result *ret);
 

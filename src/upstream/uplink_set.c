@@ -30,6 +30,7 @@ struct uplink_set {
 	sd_event *event;
 	struct queue *queue;
 	struct series_set *series;
+	struct latest *latest;
 	struct uplink_set_hooks hooks;
 	char *gateway_id;
 	struct running *first;
@@ -133,7 +134,8 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 	if (r < 0)
 		uplink_conf_free(conf);
 	else
-		r = uplink_new(conf, set->gateway_id, HAYWAIN_VERSION, set->queue, set->series, &running->uplink);
+		r = uplink_new(conf, set->gateway_id, HAYWAIN_VERSION, set->queue, set->series, set->latest,
+			       &running->uplink);
 	if (r >= 0)
 		r = sd_event_add_io(set->event, &running->ended, uplink_fd(running->uplink), EPOLLIN, ended, running);
 	if (r >= 0)
@@ -354,7 +356,7 @@ void uplink_set_device_gone(struct uplink_set *set, struct device_info *info)
 			uplink_device_gone(at->uplink, info);
 }
 
-int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series,
+int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series, struct latest *latest,
 		   const struct uplink_set_hooks *hooks, struct uplink_set **ret)
 {
 	struct uplink_set *set = calloc(1, sizeof(*set));
@@ -364,6 +366,7 @@ int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *seri
 	set->event = sd_event_ref(event);
 	set->queue = queue;
 	set->series = series;
+	set->latest = latest;
 	set->hooks = *hooks;
 	*ret = set;
 	return 0;

@@ -27,8 +27,8 @@ struct uplink_set_hooks {
 	void *userdata;
 };
 
-/* queue and series are borrowed and outlive it. */
-int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series,
+/* queue, series and latest are borrowed and outlive it. */
+int uplink_set_new(sd_event *event, struct queue *queue, struct series_set *series, struct latest *latest,
 		   const struct uplink_set_hooks *hooks, struct uplink_set **ret);
 /* Only when empty. NULL is fine. */
 struct uplink_set *uplink_set_free(struct uplink_set *set);

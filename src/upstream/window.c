@@ -226,6 +226,7 @@ void window_sent(struct window *window, const struct window_message *message)
 		window_set_state(window, &window->slots[window->picked[i]], SENT);
 	window->flights[window->flight_tail++ % window->limits.messages] = (struct flight){
 		.message = *message,
+		.n_packets = message->n_packets,
 		.open = true,
 		.first = window->picked[0],
 		.n = (uint32_t)window->n_picked,
@@ -265,15 +266,30 @@ uint64_t window_due_us(const struct window *window)
 
 /* ---- in flight ---- */
 
-/* Brokers acknowledge in order, nearly always: the one asked for is the first. */
-static struct flight *flight_find(struct window *window, int mid)
+/* Numbers are places in the ring, from 1. */
+static struct flight *flight_find(const struct window *window, uint64_t number)
 {
-	for (uint64_t at = window->flight_head; at < window->flight_tail; at++) {
-		struct flight *flight = &window->flights[at % window->limits.messages];
-		if (flight->open && flight->message.mid == mid)
-			return flight;
-	}
-	return NULL;
+	if (number <= window->flight_head || number > window->flight_tail)
+		return NULL;
+	struct flight *flight = &window->flights[(number - 1) % window->limits.messages];
+	return flight->open ? flight : NULL;
+}
+
+uint64_t window_next(const struct window *window)
+{
+	return window->flight_tail + 1;
+}
+
+const struct window_message *window_message(const struct window *window, uint64_t number)
+{
+	const struct flight *flight = flight_find(window, number);
+	return flight ? &flight->message : NULL;
+}
+
+bool window_packet_acked(struct window *window, uint64_t number)
+{
+	struct flight *flight = flight_find(window, number);
+	return flight && --flight->n_packets == 0;
 }
 
 static void flight_close(struct window *window, struct flight *flight)
@@ -290,9 +306,9 @@ static void flight_close(struct window *window, struct flight *flight)
 		window->flight_head++;
 }
 
-size_t window_samples(struct window *window, int mid, struct sample *const **ret)
+size_t window_samples(struct window *window, uint64_t number, struct sample *const **ret)
 {
-	const struct flight *flight = flight_find(window, mid);
+	const struct flight *flight = flight_find(window, number);
 	if (!flight)
 		return 0;
 	size_t n = 0;
@@ -302,20 +318,13 @@ size_t window_samples(struct window *window, int mid, struct sample *const **ret
 	return n;
 }
 
-uint64_t window_message_sent_us(struct window *window, int mid)
+size_t window_acked(struct window *window, uint64_t number)
 {
-	const struct flight *flight = flight_find(window, mid);
-	return flight ? flight->message.sent_us : 0;
-}
-
-size_t window_acked(struct window *window, int mid, struct window_message *ret)
-{
-	struct flight *flight = flight_find(window, mid);
+	struct flight *flight = flight_find(window, number);
 	if (!flight)
 		return 0;
 	for (uint32_t at = flight->first; at != NONE; at = window->slots[at].next)
 		slot_done(window, &window->slots[at]);
-	*ret = flight->message;
 	size_t n = flight->n;
 	flight_close(window, flight);
 	advance_cursor(window);
@@ -335,9 +344,9 @@ static void wait_again(struct window *window, struct flight *flight)
 	}
 }
 
-void window_returned(struct window *window, int mid)
+void window_returned(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, mid);
+	struct flight *flight = flight_find(window, number);
 	if (!flight)
 		return;
 	wait_again(window, flight);
@@ -348,28 +357,17 @@ void window_returned(struct window *window, int mid)
 	window->narrow_flight = narrow && window->n_open > 0;
 }
 
-void window_halved(struct window *window, int mid)
+void window_halved(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, mid);
+	struct flight *flight = flight_find(window, number);
 	if (!flight)
 		return;
 	uint64_t last = 0;
 	for (uint32_t at = flight->first; at != NONE; at = window->slots[at].next)
 		last = window->slots[at].id;
 	size_t n = flight->n;
-	window_returned(window, mid);
+	window_returned(window, number);
 	window_narrow(window, MAX(last, window->narrow_until), MAX(n / 2, (size_t)1));
-}
-
-void window_left(struct window *window, uint64_t bytes, uint64_t now_us)
-{
-	for (uint64_t at = window->flight_head; at < window->flight_tail; at++) {
-		struct flight *flight = &window->flights[at % window->limits.messages];
-		if (flight->message.end > bytes)
-			break;
-		if (!flight->message.left_us)
-			flight->message.left_us = now_us;
-	}
 }
 
 size_t window_held(const struct window *window)
@@ -406,10 +404,7 @@ size_t window_waiting(const struct window *window)
 	return window->n_waiting;
 }
 
-/* Messages leave in the order they are sent: the first that is not acknowledged left first. */
-uint64_t window_oldest_left_us(const struct window *window)
+bool window_full(const struct window *window)
 {
-	uint64_t left_us =
-		window->n_open ? window->flights[window->flight_head % window->limits.messages].message.left_us : 0;
-	return left_us ? left_us : UINT64_MAX;
+	return !may_leave(window);
 }

@@ -42,32 +42,33 @@ size_t window_pick_half(struct window *window, struct sample *const **ret);
 size_t window_pick_group(struct window *window, uint32_t group, struct sample *const **ret);
 size_t window_pick_held(struct window *window, uint64_t id, struct sample *const **ret);
 
-/* A message under way. */
+/* A message of samples: one or several packets. */
 struct window_message {
-	int mid;
-	uint32_t topic;	  /* a hash of it: the caller's */
-	uint64_t sent_us; /* given to the library */
-	uint64_t end;	  /* how many bytes were sent up to its end */
-	uint64_t left_us; /* when it had left this machine; 0: not yet */
+	uint32_t topic;	    /* a hash of it: the caller's */
+	uint64_t sent_us;   /* given to the caller's outbox */
+	unsigned n_packets; /* that are to be acknowledged */
 };
-void window_sent(struct window *window, const struct window_message *message); /* the picked ones are under way */
-void window_drop_picked(struct window *window);				       /* the picked ones are done, unsent */
+uint64_t
+window_next(const struct window *window); /* the number of the next message: from 1, growing by 1, anew after a break */
+void window_sent(struct window *window,
+		 const struct window_message *message); /* the picked ones are under way, as that */
+void window_drop_picked(struct window *window);		/* the picked ones are done, unsent */
 
 /* When waiting alone makes something due (batch_wait); UINT64_MAX: nothing waits for time. */
 uint64_t window_due_us(const struct window *window);
 
-/* The samples of a message in flight; 0: there is no such message. Valid until the next call that changes it. */
-size_t window_samples(struct window *window, int mid, struct sample *const **ret);
-uint64_t window_message_sent_us(struct window *window, int mid); /* 0: there is none */
-/* Acknowledged: its samples are done. Returns how many; 0: no such message. */
-size_t window_acked(struct window *window, int mid, struct window_message *ret);
+/* A message in flight; NULL: there is none of that number. */
+const struct window_message *window_message(const struct window *window, uint64_t number);
+/* Its samples; 0: there is no such message. Valid until the next call that changes it. */
+size_t window_samples(struct window *window, uint64_t number, struct sample *const **ret);
+/* One of its packets is acknowledged. True: it was the last one. */
+bool window_packet_acked(struct window *window, uint64_t number);
+/* Acknowledged, or given up: its samples are done. Returns how many; 0: no such message. */
+size_t window_acked(struct window *window, uint64_t number);
 /* Turned down for now: its samples wait again, before all later ones of their group. */
-void window_returned(struct window *window, int mid);
+void window_returned(struct window *window, uint64_t number);
 /* Turned down for ever, and there are several: they wait again and go by halves, until the bad one is alone. */
-void window_halved(struct window *window, int mid);
-
-/* Bytes up to here have left this machine. */
-void window_left(struct window *window, uint64_t bytes, uint64_t now_us);
+void window_halved(struct window *window, uint64_t number);
 
 /* ---- what is held ---- */
 
@@ -82,13 +83,12 @@ size_t window_done_ahead(const struct window *window);
 bool window_cursor(struct window *window, uint64_t *ret_id);
 uint64_t window_done_through(const struct window *window); /* where it is; 0: nowhere yet */
 
-size_t window_inflight(const struct window *window);	     /* messages */
-size_t window_waiting(const struct window *window);	     /* samples not yet sent, without those held */
-uint64_t window_oldest_left_us(const struct window *window); /* of the messages in flight that left; UINT64_MAX: none */
+size_t window_inflight(const struct window *window); /* messages */
+bool window_full(const struct window *window);	     /* no more messages may be in flight */
+size_t window_waiting(const struct window *window);  /* samples not yet sent, without those held */
 
-/* The samples in flight: how many, the first and the last id, and the message that was sent first (NULL: none). */
-size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last,
-			const struct window_message **ret_oldest);
+/* The samples in flight: how many, the first and the last id, and the number of the message that was sent first (0: none). */
+size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_oldest);
 /* Samples up to this id go so many at a time, the next when these have passed, and then twice as many. */
 void window_narrow(struct window *window, uint64_t until_id, size_t samples);
 

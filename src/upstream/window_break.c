@@ -3,11 +3,10 @@
 #include "upstream/window_private.h"
 #include <string.h>
 
-size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last,
-			const struct window_message **ret_oldest)
+size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_oldest)
 {
 	size_t n = 0;
-	*ret_oldest = window->n_open ? &window->flights[window->flight_head % window->limits.messages].message : NULL;
+	*ret_oldest = window->n_open ? window->flight_head + 1 : 0;
 	for (uint64_t at = window->head; at < window->tail && n < window->n_sent; at++) {
 		const struct slot *slot = &window->slots[at % window->n_slots];
 		if (slot->state != SENT)

@@ -40,6 +40,7 @@ struct group {
 
 struct flight {
 	struct window_message message;
+	unsigned n_packets; /* not yet acknowledged */
 	bool open;
 	uint32_t first; /* slot */
 	uint32_t n;

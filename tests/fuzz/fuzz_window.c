@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #define IDS 4096
-#define MIDS 256
 
 enum fate { AHEAD, TAKEN, UNDER_WAY, DONE };
 
@@ -16,7 +15,6 @@ struct play {
 	enum fate fates[IDS + 1];
 	uint64_t next_id; /* the next one that the queue gives */
 	uint64_t through; /* all up to it are done */
-	int next_mid;
 	uint64_t now;
 };
 
@@ -53,15 +51,15 @@ static void send(struct play *play, struct sample *const *samples, size_t n)
 		play->fates[samples[i]->id] = UNDER_WAY;
 	}
 	const struct window_message message = {
-		.mid = play->next_mid++, .topic = (uint32_t)(samples[0]->id % 5), .sent_us = play->now};
+		.topic = (uint32_t)(samples[0]->id % 5), .sent_us = play->now, .n_packets = 1};
 	window_sent(play->window, &message);
 }
 
 static void answer(struct play *play, uint8_t which, enum fate fate)
 {
 	struct sample *const *samples;
-	int mid = MAX(play->next_mid - 1 - which % 16, 0);
-	size_t n = window_samples(play->window, mid, &samples);
+	uint64_t number = window_next(play->window) - 1 - MIN(which % 16, window_next(play->window) - 1);
+	size_t n = window_samples(play->window, number, &samples);
 	for (size_t i = 0; i < n; i++) {
 		check(play->fates[samples[i]->id] == UNDER_WAY);
 		play->fates[samples[i]->id] = fate;
@@ -69,14 +67,15 @@ static void answer(struct play *play, uint8_t which, enum fate fate)
 	if (n == 0)
 		return;
 	uint64_t first = samples[0]->id, last = samples[n - 1]->id;
-	struct window_message message;
 	if (fate == DONE) {
-		check(window_acked(play->window, mid, &message) == n);
-		suspects_samples_passed(play->suspects, first, last, message.topic, play->now);
+		uint32_t topic = window_message(play->window, number)->topic;
+		check(window_packet_acked(play->window, number));
+		check(window_acked(play->window, number) == n);
+		suspects_samples_passed(play->suspects, first, last, topic, play->now);
 	} else if (which % 2) {
-		window_returned(play->window, mid);
+		window_returned(play->window, number);
 	} else {
-		window_halved(play->window, mid);
+		window_halved(play->window, number);
 	}
 }
 
@@ -90,14 +89,14 @@ static void drop(struct play *play, struct sample *const *samples, size_t n)
 
 static void end(struct play *play)
 {
-	const struct window_message *oldest;
+	uint64_t oldest;
 	struct suspects_flight flight = {0};
 	struct suspects_finding finding;
 	flight.n = window_under_way(play->window, &flight.first, &flight.last, &oldest);
-	check((flight.n == 0) == (oldest == NULL));
+	check((flight.n == 0) == (oldest == 0));
 	if (oldest) {
-		flight.topic = oldest->topic;
-		flight.sent_us = oldest->sent_us;
+		flight.topic = window_message(play->window, oldest)->topic;
+		flight.sent_us = window_message(play->window, oldest)->sent_us;
 	}
 	suspects_end(play->suspects);
 	suspects_ended(play->suspects, &flight, play->now, &finding);
@@ -186,7 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct play play;
 	const struct window_limits limits = {
 		.messages = 6, .batch = size % 2 ? 4 : 1, .batch_wait_us = size % 3 ? 0 : USEC_PER_SEC};
-	play = (struct play){.next_id = 1, .next_mid = 1, .now = USEC_PER_HOUR, .suspects = suspects_new()};
+	play = (struct play){.next_id = 1, .now = USEC_PER_HOUR, .suspects = suspects_new()};
 	check(play.suspects && window_new(&limits, &play.window) == 0);
 	suspects_connected(play.suspects, true, play.now);
 	for (size_t i = 0; i + 1 < size; i += 2) {

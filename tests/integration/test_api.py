@@ -565,10 +565,27 @@ def test_without_its_folder_there_is_one_warning_and_the_gateway_runs(plant):
 
 # ---- commands over MQTT ----
 
+def test_an_uplink_that_may_not_write_hears_no_commands(plant):
+    """A point that can be written was enough to open it to everybody who may publish to the broker."""
+    broker = plant.broker()
+    watcher = plant.subscriber(broker)
+    daemon = run(plant, [uplink(broker.port), uplink(broker.port, "second", more='client_id = "second"; prefix = "second"; commands = true;')])
+    replies = plant.subscriber(broker, ("+/reply/#", "haywain/plant/reply/#"), client_id="replies")
+
+    def answered():
+        watcher.publish("haywain/plant/command/d1/setpoint", '{"value":41,"id":"unasked"}')
+        watcher.publish("second/command/d1/setpoint", '{"value":42,"id":"asked"}')
+        return [m for m in replies.messages if m.json().get("id") == "asked"]
+
+    wait_until(answered, what="the answer of the uplink that may write")
+    assert not [m for m in replies.messages if m.json().get("id") == "unasked"]
+    assert "setpoint = 41" not in daemon.text()
+
+
 def test_a_command_over_mqtt_is_done_and_answered(plant):
     broker = plant.broker()
     replies = plant.subscriber(broker, ("haywain/plant/reply/#",), client_id="replies")
-    daemon = run(plant, [uplink(broker.port)])
+    daemon = run(plant, [uplink(broker.port, more="commands = true;")])
     daemon.wait_line("connected to")
 
     def order(point, payload, id_=None):
@@ -604,7 +621,7 @@ def test_a_reply_over_mqtt_tells_what_is_held_and_what_nobody_knows(plant):
         return slave.frame(transaction, unit, pdu[:5])
 
     slave.answer = answer
-    daemon = plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device(points=POINTS, every="1h")]))
+    daemon = plant.haywain(configuration([uplink(broker.port, more="commands = true;")], [link(slave.port)], [device(points=POINTS, every="1h")]))
     daemon.wait_line("d1: online")
     daemon.wait_line("connected to")
 
@@ -636,7 +653,7 @@ def test_writes_in_a_loop_do_not_fill_the_log_and_each_is_accounted_for(plant):
     """Each command done over MQTT was a line at info: 1.5 MB of log in 20 seconds of a loop."""
     broker = plant.broker()
     replies = plant.subscriber(broker, ("haywain/plant/reply/#",), client_id="replies")
-    daemon = run(plant, [uplink(broker.port)],
+    daemon = run(plant, [uplink(broker.port, more="commands = true;")],
                  points=POINTS + ', { name = "pump"; holding = 44; access = "write"; }', n_points=3)
     daemon.wait_line("connected to")
 

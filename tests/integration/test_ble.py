@@ -53,7 +53,7 @@ class Air:
 
     def text(self, devices, link="", more_links=()):
         links = [f'  {{ name = "air"; plugin = "ble"; {link} }}', *more_links]
-        return configuration([uplink(self.broker.port)], links,
+        return configuration([uplink(self.broker.port, more="commands = true;")], links,
                              [f'  {{ name = "{n}"; ' + ("" if "link = " in more else 'link = "air"; ') + f"{more} }}"
                               for n, more in devices.items()],
                              rest='self = false;\napi: { socket = "api.sock"; };\n')

@@ -66,6 +66,16 @@ static int sink(void *userdata, struct message *message)
 	return 0;
 }
 
+/* The message itself. */
+static int keep(void *userdata, struct message *message)
+{
+	struct fixture *f = userdata;
+	message_done(&f->message);
+	f->message = *message;
+	*message = (struct message){0};
+	return 0;
+}
+
 static uint32_t series(struct fixture *f, const char *point, const char *unit, enum hay_type type)
 {
 	return series_intern(f->set, f->boiler, point, unit, type)->number;
@@ -76,7 +86,7 @@ static int encode(struct fixture *f, const struct sample_reading *readings, size
 	struct sample *sample = sample_new(f->boiler->number, 0, readings, n);
 	const struct stamped_sample samples[] = {
 		{.sample = sample, .seq = 1732280000001201, .ts_ms = 1732287845123, .certain = certain}};
-	int r = dialect_json.encode(f->json, samples, 1, &f->message);
+	int r = dialect_json.encode(f->json, samples, 1, keep, f);
 	sample_unref(sample);
 	return r;
 }
@@ -168,10 +178,10 @@ static void test_batch_is_an_array(void **state)
 	struct sample *sample = sample_new(f->boiler->number, 0, &reading, 1);
 	const struct stamped_sample samples[] = {{.sample = sample, .seq = 1, .ts_ms = 10, .certain = true},
 						 {.sample = sample, .seq = 2, .ts_ms = 20, .certain = true}};
-	assert_int_equal(dialect_json.encode(f->json, samples, 2, &f->message), 0);
+	assert_int_equal(dialect_json.encode(f->json, samples, 2, keep, f), 0);
 	assert_payload(f, "[{\"device\":\"boiler\",\"ts\":10,\"seq\":1,\"values\":{\"a\":1}},"
 			  "{\"device\":\"boiler\",\"ts\":20,\"seq\":2,\"values\":{\"a\":1}}]");
-	assert_int_equal(dialect_json.encode(f->json, samples, 1, &f->message), 0);
+	assert_int_equal(dialect_json.encode(f->json, samples, 1, keep, f), 0);
 	assert_payload(f, "[{\"device\":\"boiler\",\"ts\":10,\"seq\":1,\"values\":{\"a\":1}}]");
 	sample_unref(sample);
 }
@@ -181,10 +191,10 @@ static void test_damaged_samples_are_told(void **state)
 	struct fixture *f = *state;
 	struct sample *sample = sample_from_blob(f->boiler->number, 0, "\1\5\2", 3);
 	struct stamped_sample samples[] = {{.sample = sample}};
-	assert_int_equal(dialect_json.encode(f->json, samples, 1, &f->message), -EBADMSG);
+	assert_int_equal(dialect_json.encode(f->json, samples, 1, keep, f), -EBADMSG);
 	sample->device = 4000000000;
 	(void)dialect_json.group(f->json, sample);
-	assert_int_equal(dialect_json.encode(f->json, samples, 1, &f->message), -EBADMSG);
+	assert_int_equal(dialect_json.encode(f->json, samples, 1, keep, f), -EBADMSG);
 	sample_unref(sample);
 	/* A series nobody knows. */
 	const struct sample_reading reading = {.series = 77, .value = {.type = HAY_INT16, .i = 1}};
@@ -245,16 +255,16 @@ static void test_birth_death_and_cards(void **state)
 		"Co\"},\"points\":{\"flow_temperature\":{\"type\":\"float64\",\"unit\":\"°C\","
 		"\"access\":\"read\"}}} retained\n");
 	buf_clear(&f->sunk);
-	assert_int_equal(dialect_json.device_state(f->json, &devices[1], true, sink, f), 0);
+	assert_int_equal(dialect_json.gone(f->json, &devices[1], sink, f), 0);
 	assert_string_equal(buf_text(&f->sunk), "haywain/barn-1/device/boiler  retained\n");
 	device_info_unref(on);
 	device_info_unref(off);
 
-	assert_int_equal(dialect_json.will(f->json, &f->message), 0);
+	assert_int_equal(dialect_json.will(f->json, keep, f), 0);
 	assert_topic(f, "haywain/barn-1/status");
 	assert_payload(f, "{\"online\":false}");
 	assert_true(f->message.retain);
-	assert_int_equal(dialect_json.death(f->json, &f->message), 0);
+	assert_int_equal(dialect_json.death(f->json, keep, f), 0);
 	assert_payload(f, "{\"online\":false}");
 }
 
@@ -262,21 +272,44 @@ static void test_events(void **state)
 {
 	struct fixture *f = *state;
 	const struct dialect_event dropped = {
-		.ts_ms = 9, .name = "dropped", .fields = "\"samples\":1204,\"reason\":\"queue full\""};
-	assert_int_equal(dialect_json.event(f->json, &dropped, &f->message), 0);
+		.ts_ms = 9,
+		.name = "dropped",
+		.fields = {{"samples", {.type = HAY_UINT64, .u = 1204}},
+			   {"reason", {.type = HAY_STRING, .s = {.data = "queue full", .size = 10}}},
+			   {"unknown", {.type = HAY_BOOL, .b = true}}},
+	};
+	assert_int_equal(dialect_json.event(f->json, &dropped, keep, f), 0);
 	assert_topic(f, "haywain/barn-1/event");
-	assert_payload(f, "{\"ts\":9,\"event\":\"dropped\",\"samples\":1204,\"reason\":\"queue full\"}");
+	assert_payload(f,
+		       "{\"ts\":9,\"event\":\"dropped\",\"samples\":1204,\"reason\":\"queue full\",\"unknown\":true}");
 	const struct dialect_event bare = {.ts_ms = 9, .name = "reloaded"};
-	assert_int_equal(dialect_json.event(f->json, &bare, &f->message), 0);
+	assert_int_equal(dialect_json.event(f->json, &bare, keep, f), 0);
 	assert_payload(f, "{\"ts\":9,\"event\":\"reloaded\"}");
 }
 
+struct parsed {
+	struct dialect_command *command;
+	const char *error;
+	unsigned n;
+};
+
+static void parsed_one(void *userdata, struct dialect_command *command, const char *error)
+{
+	struct parsed *parsed = userdata;
+	*parsed->command = *command;
+	parsed->error = error;
+	parsed->n++;
+}
+
+/* What it is answered with; NULL: nothing is wrong. */
 static const char *parse(struct fixture *f, const char *topic, const char *payload, struct dialect_command *command)
 {
-	const char *error = NULL;
-	int r = dialect_json.parse_command(f->json, topic, payload, strlen(payload), command, &error);
-	assert_true(r == 0 || (r == -EINVAL && error));
-	return error;
+	const struct dialect_actions actions = {.command = parsed_one};
+	const struct dialect_incoming incoming = {.topic = topic, .payload = payload, .size = strlen(payload)};
+	struct parsed parsed = {.command = command};
+	assert_int_equal(dialect_json.receive(f->json, &incoming, &actions, &parsed), 0);
+	assert_int_equal(parsed.n, 1);
+	return parsed.error;
 }
 
 #define COMMAND "haywain/barn-1/command/boiler/setpoint"
@@ -391,19 +424,40 @@ static void test_wrong_commands(void **state)
 	assert_non_null(parse(f, "haywain/barn-1/command/boi ler/a", "1", &command));
 }
 
+/* A command that the broker kept is one from the past. */
+static void test_a_retained_command_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct dialect_command command;
+	const struct dialect_actions actions = {.command = parsed_one};
+	const struct dialect_incoming incoming = {.topic = COMMAND, .payload = "1", .size = 1, .retain = true};
+	struct parsed parsed = {.command = &command};
+	assert_int_equal(dialect_json.receive(f->json, &incoming, &actions, &parsed), 0);
+	assert_int_equal(parsed.n, 0);
+}
+
+static int add_filter(void *userdata, const char *filter)
+{
+	struct fixture *f = userdata;
+	buf_add_text(&f->sunk, filter);
+	return 0;
+}
+
 static void test_command_filter_and_reply(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(dialect_json.command_filter(f->json, &f->sunk), 0);
+	assert_int_equal(dialect_json.subscriptions(f->json, false, add_filter, f), 0);
+	assert_string_equal(buf_text(&f->sunk), "");
+	assert_int_equal(dialect_json.subscriptions(f->json, true, add_filter, f), 0);
 	assert_string_equal(buf_text(&f->sunk), "haywain/barn-1/command/+/+");
 	struct dialect_command command;
 	parse(f, COMMAND, "{\"value\":55,\"id\":\"c-17\"}", &command);
 	struct write_answer answer = {.done = WRITE_DONE, .value = command.value, .read_back = true};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
 	assert_topic(f, "haywain/barn-1/reply/boiler/setpoint");
 	assert_payload(f, "{\"id\":\"c-17\",\"ok\":true,\"done\":\"yes\",\"value\":55,\"read_back\":true}");
 	answer = (struct write_answer){.done = WRITE_NOT_DONE, .text = "no such point"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
 	assert_payload(f, "{\"id\":\"c-17\",\"ok\":false,\"done\":\"no\",\"error\":\"no such point\"}");
 }
 
@@ -416,16 +470,16 @@ static void test_reply_tells_what_is_held(void **state)
 				      .value = {.type = HAY_UINT16, .u = 56},
 				      .asked = {.type = HAY_FLOAT64, .d = 55.5},
 				      .text = "cannot be read back: illegal data address"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
 	assert_payload(f, "{\"ok\":true,\"done\":\"yes\",\"value\":56,\"asked\":55.5,\"read_back\":false,"
 			  "\"note\":\"cannot be read back: illegal data address\"}");
 	answer = (struct write_answer){.text = "not known whether it was done: no answer"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
 	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"error\":\"not known whether it was done: no answer\"}");
 	/* Accepted, and not done yet. */
 	answer.value = (struct hay_value){.type = HAY_UINT16, .u = 10};
 	answer.asked = (struct hay_value){.type = HAY_INT64, .i = 20};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, &f->message), 0);
+	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
 	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"value\":10,\"asked\":20,"
 			  "\"error\":\"not known whether it was done: no answer\"}");
 }
@@ -468,6 +522,7 @@ int main(void)
 		test(test_commands),
 		test(test_whole_numbers_keep_their_digits),
 		test(test_wrong_commands),
+		test(test_a_retained_command_is_none),
 		test(test_command_filter_and_reply),
 		test(test_reply_tells_what_is_held),
 		test(test_topic_check),

@@ -30,11 +30,11 @@ static void published(void *userdata, int mid, unsigned reason _unused_)
 	peer->acknowledged = mid;
 }
 
-static void command(void *userdata, const char *topic _unused_, const void *payload, size_t size)
+static void received(void *userdata, const struct dialect_incoming *incoming)
 {
 	struct peer *peer = userdata;
 
-	snprintf(peer->command, sizeof(peer->command), "%.*s", (int)size, (const char *)payload);
+	snprintf(peer->command, sizeof(peer->command), "%.*s", (int)incoming->size, (const char *)incoming->payload);
 }
 
 static void oversized(void *userdata, const char *topic, size_t topic_size, size_t size)
@@ -44,7 +44,7 @@ static void oversized(void *userdata, const char *topic, size_t topic_size, size
 	snprintf(peer->oversized, sizeof(peer->oversized), "%.*s %zu", (int)topic_size, topic, size);
 }
 
-static const struct mqtt_events events = {.published = published, .command = command, .oversized = oversized};
+static const struct mqtt_events events = {.published = published, .received = received, .oversized = oversized};
 
 static int peer_up(void **state)
 {

@@ -197,8 +197,6 @@ static void test_everything_goes_up(void **state)
 	show_device(rig, false);
 	await(seen(&broker,
 		   "\"reason\":\"timeout\",\"tags\":{},\"points\":{\"v\":{\"type\":\"int64\",\"access\":\"read\"}}}"));
-	uplink_event(rig->uplink, "tested", "\"by\":\"us\"");
-	await(seen(&broker, "\"event\":\"tested\",\"by\":\"us\"}"));
 	uplink_device_removed(rig->uplink, "boiler");
 	await(seen(&broker, "haywain/barn-1/device/boiler (null)"));
 	assert_true(logged("MQTT 5, no TLS, 0 samples waiting"));

@@ -7,7 +7,7 @@ static void test_a_subscribe_that_breaks_the_connection(void **state)
 {
 	struct rig *rig = *state;
 	struct fake *fake = start_fake(HANGS_UP_OVER_SUBSCRIBE, "", 0);
-	go(rig, fake, "");
+	go(rig, fake, "commands = true;");
 	announce_devices(rig, 1, true);
 	for (uint64_t n = 1; !logged("the broker hangs up when we subscribe to commands (haywain/barn-1/command/+/+)");
 	     n++) {

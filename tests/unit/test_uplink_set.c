@@ -50,7 +50,7 @@ static void scene_begin(struct scene *scene, struct rig *rig)
 
 	*scene = (struct scene){.rig = rig};
 	assert_int_equal(sd_event_new(&scene->event), 0);
-	assert_int_equal(uplink_set_new(scene->event, rig->queue, rig->set, &hooks, &scene->set), 0);
+	assert_int_equal(uplink_set_new(scene->event, rig->queue, rig->set, NULL, &hooks, &scene->set), 0);
 }
 
 /* Two uplinks, "one" and "two"; a number changes what the file says of one of them. NULL: it is not there. */

@@ -27,7 +27,8 @@ static int push(struct window *window, uint64_t id, uint32_t group, uint64_t now
 
 static void sent(struct window *window, int mid, uint64_t now)
 {
-	const struct window_message message = {.mid = mid, .sent_us = now, .end = (uint64_t)mid * 100};
+	const struct window_message message = {.sent_us = now, .n_packets = 1};
+	assert_int_equal(window_next(window), mid);
 	window_sent(window, &message);
 }
 
@@ -54,8 +55,7 @@ static uint64_t cursor(struct window *window)
 
 static size_t ack(struct window *window, int mid)
 {
-	struct window_message message;
-	return window_acked(window, mid, &message);
+	return window_acked(window, (uint64_t)mid);
 }
 
 static void test_cursor_is_the_acknowledged_prefix(void **state)
@@ -244,11 +244,11 @@ static void test_a_break_changes_no_pace(void **state)
 		assert_string_equal(send_next(window, 2, 0), "5 6 7 8");
 		assert_string_equal(send_next(window, 3, 0), "9 10 11 12");
 		uint64_t first, last;
-		const struct window_message *oldest;
+		uint64_t oldest;
 		assert_int_equal(window_under_way(window, &first, &last, &oldest), 12);
 		assert_int_equal(first, 1);
 		assert_int_equal(last, 12);
-		assert_int_equal(oldest->mid, 1);
+		assert_int_equal(oldest, 1);
 		window_break(window);
 	}
 	window_free(window);
@@ -304,9 +304,10 @@ static void test_a_held_group(void **state)
 		if (mid % 2)
 			continue;
 		char expected[16];
+		int number = mid / 2 + 1;
 		snprintf(expected, sizeof(expected), "%d", mid);
-		assert_string_equal(send_next(window, mid, 0), expected);
-		assert_int_equal(ack(window, mid), 1);
+		assert_string_equal(send_next(window, number, 0), expected);
+		assert_int_equal(ack(window, number), 1);
 	}
 	assert_int_equal(cursor(window), 0);
 	assert_int_equal(window_held(window), 1000);
@@ -329,8 +330,9 @@ static void test_a_held_group(void **state)
 	for (uint64_t next = 3; next <= id; next += 2) {
 		char expected[16];
 		snprintf(expected, sizeof(expected), "%d", (int)next);
-		assert_string_equal(send_next(window, 1, 0), expected);
-		ack(window, 1);
+		int number = (int)next / 2 + 1;
+		assert_string_equal(send_next(window, number, 0), expected);
+		ack(window, number);
 		assert_int_equal(cursor(window), next + (next < id));
 	}
 	assert_int_equal(window_done_ahead(window), 0);
@@ -383,25 +385,29 @@ static void test_a_sample_held_by_itself(void **state)
 	window_free(window);
 }
 
-/* Sent is when it left this machine: what waits for the line is not late. */
-static void test_when_a_message_left(void **state)
+/* A sample of several packets is done when all of them are, and goes again whole when one is turned down. */
+static void test_a_message_of_several_packets(void **state)
 {
 	(void)state;
 	struct window *window = make(3, 1, 0);
-	for (uint64_t id = 1; id <= 3; id++)
-		push(window, id, 0, 0);
-	for (int mid = 1; mid <= 3; mid++)
-		send_next(window, mid, 5);
-	assert_true(window_oldest_left_us(window) == UINT64_MAX);
-	window_left(window, 250, 70);
-	assert_int_equal(window_oldest_left_us(window), 70);
-	window_left(window, 299, 80);
-	assert_int_equal(window_oldest_left_us(window), 70);
-	ack(window, 1);
-	ack(window, 2);
-	assert_true(window_oldest_left_us(window) == UINT64_MAX);
-	window_left(window, 300, 90);
-	assert_int_equal(window_oldest_left_us(window), 90);
+	struct sample *const *samples;
+	const struct window_message message = {.sent_us = 7, .n_packets = 3};
+	push(window, 1, 0, 0);
+	for (uint64_t number = 1; number <= 2; number++) {
+		assert_int_equal(window_pick(window, 0, &samples), 1);
+		window_sent(window, &message);
+		assert_int_equal(window_message(window, number)->sent_us, 7);
+		assert_false(window_packet_acked(window, number));
+		assert_false(window_packet_acked(window, number));
+		if (number == 1)
+			window_returned(window, number);
+	}
+	/* What is still answered of the first time is nobody's. */
+	assert_null(window_message(window, 1));
+	assert_false(window_packet_acked(window, 1));
+	assert_true(window_packet_acked(window, 2));
+	assert_int_equal(ack(window, 2), 1);
+	assert_int_equal(cursor(window), 1);
 	window_free(window);
 }
 
@@ -520,7 +526,7 @@ int main(void)
 		cmocka_unit_test(test_a_held_group),
 		cmocka_unit_test(test_too_much_is_held),
 		cmocka_unit_test(test_a_sample_held_by_itself),
-		cmocka_unit_test(test_when_a_message_left),
+		cmocka_unit_test(test_a_message_of_several_packets),
 		cmocka_unit_test(test_a_smaller_batch),
 		cmocka_unit_test(test_unsendable_samples_are_taken_out_one_by_one),
 		cmocka_unit_test(test_a_long_run_wraps_the_rings),

@@ -138,7 +138,7 @@ _unused_ static struct uplink *start_uplink(struct rig *rig, const char *name, c
 {
 	struct uplink_conf *conf = read_uplink(rig, name, url, more);
 	struct uplink *uplink;
-	assert_int_equal(uplink_new(conf, "barn-1", "1.2", rig->queue, rig->set, &uplink), 0);
+	assert_int_equal(uplink_new(conf, "barn-1", "1.2", rig->queue, rig->set, NULL, &uplink), 0);
 	assert_int_equal(uplink_start(uplink), 0);
 	return uplink;
 }

@@ -22,7 +22,7 @@ LOADED = ("hci_vhci", "af_alg", "algif_hash", "algif_skcipher", "ecb", "cmac")
 MODULES = (*LOADED, "ecdh_generic", "drbg", "hmac", "sha256_generic", "ctr", "uhid")
 CONFIGURATION = """gateway: {{ id = "plant"; clock = "trust"; }};
 self = false;
-uplinks: ( {{ name = "cloud"; url = "mqtt://{host}:{port}"; }} );
+uplinks: ( {{ name = "cloud"; url = "mqtt://{host}:{port}"; commands = true; }} );
 links: ( {{ name = "air"; plugin = "ble"; scan = "{scan}"; }} );
 devices: (
   {{ name = "shed"; link = "air"; address = "{shed}"; decode = "bthome"; interval = "0s"; }},

@@ -5,15 +5,20 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct dialect *const dialects[] = {&dialect_json};
+static const struct dialect *dialects[] = {&dialect_json, NULL};
 
 const struct dialect *dialect_by_name(const char *name)
 {
-	for (size_t i = 0; i < ELEMENTS(dialects); i++) {
+	for (size_t i = 0; i < ELEMENTS(dialects) && dialects[i]; i++) {
 		if (strcmp(dialects[i]->name, name) == 0)
 			return dialects[i];
 	}
 	return NULL;
+}
+
+void dialect_register(const struct dialect *dialect)
+{
+	dialects[ELEMENTS(dialects) - 1] = dialect;
 }
 
 void message_done(struct message *message)
@@ -22,10 +27,30 @@ void message_done(struct message *message)
 	buf_done(&message->payload);
 }
 
+void message_clear(struct message *message)
+{
+	buf_clear(&message->topic);
+	buf_clear(&message->payload);
+	message->qos = 1;
+	message->retain = false;
+	message->barrier = BARRIER_NONE;
+}
+
+/* MQTT 5, section 3.3: the topic's length, the packet's number, no properties; before it all, type and length. */
 size_t message_size(const struct message *message)
 {
-	/* Around them: the fixed header, the topic's length, the message's number, no properties. */
-	return message->topic.size + message->payload.size + 9;
+	size_t size = 2 + message->topic.size + (message->qos > 0 ? 2 : 0) + 1 + message->payload.size;
+	return 1 + (size < 128 ? 1 : size < 16384 ? 2 : size < 2097152 ? 3 : 4) + size;
+}
+
+void credentials_done(struct credentials *credentials)
+{
+	free(credentials->client_id);
+	free(credentials->username);
+	if (credentials->password)
+		explicit_bzero(credentials->password, strlen(credentials->password));
+	free(credentials->password);
+	*credentials = (struct credentials){0};
 }
 
 static bool word_is(const char *word, size_t size, const char *text)

@@ -22,6 +22,7 @@ struct json_state {
 	size_t n_topics;
 	uint32_t n_groups;
 	struct buf scratch;
+	struct message message; /* its memory is used again and again */
 };
 
 static void json_shut(void *state)
@@ -34,6 +35,7 @@ static void json_shut(void *state)
 	free(json->topics);
 	buf_done(&json->prefix);
 	buf_done(&json->scratch);
+	message_done(&json->message);
 	free(json);
 }
 DEFINE_CLEANUP(void *, json_shut)
@@ -54,36 +56,31 @@ static int json_start(const struct dialect_context *context, const void *conf, v
 	return 0;
 }
 
-static void begin_message(const struct json_state *json, struct message *ret, const char *below)
+static struct message *begin_message(struct json_state *json, const char *below)
 {
-	buf_clear(&ret->topic);
-	buf_clear(&ret->payload);
-	buf_add(&ret->topic, json->prefix.data, json->prefix.size);
-	buf_add_text(&ret->topic, below);
-	ret->qos = 1;
-	ret->retain = false;
-}
-
-static int end_message(const struct message *message)
-{
-	return buf_failed(&message->topic) || buf_failed(&message->payload) ? -ENOMEM : 0;
+	struct message *message = &json->message;
+	message_clear(message);
+	buf_add(&message->topic, json->prefix.data, json->prefix.size);
+	buf_add_text(&message->topic, below);
+	return message;
 }
 
 static int send_message(struct message *message, message_sink sink, void *userdata)
 {
-	int r = end_message(message);
-	return r < 0 ? r : sink(userdata, message);
+	if (buf_failed(&message->topic) || buf_failed(&message->payload))
+		return -ENOMEM;
+	return sink(userdata, message);
 }
 
-static int json_last_words(void *state, struct message *ret)
+static int json_last_words(void *state, message_sink sink, void *userdata)
 {
-	begin_message(state, ret, "/status");
-	ret->retain = true;
-	json_open(&ret->payload, '{');
-	json_key(&ret->payload, "online");
-	json_bool(&ret->payload, false);
-	json_close(&ret->payload, '}');
-	return end_message(ret);
+	struct message *message = begin_message(state, "/status");
+	message->retain = true;
+	json_open(&message->payload, '{');
+	json_key(&message->payload, "online");
+	json_bool(&message->payload, false);
+	json_close(&message->payload, '}');
+	return send_message(message, sink, userdata);
 }
 
 static void add_info(struct buf *out, const struct dialect_device *device)
@@ -125,36 +122,43 @@ static void add_info(struct buf *out, const struct dialect_device *device)
 	json_close(out, '}');
 }
 
-static int json_device_state(void *state, const struct dialect_device *device, bool removed, message_sink sink,
-			     void *userdata)
+static struct message *begin_device(struct json_state *json, const struct dialect_device *device)
 {
-	_cleanup_(message_done) struct message message = {0};
-	begin_message(state, &message, "/device/");
-	buf_add_text(&message.topic, device->info->device->name);
-	message.retain = true;
-	if (!removed)
-		add_info(&message.payload, device);
-	return send_message(&message, sink, userdata);
+	struct message *message = begin_message(json, "/device/");
+	buf_add_text(&message->topic, device->info->device->name);
+	message->retain = true;
+	return message;
+}
+
+static int json_device(void *state, const struct dialect_device *device, message_sink sink, void *userdata)
+{
+	struct message *message = begin_device(state, device);
+	add_info(&message->payload, device);
+	return send_message(message, sink, userdata);
+}
+
+static int json_gone(void *state, const struct dialect_device *device, message_sink sink, void *userdata)
+{
+	return send_message(begin_device(state, device), sink, userdata);
 }
 
 static int json_birth(void *state, const struct dialect_device *devices, size_t n_devices, message_sink sink,
 		      void *userdata)
 {
-	const struct json_state *json = state;
-	_cleanup_(message_done) struct message message = {0};
-	begin_message(json, &message, "/status");
-	message.retain = true;
-	json_open(&message.payload, '{');
-	json_key(&message.payload, "online");
-	json_bool(&message.payload, true);
-	json_key(&message.payload, "since");
-	json_int(&message.payload, json->context->connected_ms);
-	json_key(&message.payload, "version");
-	json_text(&message.payload, json->context->version);
-	json_close(&message.payload, '}');
-	int r = send_message(&message, sink, userdata);
+	struct json_state *json = state;
+	struct message *message = begin_message(json, "/status");
+	message->retain = true;
+	json_open(&message->payload, '{');
+	json_key(&message->payload, "online");
+	json_bool(&message->payload, true);
+	json_key(&message->payload, "since");
+	json_int(&message->payload, json->context->connected_ms);
+	json_key(&message->payload, "version");
+	json_text(&message->payload, json->context->version);
+	json_close(&message->payload, '}');
+	int r = send_message(message, sink, userdata);
 	for (size_t i = 0; i < n_devices && r >= 0; i++)
-		r = json_device_state(state, &devices[i], false, sink, userdata);
+		r = json_device(state, &devices[i], sink, userdata);
 	return r;
 }
 
@@ -207,89 +211,116 @@ static uint32_t json_group(void *state, const struct sample *sample)
 	return topic ? topic->group : UINT32_MAX;
 }
 
-static int json_encode(void *state, const struct stamped_sample *samples, size_t n_samples, struct message *ret)
+static int json_topic(void *state, const struct sample *sample, struct buf *ret)
 {
-	struct json_state *json = state;
-	const struct device_topic *topic = topic_of(json, samples[0].sample->device);
+	const struct device_topic *topic = topic_of(state, sample->device);
 	if (!topic || !topic->text)
 		return topic && !topic->known ? -ENOMEM : -EBADMSG;
-	buf_clear(&ret->topic);
-	buf_clear(&ret->payload);
-	buf_add_text(&ret->topic, topic->text);
-	ret->qos = json->context->qos;
-	ret->retain = false;
+	buf_add_text(ret, topic->text);
+	return buf_failed(ret) ? -ENOMEM : 0;
+}
+
+static int json_encode(void *state, const struct stamped_sample *samples, size_t n_samples, message_sink sink,
+		       void *userdata)
+{
+	struct json_state *json = state;
+	struct message *message = &json->message;
+	message_clear(message);
+	int r = json_topic(state, samples[0].sample, &message->topic);
+	if (r < 0)
+		return r;
+	message->qos = json->context->qos;
 	if (json->context->batched)
-		json_open(&ret->payload, '[');
+		json_open(&message->payload, '[');
 	for (size_t i = 0; i < n_samples; i++) {
-		int r = json_sample(&ret->payload, &json->scratch, json->context->series, &samples[i]);
+		r = json_sample(&message->payload, &json->scratch, json->context->series, &samples[i]);
 		if (r < 0)
 			return r;
 	}
 	if (json->context->batched)
-		json_close(&ret->payload, ']');
-	return end_message(ret);
+		json_close(&message->payload, ']');
+	return send_message(message, sink, userdata);
 }
 
-static int json_event(void *state, const struct dialect_event *event, struct message *ret)
+static void add_field(struct buf *out, const struct event_field *field)
 {
-	begin_message(state, ret, "/event");
-	json_open(&ret->payload, '{');
-	json_key(&ret->payload, "ts");
-	json_int(&ret->payload, event->ts_ms);
-	json_key(&ret->payload, "event");
-	json_text(&ret->payload, event->name);
-	if (event->fields && event->fields[0]) {
-		buf_add_char(&ret->payload, ',');
-		buf_add_text(&ret->payload, event->fields);
-	}
-	json_close(&ret->payload, '}');
-	return end_message(ret);
+	json_key(out, field->name);
+	if (field->value.type == HAY_BOOL)
+		json_bool(out, field->value.b);
+	else if (field->value.type == HAY_UINT64)
+		json_uint(out, field->value.u);
+	else
+		json_text(out, field->value.s.data);
 }
 
-static int json_command_filter(void *state, struct buf *ret)
+static int json_event(void *state, const struct dialect_event *event, message_sink sink, void *userdata)
+{
+	struct message *message = begin_message(state, "/event");
+	json_open(&message->payload, '{');
+	json_key(&message->payload, "ts");
+	json_int(&message->payload, event->ts_ms);
+	json_key(&message->payload, "event");
+	json_text(&message->payload, event->name);
+	for (const struct event_field *field = event->fields; field->name; field++)
+		add_field(&message->payload, field);
+	json_close(&message->payload, '}');
+	return send_message(message, sink, userdata);
+}
+
+static int json_subscriptions(void *state, bool commands, filter_sink sink, void *userdata)
+{
+	struct json_state *json = state;
+	if (!commands)
+		return 0;
+	buf_clear(&json->scratch);
+	buf_add(&json->scratch, json->prefix.data, json->prefix.size);
+	buf_add_text(&json->scratch, "/command/+/+");
+	return buf_failed(&json->scratch) ? -ENOMEM : sink(userdata, buf_text(&json->scratch));
+}
+
+static int json_receive(void *state, const struct dialect_incoming *incoming, const struct dialect_actions *actions,
+			void *userdata)
 {
 	const struct json_state *json = state;
-	buf_add(ret, json->prefix.data, json->prefix.size);
-	buf_add_text(ret, "/command/+/+");
-	return buf_failed(ret) ? -ENOMEM : 0;
-}
-
-static int json_parse_command(void *state, const char *topic, const void *payload, size_t size,
-			      struct dialect_command *ret, const char **ret_error)
-{
-	const struct json_state *json = state;
-	memset(ret, 0, sizeof(*ret));
-	ret->ttl_us = UINT64_MAX;
-	const char *below = topic;
-	if (strncmp(topic, json->prefix.data, json->prefix.size) == 0)
-		below = topic + json->prefix.size;
-	int r = json_command_topic(below, ret, ret_error);
-	return r < 0 ? r : json_command_payload(payload, size, ret, ret_error);
+	struct dialect_command command = {.ttl_us = UINT64_MAX};
+	const char *below = incoming->topic, *error = "out of memory";
+	/* A retained command is one from the past. */
+	if (incoming->retain)
+		return 0;
+	if (strncmp(below, json->prefix.data, json->prefix.size) == 0)
+		below += json->prefix.size;
+	int r = json_command_topic(below, &command, &error);
+	if (r >= 0)
+		r = json_command_payload(incoming->payload, incoming->size, &command, &error);
+	actions->command(userdata, &command, r < 0 ? error : NULL);
+	return 0;
 }
 
 static int json_reply(void *state, const struct dialect_command *command, const struct write_answer *answer,
-		      struct message *ret)
+		      message_sink sink, void *userdata)
 {
-	begin_message(state, ret, "/reply/");
-	buf_add_text(&ret->topic, command->device);
-	buf_add_char(&ret->topic, '/');
-	buf_add_text(&ret->topic, command->point);
-	json_write_answer(&ret->payload, command->id, answer);
-	return end_message(ret);
+	struct message *message = begin_message(state, "/reply/");
+	buf_add_text(&message->topic, command->device);
+	buf_add_char(&message->topic, '/');
+	buf_add_text(&message->topic, command->point);
+	json_write_answer(&message->payload, command->id, answer);
+	return send_message(message, sink, userdata);
 }
 
 const struct dialect dialect_json = {
 	.name = "json",
 	.open = json_start,
 	.close = json_shut,
+	.subscriptions = json_subscriptions,
+	.receive = json_receive,
 	.will = json_last_words,
 	.birth = json_birth,
+	.device = json_device,
+	.gone = json_gone,
 	.death = json_last_words,
-	.device_state = json_device_state,
 	.group = json_group,
+	.topic = json_topic,
 	.encode = json_encode,
 	.event = json_event,
-	.command_filter = json_command_filter,
-	.parse_command = json_parse_command,
 	.reply = json_reply,
 };
