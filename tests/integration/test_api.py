@@ -159,7 +159,7 @@ def test_every_path_answers_as_the_openapi_file_says(plant):
 
 
 def test_no_path_is_missing_in_file_or_test():
-    with open(os.path.join(TOP, "src", "admin", "api_route.c"), encoding="utf-8") as f:
+    with open(os.path.join(TOP, "src", "api", "api_route.c"), encoding="utf-8") as f:
         built = {(method, path.replace("{d}", "{device}").replace("{p}", "{point}"))
                  for method, path in re.findall(r'\{"([A-Z]+)", "([^"]+)", API_', f.read())}
     told = {(method.upper(), path) for path, methods in SPEC["paths"].items() for method in methods}

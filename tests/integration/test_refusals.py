@@ -230,7 +230,7 @@ def test_a_policy_for_the_data_topics_only(plant, version):
     units = tuple(range(1, 11))
     modbus = plant.device(units=units)
     points = '{ name = "polls"; holding = 0; type = "uint32"; }, { name = "setpoint"; holding = 40; access = "write"; }'
-    daemon = plant.haywain(configuration([uplink(relay.port, more=f"version = {version};")], [link(modbus.port)],
+    daemon = plant.haywain(configuration([uplink(relay.port, more=f"version = {version}; commands = true;")], [link(modbus.port)],
                                          [device(f"d{n}", unit=n, points=points) for n in units]))
     wait_until(account.distinct, 60, "the first reading")
     assert len(connects) <= 4
