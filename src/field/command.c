@@ -125,7 +125,7 @@ static const char *find(struct field *field, const struct command_request *reque
 	struct device *device = field_find_device(field, request->device);
 
 	*ret_outcome = COMMAND_NO_SUCH;
-	if (!device || device->stopping)
+	if (!device || device_is_stopping(device))
 		return "there is no such device";
 	for (uint32_t i = 0; i < device->hay.n_points; i++) {
 		if (strcmp(device->points[i]->name, request->point) != 0)
@@ -203,7 +203,7 @@ static void write_next(struct device *device)
 {
 	struct command *command;
 
-	while (device->started && !device->stopping && (command = device->commands) && !command->begun) {
+	while (device->phase == DEVICE_STARTED && (command = device->commands) && !command->begun) {
 		int r;
 
 		if (command->hay.expires_us > 0 && clock_now() > command->hay.expires_us) {
@@ -265,9 +265,10 @@ void command_submit(struct field *field, const struct command_request *request, 
 		outcome = COMMAND_EXPIRED;
 		error = "expired";
 	}
-	if (!error && device->link->down) {
+	if (!error && link_is_down(device->link)) {
 		outcome = COMMAND_OFFLINE;
-		error = device->link->lent ? "the device's link is being scanned" : "the device is offline";
+		error = link_is_suspended(device->link) ? "the device's link is being scanned"
+							: "the device is offline";
 	}
 	if (!error) {
 		const struct point_rules *rules = normal_device_rules(device->normal, point);
@@ -338,7 +339,7 @@ void command_finish(struct hay_command *hay, const struct hay_command_result *re
 	answer(device, command, outcomes[result->outcome], &said);
 	/* The plugin is still inside its call to us: the next one comes with the loop. */
 	if (device->commands)
-		field_unsettle(device->link->field);
+		field_advance_soon(device->link->field);
 }
 
 void command_go_on(struct field *field)

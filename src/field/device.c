@@ -133,7 +133,7 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 		device_free(device);
 		return r;
 	}
-	device->started = true;
+	device->phase = DEVICE_STARTED;
 	if (device->n_periods == 0 && device->hay.flags & HAY_DEVICE_POLLED_WHOLE &&
 	    !get_period(device, conf->every_us)) {
 		if (link->plugin->stop)
@@ -152,26 +152,30 @@ int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct d
 
 void device_pause(struct device *device)
 {
-	bool started = device->started;
+	bool was_started = device->phase == DEVICE_STARTED || device->phase == DEVICE_STOPPING;
 
-	device->started = false;
-	if (started && device->link->plugin->stop)
+	if (was_started)
+		device->phase = device_is_stopping(device) ? DEVICE_STOPPING_PAUSED : DEVICE_PAUSED;
+	if (was_started && device->link->plugin->stop)
 		device->link->plugin->stop(&device->hay);
 	command_abandon(device);
 }
 
-void device_go_on(struct device *device)
+void device_resume(struct device *device)
 {
 	uint32_t n_points = device->hay.n_points;
 	int r;
 
+	if (device->phase != DEVICE_PAUSED)
+		return;
 	/* Points that the plugin added have no configuration: it adds them again. */
 	device->hay.n_points = (uint32_t)device->conf->n_points;
-	r = device->link->plugin->start && !device->stopping ? device->link->plugin->start(&device->hay) : 0;
+	r = device->link->plugin->start ? device->link->plugin->start(&device->hay) : 0;
 	device->hay.n_points = n_points;
-	device->started = r >= 0 && !device->stopping;
-	if (r >= 0)
+	if (r >= 0) {
+		device->phase = DEVICE_STARTED;
 		return;
+	}
 	about(device, HAY_LOG_ERROR, "cannot be started again: %s; it is left out until the next reload", strerror(-r));
 	field_stop_device(device);
 }
@@ -279,7 +283,7 @@ static int ascending(const void *a, const void *b)
    first time-out ends the round anyway, and the first answer brings all values. */
 static size_t take_due(struct device *device, uint64_t now, const uint32_t **ret_due)
 {
-	bool all = device->state == DEVICE_OFFLINE;
+	bool all = device_is_offline(device);
 	const struct device_period *only = NULL;
 	size_t n = 0, n_periods = 0;
 
@@ -356,7 +360,7 @@ static void end_good(struct device *device, const struct hay_sample *sample, uin
 	device->failures = 0;
 	device->rtt_us = rtt_us;
 	count_faults(device, sample);
-	if (device->link->down)
+	if (link_is_down(device->link))
 		link_went_up(device->link);
 	device_went_online(device);
 	if (!sample)
@@ -375,9 +379,9 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 		free(device->failure);
 		device->failure = strdup(detail ? detail : reason_to_string(reason));
 	}
-	if (device->link->down) {
+	if (link_is_down(device->link)) {
 		link_try_later(device->link);
-	} else if (device->state == DEVICE_OFFLINE) {
+	} else if (device_is_offline(device)) {
 		device->pause_us = backoff_next(device->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
 	} else if (device->failures >= FAILURES_TO_OFFLINE) {
 		device_went_offline(device, reason, detail, false);
@@ -391,7 +395,7 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 /* Nothing was asked that would tell how the device is. */
 static void end_skipped(struct device *device, const struct hay_sample *sample)
 {
-	if (device->link->down)
+	if (link_is_down(device->link))
 		link_try_later(device->link);
 	if (device->state != DEVICE_ONLINE || !sample)
 		return;
@@ -420,21 +424,21 @@ void device_end_round(struct device *device, const struct hay_sample *sample, en
 
 	link->busy_us += took_us;
 	device->round_us = device->round_us ? (device->round_us * 3 + took_us + 3) / 4 : took_us;
-	if (device->stopping || link->lent) {
-		field_unsettle(link->field);
+	if (device_is_stopping(device) || link_is_suspended(link)) {
+		field_advance_soon(link->field);
 		link_next_turn(link);
 		return;
 	}
 	device->rounds++;
 	link->field->rounds++;
 	link_note_use(link);
-	if (result == HAY_OK || (!link->down && has_value(sample)))
+	if (result == HAY_OK || (!link_is_down(link) && has_value(sample)))
 		end_good(device, sample, rtt_us);
 	else if (result == HAY_SKIPPED)
 		end_skipped(device, sample);
 	else
 		end_bad(device, sample, reason, detail);
-	if (!link->down)
+	if (!link_is_down(link))
 		device_reschedule(device);
 	link_next_turn(link);
 }
@@ -443,9 +447,9 @@ void device_reschedule(struct device *device)
 {
 	uint64_t due = USEC_NEVER;
 
-	if (!device_is_polled(device) || device->stopping || device->link->polling == device)
+	if (!device_is_polled(device) || device_is_stopping(device) || device->link->polling == device)
 		return;
-	if (device->state == DEVICE_OFFLINE)
+	if (device_is_offline(device))
 		due = clock_now() + (device->pause_us > 0 ? MAX(device->pause_us, device->conf->every_us) : 0);
 	else
 		for (size_t i = 0; i < device->n_periods; i++)
@@ -458,7 +462,7 @@ void device_poll_now(struct device *device)
 {
 	for (size_t i = 0; i < device->n_periods; i++)
 		device->periods[i].next_us = clock_now();
-	if (!device->link->down)
+	if (!link_is_down(device->link))
 		device_reschedule(device);
 }
 
@@ -527,7 +531,7 @@ void device_went_online(struct device *device)
 		      device->hay.n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
 	else if (before == DEVICE_NEW)
 		about(device, HAY_LOG_INFO, "online");
-	else if (device->lost_with_link)
+	else if (before == DEVICE_OFFLINE_WITH_LINK)
 		about(device, HAY_LOG_DEBUG, "online again with its link");
 	else
 		about_state(device, HAY_LOG_NOTICE, "online again after %s",
@@ -545,11 +549,10 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	const char *text = detail ? detail : reason == HAY_OFFLINE ? "no sign of life" : reason_to_string(reason);
 	char tries[BACKOFF_TEXT_MAX];
 
-	if (device->state == DEVICE_OFFLINE)
+	if (device_is_offline(device))
 		return;
-	device->state = DEVICE_OFFLINE;
+	device->state = because_of_link ? DEVICE_OFFLINE_WITH_LINK : DEVICE_OFFLINE;
 	device->since_us = clock_now();
-	device->lost_with_link = because_of_link;
 	free(device->reason);
 	free(device->detail);
 	device->detail = strdup(text);

@@ -14,6 +14,23 @@ enum device_state {
 	DEVICE_NEW, /* not heard yet */
 	DEVICE_ONLINE,
 	DEVICE_OFFLINE,
+	DEVICE_OFFLINE_WITH_LINK, /* the link's line in the log speaks for it */
+};
+
+/* Where a device is between its first moment and its last. */
+enum device_phase {
+	DEVICE_STARTING, /* the plugin's start() has not succeeded yet */
+	DEVICE_STARTED,
+	DEVICE_PAUSED,		/* stopped for the plugin only: its link is suspended */
+	DEVICE_STOPPING,	/* removed once nothing of its is under way */
+	DEVICE_STOPPING_PAUSED, /* the same, and the plugin has stopped it already */
+};
+
+/* What becomes of a device that was stopped. */
+enum device_afterwards {
+	AFTERWARDS_NOTHING, /* it is gone, or its new form is started */
+	AFTERWARDS_RESTART, /* stopped only with its link: it goes on, as it was, on the new one */
+	AFTERWARDS_FORGET,  /* gone for good: what its plugin would remember is not kept */
 };
 
 /* Points with the same period. */
@@ -42,20 +59,17 @@ struct device {
 	bool waiting; /* in the link's line */
 	struct device *next_waiting;
 
-	bool started; /* the plugin's start() succeeded */
-	bool stopping;
-	bool forgotten;	      /* stopping for good: what it would remember is not kept */
-	bool kept;	      /* stopping only with its link: it goes on, as it was, on the new one */
-	unsigned outstanding; /* work submitted on its behalf and not handed back */
+	enum device_phase phase;
+	enum device_afterwards afterwards; /* stopping: what follows */
+	unsigned outstanding;		   /* work submitted on its behalf and not handed back */
 
 	struct command *commands; /* not answered, the first one with the plugin: field/command.h */
 	unsigned n_commands;
 
 	enum device_state state;
-	char *reason;	     /* offline: why, as consumers compare it */
-	char *detail;	     /* offline: why, as a person wants to know it */
-	char *failure;	     /* new: why its last round failed; NULL: none did */
-	bool lost_with_link; /* offline: the link's line in the log spoke for it */
+	char *reason;  /* offline: why, as consumers compare it */
+	char *detail;  /* offline: why, as a person wants to know it */
+	char *failure; /* new: why its last round failed; NULL: none did */
 	uint64_t since_us;
 	struct point_faults faults;
 	struct fold fold;  /* of its lines in the log about coming and going */
@@ -68,7 +82,7 @@ struct device {
 	uint64_t errors[HAY_N_REASONS]; /* rounds with that fault, in a point or as a whole */
 };
 
-/* n: the how-maniest device, so that starts are spread. Takes conf in any case. */
+/* n: index of the device, used to stagger the first polls. Takes conf in any case. */
 int device_new(struct link *link, struct device_conf *conf, uint64_t n, struct device **ret);
 struct device *device_free(struct device *device);
 
@@ -86,7 +100,17 @@ double device_load(const struct device *device);
 
 /* Its link is closed and opened again: the plugin's stop() and start(). What the device is to others stays. */
 void device_pause(struct device *device);
-void device_go_on(struct device *device);
+void device_resume(struct device *device);
+
+static inline bool device_is_stopping(const struct device *device)
+{
+	return device->phase == DEVICE_STOPPING || device->phase == DEVICE_STOPPING_PAUSED;
+}
+
+static inline bool device_is_offline(const struct device *device)
+{
+	return device->state == DEVICE_OFFLINE || device->state == DEVICE_OFFLINE_WITH_LINK;
+}
 
 void device_begin_round(struct device *device);
 void device_end_round(struct device *device, const struct hay_sample *sample, enum hay_result result,

@@ -3,12 +3,13 @@
 #include "base/log.h"
 #include "field/command.h"
 #include "field/field_private.h"
+#include "field/plugin_host.h"
 #include "field/scan.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static int settle(sd_event_source *source, void *userdata);
+static int advance(sd_event_source *source, void *userdata);
 
 static void device_due(struct schedule_entry *entry, void *userdata _unused_)
 {
@@ -30,15 +31,16 @@ int field_new(sd_event *event, struct series_set *series, struct normalize *norm
 	field->series = series;
 	field->normalize = normalize;
 	field->hooks = *hooks;
+	field->host = &plugin_host;
 	if (state_dir && asprintf(&path, "%s/learnt.json", state_dir) < 0)
 		path = NULL;
 	field->memory = plugin_state_new(path);
 	if (field->memory)
 		r = schedule_new(event, device_due, field, &field->schedule);
 	if (r >= 0)
-		r = sd_event_add_defer(event, &field->settle, settle, field);
+		r = sd_event_add_defer(event, &field->advance, advance, field);
 	if (r >= 0)
-		r = sd_event_source_set_enabled(field->settle, SD_EVENT_OFF);
+		r = sd_event_source_set_enabled(field->advance, SD_EVENT_OFF);
 	if (r < 0) {
 		field_free(field);
 		return r;
@@ -63,16 +65,16 @@ struct field *field_free(struct field *field)
 	drop_pending(field);
 	free(field->pending_links);
 	free(field->pending_devices);
-	sd_event_source_disable_unref(field->settle);
+	sd_event_source_disable_unref(field->advance);
 	schedule_free(field->schedule);
 	plugin_state_free(field->memory);
 	free(field);
 	return NULL;
 }
 
-void field_unsettle(struct field *field)
+void field_advance_soon(struct field *field)
 {
-	sd_event_source_set_enabled(field->settle, SD_EVENT_ONESHOT);
+	sd_event_source_set_enabled(field->advance, SD_EVENT_ONESHOT);
 }
 
 /* ---- who is there ---- */
@@ -114,28 +116,31 @@ static bool among(const char *const *names, const char *name)
 
 void field_stop_device(struct device *device)
 {
-	if (device->stopping)
+	if (device_is_stopping(device))
 		return;
-	device->stopping = true;
+	device->phase = device->phase == DEVICE_PAUSED ? DEVICE_STOPPING_PAUSED : DEVICE_STOPPING;
 	device_unschedule(device);
-	field_unsettle(device->link->field);
+	field_advance_soon(device->link->field);
 }
 
 void field_stop_link(struct link *link)
 {
-	link->stopping = true;
+	if (link->phase == LINK_RUNNING || link->phase == LINK_SUSPENDING)
+		link->phase = LINK_STOPPING;
+	else if (!link_is_stopping(link))
+		link->phase = LINK_STOPPING_CLOSED;
 	scan_abort(link->scan, "its link is being stopped");
 	for (struct device *device = link->devices; device; device = device->next)
 		field_stop_device(device);
-	field_unsettle(link->field);
+	field_advance_soon(link->field);
 }
 
 static void end_device(struct field *field, struct link *link, struct device *device)
 {
-	if (device->started && link->plugin->stop)
+	if (device->phase == DEVICE_STOPPING && link->plugin->stop)
 		link->plugin->stop(&device->hay);
 	command_abandon(device);
-	if (device->kept && !field->stopping) {
+	if (device->afterwards == AFTERWARDS_RESTART && !field->stopping) {
 		field->pending_devices[field->n_pending_devices++] = device->conf;
 		device->conf = NULL;
 	}
@@ -146,7 +151,7 @@ static void end_device(struct field *field, struct link *link, struct device *de
 	if (!field->stopping && device->conf && !is_pending(field, device->conf->name) && field->hooks.removed)
 		field->hooks.removed(device->conf->name, field->hooks.userdata);
 	device_free(device);
-	if (!link->stopping) {
+	if (!link_is_stopping(link)) {
 		link_next_turn(link);
 		link_keep_trying(link);
 	}
@@ -160,14 +165,14 @@ static void end_what_is_idle(struct field *field)
 		for (struct device **place = &link->devices; *place;) {
 			struct device *device = *place;
 
-			if (device->stopping && device->outstanding == 0) {
+			if (device_is_stopping(device) && device->outstanding == 0) {
 				*place = device->next;
 				end_device(field, link, device);
 			} else {
 				place = &device->next;
 			}
 		}
-		if (link->stopping && !link->devices && link_is_idle(link)) {
+		if (link_is_stopping(link) && !link->devices && link_is_idle(link)) {
 			*at = link->next;
 			link_free(link);
 		} else {
@@ -204,11 +209,11 @@ static void start_device(struct field *field, struct link *link, struct device_c
 	while (*end)
 		end = &(*end)->next;
 	*end = device;
-	if (link->down)
+	if (link_is_down(link))
 		device_went_offline(device, link->reason_code, link->reason, true);
 	else
 		device_publish_info(device);
-	if (!link->down)
+	if (!link_is_down(link))
 		device_reschedule(device);
 	else
 		link_keep_trying(link);
@@ -232,9 +237,9 @@ static void start_what_can(struct field *field)
 	for (size_t i = 0; i < field->n_pending_devices; i++) {
 		struct device_conf *conf = field->pending_devices[i];
 		struct link *link = field_find_link(field, conf->link);
-		bool link_to_come = (link && (link->stopping || link->lent)) || field->n_pending_links > 0;
+		bool link_is_busy = link && (link_is_stopping(link) || link_is_suspended(link));
 
-		if (field_find_device(field, conf->name) || (link_to_come && (!link || link->stopping || link->lent)))
+		if (field_find_device(field, conf->name) || link_is_busy || (!link && field->n_pending_links > 0))
 			field->pending_devices[left++] = conf;
 		else if (link)
 			start_device(field, link, conf);
@@ -244,12 +249,12 @@ static void start_what_can(struct field *field)
 	field->n_pending_devices = left;
 }
 
-static int settle(sd_event_source *source _unused_, void *userdata)
+static int advance(sd_event_source *source _unused_, void *userdata)
 {
 	struct field *field = userdata;
 
 	end_what_is_idle(field);
-	scan_settle(field->scan);
+	scan_advance(field->scan);
 	command_go_on(field);
 	start_what_can(field);
 	return 0;
@@ -344,8 +349,8 @@ static bool is_wanted(const char *device, void *userdata)
 	return wanted_device(userdata, device) != NULL;
 }
 
-/* With a mistake anywhere nobody knows whether who is not wanted was meant to go. */
-static void forget_who_went(struct field *field, struct field_wanted *wanted)
+/* With a mistake anywhere it is not known whether a device that is missing was meant to go. */
+static void forget_removed(struct field *field, struct field_wanted *wanted)
 {
 	const char *const *const lists[] = {wanted->keep_links, wanted->keep_devices, wanted->keep_files};
 
@@ -354,22 +359,34 @@ static void forget_who_went(struct field *field, struct field_wanted *wanted)
 			return;
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
-			device->forgotten = device->stopping && !wanted_device(wanted, device->conf->name);
+			if (device_is_stopping(device) && !wanted_device(wanted, device->conf->name))
+				device->afterwards = AFTERWARDS_FORGET;
+			else if (device->afterwards == AFTERWARDS_FORGET)
+				device->afterwards = AFTERWARDS_NOTHING;
 	plugin_state_retain(field->memory, is_wanted, wanted);
+}
+
+static void do_not_restart(struct device *device)
+{
+	if (device->afterwards == AFTERWARDS_RESTART)
+		device->afterwards = AFTERWARDS_NOTHING;
 }
 
 static void stop_what_changed(struct field *field, const struct field_wanted *wanted, struct field_changes *changes)
 {
 	for (struct link *link = field->links; link; link = link->next) {
-		if (!link->stopping && !link_stays(wanted, link))
+		if (!link_is_stopping(link) && !link_stays(wanted, link))
 			field_stop_link(link);
 		for (struct device *device = link->devices; device; device = device->next) {
-			if (!device->stopping && !device_stays(wanted, device))
+			if (!device_is_stopping(device) && !device_stays(wanted, device))
 				field_stop_device(device);
-			device->kept = device->stopping && device_is_kept(wanted, device);
+			if (device_is_stopping(device) && device_is_kept(wanted, device))
+				device->afterwards = AFTERWARDS_RESTART;
+			else
+				do_not_restart(device);
 			if (!link->conf->file[0]) /* the gateway's own is nobody's business */
 				continue;
-			if (device->stopping)
+			if (device_is_stopping(device))
 				changes->stopped++;
 			else
 				changes->kept++;
@@ -398,7 +415,7 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 	for (size_t i = 0; i < wanted->n_links; i++) {
 		struct link *there = wanted->links[i] ? field_find_link(field, wanted->links[i]->name) : NULL;
 
-		if (!wanted->links[i] || (there && !there->stopping))
+		if (!wanted->links[i] || (there && !link_is_stopping(there)))
 			continue;
 		links[field->n_pending_links++] = wanted->links[i];
 		wanted->links[i] = NULL;
@@ -406,7 +423,7 @@ static int take_pending(struct field *field, struct field_wanted *wanted, struct
 	for (size_t i = 0; i < wanted->n_devices; i++) {
 		struct device *there = wanted->devices[i] ? field_find_device(field, wanted->devices[i]->name) : NULL;
 
-		if (!wanted->devices[i] || (there && !there->stopping))
+		if (!wanted->devices[i] || (there && !device_is_stopping(there)))
 			continue;
 		changes->started += wanted->devices[i]->file[0] != '\0';
 		devices[field->n_pending_devices++] = wanted->devices[i];
@@ -420,21 +437,21 @@ void field_apply(struct field *field, struct field_wanted *wanted, struct field_
 	*ret = (struct field_changes){0};
 	keep_pending(field, wanted);
 	stop_what_changed(field, wanted, ret);
-	forget_who_went(field, wanted);
+	forget_removed(field, wanted);
 	if (take_pending(field, wanted, ret) < 0) {
 		log_error("out of memory: new links and devices are not started");
 		for (struct link *link = field->links; link; link = link->next)
 			for (struct device *device = link->devices; device; device = device->next)
-				device->kept = false; /* there is no room for them to wait */
+				do_not_restart(device); /* there is no room for them to wait */
 	}
-	settle(NULL, field);
+	advance(NULL, field);
 }
 
 void field_poll_now(struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
-			if (!device->stopping)
+			if (!device_is_stopping(device))
 				device_poll_now(device);
 }
 
@@ -463,14 +480,14 @@ void field_publish_infos(struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
-			if (!device->stopping)
+			if (!device_is_stopping(device))
 				device_publish_info(device);
 }
 
 void field_remind(const struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
-		if (!link->stopping && link->conf->file[0]) /* the gateway's own is nobody's business */
+		if (!link_is_stopping(link) && link->conf->file[0]) /* the gateway's own is nobody's business */
 			link_remind(link);
 }
 
@@ -478,23 +495,23 @@ bool field_runs_link(const struct field *field, const char *name)
 {
 	const struct link *link = field_find_link(field, name);
 
-	return link && !link->stopping;
+	return link && !link_is_stopping(link);
 }
 
 bool field_runs_device(const struct field *field, const char *name)
 {
 	const struct device *device = field_find_device(field, name);
 
-	return device && !device->stopping;
+	return device && !device_is_stopping(device);
 }
 
 bool field_runs_file(const struct field *field, const char *path)
 {
 	for (const struct link *link = field->links; link; link = link->next) {
-		if (!link->stopping && strcmp(link->conf->file, path) == 0)
+		if (!link_is_stopping(link) && strcmp(link->conf->file, path) == 0)
 			return true;
 		for (const struct device *device = link->devices; device; device = device->next)
-			if (!device->stopping && strcmp(device->conf->file, path) == 0)
+			if (!device_is_stopping(device) && strcmp(device->conf->file, path) == 0)
 				return true;
 	}
 	return false;

@@ -16,6 +16,7 @@ struct field {
 	struct schedule *schedule;
 	struct plugin_state *memory;
 	struct field_hooks hooks;
+	const struct hay_host *host; /* what plugins are handed */
 
 	struct link *links; /* running, or being stopped */
 	struct scan *scan;  /* the one under way; NULL: none */
@@ -26,8 +27,8 @@ struct field {
 	struct device_conf **pending_devices;
 	size_t n_pending_devices;
 
-	sd_event_source *settle; /* runs once the loop comes round: ends what is idle, starts what waits */
-	bool stopping;		 /* for good: nothing is removed, it is only over */
+	sd_event_source *advance; /* runs once the loop comes round: ends what is idle, starts what waits */
+	bool stopping;		  /* for good: nothing is removed, it is only over */
 	uint64_t n_devices_started;
 	uint64_t rounds, failures, late;
 };
@@ -41,6 +42,6 @@ void field_stop_device(struct device *device);
 void field_stop_link(struct link *link);
 
 /* Something may be ready to end or to start. */
-void field_unsettle(struct field *field);
+void field_advance_soon(struct field *field);
 
 #endif

@@ -15,8 +15,8 @@ void field_get_status(const struct field *field, struct field_status *ret)
 		if (is_internal(link))
 			continue;
 		ret->links++;
-		ret->links_down += link->down;
-		ret->links_unused += !link->used;
+		ret->links_down += link_is_down(link);
+		ret->links_unused += link->state == LINK_UNUSED;
 		for (const struct device *device = link->devices; device; device = device->next) {
 			ret->devices++;
 			ret->devices_online += device->state == DEVICE_ONLINE;
@@ -26,16 +26,16 @@ void field_get_status(const struct field *field, struct field_status *ret)
 
 void field_each_link(const struct field *field, field_link_fn fn, void *userdata)
 {
+	static const char *const words[] = {[LINK_UNUSED] = "unused", [LINK_UP] = "up", [LINK_DOWN] = "down"};
+
 	for (const struct link *link = field->links; link; link = link->next) {
 		struct field_link_status status = {
 			.name = link->conf->name,
 			.plugin = link->plugin->name,
 			.target = link_target(link),
 			.internal = is_internal(link),
-			.state = link->down   ? "down"
-				 : link->used ? "up"
-					      : "unused",
-			.reason = link->down ? link->reason : NULL,
+			.state = words[link->state],
+			.reason = link_is_down(link) ? link->reason : NULL,
 			.since_us = link->since_us,
 			.busy_us = link_busy_us(link),
 		};
@@ -51,15 +51,18 @@ void field_each_link(const struct field *field, field_link_fn fn, void *userdata
 
 static uint64_t first_poll_us(const struct device *device)
 {
-	if (device->state != DEVICE_NEW || device->rounds > 0 || !device_is_polled(device) || device->stopping)
+	if (device->state != DEVICE_NEW || device->rounds > 0 || !device_is_polled(device) ||
+	    device_is_stopping(device))
 		return 0;
 	return device->due.place > 0 ? device->due.due_us : clock_now();
 }
 
 static void fill_device(const struct device *device, struct field_device_status *ret)
 {
-	static const char *const words[] = {
-		[DEVICE_NEW] = "new", [DEVICE_ONLINE] = "online", [DEVICE_OFFLINE] = "offline"};
+	static const char *const words[] = {[DEVICE_NEW] = "new",
+					    [DEVICE_ONLINE] = "online",
+					    [DEVICE_OFFLINE] = "offline",
+					    [DEVICE_OFFLINE_WITH_LINK] = "offline"};
 
 	*ret = (struct field_device_status){
 		.name = device->conf->name,
@@ -68,11 +71,12 @@ static void fill_device(const struct device *device, struct field_device_status 
 		.model = device->conf->model,
 		.internal = is_internal(device->link),
 		.state = words[device->state],
-		.reason = device->link->lent		    ? "its link is being scanned"
-			  : device->state == DEVICE_OFFLINE ? device->detail
-			  : device->state == DEVICE_NEW	    ? device->failure
-							    : NULL,
-		.link_reason = device->link->down && !device->link->lent ? device->link->reason : NULL,
+		.reason = link_is_suspended(device->link) ? "its link is being scanned"
+			  : device_is_offline(device)	  ? device->detail
+			  : device->state == DEVICE_NEW	  ? device->failure
+							  : NULL,
+		.link_reason =
+			link_is_down(device->link) && !link_is_suspended(device->link) ? device->link->reason : NULL,
 		.since_us = device->since_us,
 		.every_us = device->conf->every_us,
 		.polled = device_is_polled(device),

@@ -7,8 +7,6 @@
 #include "base/units.h"
 #include "field/device.h"
 #include "field/field_private.h"
-#include "field/plugin_host.h"
-#include "field/scan.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,7 +63,8 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 	link->field = field;
 	link->conf = conf;
 	link->plugin = &conf->plugin->descriptor;
-	link->hay = (struct hay_link){.host = &plugin_host, .name = conf->name, .conf = conf->conf};
+	link->events.event = field->event;
+	link->hay = (struct hay_link){.host = field->host, .name = conf->name, .conf = conf->conf};
 	link->since_us = link->started_us = clock_now();
 	int r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
 
@@ -75,7 +74,7 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 		link_free(link);
 		return r;
 	}
-	link->open = true;
+	link->phase = LINK_RUNNING;
 
 	const char *target = link_target(link);
 
@@ -86,13 +85,18 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 	return 0;
 }
 
+static bool is_open(const struct link *link)
+{
+	return link->phase == LINK_RUNNING || link->phase == LINK_SUSPENDING || link->phase == LINK_STOPPING;
+}
+
 struct link *link_free(struct link *link)
 {
 	if (!link)
 		return NULL;
-	if (link->open && link->plugin->close)
+	if (is_open(link) && link->plugin->close)
 		link->plugin->close(&link->hay);
-	plugin_host_release(link);
+	link_events_release(&link->events);
 	worker_free(link->worker);
 	free(link->reason);
 	link_conf_free(link->conf);
@@ -107,7 +111,9 @@ bool link_is_idle(const struct link *link)
 
 uint64_t link_busy_us(const struct link *link)
 {
-	return link->busy_us + (link->polling || link->stepping ? clock_now() - link->busy_since_us : 0);
+	bool is_busy = link->polling || link->step_state == LINK_STEP_RUNNING;
+
+	return link->busy_us + (is_busy ? clock_now() - link->busy_since_us : 0);
 }
 
 double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us)
@@ -119,6 +125,56 @@ double link_load(const struct link *link, uint64_t *busy_us, uint64_t *at_us)
 	*busy_us = busy;
 	*at_us = now;
 	return load;
+}
+
+/* ---- work ---- */
+
+static void end_step(struct link *link)
+{
+	link->step = NULL;
+	link->step_state = LINK_STEP_NONE;
+	link->busy_us += clock_now() - link->busy_since_us;
+	link_next_turn(link);
+}
+
+static void work_done(struct hay_work *work, void *userdata)
+{
+	struct link *link = userdata;
+	/* The work is its owner's again once done() has it. */
+	struct device *device = work->device ? container_of(work->device, struct device, hay) : NULL;
+	bool is_step = link->step && work == &link->step->work;
+
+	if (device)
+		device->outstanding--;
+	else
+		link->outstanding--;
+	bool is_awaited = link_is_stopping(link) || link_is_suspended(link) || (device && device_is_stopping(device));
+
+	work->done(work);
+	if (is_step)
+		end_step(link);
+	if (is_awaited)
+		field_advance_soon(link->field);
+}
+
+int link_submit(struct link *link, struct hay_work *work, enum hay_lane lane)
+{
+	struct device *device = work->device ? container_of(work->device, struct device, hay) : NULL;
+
+	if (link_is_stopping(link) || link_is_suspended(link) || (device && device_is_stopping(device)))
+		return -ESHUTDOWN;
+	if (!link->worker) {
+		int r = worker_new(link->field->event, link->conf->name, work_done, link, &link->worker);
+
+		if (r < 0)
+			return r;
+	}
+	if (device)
+		device->outstanding++;
+	else
+		link->outstanding++;
+	worker_submit(link->worker, work, lane);
+	return 0;
 }
 
 /* ---- turns ---- */
@@ -156,11 +212,15 @@ void link_give_up(struct link *link, struct device *device)
 
 static void begin_step(struct link *link)
 {
-	link->step_waits = false;
+	struct link_step *step = link->step;
+
 	link->step_was_last = true;
-	link->stepping = true;
+	link->step_state = LINK_STEP_RUNNING;
 	link->busy_since_us = clock_now();
-	scan_begin_step(link->scan);
+	if (link_submit(link, &step->work, HAY_LANE_POLL) >= 0)
+		return;
+	step->dropped(step);
+	end_step(link);
 }
 
 /* A plugin may end a round before its poll() returns: a loop, not a recursion as deep as the line is long. */
@@ -169,10 +229,10 @@ void link_next_turn(struct link *link)
 	if (link->taking_turns)
 		return;
 	link->taking_turns = true;
-	while (!link->polling && !link->stepping && !link->lent) {
+	while (!link->polling && link->step_state != LINK_STEP_RUNNING && !link_is_suspended(link)) {
 		struct device *device = link->waiting_first;
 
-		if (link->step_waits && (!device || !link->step_was_last)) {
+		if (link->step_state == LINK_STEP_WAITING && (!device || !link->step_was_last)) {
 			begin_step(link);
 		} else if (device) {
 			link->step_was_last = false;
@@ -203,7 +263,7 @@ static struct device *next_prober(const struct link *link)
 	bool passed = false;
 
 	for (struct device *device = link->devices; device; device = device->next) {
-		bool can_try = device_is_polled(device) && !device->stopping;
+		bool can_try = device_is_polled(device) && !device_is_stopping(device);
 
 		if (passed && can_try)
 			return device;
@@ -218,7 +278,7 @@ static void schedule_try(struct link *link)
 {
 	struct device *prober = next_prober(link);
 
-	if (!prober || link->stopping)
+	if (!prober || link_is_stopping(link))
 		return;
 	link->prober = prober;
 	schedule_put(link->field->schedule, &prober->due, clock_now() + link->pause_us);
@@ -232,14 +292,14 @@ void link_try_later(struct link *link)
 
 void link_keep_trying(struct link *link)
 {
-	if (link->down && !link->lent && !link->polling && !link->waiting_first &&
+	if (link_is_down(link) && !link_is_suspended(link) && !link->polling && !link->waiting_first &&
 	    (!link->prober || link->prober->due.place == 0))
 		schedule_try(link);
 }
 
 static void be_down(struct link *link, enum hay_reason reason, const char *text)
 {
-	link->down = link->used = true;
+	link->state = LINK_DOWN;
 	link->since_us = clock_now();
 	free(link->reason);
 	link->reason = strdup(text);
@@ -263,15 +323,15 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 	char tries[BACKOFF_TEXT_MAX], often[FOLD_TEXT_MAX];
 	unsigned n = count_devices(link), before;
 
-	if (link->down || link->stopping)
+	if (link_is_down(link) || link_is_stopping(link))
 		return;
 	be_down(link, reason, text);
 	/* Some plugins name it themselves. */
 	if (link_target(link) && !strstr(text, link_target(link)))
 		buf_printf(&where, "%s: ", link_target(link));
-	/* One that comes and goes all the time is told of in few, and always of both. */
-	link->quiet = !fold_says(&link->fold, clock_now(), &before);
-	about(link, link->quiet ? HAY_LOG_DEBUG : HAY_LOG_WARNING, "down: %s%s; its %u device%s offline%s%s%s",
+	/* For a link that comes and goes all the time few lines are enough, and always both of a pair. */
+	link->down_unlogged = !fold_says(&link->fold, clock_now(), &before);
+	about(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_WARNING, "down: %s%s; its %u device%s offline%s%s%s",
 	      buf_text(&where), text, n, n == 1 ? " is" : "s are", next_prober(link) ? ", " : " until it is back",
 	      next_prober(link) ? backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries) : "",
 	      fold_text(&link->fold, before, often));
@@ -354,23 +414,23 @@ void link_remind(struct link *link)
 	uint64_t now = clock_now();
 	unsigned n;
 
-	if (link->lent)
+	if (link_is_suspended(link))
 		return;
-	if (link->down && now - link->since_us >= REMIND_AFTER_US) {
+	if (link_is_down(link) && now - link->since_us >= REMIND_AFTER_US) {
 		about(link, HAY_LOG_WARNING, "still down after %s: %s; %s",
 		      format_duration(now - link->since_us, duration), link->reason ? link->reason : "out of memory",
 		      next_prober(link) ? backoff_text(FIELD_PAUSE_LAST_US, FIELD_PAUSE_LAST_US, tries)
 					: "it is looked for all the time");
 		return;
 	}
-	n = link->down ? 0 : list_away(link, now, &names);
+	n = link_is_down(link) ? 0 : list_away(link, now, &names);
 	if (n > 0)
 		about(link, HAY_LOG_WARNING, "still without %s; the rest goes on", buf_text(&names));
 }
 
 static void be_up(struct link *link)
 {
-	link->down = false;
+	link->state = LINK_UP;
 	link->since_us = clock_now();
 	free(link->reason);
 	link->reason = NULL;
@@ -384,9 +444,9 @@ static void be_up(struct link *link)
 
 void link_note_use(struct link *link)
 {
-	if (link->used)
+	if (link->state != LINK_UNUSED)
 		return;
-	link->used = true;
+	link->state = LINK_UP;
 	link->since_us = clock_now();
 }
 
@@ -395,28 +455,49 @@ void link_went_up(struct link *link)
 	char duration[DURATION_TEXT_MAX];
 
 	link_note_use(link);
-	if (!link->down || link->lent)
+	if (!link_is_down(link) || link_is_suspended(link) || link_is_stopping(link))
 		return;
-	about(link, link->quiet ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",
+	about(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",
 	      format_duration(clock_now() - link->since_us, duration));
 	be_up(link);
 }
 
 /* ---- while it is scanned ---- */
 
-void link_tell_scan(struct link *link, bool lends)
+void link_log_scan(struct link *link)
 {
 	unsigned n = count_devices(link);
 
-	if (!lends) {
-		about(link, HAY_LOG_INFO, "is being scanned; its %u device%s on meanwhile", n,
-		      n == 1 ? " goes" : "s go");
-		return;
-	}
+	about(link, HAY_LOG_INFO, "is being scanned; its %u device%s on meanwhile", n, n == 1 ? " goes" : "s go");
+}
+
+int link_request_step(struct link *link, struct link_step *step)
+{
+	if (link_is_stopping(link))
+		return -ESHUTDOWN;
+	link->step = step;
+	link->step_state = LINK_STEP_WAITING;
+	link_next_turn(link);
+	return 0;
+}
+
+bool link_cancel_step(struct link *link)
+{
+	if (link->step_state != LINK_STEP_WAITING)
+		return false;
+	link->step = NULL;
+	link->step_state = LINK_STEP_NONE;
+	return true;
+}
+
+void link_begin_suspending(struct link *link)
+{
+	unsigned n = count_devices(link);
+
 	about(link, HAY_LOG_NOTICE, "is being scanned; its %u device%s until that is over", n,
 	      n == 1 ? " waits" : "s wait");
-	link->lent = true;
-	if (link->down) {
+	link->phase = LINK_SUSPENDING;
+	if (link_is_down(link)) {
 		/* Nor does a device try meanwhile whether it is back. */
 		for (struct device *device = link->devices; device; device = device->next)
 			device_unschedule(device);
@@ -426,65 +507,46 @@ void link_tell_scan(struct link *link, bool lends)
 	devices_go_offline(link, HAY_OFFLINE, "its link is being scanned");
 }
 
-void link_wants_step(struct link *link)
-{
-	if (link->stepping || link->stopping)
-		return;
-	link->step_waits = true;
-	link_next_turn(link);
-}
-
-void link_forget_step(struct link *link)
-{
-	link->step_waits = false;
-}
-
-void link_end_step(struct link *link)
-{
-	link->stepping = false;
-	link->busy_us += clock_now() - link->busy_since_us;
-	link_next_turn(link);
-}
-
-bool link_may_lend(const struct link *link)
+bool link_can_suspend(const struct link *link)
 {
 	for (const struct device *device = link->devices; device; device = device->next)
 		if (device->outstanding > 0)
 			return false;
-	return link->lent && !link->stopping && link->outstanding == 1;
+	return link->phase == LINK_SUSPENDING && link->outstanding == 1; /* the scan itself */
 }
 
-void link_lend(struct link *link)
+void link_suspend(struct link *link)
 {
 	for (struct device *device = link->devices; device; device = device->next)
 		device_pause(device);
 	link->polling = NULL;
 	if (link->plugin->close)
 		link->plugin->close(&link->hay);
-	plugin_host_release(link);
+	link_events_release(&link->events);
 	link->hay.state = NULL;
-	link->open = false;
+	link->phase = LINK_SUSPENDED;
 }
 
-void link_take_back(struct link *link)
+void link_resume(struct link *link)
 {
+	bool was_closed = link->phase == LINK_SUSPENDED;
 	int r;
 
-	link->lent = false;
-	if (link->stopping)
+	if (link_is_stopping(link))
 		return;
+	link->phase = was_closed ? LINK_OPENING : LINK_RUNNING;
 	about(link, HAY_LOG_NOTICE, "is scanned no more; its devices are asked again");
 	be_up(link);
-	if (link->open) /* it came to nothing */
+	if (!was_closed) /* the scan came to nothing */
 		return;
 	r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
-	link->open = r >= 0;
 	if (r < 0) {
 		about(link, HAY_LOG_ERROR, "cannot be opened again: %s; its devices are left out until the next reload",
 		      strerror(-r));
 		field_stop_link(link);
 		return;
 	}
+	link->phase = LINK_RUNNING;
 	for (struct device *device = link->devices; device; device = device->next)
-		device_go_on(device);
+		device_resume(device);
 }

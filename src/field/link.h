@@ -9,6 +9,7 @@
 #include "base/fold.h"
 #include "base/worker.h"
 #include "field/field_conf.h"
+#include "field/link_events.h"
 #include "field/plugin_load.h"
 #include "field/schedule.h"
 
@@ -20,6 +21,35 @@ struct field;
 struct device;
 struct scan;
 
+/* Where a link is between its first moment and its last. */
+enum link_phase {
+	LINK_OPENING, /* the plugin's open() has not succeeded yet */
+	LINK_RUNNING,
+	LINK_SUSPENDING,      /* a scan waits for what is under way to end: then it has the port for itself */
+	LINK_SUSPENDED,	      /* closed until that scan has ended */
+	LINK_STOPPING,	      /* removed once nothing of its is under way */
+	LINK_STOPPING_CLOSED, /* the same, and closed: a scan has its port, or it could not be opened again */
+};
+
+/* Whether it works. */
+enum link_state {
+	LINK_UNUSED, /* not known: no device was asked or heard on it */
+	LINK_UP,
+	LINK_DOWN,
+};
+
+/* One request of a scan, which takes its turn among the rounds of the devices. */
+struct link_step {
+	struct hay_work work;
+	void (*dropped)(struct link_step *step); /* instead of work.done: it was not run */
+};
+
+enum link_step_state {
+	LINK_STEP_NONE,
+	LINK_STEP_WAITING,
+	LINK_STEP_RUNNING,
+};
+
 struct link {
 	struct hay_link hay; /* what the plugin sees */
 	struct link *next;
@@ -29,8 +59,7 @@ struct link {
 
 	struct worker *worker; /* NULL until work is submitted */
 	unsigned outstanding;  /* submitted and not handed back, of the link itself */
-	struct hay_fd *fds;
-	struct hay_timer *timers;
+	struct link_events events;
 
 	struct device *devices;
 	struct device *waiting_first, *waiting_last; /* due, and waiting for their turn */
@@ -38,23 +67,20 @@ struct link {
 	struct device *prober;			     /* down: who tries next */
 
 	struct scan *scan; /* that is about this link; NULL: none */
-	bool step_waits;   /* of the scan: for its turn */
-	bool stepping;	   /* under way, as `polling` of a round */
-	bool step_was_last;
-	bool lent; /* closed, or about to be, for the scan to have its port */
+	struct link_step *step;
+	enum link_step_state step_state;
+	bool step_was_last; /* the last turn was a step's: the next one is a device's, if one waits */
+	bool taking_turns;  /* inside link_next_turn() */
 
-	bool taking_turns; /* inside link_next_turn() */
-	bool open;	   /* the plugin's open() succeeded */
-	bool used;	   /* it was up, or down: whether it works is known */
-	bool stopping;
-	bool down;
+	enum link_phase phase;
+	enum link_state state;
 	char *reason; /* down: why */
 	enum hay_reason reason_code;
 	uint64_t started_us;
 	uint64_t since_us;
-	uint64_t pause_us; /* down: the present back-off */
-	struct fold fold;  /* of its lines in the log about going down */
-	bool quiet;	   /* the last of them was not told: neither is that it is up again */
+	uint64_t pause_us;  /* down: the present back-off */
+	struct fold fold;   /* of its lines in the log about going down */
+	bool down_unlogged; /* the last of them was suppressed: so is the one that it is up again */
 
 	uint64_t busy_us, busy_since_us; /* time with a round under way */
 	uint64_t late_us;		 /* when its log last said that it cannot keep its periods; 0: never */
@@ -66,6 +92,26 @@ struct link {
 int link_new(struct field *field, struct link_conf *conf, struct link **ret); /* takes conf in any case */
 struct link *link_free(struct link *link);
 
+static inline bool link_is_stopping(const struct link *link)
+{
+	return link->phase == LINK_STOPPING || link->phase == LINK_STOPPING_CLOSED;
+}
+
+/* For a scan: nothing is asked and nothing counts meanwhile. */
+static inline bool link_is_suspended(const struct link *link)
+{
+	return link->phase == LINK_SUSPENDING || link->phase == LINK_SUSPENDED;
+}
+
+static inline bool link_is_down(const struct link *link)
+{
+	return link->state == LINK_DOWN;
+}
+
+/* Run work on the link's thread, then work->done on the main thread. -ESHUTDOWN: the link or the work's device is being
+   stopped, or the link is suspended. */
+int link_submit(struct link *link, struct hay_work *work, enum hay_lane lane);
+
 /* A device is due, or gave up its turn. */
 void link_wants_turn(struct link *link, struct device *device);
 void link_give_up(struct link *link, struct device *device);
@@ -74,16 +120,17 @@ void link_next_turn(struct link *link);
 /* ---- while it is scanned: field/scan.h ---- */
 
 const char *link_target(const struct link *link); /* its port, url or adapter as configured, or NULL */
-/* The line in the log; lends: its devices are offline from now on, and it will be closed. */
-void link_tell_scan(struct link *link, bool lends);
-/* Steps and rounds take turns: a device waits for one step at most. */
-void link_wants_step(struct link *link);
-void link_forget_step(struct link *link);
-void link_end_step(struct link *link);
-/* Close it and stop its devices, for as long as the scan lasts; once nothing of theirs is under way but the scan. */
-bool link_may_lend(const struct link *link);
-void link_lend(struct link *link);
-void link_take_back(struct link *link);
+void link_log_scan(struct link *link);		  /* that it is scanned while its devices go on */
+/* Steps and rounds take turns: a device waits for one step at most. One step at a time. -ESHUTDOWN: it is being stopped. */
+int link_request_step(struct link *link, struct link_step *step);
+/* Whether the step was still waiting: then it is forgotten, and neither done() nor dropped() is called. */
+bool link_cancel_step(struct link *link);
+/* Its devices are offline from now on. Once nothing of theirs is under way (link_can_suspend()) link_suspend() closes it and
+   stops its devices, for as long as the scan lasts. */
+void link_begin_suspending(struct link *link);
+bool link_can_suspend(const struct link *link);
+void link_suspend(struct link *link);
+void link_resume(struct link *link);
 
 /* A device was asked or heard on it: unless it is down, it is up from the first time on. */
 void link_note_use(struct link *link);

@@ -3,7 +3,6 @@
 #include "base/buf.h"
 #include "base/worker.h"
 #include "field/field_private.h"
-#include "field/plugin_host.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,15 +18,15 @@ struct scan {
 	const struct hay_plugin *plugin;
 	char **arguments;
 	struct scan_hooks hooks;
-	bool wanted; /* somebody listens to the hooks */
-	bool lends;  /* the link is closed meanwhile */
-	bool runs;   /* the thread was started */
+	bool wanted;   /* somebody listens to the hooks */
+	bool suspends; /* the link is closed meanwhile */
+	bool runs;     /* the thread was started */
 	pthread_t thread;
 	int fd;
 	sd_event_source *source;
 	const char *why;       /* it was aborted */
-	struct hay_work work;  /* the step under way */
-	struct hay_work *step; /* that it runs, the plugin's */
+	struct link_step turn; /* the link's, in which the step runs */
+	struct hay_work *step; /* the plugin's, handed to the link; NULL: none */
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -152,6 +151,7 @@ static void *run(void *userdata)
 
 static void answer_step(struct scan *scan, int r)
 {
+	scan->step = NULL;
 	pthread_mutex_lock(&scan->lock);
 	scan->asked = NULL;
 	scan->answer = r;
@@ -161,53 +161,46 @@ static void answer_step(struct scan *scan, int r)
 
 static void run_step(struct hay_work *work)
 {
-	struct scan *scan = container_of(work, struct scan, work);
+	struct scan *scan = container_of(work, struct scan, turn.work);
 
 	scan->step->run(scan->step);
 }
 
 static void step_done(struct hay_work *work)
 {
-	struct scan *scan = container_of(work, struct scan, work);
-	struct link *link = scan->link;
+	struct scan *scan = container_of(work, struct scan, turn.work);
 
 	scan->step->done(scan->step);
-	scan->step = NULL;
 	answer_step(scan, 0);
-	link_end_step(link);
 }
 
-void scan_begin_step(struct scan *scan)
+static void step_dropped(struct link_step *turn)
 {
-	int r;
+	answer_step(container_of(turn, struct scan, turn), -ECANCELED);
+}
 
-	pthread_mutex_lock(&scan->lock);
-	scan->step = scan->asked;
-	pthread_mutex_unlock(&scan->lock);
-	scan->work = (struct hay_work){.run = run_step, .done = step_done};
-	r = plugin_host.submit(&scan->link->hay, &scan->work, HAY_LANE_POLL);
-	if (r < 0) {
-		scan->step = NULL;
+static void request_step(struct scan *scan, struct hay_work *step)
+{
+	scan->step = step;
+	scan->turn = (struct link_step){.work = {.run = run_step, .done = step_done}, .dropped = step_dropped};
+	if (link_request_step(scan->link, &scan->turn) < 0)
 		answer_step(scan, -ECANCELED);
-		link_end_step(scan->link);
-	}
 }
 
 /* ---- its life, on the main thread ---- */
 
 static void cancel(struct scan *scan)
 {
-	bool waits;
+	bool is_asked;
 
 	pthread_mutex_lock(&scan->lock);
 	scan->cancelled = true;
-	waits = scan->asked && !scan->step;
+	is_asked = scan->asked != NULL;
 	pthread_cond_broadcast(&scan->wake);
 	pthread_mutex_unlock(&scan->lock);
-	if (waits) {
-		link_forget_step(scan->link);
+	/* A step that runs is answered by its end. */
+	if (is_asked && (!scan->step || link_cancel_step(scan->link)))
 		answer_step(scan, -ECANCELED);
-	}
 	notify(scan); /* it may not have begun yet, or wait for its reader at the end */
 }
 
@@ -249,10 +242,10 @@ static void let_go(struct scan *scan)
 	scan->link = NULL;
 	if (link) {
 		link->scan = NULL;
-		if (scan->lends)
-			link_take_back(link);
+		if (scan->suspends)
+			link_resume(link);
 		link->outstanding--;
-		field_unsettle(link->field);
+		field_advance_soon(link->field);
 	}
 	if (scan->runs)
 		pthread_join(scan->thread, NULL);
@@ -302,20 +295,21 @@ static void end(struct scan *scan)
 	if (scan->wanted)
 		scan->hooks.ended(describe(scan), scan->hooks.userdata);
 	scan_free(scan);
-	field_unsettle(field);
+	field_advance_soon(field);
 }
 
 void scan_go_on(struct scan *scan)
 {
-	bool asked, finished, may_tell = !scan->wanted || scan->hooks.ready(scan->hooks.userdata);
+	struct hay_work *asked;
+	bool finished, may_tell = !scan->wanted || scan->hooks.ready(scan->hooks.userdata);
 
 	pthread_mutex_lock(&scan->lock);
-	asked = scan->asked && !scan->step;
+	asked = scan->step ? NULL : scan->asked;
 	/* One that waited for its link when it was cancelled never began. */
 	finished = scan->finished || (scan->cancelled && !scan->runs);
 	pthread_mutex_unlock(&scan->lock);
 	if (asked && scan->link)
-		link_wants_step(scan->link);
+		request_step(scan, asked);
 	if (finished)
 		let_go(scan);
 	if (!may_tell)
@@ -344,11 +338,11 @@ static int begin(struct scan *scan)
 	return r;
 }
 
-void scan_settle(struct scan *scan)
+void scan_advance(struct scan *scan)
 {
-	if (!scan || !scan->lends || scan->runs || scan->why || !scan->link || !link_may_lend(scan->link))
+	if (!scan || !scan->suspends || scan->runs || scan->why || !scan->link || !link_can_suspend(scan->link))
 		return;
-	link_lend(scan->link);
+	link_suspend(scan->link);
 	if (begin(scan) < 0)
 		scan_abort(scan, "out of memory");
 }
@@ -390,7 +384,7 @@ static int scan_new(struct field *field, const struct plugin *plugin, struct lin
 	scan->plugin = &plugin->descriptor;
 	scan->hooks = *hooks;
 	scan->wanted = true;
-	scan->lends = link && plugin->descriptor.probe_link == HAY_PROBE_TAKES_LINK;
+	scan->suspends = link && plugin->descriptor.probe_link == HAY_PROBE_TAKES_LINK;
 	scan->hay = (struct hay_probe){.size = sizeof(struct hay_probe),
 				       .print = print,
 				       .progress = progress,
@@ -401,7 +395,7 @@ static int scan_new(struct field *field, const struct plugin *plugin, struct lin
 	r = scan->fd < 0 ? -errno : copy_arguments(scan, request);
 	if (r >= 0)
 		r = sd_event_add_io(field->event, &scan->source, scan->fd, EPOLLIN, ready, scan);
-	if (r >= 0 && !scan->lends)
+	if (r >= 0 && !scan->suspends)
 		r = begin(scan);
 	if (r < 0) {
 		scan_free(scan);
@@ -431,7 +425,7 @@ int scan_start(struct field *field, struct plugin_set *plugins, const struct sca
 		return refuse(ret_error, -EBUSY, "another scan is under way");
 	if (request->link) {
 		link = field_find_link(field, request->link);
-		if (!link || link->stopping || !link->open || !link->conf->file[0])
+		if (!link || link_is_stopping(link) || !link->conf->file[0])
 			return refuse(ret_error, -ENOENT, "there is no such link");
 		if (strcmp(link->plugin->name, request->plugin) != 0)
 			return refuse(ret_error, -EINVAL, "the link is another plugin's");
@@ -448,10 +442,13 @@ int scan_start(struct field *field, struct plugin_set *plugins, const struct sca
 	if (link) {
 		link->scan = scan;
 		link->outstanding++; /* it stays until the scan has ended */
-		link_tell_scan(link, scan->lends);
+		if (scan->suspends)
+			link_begin_suspending(link);
+		else
+			link_log_scan(link);
 	}
-	if (scan->lends)
-		field_unsettle(field);
+	if (scan->suspends)
+		field_advance_soon(field);
 	*ret = scan;
 	return 0;
 }

@@ -47,8 +47,6 @@ void scan_cancel(struct scan *scan);
 /* The link is being stopped, or everything is: the scan has to end, and tells why. NULL is fine. */
 void scan_abort(struct scan *scan, const char *why);
 /* The scan waits for its link to be closed: see whether that can be done now. NULL is fine. */
-void scan_settle(struct scan *scan);
-/* It is the turn of the step that waits. link_end_step() follows. */
-void scan_begin_step(struct scan *scan);
+void scan_advance(struct scan *scan);
 
 #endif

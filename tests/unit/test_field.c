@@ -534,7 +534,7 @@ static void a_link_that_cannot_keep_its_periods_says_so(void **state _unused_)
 	bench_free(bench);
 }
 
-static bool link_is_down(const struct bench *bench)
+static bool line_is_down(const struct bench *bench)
 {
 	return strstr(bench->lines, "link l: down") != NULL;
 }
@@ -551,7 +551,7 @@ static void a_link_speaks_for_its_devices(void **state _unused_)
 
 	script.link_fails = true;
 	apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
-	run_until(bench, link_is_down);
+	run_until(bench, line_is_down);
 	assert_non_null(strstr(bench->lines,
 			       "link l: down: connection refused; its 3 devices are offline, trying again in 1 s, "
 			       "later every 1 min"));
@@ -643,7 +643,7 @@ static void a_link_that_is_down_outlives_its_prober(void **state _unused_)
 
 		script.link_fails = true;
 		apply(bench, "a1 b1 c1", 1, 20 * USEC_PER_MSEC, NULL);
-		run_until(bench, link_is_down);
+		run_until(bench, line_is_down);
 		run_until(bench, prober_is_set);
 		while (strchr(i == 0 ? "ab" : "c", bench->field->links->prober->conf->name[0]) == NULL)
 			sd_event_run(bench->event, 100 * USEC_PER_MSEC);
@@ -680,7 +680,7 @@ static void some_devices_are_not_polled_and_some_without_points(void **state _un
 
 	/* A link that is down is tried by those that are polled. */
 	script.link_fails = true;
-	run_until(bench, link_is_down);
+	run_until(bench, line_is_down);
 	assert_non_null(strstr(bench->lines, "its 2 devices are offline, trying again in 1 s"));
 	assert_non_null(strstr(bench->samples, "u=offline"));
 	bench_free(bench);
@@ -758,7 +758,7 @@ static void a_bad_device_waits_for_its_link(void **state _unused_)
 	apply(bench, "a1", 3, 10 * USEC_PER_SEC, keep);
 	script.calls[0] = 0;
 	container_of(hay, struct device, hay)->outstanding--;
-	field_unsettle(bench->field);
+	field_advance_soon(bench->field);
 	while (!field_find_device(bench->field, "b"))
 		sd_event_run(bench->event, 100 * USEC_PER_MSEC);
 	assert_string_equal(script.calls, "stop:a close:l open:l start:b start:a ");

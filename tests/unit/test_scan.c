@@ -405,7 +405,7 @@ static void one_at_a_time_and_the_end_frees_it(void **state _unused_)
 
 static bool is_down(const struct bench *bench)
 {
-	return bench->field->links->down;
+	return link_is_down(bench->field->links);
 }
 
 /* Nor does its device try meanwhile: that try would wait in the line for ever. */
