@@ -47,7 +47,7 @@ all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TI
 all_ldflags = -Wl,-z,relro,-z,now -Wl,--as-needed $(sanitize) $(LDFLAGS)
 
 lib_sources  := $(filter-out src/main.c,$(wildcard src/*.c src/base/*.c src/field/*.c src/normalize/*.c src/queue/*.c \
-                src/upstream/*.c src/upstream/dialects/*.c src/model/*.c src/api/*.c src/system/*.c src/builtin/*.c))
+                src/upstream/*.c src/upstream/dialects/*.c src/model/*.c src/api/*.c src/system/*.c src/builtin/*.c src/helpers/*.c))
 lib_objects  := $(lib_sources:%.c=$B/%.o)
 unit_tests   := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
 plugin_tests := $(patsubst %.c,$B/%,$(wildcard tests/plugin/*/test_*.c))
@@ -69,6 +69,12 @@ $B/libhaywain.a: $(lib_objects)
 	@rm -f $@
 	$Q$(AR) rcs $@ $^
 
+# What plugins are linked with, here and elsewhere: include/haywain/helpers.h.
+helper_objects := $(patsubst %.c,$B/%.o,$(wildcard src/helpers/*.c))
+$B/libhaywain-plugin.a: $(helper_objects)
+	@rm -f $@
+	$Q$(AR) rcs $@ $^
+
 $B/haywaind: $B/src/main.o $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) -pie -o $@ $^ $(pkg_libs) -ldl
 
@@ -85,7 +91,7 @@ plugin_cflags  = $(if $(PKGS_$(call plugin_of,$1)),$(shell $(PKG_CONFIG) --cflag
 plugin_libs    = $(if $(PKGS_$1),$(shell $(PKG_CONFIG) --libs $(PKGS_$1)))
 plugin_objects = $(patsubst %.c,$B/%.o,$(wildcard plugins/$1/*.c))
 define plugin_rule
-$B/plugins/$1.so: $(call plugin_objects,$1)
+$B/plugins/$1.so: $(call plugin_objects,$1) $B/libhaywain-plugin.a
 	$$Q$$(CC) $$(all_ldflags) -shared -o $$@ $$^ $$(call plugin_libs,$1) -lm
 endef
 $(foreach plugin,$(PLUGINS),$(eval $(call plugin_rule,$(plugin))))
@@ -210,8 +216,9 @@ install: all
 	$(call install_as,systemd/tmpfiles.conf,$(LIBDIR)/tmpfiles.d/haywain.conf)
 	$(call install_as,systemd/modules-load.conf,$(LIBDIR)/modules-load.d/haywain.conf)
 	$(call install_as,systemd/udev.rules,$(LIBDIR)/udev/rules.d/90-haywain.rules)
-# What authors of plugins need; nothing is compiled for it.
-install-dev:
+# What authors of plugins need.
+install-dev: $B/libhaywain-plugin.a
+	$(call install_files,$B/libhaywain-plugin.a,$(LIBDIR)/haywain)
 	$(call install_files,$(wildcard include/haywain/*.h),$(INCLUDEDIR)/haywain)
 	$(call install_files,$(wildcard man/*.3),$(MANDIR)/man3)
 	$(call install_files,$(wildcard docs/examples/plugin/*) plugins/sim/sim.c,$(DATADIR)/doc/haywain-dev/examples)

@@ -3,8 +3,8 @@
 #include "api/api.h"
 #include "api/write_log.h"
 #include "base/clock.h"
-#include "base/fold.h"
 #include "base/log.h"
+#include "base/rate_limit.h"
 #include "builtin/self.h"
 #include "config.h"
 #include "field/command.h"
@@ -52,10 +52,10 @@ struct gateway {
 	struct status *status;
 	struct latest *latest;
 	struct api *api;
-	char *queue_asked;	      /* queue.path (NULL: the default) as it was at the start */
-	char *sockets_asked[2];	      /* api.socket and api.read_socket, so */
-	char stuck[80];		      /* who hangs, for the log */
-	struct fold refused_commands; /* of their lines in the log */
+	char *queue_asked;			/* queue.path (NULL: the default) as it was at the start */
+	char *sockets_asked[2];			/* api.socket and api.read_socket, so */
+	char stuck[80];				/* who hangs, for the log */
+	struct hay_rate_limit refused_commands; /* of their lines in the log */
 	bool stopping;
 };
 
@@ -342,15 +342,15 @@ static void command_done(void *userdata, enum command_outcome outcome, const str
 	struct log_subject subject = {.device = command->device};
 	enum hay_log_level level = outcome == COMMAND_UNKNOWN ? HAY_LOG_WARNING : HAY_LOG_NOTICE;
 	const char *so = outcome == COMMAND_UNKNOWN ? ": " : " was not done: ";
-	unsigned before = 0;
+	uint64_t before = 0;
 
 	if (answer->done == WRITE_DONE)
 		log_write(gateway, command, answer);
 	/* Who publishes nonsense in a loop shall not fill the log. */
-	else if (!fold_says(&gateway->refused_commands, clock_now(), &before))
+	else if (!rate_limit_allows(&gateway->refused_commands, clock_now(), &before))
 		log_debug("a command from uplink %s to %s%s%s", command->uplink, command->point, so, answer->text);
 	else if (before > 0)
-		log_about(&subject, level, "a command from uplink %s to %s%s%s; %u such in the last 10 min",
+		log_about(&subject, level, "a command from uplink %s to %s%s%s; %" PRIu64 " such in the last 10 min",
 			  command->uplink, command->point, so, answer->text, before);
 	else
 		log_about(&subject, level, "a command from uplink %s to %s%s%s", command->uplink, command->point, so,

@@ -2,6 +2,7 @@
 #include "advertisement.h"
 #include <ctype.h>
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,27 +91,12 @@ const struct advert_data *advert_of_service(const struct advert *advert, uint16_
 	return NULL;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
-static int hex_byte(const char *text)
-{
-	int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
-
-	return low < 0 ? -1 : high << 4 | low;
-}
-
 static int parse_address(const char *text, struct address *ret)
 {
 	struct address address;
 
 	for (unsigned i = 0; i < 6; i++, text += 3) {
-		int byte = hex_byte(text);
+		int byte = hay_hex_byte(text);
 
 		if (byte < 0 || (i < 5 && text[2] != ':' && text[2] != '_' && text[2] != '-'))
 			return -EINVAL;
@@ -177,7 +163,7 @@ int uuid_parse(const char *text, struct uuid *ret)
 	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
 		text += 2;
 	if (strlen(text) == 4) {
-		int high = hex_byte(text), low = hex_byte(text + 2);
+		int high = hay_hex_byte(text), low = hay_hex_byte(text + 2);
 
 		if (high < 0 || low < 0)
 			return -EINVAL;
@@ -194,7 +180,7 @@ int uuid_parse(const char *text, struct uuid *ret)
 
 		if (text[i] == '-')
 			i++;
-		byte = hex_byte(text + i);
+		byte = hay_hex_byte(text + i);
 		if (byte < 0)
 			return -EINVAL;
 		uuid.bytes[n++] = (uint8_t)byte;
@@ -225,7 +211,7 @@ int hex_parse(const char *text, uint8_t *data, size_t size)
 		if (!*text)
 			return n == size ? 0 : -EINVAL;
 
-		int byte = hex_byte(text);
+		int byte = hay_hex_byte(text);
 
 		if (byte < 0 || n == size)
 			return -EINVAL;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "binary.h"
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 const char *const binary_types[] = {"int8", "uint8", "int24", "uint24", NULL};
@@ -22,23 +21,6 @@ static const struct {
 	{"bytes", HAY_BYTES, 0, false, false},
 };
 
-static int read_order(const char *order, struct binary_form *form)
-{
-	bool seen[BINARY_BYTES_MAX] = {false};
-
-	if (strlen(order) != form->n_bytes)
-		return -EDOM;
-	for (unsigned i = 0; i < form->n_bytes; i++) {
-		unsigned weight = (unsigned)('A' + form->n_bytes - 1 - order[i]);
-
-		if (order[i] < 'A' || weight >= form->n_bytes || seen[weight])
-			return -EDOM;
-		seen[weight] = true;
-		form->place[weight] = (uint8_t)i;
-	}
-	return 0;
-}
-
 int binary_form(const char *type, const char *order, struct binary_form *ret)
 {
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -51,9 +33,9 @@ int binary_form(const char *type, const char *order, struct binary_form *ret)
 		if (strcmp(types[i].name, type ? type : "bytes") != 0)
 			continue;
 		for (uint8_t at = 0; at < form.n_bytes; at++)
-			form.place[at] = at;
+			form.order[at] = (uint8_t)(form.n_bytes - 1 - at);
 		if (order)
-			r = read_order(order, &form);
+			r = hay_byte_order(order, form.n_bytes, form.order) < 0 ? -EDOM : 0;
 		if (r == 0)
 			*ret = form;
 		return r;
@@ -63,9 +45,7 @@ int binary_form(const char *type, const char *order, struct binary_form *ret)
 
 int binary_decode(const struct binary_form *form, const uint8_t *data, size_t size, size_t at, struct hay_value *ret)
 {
-	uint64_t bits = 0;
-	unsigned unused;
-	float number;
+	uint64_t bits;
 
 	if (at > size || form->n_bytes > size - at)
 		return -EBADMSG;
@@ -75,61 +55,22 @@ int binary_decode(const struct binary_form *form, const uint8_t *data, size_t si
 		ret->s.size = size - at;
 		return 0;
 	}
-	for (unsigned weight = form->n_bytes; weight-- > 0;)
-		bits = bits << 8 | data[at + form->place[weight]];
-	unused = 64 - 8u * form->n_bytes;
+	bits = hay_get_ordered(data + at, form->n_bytes, form->order);
 	if (form->type == HAY_BOOL) {
 		ret->b = bits != 0;
 	} else if (form->type == HAY_FLOAT32) {
-		uint32_t narrow = (uint32_t)bits;
-
-		memcpy(&number, &narrow, sizeof(number));
-		ret->f = number;
+		ret->f = hay_float_of_bits((uint32_t)bits);
 	} else {
 		/* a double's bits are the union's too */
-		ret->u = form->is_signed ? (uint64_t)((int64_t)(bits << unused) >> unused) : bits;
+		ret->u = form->is_signed ? (uint64_t)hay_sign_extend(bits, form->n_bytes) : bits;
 	}
-	return 0;
-}
-
-static bool is_signed_type(enum hay_type type)
-{
-	return type == HAY_INT16 || type == HAY_INT32 || type == HAY_INT64;
-}
-
-static double to_double(const struct hay_value *value)
-{
-	return value->type == HAY_FLOAT64    ? value->d
-	       : value->type == HAY_FLOAT32  ? (double)value->f
-	       : value->type == HAY_BOOL     ? (value->b ? 1 : 0)
-	       : is_signed_type(value->type) ? (double)value->i
-					     : (double)value->u;
-}
-
-static int to_whole(double number, enum hay_type type, struct hay_value *ret)
-{
-	static const struct {
-		double low, high;
-	} ranges[HAY_N_TYPES] = {
-		[HAY_INT16] = {INT16_MIN, INT16_MAX},	[HAY_INT32] = {INT32_MIN, INT32_MAX},
-		[HAY_INT64] = {-0x1p63, 0x1p63 - 1024}, [HAY_UINT16] = {0, UINT16_MAX},
-		[HAY_UINT32] = {0, UINT32_MAX},		[HAY_UINT64] = {0, 0x1p64 - 2048},
-	};
-
-	number = round(number);
-	if (!(number >= ranges[type].low && number <= ranges[type].high))
-		return -ERANGE;
-	if (is_signed_type(type))
-		ret->i = (int64_t)number;
-	else
-		ret->u = (uint64_t)number;
 	return 0;
 }
 
 int value_convert(const struct hay_value *value, enum hay_type type, struct hay_value *ret)
 {
-	bool from_text = value->type == HAY_STRING || value->type == HAY_BYTES;
-	bool to_text = type == HAY_STRING || type == HAY_BYTES;
+	bool from_text = hay_type_is_text(value->type), to_text = hay_type_is_text(type);
+	double number = hay_value_as_double(value);
 
 	*ret = *value;
 	ret->type = type;
@@ -139,25 +80,25 @@ int value_convert(const struct hay_value *value, enum hay_type type, struct hay_
 		return from_text && to_text ? 0 : -EINVAL;
 	switch (type) {
 	case HAY_BOOL:
-		ret->b = to_double(value) != 0;
+		ret->b = number != 0;
 		return 0;
 	case HAY_FLOAT32:
-		ret->f = (float)to_double(value);
+		ret->f = (float)number;
 		return 0;
 	case HAY_FLOAT64:
-		ret->d = to_double(value);
+		ret->d = number;
 		return 0;
 	default:
-		return to_whole(to_double(value), type, ret);
+		return hay_value_of_double(number, type, ret) < 0 ? -ERANGE
+								  : 0; /* what is no number has no place either */
 	}
 }
 
-int binary_encode(const struct binary_form *form, const struct hay_value *value, uint8_t data[BINARY_BYTES_MAX])
+int binary_encode(const struct binary_form *form, const struct hay_value *value, uint8_t data[HAY_NUMBER_BYTES_MAX])
 {
 	unsigned width = 8u * form->n_bytes;
 	struct hay_value fitted;
 	uint64_t bits;
-	uint32_t narrow;
 	int r = value_convert(value, form->type, &fitted);
 
 	if (r < 0)
@@ -165,8 +106,7 @@ int binary_encode(const struct binary_form *form, const struct hay_value *value,
 	if (form->type == HAY_BOOL) {
 		bits = fitted.b;
 	} else if (form->type == HAY_FLOAT32) {
-		memcpy(&narrow, &fitted.f, sizeof(narrow));
-		bits = narrow;
+		bits = hay_bits_of_float(fitted.f);
 	} else {
 		bits = fitted.u;
 		if (form->is_signed && width < 64 &&
@@ -175,7 +115,6 @@ int binary_encode(const struct binary_form *form, const struct hay_value *value,
 		if (!form->is_signed && !form->is_float && width < 64 && bits >> width)
 			return -ERANGE;
 	}
-	for (unsigned weight = 0; weight < form->n_bytes; weight++)
-		data[form->place[weight]] = (uint8_t)(bits >> (8 * weight));
+	hay_put_ordered(data, form->n_bytes, form->order, bits);
 	return 0;
 }

@@ -3,15 +3,13 @@
 #ifndef BLE_BINARY_H
 #define BLE_BINARY_H
 
-#include <haywain/reading.h>
-
-#define BINARY_BYTES_MAX 8
+#include <haywain/helpers.h>
 
 struct binary_form {
 	enum hay_type type; /* of the value */
 	uint8_t n_bytes;    /* 0: all that is there, of a string or bytes */
 	bool is_signed, is_float;
-	uint8_t place[BINARY_BYTES_MAX]; /* where the byte of each weight lies, the least significant first */
+	uint8_t order[HAY_NUMBER_BYTES_MAX]; /* of hay_byte_order() */
 };
 
 extern const char *const binary_types[]; /* besides those everybody knows: int8, uint8, int24, uint24 */
@@ -24,7 +22,7 @@ int binary_form(const char *type, const char *order, struct binary_form *ret);
 int binary_decode(const struct binary_form *form, const uint8_t *data, size_t size, size_t at, struct hay_value *ret);
 
 /* The bytes of a value; -ERANGE where it does not fit. */
-int binary_encode(const struct binary_form *form, const struct hay_value *value, uint8_t data[BINARY_BYTES_MAX]);
+int binary_encode(const struct binary_form *form, const struct hay_value *value, uint8_t data[HAY_NUMBER_BYTES_MAX]);
 
 /* A value in another type; -ERANGE where it does not fit, -EINVAL where there is no way. */
 int value_convert(const struct hay_value *value, enum hay_type type, struct hay_value *ret);

@@ -2,6 +2,7 @@
 #include "decode.h"
 #include "decode_private.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,34 +116,22 @@ void decoded_hex(struct decoded *out, enum field field, const uint8_t *data, siz
 
 	if (!text)
 		return;
-	for (size_t i = 0; i < size; i++)
-		snprintf(text + 2 * i, 3, "%02x", data[i]);
+	hay_hex_print(data, size, text);
 	decoded_bytes(out, field, (const uint8_t *)text, 2 * size);
 }
 
 /* ---- whole numbers ---- */
 
-static int64_t extend(uint64_t number, unsigned size, bool is_signed)
-{
-	unsigned unused = 64 - 8 * size;
-
-	return is_signed ? (int64_t)(number << unused) >> unused : (int64_t)number;
-}
-
 int64_t get_le(const uint8_t *data, unsigned size, bool is_signed)
 {
-	uint64_t number = 0;
+	uint64_t number = hay_get_le(data, size);
 
-	for (unsigned i = size; i-- > 0;)
-		number = number << 8 | data[i];
-	return extend(number, size, is_signed);
+	return is_signed ? hay_sign_extend(number, size) : (int64_t)number;
 }
 
 int64_t get_be(const uint8_t *data, unsigned size, bool is_signed)
 {
-	uint64_t number = 0;
+	uint64_t number = hay_get_be(data, size);
 
-	for (unsigned i = 0; i < size; i++)
-		number = number << 8 | data[i];
-	return extend(number, size, is_signed);
+	return is_signed ? hay_sign_extend(number, size) : (int64_t)number;
 }

@@ -431,7 +431,7 @@ static void write_now(struct gatt *gatt)
 	struct hay_command *command = gatt->command;
 	const struct hay_point *point = gatt->device->hay->points[command->point];
 	sd_bus *bus = gatt->device->link->bus;
-	uint8_t bytes[BINARY_BYTES_MAX];
+	uint8_t bytes[HAY_NUMBER_BYTES_MAX];
 	const void *data = bytes;
 	struct binary_form form;
 	sd_bus_message *call = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport.h"
-#include "connect.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +145,7 @@ static bool connect_anew(struct transport *t, struct exchange *x)
 
 	if (t->host) {
 		fail(x, EXCHANGE_DOWN, FAULT_NO_CONNECTION);
-		t->fd = connect_host(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
+		t->fd = hay_connect(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
 	} else {
 		r = tty_open(&t->tty_conf, &t->tty, &x->notice);
 		if (r < 0)

@@ -33,23 +33,6 @@ static unsigned number_bytes(enum hay_type type)
 	return 0;
 }
 
-static bool set_order(struct value_form *form, const char *order)
-{
-	unsigned seen = 0;
-
-	if (order && strlen(order) != form->n_bytes)
-		return false;
-	for (unsigned i = 0; i < form->n_bytes; i++) {
-		unsigned letter = order ? (unsigned char)order[i] - (unsigned)'A' : i;
-
-		if (letter >= form->n_bytes || seen & 1u << letter)
-			return false;
-		seen |= 1u << letter;
-		form->order[letter] = (uint8_t)i;
-	}
-	return true;
-}
-
 /* "3" or "4-7" */
 static bool set_bits(struct value_form *form, const char *bits)
 {
@@ -155,7 +138,7 @@ int types_form(enum hay_type type, const struct value_words *words, struct value
 	if (!form.n_bytes)
 		return wrong("type", "is not read from registers; right would be a number, bool or string", ret_key,
 			     ret_error);
-	if (!set_order(&form, words->order))
+	if (hay_byte_order(words->order, form.n_bytes, form.order) < 0)
 		return wrong("order", examples[form.n_bytes], ret_key, ret_error);
 	if (words->bits) {
 		int r = bits_form(words->type ? type : HAY_TYPE_NONE, words->bits, &form, ret_key, ret_error);
@@ -169,21 +152,6 @@ int types_form(enum hay_type type, const struct value_words *words, struct value
 
 /* ---- bytes of numbers ---- */
 
-static uint64_t get_raw(const struct value_form *form, const uint8_t *wire)
-{
-	uint64_t raw = 0;
-
-	for (unsigned i = 0; i < form->n_bytes; i++)
-		raw = raw << 8 | wire[form->order[i]];
-	return raw;
-}
-
-static void put_raw(const struct value_form *form, uint64_t raw, uint8_t *wire)
-{
-	for (unsigned i = form->n_bytes; i-- > 0; raw >>= 8)
-		wire[form->order[i]] = (uint8_t)raw;
-}
-
 static uint64_t bits_mask(const struct value_form *form)
 {
 	return (form->width >= 64 ? UINT64_MAX : (UINT64_C(1) << form->width) - 1) << form->low;
@@ -191,7 +159,7 @@ static uint64_t bits_mask(const struct value_form *form)
 
 void types_mask(const struct value_form *form, uint8_t *ret_wire)
 {
-	put_raw(form, bits_mask(form), ret_wire);
+	hay_put_ordered(ret_wire, form->n_bytes, form->order, bits_mask(form));
 }
 
 /* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. */
@@ -256,24 +224,6 @@ static int bcd_encode(uint64_t value, unsigned digits, uint64_t *ret)
 
 /* ---- strings ---- */
 
-static bool is_utf8(const uint8_t *s, size_t size)
-{
-	for (size_t i = 0; i < size;) {
-		unsigned more = s[i] < 0x80 ? 0 : s[i] >= 0xc2 && s[i] < 0xe0 ? 1 : (s[i] & 0xf0) == 0xe0 ? 2 : 3;
-
-		if ((more == 3 && (s[i] < 0xf0 || s[i] > 0xf4)) || more >= size - i)
-			return false;
-		/* Too long a form, half of a pair, or past the last character. */
-		if ((s[i] == 0xe0 && s[i + 1] < 0xa0) || (s[i] == 0xed && s[i + 1] > 0x9f) ||
-		    (s[i] == 0xf0 && s[i + 1] < 0x90) || (s[i] == 0xf4 && s[i + 1] > 0x8f))
-			return false;
-		for (i++; more > 0; more--, i++)
-			if ((s[i] & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
 static void decode_string(const struct value_form *form, const uint8_t *wire, char *text, struct hay_value *ret)
 {
 	uint8_t bytes[TYPES_STRING_REGISTERS_MAX * 2];
@@ -285,7 +235,7 @@ static void decode_string(const struct value_form *form, const uint8_t *wire, ch
 	}
 	while (n > 0 && bytes[n - 1] == ' ')
 		n--;
-	if (is_utf8(bytes, n)) {
+	if (hay_is_utf8((const char *)bytes, n)) {
 		memcpy(text, bytes, n);
 		size = n;
 	} else {
@@ -314,7 +264,6 @@ int types_decode(const struct value_form *form, const uint8_t *wire, char *text,
 {
 	struct hay_value value = {.type = form->type};
 	uint64_t raw;
-	uint32_t raw32;
 	int r;
 
 	if (form->kind == KIND_STRING) {
@@ -322,7 +271,7 @@ int types_decode(const struct value_form *form, const uint8_t *wire, char *text,
 		*ret = value;
 		return 0;
 	}
-	raw = get_raw(form, wire);
+	raw = hay_get_ordered(wire, form->n_bytes, form->order);
 	if (form->kind == KIND_BCD) {
 		r = bcd_decode(raw, form->n_bytes * 2u, &raw);
 		if (r < 0)
@@ -335,37 +284,21 @@ int types_decode(const struct value_form *form, const uint8_t *wire, char *text,
 		value.b = raw != 0;
 		break;
 	case HAY_INT16:
-		value.i = (int16_t)(uint16_t)raw;
-		break;
 	case HAY_INT32:
-		value.i = (int32_t)(uint32_t)raw;
-		break;
 	case HAY_INT64:
-		value.i = (int64_t)raw;
+		value.i = hay_sign_extend(raw, form->n_bytes);
 		break;
 	case HAY_FLOAT32:
-		raw32 = (uint32_t)raw;
-		if (form->kind == KIND_FLOAT16)
-			value.f = half_to_float((uint16_t)raw);
-		else
-			memcpy(&value.f, &raw32, sizeof(value.f));
+		value.f = form->kind == KIND_FLOAT16 ? half_to_float((uint16_t)raw) : hay_float_of_bits((uint32_t)raw);
 		break;
 	case HAY_FLOAT64:
-		memcpy(&value.d, &raw, sizeof(value.d));
+		value.d = hay_double_of_bits(raw);
 		break;
 	default:
 		value.u = raw;
 		break;
 	}
 	*ret = value;
-	return 0;
-}
-
-static int encode_signed(int64_t value, unsigned bits, uint64_t *ret)
-{
-	if (bits < 64 && (value < -((int64_t)1 << (bits - 1)) || value >= (int64_t)1 << (bits - 1)))
-		return -ERANGE;
-	*ret = (uint64_t)value;
 	return 0;
 }
 
@@ -381,7 +314,6 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 {
 	unsigned bits = form->n_bytes * 8u;
 	uint64_t raw = 0;
-	uint32_t raw32;
 	int r = 0;
 
 	if (value->type != form->type)
@@ -395,7 +327,8 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 	case HAY_INT16:
 	case HAY_INT32:
 	case HAY_INT64:
-		r = encode_signed(value->i, bits, &raw);
+		raw = (uint64_t)value->i;
+		r = hay_fits_signed(form->type, value->i) ? 0 : -ERANGE;
 		break;
 	case HAY_UINT16:
 	case HAY_UINT32:
@@ -405,13 +338,12 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 			    : encode_unsigned(value->u, form->kind == KIND_BITS ? form->width : bits, &raw);
 		break;
 	case HAY_FLOAT32:
-		memcpy(&raw32, &value->f, sizeof(raw32));
-		raw = raw32;
+		raw = hay_bits_of_float(value->f);
 		if (form->kind == KIND_FLOAT16)
 			r = float_to_half(value->f, &raw);
 		break;
 	case HAY_FLOAT64:
-		memcpy(&raw, &value->d, sizeof(raw));
+		raw = hay_bits_of_double(value->d);
 		break;
 	default:
 		return -EINVAL;
@@ -419,8 +351,8 @@ int types_encode(const struct value_form *form, const struct hay_value *value, u
 	if (r < 0)
 		return r;
 	if (form->kind == KIND_BITS)
-		raw = (get_raw(form, wire) & ~bits_mask(form)) | raw << form->low;
-	put_raw(form, raw, wire);
+		raw = (hay_get_ordered(wire, form->n_bytes, form->order) & ~bits_mask(form)) | raw << form->low;
+	hay_put_ordered(wire, form->n_bytes, form->order, raw);
 	return 0;
 }
 

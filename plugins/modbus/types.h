@@ -9,7 +9,7 @@
 #ifndef MODBUS_TYPES_H
 #define MODBUS_TYPES_H
 
-#include <haywain/reading.h>
+#include <haywain/helpers.h>
 
 #define TYPES_BYTES_MAX 8 /* of a number */
 #define TYPES_STRING_REGISTERS_MAX 125

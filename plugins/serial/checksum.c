@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checksum.h"
+#include <haywain/helpers.h>
 
 size_t checksum_size(enum checksum kind)
 {
@@ -96,21 +97,13 @@ void checksum_print(enum checksum kind, bool hex, uint16_t value, uint8_t into[C
 		into[i] = (uint8_t)(value >> 8 * (is_high_first(kind) ? n - 1 - i : i));
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool checksum_read(enum checksum kind, bool hex, const uint8_t *wire, uint16_t *ret)
 {
 	size_t n = checksum_wire_size(kind, hex);
 	unsigned value = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int digit = hex ? hex_digit(wire[i]) : wire[i];
+		int digit = hex ? hay_hex_digit((char)wire[i]) : wire[i];
 
 		if (digit < 0)
 			return false;

@@ -79,16 +79,14 @@ enum decoded decode_nmea(const struct decode_rules *rules, struct text frame, st
 enum decoded decode_obis(struct text frame, struct record *record, const char **ret_error);
 enum decoded decode_sml(struct text frame, struct record *record, const char **ret_error);
 
-#define BINARY_BYTES_MAX 8
-
 /* A value in a frame of bytes. */
 struct binary_form {
 	size_t at, n_bytes;
-	enum hay_type type;		 /* of the value: int24 is an int32 of 3 bytes */
-	uint8_t order[BINARY_BYTES_MAX]; /* order[i]: where byte i on the wire goes, 0 the most significant */
+	enum hay_type type;		     /* of the value: int24 is an int32 of 3 bytes */
+	uint8_t order[HAY_NUMBER_BYTES_MAX]; /* of hay_byte_order() */
 };
 /* "ABCD" and all its arrangements, "big", "little"; NULL: big. -EINVAL: it does not fit n_bytes. */
-int binary_order(const char *text, size_t n_bytes, uint8_t order[BINARY_BYTES_MAX]);
+int binary_order(const char *text, size_t n_bytes, uint8_t order[HAY_NUMBER_BYTES_MAX]);
 /* -EINVAL: the frame is too short; -EDOM: not a number. */
 int binary_value(const struct binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret);
 

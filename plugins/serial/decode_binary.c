@@ -5,33 +5,22 @@
 #include <math.h>
 #include <string.h>
 
-int binary_order(const char *text, size_t n_bytes, uint8_t order[BINARY_BYTES_MAX])
+int binary_order(const char *text, size_t n_bytes, uint8_t order[HAY_NUMBER_BYTES_MAX])
 {
-	unsigned seen = 0;
 	bool little = text && strcmp(text, "little") == 0;
 
-	if (!text || little || strcmp(text, "big") == 0) {
-		for (size_t i = 0; i < n_bytes; i++)
-			order[i] = (uint8_t)(little ? n_bytes - 1 - i : i);
-		return 0;
-	}
-	if (strlen(text) != n_bytes)
-		return -EINVAL;
-	for (size_t i = 0; i < n_bytes; i++) {
-		unsigned place = (unsigned)(text[i] - 'A');
-
-		if (place >= n_bytes || seen & 1u << place)
-			return -EINVAL;
-		seen |= 1u << place;
-		order[i] = (uint8_t)place;
-	}
+	if (text && strcmp(text, "big") == 0)
+		text = NULL;
+	if (!little)
+		return hay_byte_order(text, n_bytes, order);
+	for (size_t i = 0; i < n_bytes; i++)
+		order[i] = (uint8_t)(n_bytes - 1 - i);
 	return 0;
 }
 
 int binary_value(const struct binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret)
 {
-	uint64_t bits = 0;
-	unsigned unused = 64 - 8 * (unsigned)form->n_bytes;
+	uint64_t bits;
 
 	if (form->at > size || size - form->at < form->n_bytes)
 		return -EINVAL;
@@ -44,8 +33,7 @@ int binary_value(const struct binary_form *form, const uint8_t *frame, size_t si
 			item.text.size = strnlen(item.text.data, form->n_bytes); /* filled up with zeros */
 		return item_value(&item, form->type, ret) < 0 ? -EINVAL : 0;
 	}
-	for (size_t i = 0; i < form->n_bytes; i++)
-		bits |= (uint64_t)frame[i] << 8 * (form->n_bytes - 1 - form->order[i]);
+	bits = hay_get_ordered(frame, form->n_bytes, form->order);
 	switch (form->type) {
 	case HAY_BOOL:
 		ret->b = bits != 0;
@@ -53,16 +41,13 @@ int binary_value(const struct binary_form *form, const uint8_t *frame, size_t si
 	case HAY_INT16:
 	case HAY_INT32:
 	case HAY_INT64:
-		ret->i = (int64_t)(bits << unused) >> unused; /* the sign of 3 bytes too */
+		ret->i = hay_sign_extend(bits, form->n_bytes);
 		return 0;
-	case HAY_FLOAT32: {
-		uint32_t half = (uint32_t)bits;
-
-		memcpy(&ret->f, &half, sizeof(half));
+	case HAY_FLOAT32:
+		ret->f = hay_float_of_bits((uint32_t)bits);
 		return isfinite(ret->f) ? 0 : -EDOM;
-	}
 	case HAY_FLOAT64:
-		memcpy(&ret->d, &bits, sizeof(bits));
+		ret->d = hay_double_of_bits(bits);
 		return isfinite(ret->d) ? 0 : -EDOM;
 	default:
 		ret->u = bits;

@@ -214,29 +214,6 @@ static int bool_from_text(struct text text, bool *ret)
 	return -EINVAL;
 }
 
-/* UTF-8 as RFC 3629 has it. */
-static bool is_utf8(struct text text)
-{
-	const uint8_t *at = (const uint8_t *)text.data, *end = at + text.size;
-
-	while (at < end) {
-		unsigned n = *at < 0x80 ? 0 : *at >= 0xc2 && *at < 0xe0 ? 1 : (*at & 0xf0) == 0xe0 ? 2 : 3;
-
-		if (n == 3 && (*at < 0xf0 || *at > 0xf4))
-			return false;
-		if ((size_t)(end - at) < n + 1)
-			return false;
-		if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) || (*at == 0xf0 && at[1] < 0x90) ||
-		    (*at == 0xf4 && at[1] > 0x8f))
-			return false;
-		for (unsigned i = 1; i <= n; i++)
-			if ((at[i] & 0xc0) != 0x80)
-				return false;
-		at += n + 1;
-	}
-	return true;
-}
-
 int text_unescape(const char *text, uint8_t *into, size_t size)
 {
 	static const char letters[] = "rnt0\\", bytes[] = "\r\n\t\0\\";
@@ -265,70 +242,14 @@ int text_unescape(const char *text, uint8_t *into, size_t size)
 
 /* ---- values ---- */
 
-static const struct {
-	int64_t min;
-	uint64_t max;
-	double above; /* the first number that is too large: max itself has no exact double for 64 bits */
-} ranges[HAY_N_TYPES] = {
-	[HAY_INT16] = {INT16_MIN, INT16_MAX, 32768.0}, [HAY_UINT16] = {0, UINT16_MAX, 65536.0},
-	[HAY_INT32] = {INT32_MIN, INT32_MAX, 0x1p31},  [HAY_UINT32] = {0, UINT32_MAX, 0x1p32},
-	[HAY_INT64] = {INT64_MIN, INT64_MAX, 0x1p63},  [HAY_UINT64] = {0, UINT64_MAX, 0x1p64},
-};
-
-static bool is_whole_type(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_UINT64;
-}
-
-static bool is_signed_type(enum hay_type type)
-{
-	return type == HAY_INT16 || type == HAY_INT32 || type == HAY_INT64;
-}
-
 /* negative: the number is -magnitude */
 static int whole_value(bool negative, uint64_t magnitude, enum hay_type type, struct hay_value *ret)
 {
-	if (negative && magnitude > 0) {
-		if (ranges[type].min == 0 || magnitude - 1 > (uint64_t) - (ranges[type].min + 1))
-			return -ERANGE;
-		*ret = (struct hay_value){.type = type, .i = -(int64_t)(magnitude - 1) - 1};
-		return 0;
-	}
-	if (magnitude > ranges[type].max)
+	if (!negative || magnitude == 0)
+		return hay_value_of_unsigned(magnitude, type, ret);
+	if (magnitude - 1 > INT64_MAX)
 		return -ERANGE;
-	*ret = (struct hay_value){.type = type};
-	if (is_signed_type(type))
-		ret->i = (int64_t)magnitude;
-	else
-		ret->u = magnitude;
-	return 0;
-}
-
-static int real_value(double number, enum hay_type type, struct hay_value *ret)
-{
-	if (!isfinite(number))
-		return -EDOM;
-	if (is_whole_type(type)) {
-		number = nearbyint(number);
-		if (number < (double)ranges[type].min || number >= ranges[type].above)
-			return -ERANGE;
-		return whole_value(number < 0, (uint64_t)fabs(number), type, ret);
-	}
-	*ret = (struct hay_value){.type = type};
-	if (type == HAY_BOOL) {
-		if (number != 0 && number != 1)
-			return -EINVAL;
-		ret->b = number == 1;
-	} else if (type == HAY_FLOAT32) {
-		ret->f = (float)number;
-		if (!isfinite(ret->f))
-			return -ERANGE;
-	} else if (type == HAY_FLOAT64) {
-		ret->d = number;
-	} else {
-		return -EINVAL;
-	}
-	return 0;
+	return hay_value_of_signed(-(int64_t)(magnitude - 1) - 1, type, ret);
 }
 
 static int number_from_text(struct text text, bool comma, enum hay_type type, struct hay_value *ret)
@@ -338,7 +259,7 @@ static int number_from_text(struct text text, bool comma, enum hay_type type, st
 
 	if (!copy_number(text, comma, copy))
 		return text_is_not_a_number(text) ? -EDOM : -EINVAL;
-	if (is_whole_type(type) && !strpbrk(copy, ".eE")) {
+	if (hay_type_is_whole(type) && !strpbrk(copy, ".eE")) {
 		const char *digits = copy + (*copy == '+' || *copy == '-');
 		uint64_t magnitude;
 
@@ -353,7 +274,7 @@ static int number_from_text(struct text text, bool comma, enum hay_type type, st
 	number = strtod(copy, &end);
 	if (*end)
 		return -EINVAL;
-	return isfinite(number) ? real_value(number, type, ret) : -ERANGE;
+	return isfinite(number) ? hay_value_of_double(number, type, ret) : -ERANGE;
 }
 
 static int value_from_text(struct text text, bool comma, enum hay_type type, struct hay_value *ret)
@@ -361,7 +282,7 @@ static int value_from_text(struct text text, bool comma, enum hay_type type, str
 	if (type == HAY_STRING || type == HAY_BYTES) {
 		if (text.size > UINT16_MAX)
 			return -ERANGE;
-		if (type == HAY_STRING && !is_utf8(text))
+		if (type == HAY_STRING && !hay_is_utf8(text.data, text.size))
 			return -EINVAL;
 		*ret = (struct hay_value){.type = type, .s = {text.data, text.size}};
 		return 0;
@@ -398,15 +319,12 @@ int item_value(const struct item *item, enum hay_type type, struct hay_value *re
 			*ret = (struct hay_value){.type = HAY_STRING,
 						  .s = {value->b ? "true" : "false", value->b ? 4 : 5}};
 		else
-			return real_value(value->b, type, ret);
+			return hay_value_of_double(value->b, type, ret);
 		return 0;
 	case HAY_INT64:
-		if (is_whole_type(type))
-			return whole_value(value->i < 0, value->i < 0 ? -(uint64_t)value->i : (uint64_t)value->i, type,
-					   ret);
-		return real_value((double)value->i, type, ret);
+		return hay_value_of_signed(value->i, type, ret);
 	case HAY_FLOAT64:
-		return real_value(value->d, type, ret);
+		return hay_value_of_double(value->d, type, ret);
 	default:
 		return value->type == HAY_TYPE_NONE ? -EDOM : -EINVAL;
 	}

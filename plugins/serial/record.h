@@ -3,7 +3,7 @@
 #ifndef SERIAL_RECORD_H
 #define SERIAL_RECORD_H
 
-#include <haywain/reading.h>
+#include <haywain/helpers.h>
 
 struct text {
 	const char *data;

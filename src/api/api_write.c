@@ -61,7 +61,7 @@ static void log_write(const struct write_task *write, const struct write_answer 
 	const struct hay_value *held = answer->value.type == HAY_TYPE_NONE ? &write->command.value : &answer->value;
 	const char *device = write->route.device, *point = write->route.point, *more = "";
 	_cleanup_buf_ struct buf by = {0}, asked = {0}, outcome = {0};
-	unsigned before = 0;
+	uint64_t before = 0;
 
 	json_value(&asked, &write->command.value);
 	buf_add_text(&outcome, answer->done == WRITE_DONE ? "done" : answer->text);
@@ -77,7 +77,7 @@ static void log_write(const struct write_task *write, const struct write_answer 
 		json_value(&outcome, held);
 	}
 	if (before > 0)
-		buf_printf(&outcome, "; %u writes that were not done in the last 10 min", before);
+		buf_printf(&outcome, "; %" PRIu64 " writes that were not done in the last 10 min", before);
 	api_log(&write->peer, "write %s %s = %.100s: %.300s%s", device, point, buf_text(&asked), buf_text(&outcome),
 		more);
 }

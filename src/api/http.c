@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/http.h"
 #include "base/clock.h"
-#include "base/fold.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/rate_limit.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ struct http {
 	struct http_handler handler;
 	int listen_fd;
 	sd_event_source *listen, *look, *rest;
-	struct fold fold; /* of the line about having no descriptors */
+	struct hay_rate_limit limit; /* of the line about having no descriptors */
 	struct connection *first;
 	unsigned n;
 };
@@ -412,9 +412,9 @@ static int let_in_again(sd_event_source *source _unused_, uint64_t when _unused_
 /* Who knocks stays at the door, and the loop would see them there for ever. */
 static void rest(struct http *http, int error)
 {
-	unsigned before;
+	uint64_t before;
 
-	if (fold_says(&http->fold, clock_now(), &before))
+	if (rate_limit_allows(&http->limit, clock_now(), &before))
 		log_warning("local API: %s, so nobody can be let in; trying again in 1 s",
 			    error == EMFILE || error == ENFILE ? "no descriptor is left" : strerror(error));
 	sd_event_source_set_enabled(http->listen, SD_EVENT_OFF);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/http_request.h"
 #include <ctype.h>
+#include <haywain/helpers.h>
 #include <string.h>
 #include <strings.h>
 
@@ -18,14 +19,6 @@ static const char *take_line(const char **at, const char *end, size_t *ret_size)
 	return begin;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decoded and terminated. 0; -400: what cannot be in a path; -414: it does not fit. */
 static int decode(const char *text, size_t size, char *ret, size_t ret_size)
 {
@@ -35,12 +28,11 @@ static int decode(const char *text, size_t size, char *ret, size_t ret_size)
 		unsigned char c = (unsigned char)text[i];
 
 		if (c == '%') {
-			int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+			int byte = i + 2 < size ? hay_hex_byte(text + i + 1) : -1;
 
-			if (high < 0 || low < 0)
+			if (byte < 0)
 				return -400;
-			c = (unsigned char)(high * 16 + low);
+			c = (unsigned char)byte;
 			i += 2;
 		}
 		if (c < 0x20 || c == 0x7f)

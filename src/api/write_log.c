@@ -2,8 +2,8 @@
 #include "api/write_log.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fold.h"
 #include "base/log.h"
+#include "base/rate_limit.h"
 #include "model/sample_json.h"
 #include <errno.h>
 #include <math.h>
@@ -26,7 +26,7 @@ struct entry {
 struct write_log {
 	struct entry *first;
 	size_t n;
-	struct fold refused;
+	struct hay_rate_limit refused;
 	sd_event_source *timer;
 };
 
@@ -119,19 +119,19 @@ bool write_log_says(struct write_log *log, const char *by, const char *device, c
 		return true;
 	if (sd_event_source_set_enabled(log->timer, SD_EVENT_ON) < 0)
 		return true;
-	if (entry->goes_on || entry->told == FOLD_LINES) {
+	if (entry->goes_on || entry->told == RATE_LIMIT_LINES) {
 		count(entry, value);
 		return false;
 	}
-	if (++entry->told == FOLD_LINES)
+	if (++entry->told == RATE_LIMIT_LINES)
 		*ret_more = "; it is written often, told again in 10 min";
 	return true;
 }
 
-bool write_log_says_refusal(struct write_log *log, unsigned *ret_before)
+bool write_log_says_refusal(struct write_log *log, uint64_t *ret_before)
 {
 	*ret_before = 0;
-	return !log || fold_says(&log->refused, clock_now(), ret_before);
+	return !log || rate_limit_allows(&log->refused, clock_now(), ret_before);
 }
 
 /* ---- the sums ---- */
@@ -163,7 +163,7 @@ void write_log_sum_up(struct write_log *log, bool all)
 	for (struct entry **at = &log->first, *entry; (entry = *at);) {
 		bool untold = entry->untold > 0;
 
-		if (!all && clock_now() - entry->since_us < FOLD_WINDOW_US) {
+		if (!all && clock_now() - entry->since_us < RATE_LIMIT_WINDOW_US) {
 			at = &entry->next;
 			continue;
 		}

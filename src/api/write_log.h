@@ -23,8 +23,8 @@ struct write_log *write_log_free(struct write_log *log); /* sums up what was not
 bool write_log_says(struct write_log *log, const char *by, const char *device, const char *point,
 		    const struct hay_value *value, const char **ret_more);
 
-/* A write was not done: may it be told? *ret_before: see fold_says(). */
-bool write_log_says_refusal(struct write_log *log, unsigned *ret_before);
+/* A write was not done: may it be told? *ret_before: see rate_limit_allows(). */
+bool write_log_says_refusal(struct write_log *log, uint64_t *ret_before);
 
 /* Tell what 10 minutes that have ended left untold; all: also those that go on. The module does it by itself. */
 void write_log_sum_up(struct write_log *log, bool all);

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pause between tries of what fails: doubled each time, up to a bound. 0: nothing has failed. */
+/* What the log says of a pause between tries: hay_backoff_next() doubles it each time, up to a bound. */
 #ifndef HAYWAIN_BASE_BACKOFF_H
 #define HAYWAIN_BASE_BACKOFF_H
 
 #include "base/units.h"
-#include "base/util.h"
+#include <haywain/helpers.h>
 #include <stdio.h>
-
-static inline uint64_t backoff_next(uint64_t pause_us, uint64_t first_us, uint64_t last_us)
-{
-	return pause_us == 0 ? first_us : MIN(pause_us * 2, last_us);
-}
 
 /* What a line about a failure ends with: "trying again in 1 s, later every 1 min", "trying again every 1 min". */
 #define BACKOFF_TEXT_MAX (2 * DURATION_TEXT_MAX + 40)

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -193,28 +194,6 @@ static bool check_float(struct cursor *cursor, const char *text, size_t size)
 
 /* ---- the rest ---- */
 
-/* Invalid UTF-8 in the value would come out as garbage at the broker. */
-static bool is_utf8(const unsigned char *at, const unsigned char *end)
-{
-	while (at < end) {
-		size_t n = *at < 0x80		       ? 0
-			   : *at >= 0xc2 && *at < 0xe0 ? 1
-			   : (*at & 0xf0) == 0xe0      ? 2
-			   : *at >= 0xf0 && *at < 0xf5 ? 3
-						       : 9;
-
-		if (n > (size_t)(end - at) - 1)
-			return false;
-		if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
-		    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))
-			return false;
-		for (at++; n > 0; n--, at++)
-			if ((*at & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
 /* What word processors and foreign keyboards put for a quote: how many bytes it takes, 0: it is none. */
 static size_t foreign_quote(const char *at, const char *end)
 {
@@ -240,7 +219,7 @@ static int scan_foreign_string(struct cursor *cursor)
 	else
 		cursor->at += *at == '"' ? 1 : foreign_quote(at, cursor->end);
 	at = MIN(at, cursor->at);
-	if (is_utf8((const unsigned char *)start, (const unsigned char *)at))
+	if (hay_is_utf8(start, (size_t)(at - start)))
 		cursor_error(cursor, "the wrong quotes: a text stands between straight double ones, \"%.*s\"",
 			     (int)MIN(at - start, QUOTED_MAX), start);
 	else
@@ -261,7 +240,7 @@ static int scan_string(struct cursor *cursor)
 		if (*at != '"')
 			continue;
 		cursor->at = at + 1;
-		if (!is_utf8((const unsigned char *)start, (const unsigned char *)at))
+		if (!hay_is_utf8(start, (size_t)(at - start)))
 			cursor_error(cursor, "this text is not UTF-8: save the file as UTF-8");
 		return add_token(cursor, TOKEN_STRING, start, (size_t)(at - start));
 	}
@@ -411,7 +390,7 @@ static int scan_word(struct cursor *cursor)
 	if (check_whole(cursor, start, size) || check_float(cursor, start, size))
 		return add_token(cursor, TOKEN_NUMBER, start, size);
 	width = (int)MIN(size, (size_t)QUOTED_MAX);
-	if (is_utf8((const unsigned char *)start, (const unsigned char *)start + size))
+	if (hay_is_utf8(start, size))
 		cursor_error(cursor, "%.*s makes no sense here: a text needs quotes, \"%.*s\"", width, start, width,
 			     start);
 	else

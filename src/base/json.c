@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 #include "base/units.h"
+#include <haywain/helpers.h>
 #include <math.h>
 #include <string.h>
 
@@ -26,23 +27,6 @@ void json_close(struct buf *out, char bracket)
 	buf_add_char(out, bracket);
 }
 
-/* Length of the well-formed UTF-8 sequence at text, or 0 (RFC 3629 section 4). */
-static size_t utf8_length(const unsigned char *text, size_t size)
-{
-	unsigned char c = text[0];
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-
-	if (n == 0 || n > size)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && text[1] < 0xa0) || (c == 0xed && text[1] > 0x9f) || (c == 0xf0 && text[1] < 0x90) ||
-	    (c == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static void add_escaped(struct buf *out, const char *text, size_t size)
 {
 	const unsigned char *at = (const unsigned char *)text, *end = at + size, *plain = at;
@@ -52,7 +36,7 @@ static void add_escaped(struct buf *out, const char *text, size_t size)
 			at++;
 			continue;
 		}
-		size_t n = *at < 0x80 ? 0 : utf8_length(at, (size_t)(end - at));
+		size_t n = *at < 0x80 ? 0 : hay_utf8_length((const char *)at, (size_t)(end - at));
 
 		if (n > 0) {
 			at += n;

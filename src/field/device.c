@@ -8,6 +8,7 @@
 #include "field/field_private.h"
 #include "model/device_info.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -201,11 +202,6 @@ struct device *device_free(struct device *device)
 	return NULL;
 }
 
-static bool is_number(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_FLOAT64;
-}
-
 /* Samples carry a series, and a series has one type: the point gets a new one. Samples on their way keep theirs. */
 static int make_point_number(struct device *device, uint32_t index, enum hay_type type)
 {
@@ -231,7 +227,7 @@ int device_add_point(struct device *device, const char *name, enum hay_type type
 		if (strcmp(device->points[i]->name, name) == 0) {
 			enum hay_type before = device->points[i]->type;
 			int r = before == type ? 0
-				: i < device->conf->n_points || is_number(before) || !is_number(type)
+				: i < device->conf->n_points || hay_type_is_number(before) || !hay_type_is_number(type)
 					? -EEXIST
 					: make_point_number(device, i, type);
 
@@ -382,7 +378,7 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	if (link_is_down(device->link)) {
 		link_try_later(device->link);
 	} else if (device_is_offline(device)) {
-		device->pause_us = backoff_next(device->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
+		device->pause_us = hay_backoff_next(device->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
 	} else if (device->failures >= FAILURES_TO_OFFLINE) {
 		device_went_offline(device, reason, detail, false);
 	} else {
@@ -501,18 +497,18 @@ static void about_state(struct device *device, enum hay_log_level level, const c
 static void about_state(struct device *device, enum hay_log_level level, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL;
-	char often[FOLD_TEXT_MAX];
-	unsigned before;
+	char often[RATE_LIMIT_TEXT_MAX];
+	uint64_t before;
 	va_list args;
 
-	if (!fold_says(&device->fold, clock_now(), &before))
+	if (!rate_limit_allows(&device->limit, clock_now(), &before))
 		level = HAY_LOG_DEBUG;
 	va_start(args, format);
 	int r = vasprintf(&text, format, args);
 	va_end(args);
 	if (r < 0)
 		text = NULL;
-	about(device, level, "%s%s", text ? text : "out of memory", fold_text(&device->fold, before, often));
+	about(device, level, "%s%s", text ? text : "out of memory", rate_limit_text(&device->limit, before, often));
 }
 
 void device_went_online(struct device *device)

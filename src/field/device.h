@@ -3,7 +3,7 @@
 #ifndef HAYWAIN_FIELD_DEVICE_H
 #define HAYWAIN_FIELD_DEVICE_H
 
-#include "base/fold.h"
+#include "base/rate_limit.h"
 #include "field/field_conf.h"
 #include "field/link.h"
 #include "field/point_faults.h"
@@ -72,9 +72,9 @@ struct device {
 	char *failure; /* new: why its last round failed; NULL: none did */
 	uint64_t since_us;
 	struct point_faults faults;
-	struct fold fold;  /* of its lines in the log about coming and going */
-	unsigned failures; /* in a row */
-	uint64_t pause_us; /* offline: the present back-off */
+	struct hay_rate_limit limit; /* of its lines in the log about coming and going */
+	unsigned failures;	     /* in a row */
+	uint64_t pause_us;	     /* offline: the present back-off */
 
 	uint64_t rounds, failed, late;	/* since it was started */
 	uint64_t rtt_us;		/* of the last good round */

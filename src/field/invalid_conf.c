@@ -4,15 +4,11 @@
 #include "field/field_conf_private.h"
 
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool is_signed(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_INT64;
-}
 
 static unsigned bits_of(enum hay_type type)
 {
@@ -25,9 +21,9 @@ static bool set_whole(enum hay_type type, bool negative, uint64_t magnitude, str
 	unsigned bits = bits_of(type);
 	uint64_t all = UINT64_MAX >> (64 - bits), half = UINT64_C(1) << (bits - 1);
 
-	if (negative ? !is_signed(type) || magnitude > half : magnitude > all)
+	if (negative ? !hay_type_is_signed(type) || magnitude > half : magnitude > all)
 		return false;
-	if (!is_signed(type))
+	if (!hay_type_is_signed(type))
 		ret->u = magnitude;
 	else if (negative || magnitude < half)
 		ret->i = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;

@@ -286,7 +286,7 @@ static void schedule_try(struct link *link)
 
 void link_try_later(struct link *link)
 {
-	link->pause_us = backoff_next(link->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
+	link->pause_us = hay_backoff_next(link->pause_us, FIELD_PAUSE_FIRST_US, FIELD_PAUSE_LAST_US);
 	schedule_try(link);
 }
 
@@ -320,8 +320,9 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 {
 	const char *text = detail ? detail : reason_to_string(reason);
 	_cleanup_buf_ struct buf where = {0};
-	char tries[BACKOFF_TEXT_MAX], often[FOLD_TEXT_MAX];
-	unsigned n = count_devices(link), before;
+	char tries[BACKOFF_TEXT_MAX], often[RATE_LIMIT_TEXT_MAX];
+	unsigned n = count_devices(link);
+	uint64_t before;
 
 	if (link_is_down(link) || link_is_stopping(link))
 		return;
@@ -330,11 +331,11 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 	if (link_target(link) && !strstr(text, link_target(link)))
 		buf_printf(&where, "%s: ", link_target(link));
 	/* For a link that comes and goes all the time few lines are enough, and always both of a pair. */
-	link->down_unlogged = !fold_says(&link->fold, clock_now(), &before);
+	link->down_unlogged = !rate_limit_allows(&link->limit, clock_now(), &before);
 	about(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_WARNING, "down: %s%s; its %u device%s offline%s%s%s",
 	      buf_text(&where), text, n, n == 1 ? " is" : "s are", next_prober(link) ? ", " : " until it is back",
 	      next_prober(link) ? backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries) : "",
-	      fold_text(&link->fold, before, often));
+	      rate_limit_text(&link->limit, before, often));
 	devices_go_offline(link, reason, text);
 	/* Found out in a round: the end of that round counts as the first try. */
 	if (!link->polling)
@@ -366,17 +367,18 @@ static double needed_load(const struct link *link, const struct device **ret_mos
 void link_note_late(struct link *link, uint64_t n)
 {
 	char round[DURATION_TEXT_MAX], every[DURATION_TEXT_MAX], request[DURATION_TEXT_MAX];
-	uint64_t now = clock_now();
 	const struct device *most;
+	uint64_t unsaid;
 
 	link->late += n;
 	link->late_rounds++;
-	if (link->late_rounds < LATE_ROUNDS || (link->late_us > 0 && now - link->late_us < LATE_AGAIN_US))
+	if (link->late_rounds < LATE_ROUNDS)
 		return;
 
 	double load = needed_load(link, &most);
 
-	if (load < LATE_LOAD || !most)
+	if (load < LATE_LOAD || !most ||
+	    !hay_rate_limit_allows(&link->late_limit, 1, LATE_AGAIN_US, clock_now(), &unsaid))
 		return;
 	about(link, HAY_LOG_WARNING,
 	      "cannot keep its periods: %" PRIu64
@@ -386,7 +388,6 @@ void link_note_late(struct link *link, uint64_t n)
 	      format_duration(device_shortest_period(most), every));
 	link->late = 0;
 	link->late_rounds = 0;
-	link->late_us = now;
 }
 
 /* "boiler (timeout)", "a (timeout), b (not heard yet) and 3 more": who has been away that long. */

@@ -6,7 +6,7 @@
 #ifndef HAYWAIN_FIELD_LINK_H
 #define HAYWAIN_FIELD_LINK_H
 
-#include "base/fold.h"
+#include "base/rate_limit.h"
 #include "base/worker.h"
 #include "field/field_conf.h"
 #include "field/link_events.h"
@@ -78,15 +78,15 @@ struct link {
 	enum hay_reason reason_code;
 	uint64_t started_us;
 	uint64_t since_us;
-	uint64_t pause_us;  /* down: the present back-off */
-	struct fold fold;   /* of its lines in the log about going down */
-	bool down_unlogged; /* the last of them was suppressed: so is the one that it is up again */
+	uint64_t pause_us;	     /* down: the present back-off */
+	struct hay_rate_limit limit; /* of its lines in the log about going down */
+	bool down_unlogged;	     /* the last of them was suppressed: so is the one that it is up again */
 
-	uint64_t busy_us, busy_since_us; /* time with a round under way */
-	uint64_t late_us;		 /* when its log last said that it cannot keep its periods; 0: never */
-	uint64_t late;			 /* polls left out since then */
-	unsigned late_rounds;		 /* after which some were */
-	uint64_t errors[HAY_N_REASONS];	 /* of its devices, as in struct device; those of removed ones stay */
+	uint64_t busy_us, busy_since_us;  /* time with a round under way */
+	struct hay_rate_limit late_limit; /* of the line that it cannot keep its periods */
+	uint64_t late;			  /* polls left out since that line */
+	unsigned late_rounds;		  /* after which some were */
+	uint64_t errors[HAY_N_REASONS];	  /* of its devices, as in struct device; those of removed ones stay */
 };
 
 int link_new(struct field *field, struct link_conf *conf, struct link **ret); /* takes conf in any case */

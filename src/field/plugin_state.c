@@ -5,6 +5,7 @@
 #include "base/worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <haywain/helpers.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -279,17 +280,11 @@ struct plugin_state *plugin_state_free(struct plugin_state *state)
 
 int plugin_state_put(struct plugin_state *state, const char *device, const char *key, const void *data, size_t size)
 {
-	static const char digits[] = "0123456789abcdef";
-	const uint8_t *bytes = data;
 	char text[VALUE_MAX * 2 + 1];
 
 	if (strlen(key) > KEY_MAX || size > VALUE_MAX)
 		return -EINVAL;
-	for (size_t i = 0; i < size; i++) {
-		text[i * 2] = digits[bytes[i] >> 4];
-		text[i * 2 + 1] = digits[bytes[i] & 15];
-	}
-	text[size * 2] = 0;
+	hay_hex_print(data, size, text);
 
 	json_t *group = json_object_get(state->root, device);
 	const char *before = json_string_value(json_object_get(group, key));
@@ -332,11 +327,6 @@ void plugin_state_retain(struct plugin_state *state, bool (*is_wanted)(const cha
 		save(state);
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int plugin_state_get(struct plugin_state *state, const char *device, const char *key, void *data, size_t size)
 {
 	const char *text = json_string_value(json_object_get(json_object_get(state->root, device), key));
@@ -348,12 +338,12 @@ int plugin_state_get(struct plugin_state *state, const char *device, const char 
 	if (n > VALUE_MAX)
 		return -EBADMSG;
 	for (size_t i = 0; i < n; i++) {
-		int high = hex_digit(text[i * 2]), low = hex_digit(text[i * 2 + 1]);
+		int byte = hay_hex_byte(text + i * 2);
 
-		if (high < 0 || low < 0)
+		if (byte < 0)
 			return -EBADMSG;
 		if (i < size)
-			bytes[i] = (uint8_t)(high << 4 | low);
+			bytes[i] = (uint8_t)byte;
 	}
 	return (int)n;
 }

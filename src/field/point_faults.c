@@ -75,17 +75,18 @@ static void say(struct point_faults *faults, const struct hay_device *device, co
 	struct log_subject subject = {.device = device->name, .link = device->link->name};
 	const struct hay_reading *first = NULL;
 	_cleanup_buf_ struct buf names = {0};
-	unsigned n = list(&names, faults, device, sample, bad, &first), before;
-	char often[FOLD_TEXT_MAX] = "";
+	unsigned n = list(&names, faults, device, sample, bad, &first);
+	uint64_t before;
+	char often[RATE_LIMIT_TEXT_MAX] = "";
 
 	if (n == 0)
 		return;
 
 	enum hay_log_level level = HAY_LOG_DEBUG;
 
-	if (fold_says(&faults->fold, clock_now(), &before)) {
+	if (rate_limit_allows(&faults->limit, clock_now(), &before)) {
 		level = bad ? HAY_LOG_WARNING : HAY_LOG_NOTICE;
-		fold_text(&faults->fold, before, often);
+		rate_limit_text(&faults->limit, before, often);
 	}
 	if (bad)
 		log_about(&subject, level, "point%s %s: bad: %s; the device goes on%s", n == 1 ? "" : "s",

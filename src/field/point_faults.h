@@ -6,7 +6,7 @@
 #ifndef HAYWAIN_FIELD_POINT_FAULTS_H
 #define HAYWAIN_FIELD_POINT_FAULTS_H
 
-#include "base/fold.h"
+#include "base/rate_limit.h"
 #include <haywain/plugin.h>
 
 /* Embedded in a device, zeroed. */
@@ -16,7 +16,7 @@ struct point_faults {
 		uint64_t n_bad; /* in a row */
 	} * points;
 	uint32_t n;
-	struct fold fold;
+	struct hay_rate_limit limit;
 };
 
 void point_faults_free(struct point_faults *faults);

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/sample.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <string.h>
 
 #define BLOB_VERSION 1
 #define EXCEPTION_MAX 255
-
-static bool is_signed(enum hay_type type)
-{
-	return type == HAY_INT16 || type == HAY_INT32 || type == HAY_INT64;
-}
-
-static bool is_unsigned(enum hay_type type)
-{
-	return type == HAY_UINT16 || type == HAY_UINT32 || type == HAY_UINT64;
-}
 
 static void add_little_endian(struct buf *buf, uint64_t bits, unsigned size)
 {
@@ -29,9 +20,9 @@ static void add_value(struct buf *buf, const struct hay_value *value)
 {
 	if (value->type == HAY_BOOL) {
 		buf_add_char(buf, value->b ? 1 : 0);
-	} else if (is_signed(value->type)) {
+	} else if (hay_type_is_signed(value->type)) {
 		buf_add_svarint(buf, value->i);
-	} else if (is_unsigned(value->type)) {
+	} else if (hay_type_is_unsigned(value->type)) {
 		buf_add_varint(buf, value->u);
 	} else if (value->type == HAY_FLOAT32) {
 		uint32_t bits;
@@ -177,9 +168,9 @@ static int read_value(struct sample_cursor *cursor, struct hay_value *value)
 		if (r == 0 && byte > 1)
 			r = -EBADMSG;
 		value->b = r == 0 && byte == 1;
-	} else if (is_signed(value->type)) {
+	} else if (hay_type_is_signed(value->type)) {
 		r = read_svarint(&cursor->at, cursor->end, &value->i);
-	} else if (is_unsigned(value->type)) {
+	} else if (hay_type_is_unsigned(value->type)) {
 		r = read_varint(&cursor->at, cursor->end, &value->u);
 	} else if (value->type == HAY_FLOAT32) {
 		r = read_little_endian(cursor, 4, &bits);

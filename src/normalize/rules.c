@@ -2,26 +2,12 @@
 #include "normalize/rules.h"
 #include "base/units.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <math.h>
 
 #define TWO_53 9007199254740992.0
 #define TWO_63 9223372036854775808.0
 #define TWO_64 18446744073709551616.0
-
-static bool is_signed(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_INT64;
-}
-
-static bool is_unsigned(enum hay_type type)
-{
-	return type >= HAY_UINT16 && type <= HAY_UINT64;
-}
-
-static bool is_number(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_FLOAT64;
-}
 
 static bool is_whole(double value)
 {
@@ -36,9 +22,9 @@ static bool scales(const struct point_rules *rules)
 /* "a float64 unless both are whole numbers": only whole raw numbers stay whole. */
 enum hay_type rules_type(const struct point_rules *rules, enum hay_type raw)
 {
-	if (!is_number(raw) || !scales(rules))
+	if (!hay_type_is_number(raw) || !scales(rules))
 		return raw;
-	if ((is_signed(raw) || is_unsigned(raw)) && is_whole(rules->scale) && is_whole(rules->offset))
+	if ((hay_type_is_signed(raw) || hay_type_is_unsigned(raw)) && is_whole(rules->scale) && is_whole(rules->offset))
 		return HAY_INT64;
 	return HAY_FLOAT64;
 }
@@ -49,21 +35,12 @@ static void make_bad(struct hay_reading *reading, enum hay_reason reason)
 	reading->reason = reason;
 }
 
-static double as_double(const struct hay_value *value)
-{
-	if (is_signed(value->type))
-		return (double)value->i;
-	if (is_unsigned(value->type))
-		return (double)value->u;
-	return value->type == HAY_FLOAT32 ? (double)value->f : value->d;
-}
-
 /* Whole number times whole number plus whole number; false: it does not fit. */
 static bool scale_whole(const struct point_rules *rules, const struct hay_value *raw, int64_t *ret)
 {
 	int64_t value;
 
-	if (is_unsigned(raw->type)) {
+	if (hay_type_is_unsigned(raw->type)) {
 		if (raw->u > INT64_MAX)
 			return false;
 		value = (int64_t)raw->u;
@@ -76,10 +53,10 @@ static bool scale_whole(const struct point_rules *rules, const struct hay_value 
 
 static double scale_number(const struct point_rules *rules, const struct hay_value *raw)
 {
-	double value = as_double(raw) * rules->scale + rules->offset;
+	double value = hay_value_as_double(raw) * rules->scale + rules->offset;
 
 	/* 612 x 0.1 is 61.2 and not 61.2000000000000028: as many decimals as were written. */
-	if (is_signed(raw->type) || is_unsigned(raw->type))
+	if (hay_type_is_signed(raw->type) || hay_type_is_unsigned(raw->type))
 		value = round_decimals(value, MAX(decimals_of(rules->scale), decimals_of(rules->offset)));
 	return value;
 }
@@ -130,12 +107,12 @@ static int compare_unsigned(uint64_t value, double limit)
 
 static int compare(const struct hay_value *value, double limit)
 {
-	if (is_signed(value->type))
+	if (hay_type_is_signed(value->type))
 		return compare_signed(value->i, limit);
-	if (is_unsigned(value->type))
+	if (hay_type_is_unsigned(value->type))
 		return compare_unsigned(value->u, limit);
 
-	double number = as_double(value);
+	double number = hay_value_as_double(value);
 
 	return (number > limit) - (number < limit);
 }
@@ -200,7 +177,7 @@ void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_
 		make_bad(reading, HAY_DECODE);
 		return;
 	}
-	if (!is_number(raw))
+	if (!hay_type_is_number(raw))
 		return;
 	if (means_not_available(rules, value)) {
 		make_bad(reading, HAY_NOT_AVAILABLE);
@@ -222,19 +199,6 @@ void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_
 	check_range(rules, reading);
 }
 
-/* Whether a whole number has a place in a type of whole numbers. */
-static bool fits_signed(enum hay_type type, int64_t value)
-{
-	return type == HAY_INT16   ? value >= INT16_MIN && value <= INT16_MAX
-	       : type == HAY_INT32 ? value >= INT32_MIN && value <= INT32_MAX
-				   : true;
-}
-
-static bool fits_unsigned(enum hay_type type, uint64_t value)
-{
-	return type == HAY_UINT16 ? value <= UINT16_MAX : type == HAY_UINT32 ? value <= UINT32_MAX : true;
-}
-
 /* ---- back to raw values ---- */
 
 /* A whole number that stands for a whole raw one, digit for digit: half away from zero. -ERANGE: none does. */
@@ -242,56 +206,39 @@ static int unscale_whole(const struct point_rules *rules, const struct hay_value
 {
 	int64_t scale = (int64_t)rules->scale, number, rest;
 
-	if (is_unsigned(value->type) && value->u > INT64_MAX) {
+	if (hay_type_is_unsigned(value->type) && value->u > INT64_MAX) {
 		ret->u = value->u;
-		return is_unsigned(ret->type) && !scales(rules) && fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
+		return hay_type_is_unsigned(ret->type) && !scales(rules) && hay_fits_unsigned(ret->type, ret->u)
+			       ? 0
+			       : -ERANGE;
 	}
-	number = is_unsigned(value->type) ? (int64_t)value->u : value->i;
+	number = hay_type_is_unsigned(value->type) ? (int64_t)value->u : value->i;
 	if (__builtin_sub_overflow(number, (int64_t)rules->offset, &number) || (number == INT64_MIN && scale == -1))
 		return -ERANGE;
 	rest = number % scale;
 	number /= scale;
 	if (2 * llabs(rest) >= llabs(scale))
 		number += (rest < 0) == (scale < 0) ? 1 : -1;
-	if (is_signed(ret->type)) {
+	if (hay_type_is_signed(ret->type)) {
 		ret->i = number;
-		return fits_signed(ret->type, number) ? 0 : -ERANGE;
+		return hay_fits_signed(ret->type, number) ? 0 : -ERANGE;
 	}
 	ret->u = (uint64_t)number;
-	return number >= 0 && fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
-}
-
-/* A number as a raw value of type ret->type: the nearest one. -ERANGE: there is none. */
-static int set_number(double number, struct hay_value *ret)
-{
-	if (ret->type == HAY_FLOAT32)
-		ret->f = (float)number;
-	else if (ret->type == HAY_FLOAT64)
-		ret->d = number;
-	if (!is_signed(ret->type) && !is_unsigned(ret->type))
-		return isfinite(as_double(ret)) ? 0 : -ERANGE;
-	number = round(number);
-	if (is_signed(ret->type)) {
-		if (!(number >= -TWO_63 && number < TWO_63))
-			return -ERANGE;
-		ret->i = (int64_t)number;
-		return fits_signed(ret->type, ret->i) ? 0 : -ERANGE;
-	}
-	if (!(number >= 0 && number < TWO_64))
-		return -ERANGE;
-	ret->u = (uint64_t)number;
-	return fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
+	return number >= 0 && hay_fits_unsigned(ret->type, ret->u) ? 0 : -ERANGE;
 }
 
 static int nearest_raw(const struct point_rules *rules, const struct hay_value *value, struct hay_value *ret)
 {
-	bool to_whole = is_signed(ret->type) || is_unsigned(ret->type);
+	bool to_whole = hay_type_is_signed(ret->type) || hay_type_is_unsigned(ret->type);
 
 	if (to_whole && is_whole(rules->scale) && is_whole(rules->offset) &&
-	    (is_signed(value->type) || is_unsigned(value->type)))
+	    (hay_type_is_signed(value->type) || hay_type_is_unsigned(value->type)))
 		return unscale_whole(rules, value, ret);
 	/* 0 is added so that it has no sign: a device may not know -0. */
-	return set_number((as_double(value) - rules->offset) / rules->scale + 0.0, ret);
+	return hay_value_of_double((hay_value_as_double(value) - rules->offset) / rules->scale + 0.0, ret->type, ret) <
+			       0
+		       ? -ERANGE
+		       : 0;
 }
 
 /* The next raw value upwards or downwards. Past 2^53, where scaling is no more exact than a double, the next one that
@@ -308,25 +255,25 @@ static bool step(struct hay_value *raw, bool up)
 		raw->d = nextafter(raw->d, up ? INFINITY : -INFINITY);
 		return isfinite(raw->d);
 	}
-	double size = fabs(as_double(raw));
+	double size = fabs(hay_value_as_double(raw));
 
 	if (size >= TWO_53)
 		by = (uint64_t)(nextafter(size, INFINITY) - size);
-	if (is_signed(raw->type)) {
+	if (hay_type_is_signed(raw->type)) {
 		bool past = up ? __builtin_add_overflow(raw->i, (int64_t)by, &raw->i)
 			       : __builtin_sub_overflow(raw->i, (int64_t)by, &raw->i);
 
-		return !past && fits_signed(raw->type, raw->i);
+		return !past && hay_fits_signed(raw->type, raw->i);
 	}
 	bool past = up ? __builtin_add_overflow(raw->u, by, &raw->u) : __builtin_sub_overflow(raw->u, by, &raw->u);
 
-	return !past && fits_unsigned(raw->type, raw->u);
+	return !past && hay_fits_unsigned(raw->type, raw->u);
 }
 
 /* Whether a raw value, scaled as a reading is, lies between min and max. */
 static bool is_allowed(const struct point_rules *rules, struct hay_value raw)
 {
-	return scale_value(rules, &raw) && isfinite(as_double(&raw)) && is_within(rules, &raw);
+	return scale_value(rules, &raw) && isfinite(hay_value_as_double(&raw)) && is_within(rules, &raw);
 }
 
 /* One step does for whole numbers; a double may be off by more where an offset takes digits away. */
@@ -335,15 +282,15 @@ static bool is_allowed(const struct point_rules *rules, struct hay_value raw)
 static int find_raw(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
 		    struct hay_value *ret)
 {
-	if (!is_number(raw)) {
+	if (!hay_type_is_number(raw)) {
 		if (value->type != raw)
 			return -EINVAL;
 		*ret = *value;
 		return 0;
 	}
-	if (!is_number(value->type))
+	if (!hay_type_is_number(value->type))
 		return -EINVAL;
-	if (!isfinite(as_double(value)) || !is_within(rules, value))
+	if (!isfinite(hay_value_as_double(value)) || !is_within(rules, value))
 		return -ERANGE;
 
 	struct hay_value nearest = {.type = raw};
@@ -378,7 +325,7 @@ static double raw_limit(const struct point_rules *rules, enum hay_type raw, doub
 {
 	struct hay_value value = {.type = HAY_FLOAT64, .d = limit}, found;
 
-	return find_raw(rules, raw, &value, &found) == 0 ? as_double(&found) : (double)NAN;
+	return find_raw(rules, raw, &value, &found) == 0 ? hay_value_as_double(&found) : (double)NAN;
 }
 
 void rules_raw_limits(const struct point_rules *rules, enum hay_type raw, double *ret_low, double *ret_high)
@@ -401,7 +348,7 @@ int rules_invert(const struct point_rules *rules, enum hay_type raw, const struc
 	if (r < 0)
 		return r;
 	/* The device would then say that it has no value. */
-	if (is_number(raw) && means_not_available(rules, &found))
+	if (hay_type_is_number(raw) && means_not_available(rules, &found))
 		return -ERANGE;
 	*ret = found;
 	return 0;

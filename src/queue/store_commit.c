@@ -42,7 +42,7 @@ void store_failed(struct queue *queue, int error)
 		/* Until then a try would only find the same damage. */
 		store->retry_at = store->damaged_until;
 	} else {
-		store->backoff_us = backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
+		store->backoff_us = hay_backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
 		store->retry_at = now + store->backoff_us;
 	}
 	if (queue->body_state == QUEUE_BODY_OK) {

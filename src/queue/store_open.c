@@ -131,7 +131,7 @@ static bool is_too_soon(struct store *store)
 	store->damaged_until = 0;
 	if (now > store->damaged_at + 2 * DAMAGE_PAUSE_MAX_US)
 		store->damage_pause_us = 0;
-	store->damage_pause_us = backoff_next(store->damage_pause_us, DAMAGE_PAUSE_MIN_US, DAMAGE_PAUSE_MAX_US);
+	store->damage_pause_us = hay_backoff_next(store->damage_pause_us, DAMAGE_PAUSE_MIN_US, DAMAGE_PAUSE_MAX_US);
 	store->damaged_at = now;
 	return false;
 }

@@ -46,8 +46,8 @@ struct held_topic *held_topics_refuse(struct held_topics *topics, const char *na
 	if (!topic)
 		return NULL;
 	topic->hung_up |= hung_up;
-	topic->pause_us = backoff_next(topic->pause_us, PAUSE_MIN_US,
-				       topic->hung_up ? HELD_TOPIC_HUNG_UP_MAX_US : HELD_TOPIC_PAUSE_MAX_US);
+	topic->pause_us = hay_backoff_next(topic->pause_us, PAUSE_MIN_US,
+					   topic->hung_up ? HELD_TOPIC_HUNG_UP_MAX_US : HELD_TOPIC_PAUSE_MAX_US);
 	topic->next_us = now_us + topic->pause_us;
 	snprintf(topic->why, sizeof(topic->why), "%s", why);
 	*ret_say = !topic->said_us || now_us - topic->said_us >= SAY_AGAIN_US;

@@ -52,6 +52,10 @@ def test_the_example_is_built_against_the_package_and_read_by_the_daemon(plant):
     with open(folder + "/thermal_zone3/temp", "w", encoding="ascii") as f:
         f.write("none\n")
     wait_until(lambda: subscriber.messages[-1].json().get("quality") == {"temperature": "bad: decode"}, 30, "a bad reading")
+    # A number that does not fit its type is bad with its reason, and never another number: the installed library says so.
+    with open(folder + "/thermal_zone3/temp", "w", encoding="ascii") as f:
+        f.write("2147483648\n")
+    wait_until(lambda: subscriber.messages[-1].json().get("quality") == {"temperature": "bad: out of range"}, 30, "a bad reading")
     daemon.stop()
 
 
@@ -77,17 +81,18 @@ def test_a_plugin_built_for_a_newer_haywain_is_refused_with_one_line(plant):
 
 
 def test_a_plugin_in_cxx(plant):
-    """The header is good C++20, without a warning, and the descriptor is found."""
+    """The headers are good C++20, without a warning, and the descriptor is found."""
     examples, environment = installed(plant)
     source = examples + "/minimal.cc"
     with open(source, "w", encoding="utf-8") as f:
-        f.write('#include <haywain/plugin.h>\n'
+        f.write('#include <haywain/helpers.h>\n#include <haywain/plugin.h>\n'
                 'static int poll_device(struct hay_device *device, const uint32_t *, size_t)\n'
-                '{ device->link->host->round_done(device, nullptr, HAY_OK, HAY_NO_REASON, nullptr, 0); return 0; }\n'
+                '{ device->link->host->round_done(device, nullptr, HAY_OK, HAY_NO_REASON, nullptr, 0); return hay_hex_digit(\'0\'); }\n'
                 'HAY_PLUGIN("minimal", .poll = poll_device);\n')
-    flags = subprocess.run(["pkg-config", "--cflags", "haywain"], env=environment, capture_output=True, text=True, check=True).stdout.split()
+    flags, libraries = (subprocess.run(["pkg-config", what, "haywain"], env=environment, capture_output=True, text=True, check=True).stdout.split()
+                        for what in ("--cflags", "--libs"))
     done = subprocess.run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-fPIC", "-fvisibility=hidden", *flags,
-                           "-shared", "-o", examples + "/minimal.so", source], capture_output=True, text=True, check=False)
+                           "-shared", "-o", examples + "/minimal.so", source, *libraries], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     daemon = plant.haywain(HAYWAIN_PLUGIN_DIR=examples)
     status, said = daemon.configure(configuration([uplink(1)], ['  { name = "x"; plugin = "minimal"; }'], ['  { name = "y"; link = "x"; }'])).check()

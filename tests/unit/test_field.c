@@ -581,11 +581,11 @@ static void a_link_that_flaps_is_folded(void **state _unused_)
 		plugin_host.link_down(link, HAY_OFFLINE, "unplugged");
 		plugin_host.link_up(link);
 	}
-	assert_int_equal(count_of(bench->lines, "link l: down"), FOLD_LINES);
-	assert_int_equal(count_of(bench->lines, "link l: up again"), FOLD_LINES);
-	assert_int_equal(count_of(bench->lines, "it keeps changing, told again in 10 min"), 1);
+	assert_int_equal(count_of(bench->lines, "link l: down"), RATE_LIMIT_LINES);
+	assert_int_equal(count_of(bench->lines, "link l: up again"), RATE_LIMIT_LINES);
+	assert_int_equal(count_of(bench->lines, "it keeps changing, logged again in 10 min"), 1);
 	bench->lines[0] = 0;
-	bench->field->links->fold.since_us -= FOLD_WINDOW_US;
+	bench->field->links->limit.since_us -= RATE_LIMIT_WINDOW_US;
 	plugin_host.link_down(link, HAY_OFFLINE, "unplugged");
 	assert_non_null(strstr(bench->lines, "; 50 such changes in the last 10 min"));
 	bench_free(bench);

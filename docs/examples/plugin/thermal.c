@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <haywain/helpers.h>
 #include <haywain/plugin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,12 +82,16 @@ static void zone_read(struct hay_work *work)
 {
 	struct thermal_device *zone = (struct thermal_device *)work;
 	enum hay_reason reason = zone->error == EBADMSG ? HAY_DECODE : zone->error ? HAY_OFFLINE : HAY_NO_REASON;
+	struct hay_value value = {.type = HAY_TYPE_NONE};
 	struct hay_sample sample = {.time_us = zone->read_us, .readings = zone->readings, .n_readings = zone->n_due};
 
+	/* What does not fit its type is no reading, but the zone answered. */
+	if (reason == HAY_NO_REASON && hay_value_of_signed(zone->millidegrees, HAY_INT32, &value) < 0)
+		reason = HAY_OUT_OF_RANGE;
 	for (size_t i = 0; i < zone->n_due; i++) {
-		zone->readings[i].quality = zone->error ? HAY_BAD : HAY_GOOD;
+		zone->readings[i].quality = reason == HAY_NO_REASON ? HAY_GOOD : HAY_BAD;
 		zone->readings[i].reason = reason;
-		zone->readings[i].value = (struct hay_value){.type = HAY_INT32, .i = zone->millidegrees};
+		zone->readings[i].value = value;
 	}
 	work->device->link->host->round_done(work->device, &sample, zone->error ? HAY_FAILED : HAY_OK, reason,
 					     zone->error ? strerror(zone->error) : NULL,

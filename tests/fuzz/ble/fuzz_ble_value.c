@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct binary_form *form, const uint8_t *bytes, size_t size, size_t at)
 {
-	uint8_t again[BINARY_BYTES_MAX];
+	uint8_t again[HAY_NUMBER_BYTES_MAX];
 	struct hay_value value, other;
 
 	if (binary_decode(form, bytes, size, at, &value) < 0)

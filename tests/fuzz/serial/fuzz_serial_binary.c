@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 4)
 		return 0;
 	form.at = data[0];
-	form.n_bytes = 1 + data[1] % BINARY_BYTES_MAX;
+	form.n_bytes = 1 + data[1] % HAY_NUMBER_BYTES_MAX;
 	form.type = (enum hay_type)(HAY_BOOL + data[2] % (HAY_N_TYPES - HAY_BOOL));
 	binary_order(data[3] & 1 ? "little" : NULL, form.n_bytes, form.order);
 	size -= 4;

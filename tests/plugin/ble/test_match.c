@@ -114,7 +114,7 @@ static void bytes_to_values(void **state)
 	static const uint8_t data[] = {0x01, 0x02, 0x03, 0xff, 0x00, 0x00, 0x80, 0x3f};
 	struct binary_form form;
 	struct hay_value value;
-	uint8_t back[BINARY_BYTES_MAX];
+	uint8_t back[HAY_NUMBER_BYTES_MAX];
 
 	(void)state;
 	assert_int_equal(binary_form("uint16", NULL, &form), 0);

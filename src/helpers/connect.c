@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "connect.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void explain(int error, enum hay_reason *ret_reason, const char **ret_detail)
+static void explain_error(int error, enum hay_reason *ret_reason, const char **ret_detail)
 {
 	const char *words = strerrordesc_np(error);
 
@@ -62,8 +62,8 @@ static int connect_to(const struct addrinfo *address, uint64_t wait_us, uint64_t
 	return fd;
 }
 
-int connect_host(const char *host, const char *port, const char *unknown, uint64_t timeout_us, uint64_t (*now)(void),
-		 enum hay_reason *ret_reason, const char **ret_detail)
+int hay_connect(const char *host, const char *port, const char *unknown, uint64_t timeout_us, uint64_t (*now)(void),
+		enum hay_reason *ret_reason, const char **ret_detail)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
 	struct addrinfo *addresses = NULL;
@@ -94,6 +94,6 @@ int connect_host(const char *host, const char *port, const char *unknown, uint64
 	freeaddrinfo(addresses);
 	if (r >= 0)
 		return r;
-	explain(-r, ret_reason, ret_detail);
+	explain_error(-r, ret_reason, ret_detail);
 	return -1;
 }
