@@ -210,6 +210,8 @@ static void turn_down_for_ever(struct session *session, uint64_t message, unsign
 	size_t n = window_samples(uplink->window, message, &samples);
 	if (n == 0)
 		return;
+	if (n > 1 && code == MQTT_RC_PACKET_TOO_LARGE)
+		session_learn_too_large(session, window_message(uplink->window, message)->largest);
 	if (n > 1 && code != MQTT_RC_TOPIC_NAME_INVALID) {
 		window_halved(uplink->window, message);
 		return;

@@ -75,6 +75,8 @@ void session_outbox_timed_out(struct session *session, uint64_t oldest_us);
 
 /* The topic a sample goes to, or the device's name where it has none; valid until the next call. */
 const char *session_topic_of(struct session *session, const struct sample *sample);
+/* The broker turned down a packet of so many bytes, with several samples, as too large. */
+void session_learn_too_large(struct session *session, size_t size);
 void session_log_drop(struct session *session, const char *topic, const char *why);
 size_t session_may_take(struct session *session); /* how many more samples the window may take */
 bool session_may_send(struct session *session);

@@ -8,6 +8,7 @@
 #define DROP_LOG_PERIOD_US USEC_PER_MINUTE
 #define SAMPLE_BYTES_GUESS 128
 #define BATCH_PERIOD_US (10 * USEC_PER_MINUTE)
+#define TOO_LARGE_PERIOD_US USEC_PER_HOUR
 
 /* ---- samples that cannot pass ---- */
 
@@ -49,6 +50,8 @@ struct encoding {
 	uint64_t message;
 	unsigned n_packets;
 	size_t bytes;
+	size_t most;	/* bytes a packet may have */
+	size_t largest; /* of its packets, in bytes */
 };
 
 /* message_sink */
@@ -56,12 +59,13 @@ static int put_data(void *userdata, struct message *message)
 {
 	struct encoding *encoding = userdata;
 	struct outbox *outbox = encoding->session->maker.outbox;
-	size_t size = message->payload.size;
-	if (message_size(message) > mqtt_max_packet(encoding->session->mqtt))
+	size_t size = message->payload.size, packet = message_size(message);
+	if (packet > encoding->most)
 		return -EMSGSIZE;
 	if (!outbox_add(outbox, OUTGOING_DATA, encoding->message, message))
 		return -ENOMEM;
 	encoding->bytes += size;
+	encoding->largest = MAX(encoding->largest, packet);
 	encoding->n_packets++;
 	return 0;
 }
@@ -74,6 +78,9 @@ static int encode(struct session *session, struct sample *const *samples, size_t
 	_cleanup_free_ struct stamped_sample *many = NULL;
 	struct stamped_sample *list = few;
 	*ret = (struct encoding){.session = session, .message = window_next(uplink->window)};
+	ret->most = mqtt_max_packet(session->mqtt);
+	if (n_samples > 1 && uplink->batch.too_large)
+		ret->most = MIN(ret->most, uplink->batch.too_large - 1);
 	if (n_samples > ELEMENTS(few)) {
 		list = many = calloc(n_samples, sizeof(*many));
 		if (!many)
@@ -95,6 +102,17 @@ static int encode(struct session *session, struct sample *const *samples, size_t
 	if (r < 0)
 		outbox_remove_data(session->maker.outbox, ret->message);
 	return r;
+}
+
+void session_learn_too_large(struct session *session, size_t size)
+{
+	struct uplink *uplink = session->uplink;
+	if (!uplink->batch.too_large)
+		uplink_log(uplink, HAY_LOG_NOTICE,
+			   "a message of %zu bytes is too large for the broker: samples go in smaller ones", size);
+	if (!uplink->batch.too_large || size < uplink->batch.too_large)
+		uplink->batch.too_large = size;
+	uplink->batch.too_large_us = session->now_us;
 }
 
 static void drop_picked(struct session *session, const struct sample *sample, const char *why)
@@ -244,6 +262,7 @@ static bool send_picked(struct session *session, struct sample *const *samples, 
 		.topic = topic_hash(session, samples[0]),
 		.sent_us = session->now_us,
 		.n_packets = encoding.n_packets,
+		.largest = encoding.largest,
 	};
 	quota_take(&uplink->quota);
 	window_sent(uplink->window, &message);
@@ -353,6 +372,8 @@ static size_t batch_that_passes(struct session *session)
 			uplink->batch.ended, uplink->batch.most);
 		uplink->batch.ended = 0;
 	}
+	if (session->now_us - uplink->batch.too_large_us >= TOO_LARGE_PERIOD_US)
+		uplink->batch.too_large = 0;
 	if (uplink->batch.most && session->now_us - uplink->batch.since_us >= BATCH_PERIOD_US) {
 		uplink->batch.most *= 2;
 		uplink->batch.since_us = session->now_us;

@@ -85,6 +85,8 @@ struct uplink {
 		uint64_t since_us;
 		size_t ended;	   /* so many in one ended a connection; 0: none, or it is told */
 		uint64_t until_id; /* it was one of those up to here, or too large */
+		size_t too_large;  /* bytes of a packet, the fewest that the broker turned down; 0: none */
+		uint64_t too_large_us;
 	} batch;
 	uint64_t refused_logged_us, no_subscribers_logged_us, held_full_logged_us, twin_logged_us;
 };

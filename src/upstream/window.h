@@ -47,6 +47,7 @@ struct window_message {
 	uint32_t topic;	    /* a hash of it: the caller's */
 	uint64_t sent_us;   /* given to the caller's outbox */
 	unsigned n_packets; /* that are to be acknowledged */
+	size_t largest;	    /* of them, in bytes */
 };
 uint64_t
 window_next(const struct window *window); /* the number of the next message: from 1, growing by 1, anew after a break */

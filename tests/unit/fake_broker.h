@@ -27,7 +27,8 @@ enum manner {
 	HAS_A_QUOTA,	      /* of `code` samples a second, more is answered with 0x97 */
 	ACKS_WITH,	      /* samples with `code` */
 	HANGS_UP_OVER_LARGE,  /* data messages of more than `code` bytes */
-	ENDS_AFTER,	      /* `code` samples of a connection, when they are acknowledged */
+	REFUSES_LARGE, /* data messages of more than `code` bytes with 0x95, and hangs up, as mosquitto 2.0.11 does */
+	ENDS_AFTER,    /* `code` samples of a connection, when they are acknowledged */
 };
 
 #define LATENESS 20
@@ -124,6 +125,9 @@ static bool on_sample(struct fake *fake, int fd, unsigned mid, const char *topic
 	case HAS_A_QUOTA:
 		code = exceeds_quota(fake) ? 0x97 : 0;
 		break;
+	case REFUSES_LARGE:
+		code = strlen(payload) > fake->code ? 0x95 : 0;
+		break;
 	case ACKS_WITH:
 		code = fake->code;
 		break;
@@ -150,7 +154,7 @@ static bool on_sample(struct fake *fake, int fd, unsigned mid, const char *topic
 	if (mid)
 		puback(fd, mid, code);
 	bool ends = fake->manner == ENDS_AFTER && ++fake->in_connection >= fake->code;
-	return !ends && (code < 128 || fake->manner != REFUSES_AND_HANGS_UP);
+	return !ends && (code < 128 || (fake->manner != REFUSES_AND_HANGS_UP && fake->manner != REFUSES_LARGE));
 }
 
 static bool on_publish(struct fake *fake, int fd, uint8_t first, uint8_t *body, size_t size)

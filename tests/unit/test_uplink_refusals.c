@@ -20,6 +20,25 @@ static void test_one_bad_sample_in_a_batch(void **state)
 	leave(rig, fake);
 }
 
+/* mosquitto's message_size_limit: a batch that is larger is turned down (0x95), and the connection ended. Its size is learnt:
+   it was a connection for every message. */
+static void test_batches_that_are_too_large(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(REFUSES_LARGE, "", 6000);
+	go(rig, fake, "batch = 500;");
+	for (int i = 0; i < 2000; i++)
+		for (size_t device = 0; device < ELEMENTS(rig->devices); device++)
+			take(rig, device, 1);
+	await(status_of(rig->uplink).backlog == 0);
+	assert_int_equal(status_of(rig->uplink).delivered, 6000);
+	assert_int_equal(dropped(rig), 0);
+	/* One for each halving of 500 samples, not one for each of some hundred messages. */
+	assert_in_range(connects(fake), 2, 12);
+	assert_int_equal(said("too large for the broker"), 1);
+	leave(rig, fake);
+}
+
 /* The ACL line of one device was forgotten (PUBACK 0x87): it waits, in order, the others go on; with and without a broker
    that hangs up over it as well. */
 static void one_topic_is_refused(struct rig *rig, enum manner manner)
@@ -136,6 +155,7 @@ int main(void)
 #define test(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
 	const struct CMUnitTest tests[] = {
 		test(test_one_bad_sample_in_a_batch),
+		test(test_batches_that_are_too_large),
 		test(test_one_topic_is_refused),
 		test(test_one_topic_is_refused_and_the_connection_ended),
 		test(test_a_quota),
