@@ -14,6 +14,7 @@
 #include "model/device_info.h"
 #include "model/latest.h"
 #include "model/sample_json.h"
+#include "model/stream.h"
 #include "normalize/normalize.h"
 #include "queue/queue.h"
 #include "second.h"
@@ -43,6 +44,7 @@ struct gateway {
 	struct network_watch *network;
 	struct series_set *series;
 	struct queue *queue;
+	struct stream *stream;
 	struct normalize *normalize;
 	struct field *field;
 	struct uplink_set *uplinks;
@@ -61,12 +63,11 @@ struct gateway {
 
 /* ---- what the stages tell ---- */
 
-static void keep_sample(struct sample *sample, void *userdata)
+static void keep_sample(const struct stream_sample *sample, void *userdata)
 {
 	struct gateway *gateway = userdata;
 
-	queue_append(gateway->queue, sample_ref(sample));
-	api_take(sample, gateway->api);
+	queue_append(gateway->queue, sample_ref(sample->sample));
 }
 
 static void lose_sample(uint32_t device, void *userdata)
@@ -413,17 +414,16 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 	int r;
 
 	gateway->self = (struct self_sources){.queue = gateway->queue, .uplink = self_uplink, .userdata = gateway};
-	gateway->normalize = normalize_new(gateway->event, gateway->series);
-	gateway->latest = latest_new(gateway->series);
-	if (!gateway->normalize || !gateway->latest)
+	gateway->stream = stream_new(lose_sample, gateway);
+	if (!gateway->stream)
 		return -ENOMEM;
-	normalize_on_loss(gateway->normalize, lose_sample, gateway);
-	r = normalize_subscribe(gateway->normalize, latest_take, gateway->latest);
-	if (r >= 0)
-		r = normalize_subscribe(gateway->normalize, keep_sample, gateway);
-	if (r >= 0)
-		r = uplink_set_new(gateway->event, gateway->queue, gateway->series, gateway->latest, &uplink_hooks,
-				   &gateway->uplinks);
+	gateway->normalize = normalize_new(gateway->event, gateway->series, gateway->stream);
+	/* The queue before the API, which tells the number that the queue has given. */
+	gateway->latest = latest_new(gateway->stream);
+	if (!gateway->normalize || !gateway->latest || !stream_subscribe(gateway->stream, keep_sample, gateway))
+		return -ENOMEM;
+	r = uplink_set_new(gateway->event, gateway->queue, gateway->series, gateway->latest, &uplink_hooks,
+			   &gateway->uplinks);
 	if (r >= 0)
 		r = field_new(gateway->event, gateway->series, gateway->normalize, state_dir, &hooks, &gateway->field);
 	if (r >= 0)
@@ -455,6 +455,7 @@ static int start_telling(struct gateway *gateway)
 	stages->queue = gateway->queue;
 	stages->field = gateway->field;
 	stages->uplinks = gateway->uplinks;
+	stages->stream = gateway->stream;
 	stages->latest = gateway->latest;
 	stages->started_us = clock_now();
 	/* Without the API the gateway does its work: what is wrong has been said. */
@@ -587,6 +588,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 	field_free(gateway->field);
 	normalize_free(gateway->normalize);
 	latest_free(gateway->latest);
+	stream_free(gateway->stream);
 	if (queue_close(gateway->queue, CLOSE_US))
 		_exit(status);
 	series_set_free(gateway->series);

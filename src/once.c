@@ -30,6 +30,7 @@ struct once {
 	struct config *config;
 	struct plugin_set *plugins;
 	struct series_set *series;
+	struct stream *stream;
 	struct normalize *normalize;
 	struct latest *latest;
 	struct field *field;
@@ -43,11 +44,10 @@ struct once {
 
 static bool has_all_readings(const struct once *once, const struct field_device_status *device)
 {
-	size_t n = 0;
+	_cleanup_latest_snapshot_ struct latest_snapshot latest;
 
-	for (const struct latest_reading *at = latest_of(once->latest, device->name); at; at = at->next)
-		n++;
-	return n >= device->n_points && n > 0;
+	return latest_copy(once->latest, device->name, &latest) == 0 && latest.n_readings >= device->n_points &&
+	       latest.n_readings > 0;
 }
 
 static bool is_done(const struct once *once, const struct once_device *device)
@@ -249,11 +249,12 @@ static int start_field(struct once *once)
 	int r = -ENOMEM;
 
 	once->series = series_set_new();
-	once->normalize = once->series ? normalize_new(once->event, once->series) : NULL;
-	once->latest = once->series ? latest_new(once->series) : NULL;
+	once->stream = stream_new(NULL, NULL);
+	if (once->series && once->stream) {
+		once->normalize = normalize_new(once->event, once->series, once->stream);
+		once->latest = latest_new(once->stream);
+	}
 	if (once->normalize && once->latest)
-		r = normalize_subscribe(once->normalize, latest_take, once->latest);
-	if (r >= 0)
 		r = field_new(once->event, once->series, once->normalize, NULL, &hooks, &once->field);
 	if (r < 0)
 		return r;
@@ -283,6 +284,7 @@ static void done(struct once *once)
 	field_free(once->field);
 	latest_free(once->latest);
 	normalize_free(once->normalize);
+	stream_free(once->stream);
 	series_set_free(once->series);
 	for (size_t i = 0; i < once->n_devices; i++) {
 		free(once->devices[i].name);

@@ -8,6 +8,7 @@
 #include "upstream/uplink_set.h"
 
 struct latest;
+struct stream;
 struct write_log;
 struct plugin_set;
 
@@ -20,6 +21,7 @@ struct stages {
 	struct queue *queue;
 	struct field *field;
 	struct uplink_set *uplinks;
+	struct stream *stream; /* of samples */
 	struct latest *latest;
 	struct write_log *writes;
 	uint64_t started_us; /* monotonic */

@@ -295,6 +295,8 @@ int api_new(const struct stages *stages, const char *path, const char *read_path
 	api->stages = stages;
 	api->hooks = *hooks;
 	r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, answered, api);
+	if (r >= 0)
+		r = api_stream_start(api);
 	if (r < 0) {
 		api_free(api);
 		return r;
@@ -317,6 +319,7 @@ struct api *api_free(struct api *api)
 		http_free(door->http);
 		free(door->path);
 	}
+	stream_unsubscribe(api->subscription);
 	sd_event_source_disable_unref(api->beat);
 	sd_event_source_disable_unref(api->answers);
 	free(api);

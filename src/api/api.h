@@ -21,9 +21,6 @@ struct api_hooks {
    logged in one line, and the rest goes on. -errno. */
 int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
 	    struct api **ret);
-struct api *api_free(struct api *api); /* NULL is fine */
-
-/* A sample was taken: the live streams want it. A subscriber of normalize: struct api as userdata, or NULL. */
-void api_take(struct sample *sample, struct api *api);
+struct api *api_free(struct api *api); /* before the stages; NULL is fine */
 
 #endif

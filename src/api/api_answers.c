@@ -244,7 +244,7 @@ static void reading_members(struct buf *out, const struct latest_reading *latest
 }
 
 struct point_walk {
-	const struct stages *stages;
+	struct latest_snapshot latest;
 	struct buf *out;
 };
 
@@ -252,10 +252,8 @@ static bool add_point(const struct field_point_status *point, void *userdata)
 {
 	struct point_walk *walk = userdata;
 	struct buf *out = walk->out;
-	const struct latest_reading *latest = latest_of(walk->stages->latest, point->series->device->name);
+	const struct latest_reading *latest = latest_snapshot_find(&walk->latest, point->series->point);
 
-	while (latest && strcmp(latest->series->point, point->series->point) != 0)
-		latest = latest->next;
 	json_open(out, '{');
 	text(out, "name", point->series->point);
 	text(out, "type", type_to_string(point->series->type));
@@ -278,15 +276,18 @@ static bool add_point(const struct field_point_status *point, void *userdata)
 bool api_tell_device(const struct stages *stages, const char *name, struct buf *out)
 {
 	struct field_device_status device;
-	struct point_walk walk = {stages, out};
+	struct point_walk walk = {.out = out};
 
 	if (!field_get_device(stages->field, name, &device))
 		return false;
+	if (latest_copy(stages->latest, name, &walk.latest) < 0)
+		out->failed = true;
 	json_open(out, '{');
 	device_members(out, &device);
 	json_key(out, "points");
 	json_open(out, '[');
 	field_each_point(stages->field, name, add_point, &walk);
+	latest_snapshot_done(&walk.latest);
 	json_close(out, ']');
 	json_close(out, '}');
 	return true;
@@ -301,11 +302,15 @@ struct reading_walk {
 static bool add_readings(const struct field_device_status *device, void *userdata)
 {
 	struct reading_walk *walk = userdata;
-	const struct latest_reading *at = latest_of(walk->stages->latest, device->name);
+	_cleanup_latest_snapshot_ struct latest_snapshot latest = {0};
 
 	if (walk->only && strcmp(walk->only, device->name) != 0)
 		return true;
-	for (; at; at = at->next) {
+	if (latest_copy(walk->stages->latest, device->name, &latest) < 0)
+		walk->out->failed = true;
+	for (size_t i = 0; i < latest.n_readings; i++) {
+		const struct latest_reading *at = &latest.readings[i];
+
 		json_open(walk->out, '{');
 		text(walk->out, "device", device->name);
 		text(walk->out, "point", at->series->point);

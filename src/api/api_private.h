@@ -25,6 +25,7 @@ struct api {
 	struct api_hooks hooks;
 	struct api_door doors[API_N_DOORS];
 	struct api_stream *streams;
+	struct stream_subscription *subscription;
 	sd_event_source *beat, *answers; /* of the streams; of the queue */
 };
 
@@ -53,6 +54,9 @@ void api_queue(struct api *api, struct http_exchange *exchange);
 void api_export(struct api *api, struct http_exchange *exchange);
 void api_stream(struct api *api, const struct api_door *door, struct http_exchange *exchange);
 void api_scan(struct api *api, struct http_exchange *exchange);
+
+/* Subscribe to the stream of samples, for those who read the live stream. -ENOMEM. */
+int api_stream_start(struct api *api);
 
 /* The store has answered what api_queue() or api_export() asked. Takes it. */
 void api_take_answer(struct queue_ask *ask);

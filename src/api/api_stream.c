@@ -41,25 +41,27 @@ static void send_missed(struct api_stream *stream)
 	stream->missed = 0;
 }
 
-void api_take(struct sample *sample, struct api *api)
+static void take_sample(const struct stream_sample *sample, void *userdata)
 {
-	const struct series_device *device;
+	struct api *api = userdata;
 	struct buf text = {0}, line = {0}, scratch = {0};
 
-	if (!api || !api->streams)
+	if (!api->streams)
 		return;
 
 	/* The number is known once an uplink keeps samples in the queue. */
-	struct stamped_sample told = {.sample = sample,
-				      .seq = sample->id > 0 ? queue_seq(api->stages->queue, sample) : 0,
-				      .ts_ms = api_wall_ms(sample->time_us),
-				      .certain = clock_trusted()};
+	struct stamped_sample stamped = {.sample = sample->sample,
+					 .seq = sample->sample->id > 0 ? queue_seq(api->stages->queue, sample->sample)
+								       : 0,
+					 .ts_ms = api_wall_ms(sample->sample->time_us),
+					 .certain = clock_trusted()};
 
-	device = series_device_by_number(api->stages->series, sample->device);
-	if (device && json_sample(&line, &scratch, api->stages->series, &told) == 0)
-		buf_printf(&text, "data: %s\n\n", buf_text(&line));
+	json_stream_sample(&line, &scratch, sample, &stamped);
+	buf_printf(&text, "data: %s\n\n", buf_text(&line));
+	if (buf_failed(&line))
+		text.size = 0;
 	for (struct api_stream *at = api->streams; at && text.size > 0 && !buf_failed(&text); at = at->next) {
-		if (at->device[0] && strcmp(at->device, device->name) != 0)
+		if (at->device[0] && strcmp(at->device, sample->device->name) != 0)
 			continue;
 		if (http_stream_waiting(at->task.exchange) + text.size > WAITING_MAX) {
 			at->missed++;
@@ -72,6 +74,12 @@ void api_take(struct sample *sample, struct api *api)
 	buf_done(&text);
 	buf_done(&line);
 	buf_done(&scratch);
+}
+
+int api_stream_start(struct api *api)
+{
+	api->subscription = stream_subscribe(api->stages->stream, take_sample, api);
+	return api->subscription ? 0 : -ENOMEM;
 }
 
 static int beat(sd_event_source *source, uint64_t when _unused_, void *userdata)

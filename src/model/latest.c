@@ -1,36 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/latest.h"
-#include "model/device_info.h"
+#include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #define TEXT_MAX 4096 /* of a string that is kept: it is cut */
 
+struct kept_reading {
+	struct kept_reading *next; /* of the same device */
+	struct latest_reading latest;
+	char *text;
+};
+
 struct latest_device {
 	struct latest_device *next;
 	char *name;
-	struct latest_reading *readings;
+	struct kept_reading *readings;
 };
 
 struct latest {
-	struct series_set *series;
+	struct stream_subscription *subscription;
+	pthread_mutex_t lock; /* of all that follows */
 	struct latest_device *devices;
 	/* By number of the series, so that a sample is taken without a search. */
-	struct latest_reading **by_number;
+	struct kept_reading **by_number;
 	size_t n_numbers;
 };
 
-struct latest *latest_new(struct series_set *series)
+static void forget_reading(struct latest *latest, struct kept_reading *reading)
 {
-	struct latest *latest = calloc(1, sizeof(*latest));
-
-	if (latest)
-		latest->series = series;
-	return latest;
-}
-
-static void forget_reading(struct latest *latest, struct latest_reading *reading)
-{
-	latest->by_number[reading->series->number] = NULL;
+	latest->by_number[reading->latest.series->number] = NULL;
 	free(reading->text);
 	free(reading);
 }
@@ -41,7 +40,7 @@ static void forget_device(struct latest *latest, struct latest_device **at)
 
 	*at = device->next;
 	while (device->readings) {
-		struct latest_reading *reading = device->readings;
+		struct kept_reading *reading = device->readings;
 
 		device->readings = reading->next;
 		forget_reading(latest, reading);
@@ -54,14 +53,16 @@ struct latest *latest_free(struct latest *latest)
 {
 	if (!latest)
 		return NULL;
+	stream_unsubscribe(latest->subscription);
 	while (latest->devices)
 		forget_device(latest, &latest->devices);
 	free(latest->by_number);
+	pthread_mutex_destroy(&latest->lock);
 	free(latest);
 	return NULL;
 }
 
-static struct latest_device **find(struct latest *latest, const char *name)
+static struct latest_device **find_device(struct latest *latest, const char *name)
 {
 	struct latest_device **at = &latest->devices;
 
@@ -70,9 +71,9 @@ static struct latest_device **find(struct latest *latest, const char *name)
 	return at;
 }
 
-static struct latest_device *find_or_add(struct latest *latest, const char *name)
+static struct latest_device *find_or_add_device(struct latest *latest, const char *name)
 {
-	struct latest_device **at = find(latest, name);
+	struct latest_device **at = find_device(latest, name);
 
 	if (*at)
 		return *at;
@@ -85,14 +86,14 @@ static struct latest_device *find_or_add(struct latest *latest, const char *name
 }
 
 /* A series changes its number with its configuration: the point stays. NULL: out of memory. */
-static struct latest_reading *place(struct latest *latest, const struct series *series)
+static struct kept_reading *find_or_add_reading(struct latest *latest, const struct series *series)
 {
 	struct latest_device *device;
-	struct latest_reading *reading;
+	struct kept_reading *reading;
 
 	if (series->number >= latest->n_numbers) {
 		size_t n = MAX((size_t)series->number + 1, latest->n_numbers + latest->n_numbers / 2);
-		struct latest_reading **by_number = reallocarray(latest->by_number, n, sizeof(*by_number));
+		struct kept_reading **by_number = reallocarray(latest->by_number, n, sizeof(*by_number));
 
 		if (!by_number)
 			return NULL;
@@ -102,12 +103,12 @@ static struct latest_reading *place(struct latest *latest, const struct series *
 	}
 	if (latest->by_number[series->number])
 		return latest->by_number[series->number];
-	device = find_or_add(latest, series->device->name);
+	device = find_or_add_device(latest, series->device->name);
 	if (!device)
 		return NULL;
 	for (reading = device->readings; reading; reading = reading->next)
-		if (strcmp(reading->series->point, series->point) == 0) {
-			latest->by_number[reading->series->number] = NULL;
+		if (strcmp(reading->latest.series->point, series->point) == 0) {
+			latest->by_number[reading->latest.series->number] = NULL;
 			break;
 		}
 	if (!reading) {
@@ -117,12 +118,12 @@ static struct latest_reading *place(struct latest *latest, const struct series *
 		reading->next = device->readings;
 		device->readings = reading;
 	}
-	reading->series = series;
+	reading->latest.series = series;
 	latest->by_number[series->number] = reading;
 	return reading;
 }
 
-static void keep(struct latest_reading *kept, const struct sample_reading *reading, uint64_t time_us)
+static void keep_reading(struct kept_reading *kept, const struct sample_reading *reading, uint64_t time_us)
 {
 	bool is_text = reading->quality != HAY_BAD && reading->value.type >= HAY_STRING;
 	size_t size = is_text ? MIN(reading->value.s.size, (size_t)TEXT_MAX) : 0;
@@ -139,30 +140,38 @@ static void keep(struct latest_reading *kept, const struct sample_reading *readi
 	}
 	free(kept->text);
 	kept->text = text;
-	kept->time_us = time_us;
-	kept->reading = *reading;
+	kept->latest.time_us = time_us;
+	kept->latest.reading = *reading;
 	if (is_text) {
-		kept->reading.value.s.data = text;
-		kept->reading.value.s.size = size;
+		kept->latest.reading.value.s.data = text;
+		kept->latest.reading.value.s.size = size;
 	}
-	kept->reading.exception = text ? text + size : NULL;
+	kept->latest.reading.exception = text ? text + size : NULL;
 }
 
-void latest_take(struct sample *sample, void *userdata)
+static void take_sample(const struct stream_sample *sample, void *userdata)
 {
 	struct latest *latest = userdata;
-	struct sample_cursor cursor;
-	struct sample_reading reading;
 
-	if (sample_begin(sample, &cursor) < 0)
-		return;
-	while (sample_next(&cursor, &reading) > 0) {
-		const struct series *series = series_by_number(latest->series, reading.series);
-		struct latest_reading *kept = series ? place(latest, series) : NULL;
+	pthread_mutex_lock(&latest->lock);
+	for (size_t i = 0; i < sample->n_readings; i++) {
+		struct kept_reading *kept = find_or_add_reading(latest, sample->series[i]);
 
 		if (kept)
-			keep(kept, &reading, sample->time_us);
+			keep_reading(kept, &sample->readings[i], sample->sample->time_us);
 	}
+	pthread_mutex_unlock(&latest->lock);
+}
+
+struct latest *latest_new(struct stream *stream)
+{
+	struct latest *latest = calloc(1, sizeof(*latest));
+
+	if (!latest)
+		return NULL;
+	pthread_mutex_init(&latest->lock, NULL);
+	latest->subscription = stream_subscribe(stream, take_sample, latest);
+	return latest->subscription ? latest : latest_free(latest);
 }
 
 static bool has_point(const struct device_info *info, const char *point)
@@ -175,34 +184,103 @@ static bool has_point(const struct device_info *info, const char *point)
 
 void latest_keep(struct latest *latest, const struct device_info *info)
 {
-	struct latest_device *device = *find(latest, info->device->name);
-	struct latest_reading **at = device ? &device->readings : NULL;
+	pthread_mutex_lock(&latest->lock);
+
+	struct latest_device *device = *find_device(latest, info->device->name);
+	struct kept_reading **at = device ? &device->readings : NULL;
 
 	while (at && *at) {
-		struct latest_reading *reading = *at;
+		struct kept_reading *reading = *at;
 
-		if (has_point(info, reading->series->point)) {
+		if (has_point(info, reading->latest.series->point)) {
 			at = &reading->next;
 			continue;
 		}
 		*at = reading->next;
 		forget_reading(latest, reading);
 	}
+	pthread_mutex_unlock(&latest->lock);
 }
 
 void latest_forget(struct latest *latest, const char *device)
 {
-	struct latest_device **at = find(latest, device);
+	pthread_mutex_lock(&latest->lock);
+
+	struct latest_device **at = find_device(latest, device);
 
 	if (*at)
 		forget_device(latest, at);
+	pthread_mutex_unlock(&latest->lock);
 }
 
-const struct latest_reading *latest_of(const struct latest *latest, const char *device)
-{
-	const struct latest_device *at = latest->devices;
+/* ---- snapshots ---- */
 
-	while (at && strcmp(at->name, device) != 0)
-		at = at->next;
-	return at ? at->readings : NULL;
+static size_t text_size(const struct kept_reading *kept)
+{
+	const struct sample_reading *reading = &kept->latest.reading;
+
+	return (reading->quality != HAY_BAD && reading->value.type >= HAY_STRING ? reading->value.s.size : 0) +
+	       reading->exception_size;
+}
+
+/* A string of the kept reading is at the same place in the copy of its text. */
+static void copy_reading(struct latest_reading *to, const struct kept_reading *kept, char *text)
+{
+	*to = kept->latest;
+	if (text_size(kept) > 0)
+		memcpy(text, kept->text, text_size(kept));
+	if (to->reading.quality != HAY_BAD && to->reading.value.type >= HAY_STRING)
+		to->reading.value.s.data = text;
+	if (to->reading.exception)
+		to->reading.exception = text + (kept->latest.reading.exception - kept->text);
+}
+
+static int copy_device(const struct latest_device *device, struct latest_snapshot *ret)
+{
+	size_t n = 0, texts = 0;
+	char *text;
+
+	for (const struct kept_reading *at = device->readings; at; at = at->next) {
+		n++;
+		texts += text_size(at);
+	}
+	if (n == 0)
+		return 0;
+	ret->readings = malloc(n * sizeof(*ret->readings) + texts);
+	if (!ret->readings)
+		return -ENOMEM;
+	text = (char *)(ret->readings + n);
+	for (const struct kept_reading *at = device->readings; at; at = at->next) {
+		copy_reading(&ret->readings[ret->n_readings++], at, text);
+		text += text_size(at);
+	}
+	return 0;
+}
+
+int latest_copy(struct latest *latest, const char *device, struct latest_snapshot *ret)
+{
+	struct latest_device **at;
+	int r = 0;
+
+	*ret = (struct latest_snapshot){0};
+	pthread_mutex_lock(&latest->lock);
+	at = find_device(latest, device);
+	if (*at)
+		r = copy_device(*at, ret);
+	pthread_mutex_unlock(&latest->lock);
+	return r;
+}
+
+void latest_snapshot_done(struct latest_snapshot *snapshot)
+{
+	free(snapshot->readings);
+	*snapshot = (struct latest_snapshot){0};
+}
+
+const struct latest_reading *latest_snapshot_find(const struct latest_snapshot *snapshot, const char *point)
+{
+	for (size_t i = 0; i < snapshot->n_readings; i++)
+		if (strcmp(snapshot->readings[i].series->point, point) == 0)
+			return &snapshot->readings[i];
+	return NULL;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define BLOB_VERSION 1
-#define EXCEPTION_MAX 255
 
 static void add_little_endian(struct buf *buf, uint64_t bits, unsigned size)
 {
@@ -56,7 +55,7 @@ static void encode(struct buf *buf, const struct sample_reading *readings, size_
 		if (reading->quality != HAY_GOOD) {
 			buf_add_char(buf, (char)reading->reason);
 			if (reading->reason == HAY_EXCEPTION) {
-				size_t size = MIN(reading->exception_size, (size_t)EXCEPTION_MAX);
+				size_t size = MIN(reading->exception_size, (size_t)SAMPLE_EXCEPTION_MAX);
 
 				buf_add_char(buf, (char)(uint8_t)size);
 				if (size > 0)

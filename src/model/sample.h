@@ -18,6 +18,8 @@
 #include <haywain/reading.h>
 #include <stdatomic.h>
 
+#define SAMPLE_EXCEPTION_MAX 255 /* bytes of an exception's name; more is cut */
+
 struct sample {
 	atomic_uint refs;
 	uint32_t device;  /* number in the series set */

@@ -67,22 +67,55 @@ void json_quality(struct buf *out, struct buf *scratch, const struct sample_read
 	json_text_n(out, scratch->data, scratch->size);
 }
 
+/* Readings one by one, from a blob or decoded. */
+struct source {
+	struct series_set *set; /* of a blob */
+	const struct sample *blob;
+	struct sample_cursor cursor;
+	const struct stream_sample *decoded; /* NULL: from the blob */
+	size_t at;
+};
+
+static int rewind_source(struct source *source)
+{
+	source->at = 0;
+	return source->decoded ? 0 : sample_begin(source->blob, &source->cursor);
+}
+
+/* As sample_next(), with the series. */
+static int next_reading(struct source *source, struct sample_reading *ret, const struct series **ret_series)
+{
+	int r;
+
+	if (source->decoded) {
+		if (source->at == source->decoded->n_readings)
+			return 0;
+		*ret_series = source->decoded->series[source->at];
+		*ret = source->decoded->readings[source->at++];
+		return 1;
+	}
+	r = sample_next(&source->cursor, ret);
+	if (r <= 0)
+		return r;
+	*ret_series = series_by_number(source->set, ret->series);
+	return *ret_series ? 1 : -EBADMSG;
+}
+
 enum which_readings { WITH_VALUE, NOT_GOOD };
 
 /* One walk over a sample. *ret_not_good: whether a second one for the qualities is needed. */
-static int add_readings(struct buf *out, struct buf *scratch, struct series_set *set, const struct sample *sample,
-			enum which_readings which, bool *ret_not_good)
+static int add_readings(struct buf *out, struct buf *scratch, struct source *source, enum which_readings which,
+			bool *ret_not_good)
 {
-	struct sample_cursor cursor;
+	const struct series *series;
 	struct sample_reading reading;
-	int r = sample_begin(sample, &cursor);
 	bool not_good = false;
-	while (r >= 0 && (r = sample_next(&cursor, &reading)) > 0) {
-		const struct series *series = series_by_number(set, reading.series);
-		if (!series)
-			return -EBADMSG;
+	int r = rewind_source(source);
+
+	while (r >= 0 && (r = next_reading(source, &reading, &series)) > 0) {
 		bool has_value = reading.quality != HAY_BAD && json_value_fits(&reading.value);
 		bool good = reading.quality == HAY_GOOD && has_value;
+
 		not_good |= !good;
 		if (which == WITH_VALUE && has_value) {
 			json_key(out, series->point);
@@ -96,11 +129,12 @@ static int add_readings(struct buf *out, struct buf *scratch, struct series_set 
 	return r;
 }
 
-int json_sample(struct buf *out, struct buf *scratch, struct series_set *series, const struct stamped_sample *sample)
+static int print_sample(struct buf *out, struct buf *scratch, struct source *source, const struct series_device *device,
+			const struct stamped_sample *sample)
 {
-	const struct series_device *device = series_device_by_number(series, sample->sample->device);
-	if (!device)
-		return -EBADMSG;
+	bool not_good;
+	int r;
+
 	json_open(out, '{');
 	json_key(out, "device");
 	json_text(out, device->name);
@@ -114,21 +148,36 @@ int json_sample(struct buf *out, struct buf *scratch, struct series_set *series,
 		json_key(out, "time");
 		json_text(out, "uncertain");
 	}
-	bool not_good;
 	json_key(out, "values");
 	json_open(out, '{');
-	int r = add_readings(out, scratch, series, sample->sample, WITH_VALUE, &not_good);
+	r = add_readings(out, scratch, source, WITH_VALUE, &not_good);
 	if (r < 0)
 		return r;
 	json_close(out, '}');
 	if (not_good) {
 		json_key(out, "quality");
 		json_open(out, '{');
-		r = add_readings(out, scratch, series, sample->sample, NOT_GOOD, &not_good);
+		r = add_readings(out, scratch, source, NOT_GOOD, &not_good);
 		if (r < 0)
 			return r;
 		json_close(out, '}');
 	}
 	json_close(out, '}');
 	return 0;
+}
+
+int json_sample(struct buf *out, struct buf *scratch, struct series_set *series, const struct stamped_sample *sample)
+{
+	const struct series_device *device = series_device_by_number(series, sample->sample->device);
+	struct source source = {.set = series, .blob = sample->sample};
+
+	return device ? print_sample(out, scratch, &source, device, sample) : -EBADMSG;
+}
+
+void json_stream_sample(struct buf *out, struct buf *scratch, const struct stream_sample *decoded,
+			const struct stamped_sample *sample)
+{
+	struct source source = {.decoded = decoded};
+
+	print_sample(out, scratch, &source, decoded->device, sample);
 }

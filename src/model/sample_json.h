@@ -5,10 +5,15 @@
 
 #include "model/sample.h"
 #include "model/series.h"
+#include "model/stream.h"
 
 /* {"device":…,"ts":…,"seq":…,"values":{…},"quality":{…}}; a seq of 0 is left out. scratch: room that is used again.
    -EBADMSG: the sample cannot be read; out then holds a part of it. */
 int json_sample(struct buf *out, struct buf *scratch, struct series_set *series, const struct stamped_sample *sample);
+
+/* The same of a sample that is being published, without decoding it again. */
+void json_stream_sample(struct buf *out, struct buf *scratch, const struct stream_sample *decoded,
+			const struct stamped_sample *sample);
 
 /* Whether JSON has a way to write it: NaN and infinity it has none for. */
 bool json_value_fits(const struct hay_value *value);

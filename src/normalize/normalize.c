@@ -5,20 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#define SUBSCRIBERS_MAX 8
-
-struct subscriber {
-	normalize_subscriber fn;
-	void *userdata;
-};
-
 struct normalize {
 	sd_event *event;
 	struct series_set *series;
-	struct subscriber subscribers[SUBSCRIBERS_MAX];
-	size_t n_subscribers;
-	void (*lost)(uint32_t device, void *userdata);
-	void *lost_userdata;
+	struct stream *stream;
 };
 
 /* A measurement with its string, if it is one, held in memory of its own. */
@@ -42,12 +32,14 @@ struct normal_device {
 	const struct series_device *series;
 	struct normal_point *points;
 	size_t n_points;
-	struct sample_reading *round; /* room for one sample */
-	bool lost;		      /* and said so */
-	sd_event_source *timer;	      /* the first held measurement is due */
+	/* Room for one sample, until it is published. */
+	struct sample_reading *round;
+	const struct series **round_series;
+	bool lost;		/* and said so */
+	sd_event_source *timer; /* the first held measurement is due */
 };
 
-struct normalize *normalize_new(sd_event *event, struct series_set *series)
+struct normalize *normalize_new(sd_event *event, struct series_set *series, struct stream *stream)
 {
 	struct normalize *normalize = calloc(1, sizeof(*normalize));
 
@@ -55,6 +47,7 @@ struct normalize *normalize_new(sd_event *event, struct series_set *series)
 		return NULL;
 	normalize->event = sd_event_ref(event);
 	normalize->series = series;
+	normalize->stream = stream;
 	return normalize;
 }
 
@@ -64,20 +57,6 @@ struct normalize *normalize_free(struct normalize *normalize)
 		sd_event_unref(normalize->event);
 	free(normalize);
 	return NULL;
-}
-
-int normalize_subscribe(struct normalize *normalize, normalize_subscriber fn, void *userdata)
-{
-	if (normalize->n_subscribers == SUBSCRIBERS_MAX)
-		return -ENOSPC;
-	normalize->subscribers[normalize->n_subscribers++] = (struct subscriber){fn, userdata};
-	return 0;
-}
-
-void normalize_on_loss(struct normalize *normalize, void (*fn)(uint32_t device, void *userdata), void *userdata)
-{
-	normalize->lost = fn;
-	normalize->lost_userdata = userdata;
 }
 
 static void forget(struct kept *kept)
@@ -128,6 +107,7 @@ struct normal_device *normal_device_free(struct normal_device *device)
 	}
 	free(device->points);
 	free(device->round);
+	free(device->round_series);
 	free(device);
 	return NULL;
 }
@@ -147,6 +127,12 @@ int normal_device_add_point(struct normal_device *device, const char *name, cons
 	if (!round)
 		return -ENOMEM;
 	device->round = round;
+
+	const struct series **round_series = reallocarray(device->round_series, n, sizeof(*round_series));
+
+	if (!round_series)
+		return -ENOMEM;
+	device->round_series = round_series;
 
 	const struct series *series =
 		series_intern(device->normalize->series, device->series, name, unit, rules_type(rules, type));
@@ -255,41 +241,42 @@ static enum verdict judge(const struct normal_point *point, const struct hay_rea
 	return worth_it(point, reading, time_us) ? REPORT : LET_GO;
 }
 
-static void hand_on(struct normal_device *device, size_t n_readings, uint64_t time_us)
+static void publish_round(struct normal_device *device, size_t n_readings, uint64_t time_us)
 {
-	struct normalize *normalize = device->normalize;
+	if (n_readings > 0)
+		stream_publish(device->normalize->stream, device->series, time_us, device->round_series, device->round,
+			       n_readings);
+}
 
-	if (n_readings == 0)
-		return;
-
-	struct sample *sample = sample_new(device->series->number, time_us, device->round, n_readings);
-
-	if (!sample) {
-		if (normalize->lost)
-			normalize->lost(device->series->number, normalize->lost_userdata);
-		return;
-	}
-	for (size_t i = 0; i < normalize->n_subscribers; i++)
-		normalize->subscribers[i].fn(sample, normalize->subscribers[i].userdata);
-	sample_unref(sample);
+static void add_to_round(struct normal_device *device, size_t *n, const struct normal_point *point,
+			 const struct hay_reading *reading)
+{
+	device->round_series[*n] = point->series;
+	device->round[(*n)++] =
+		(struct sample_reading){.quality = reading->quality,
+					.reason = reading->reason,
+					.exception = reading->exception,
+					.exception_size = reading->exception ? strlen(reading->exception) : 0,
+					.value = reading->value};
 }
 
 /* Into the sample that is being made, and, where rules will ask for it, into memory. */
 static void report(struct normal_device *device, size_t *n, struct normal_point *point,
 		   const struct hay_reading *reading, uint64_t time_us)
 {
-	struct sample_reading *into = &device->round[(*n)++];
-
-	*into = (struct sample_reading){.series = point->series->number,
-					.quality = reading->quality,
-					.reason = reading->reason,
-					.exception = reading->exception,
-					.exception_size = reading->exception ? strlen(reading->exception) : 0,
-					.value = reading->value};
-	into->value.type = point->series->type;
+	add_to_round(device, n, point, reading);
 	if (point->rules.report.set)
 		keep(&point->last, reading, time_us);
 	forget(&point->held);
+}
+
+/* The same for what was held: it becomes what was last reported, which owns its text from now on. */
+static void report_held(struct normal_device *device, size_t *n, struct normal_point *point)
+{
+	forget(&point->last);
+	point->last = point->held;
+	point->held = (struct kept){0};
+	add_to_round(device, n, point, &point->last.reading);
 }
 
 /* ---- held measurements ---- */
@@ -347,21 +334,9 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 				forget(held);
 				continue;
 			}
-			/* The text must outlive the sample's encoding: last keeps a copy of it. */
-			struct hay_reading reading = held->reading;
-			char *text = held->text;
-
-			held->text = NULL;
-			report(device, &n, point, &reading, time_us);
-			if (text && !point->last.text)
-				point->last = (struct kept){
-					.present = true, .reading = reading, .text = text, .time_us = time_us};
-			else
-				free(text);
-			if (point->last.text)
-				device->round[n - 1].value.s.data = point->last.text;
+			report_held(device, &n, point);
 		}
-		hand_on(device, n, time_us);
+		publish_round(device, n, time_us);
 	}
 	arm(device);
 	return 0;
@@ -397,7 +372,7 @@ void normal_device_sample(struct normal_device *device, const struct hay_sample 
 			break;
 		}
 	}
-	hand_on(device, n, sample->time_us);
+	publish_round(device, n, sample->time_us);
 	if (holds)
 		arm(device);
 }
@@ -412,7 +387,7 @@ void normal_device_lost(struct normal_device *device, uint64_t time_us, enum hay
 	device->lost = true;
 	for (size_t i = 0; i < device->n_points; i++)
 		report(device, &n, &device->points[i], &reading, time_us);
-	hand_on(device, n, time_us);
+	publish_round(device, n, time_us);
 }
 
 const struct series_device *normal_device_series(const struct normal_device *device)

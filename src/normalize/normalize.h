@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Normalization: what a plugin says becomes a sample. Scale, offset, decimals, range, and the report rules,
- * point by point; then one encoded sample goes to every subscriber. Main thread; logs nothing.
+ * point by point; then one sample goes to the stream. Main thread; logs nothing. A subscriber of the stream may call in again,
+ * for the same device, too.
  */
 #ifndef HAYWAIN_NORMALIZE_NORMALIZE_H
 #define HAYWAIN_NORMALIZE_NORMALIZE_H
 
-#include "model/sample.h"
 #include "model/series.h"
+#include "model/stream.h"
 #include "normalize/rules.h"
 #include <systemd/sd-event.h>
 
 struct normalize;
 
-/* series: borrowed, outlives it. */
-struct normalize *normalize_new(sd_event *event, struct series_set *series);
+/* series, stream: borrowed, outlive it. */
+struct normalize *normalize_new(sd_event *event, struct series_set *series, struct stream *stream);
 struct normalize *normalize_free(struct normalize *normalize);
-
-/* A subscriber takes its own reference if it keeps the sample, and never waits. Called in the order of subscription.
-   -ENOSPC past 8. */
-typedef void (*normalize_subscriber)(struct sample *sample, void *userdata);
-int normalize_subscribe(struct normalize *normalize, normalize_subscriber fn, void *userdata);
-
-/* There was no memory for a sample of the device with that number: it is lost, and fn counts it. */
-void normalize_on_loss(struct normalize *normalize, void (*fn)(uint32_t device, void *userdata), void *userdata);
 
 /* A device with its points and what was last reported of each. */
 struct normal_device;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to the local API: the head, the route, the query; and the table of latest readings. */
+/* Requests to the local API: the head, the route, the query. */
 #include "api/api_route.h"
-#include "model/device_info.h"
-#include "model/latest.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -117,51 +115,6 @@ static void paths_find_their_endpoint(void **state)
 	assert_int_equal(route_of("GET", "/v1/status/", &route), -404);
 }
 
-static void take(struct latest *latest, const struct series *series, const char *text)
-{
-	struct sample_reading reading = {.series = series->number,
-					 .value = {.type = HAY_STRING, .s = {text, strlen(text)}}};
-	struct sample *sample = sample_new(series->device->number, 1, &reading, 1);
-
-	latest_take(sample, latest);
-	sample_unref(sample);
-}
-
-static void the_latest_reading_outlives_a_new_configuration_of_its_point(void **state)
-{
-	(void)state;
-	struct series_set *set = series_set_new();
-	struct latest *latest = latest_new(set);
-	const struct series_device *device = series_device_intern(set, "d", "l", NULL, 0);
-	const struct series *before = series_intern(set, device, "p", "m", HAY_STRING);
-	const struct series *after = series_intern(set, device, "p", "km", HAY_STRING);
-	const struct series *other = series_intern(set, device, "q", NULL, HAY_STRING);
-
-	take(latest, before, "one");
-	take(latest, after, "two");
-	take(latest, other, "three");
-	take(latest, before, "four"); /* a sample that was held back */
-	take(latest, after, "five");
-
-	struct device_info_point points[] = {{.series = after}};
-	struct device_info *info = device_info_new(device, true, 1, NULL, points, 1);
-
-	latest_keep(latest, info); /* q is no longer configured */
-
-	const struct latest_reading *reading = latest_of(latest, "d");
-
-	assert_non_null(reading);
-	assert_null(reading->next);
-	assert_string_equal(reading->series->unit, "km");
-	assert_int_equal(reading->reading.value.s.size, 4);
-	assert_memory_equal(reading->reading.value.s.data, "five", 4);
-	latest_forget(latest, "d");
-	assert_null(latest_of(latest, "d"));
-	device_info_unref(info);
-	latest_free(latest);
-	series_set_free(set);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,7 +122,6 @@ int main(void)
 		cmocka_unit_test(a_query_that_is_wrong_is_not_one_that_is_absent),
 		cmocka_unit_test(what_is_wrong_has_its_status),
 		cmocka_unit_test(paths_find_their_endpoint),
-		cmocka_unit_test(the_latest_reading_outlives_a_new_configuration_of_its_point),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

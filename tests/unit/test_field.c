@@ -139,6 +139,7 @@ static const struct hay_plugin fake = {.magic = HAY_MAGIC,
 struct bench {
 	sd_event *event;
 	struct series_set *series;
+	struct stream *stream;
 	struct normalize *normalize;
 	struct plugin_set *plugins;
 	struct field *field;
@@ -177,18 +178,15 @@ static void take_removed(const char *device, void *userdata)
 	snprintf(bench->device_infos + used, sizeof(bench->device_infos) - used, "%sx ", device);
 }
 
-static void take_sample(struct sample *sample, void *userdata)
+static void take_sample(const struct stream_sample *sample, void *userdata)
 {
 	struct bench *bench = userdata;
-	struct sample_cursor cursor;
-	struct sample_reading reading;
 	size_t used = strlen(bench->samples);
 
-	sample_begin(sample, &cursor);
-	while (sample_next(&cursor, &reading) == 1)
-		used += (size_t)snprintf(bench->samples + used, sizeof(bench->samples) - used, "%s=%s ",
-					 series_device_by_number(bench->series, sample->device)->name,
-					 reading.quality == HAY_BAD ? reason_to_string(reading.reason) : "7");
+	for (size_t i = 0; i < sample->n_readings; i++)
+		used += (size_t)snprintf(
+			bench->samples + used, sizeof(bench->samples) - used, "%s=%s ", sample->device->name,
+			sample->readings[i].quality == HAY_BAD ? reason_to_string(sample->readings[i].reason) : "7");
 }
 
 static struct bench *bench_new(void)
@@ -202,8 +200,9 @@ static struct bench *bench_new(void)
 	log_set_sink(take_line);
 	assert_true(sd_event_new(&bench->event) >= 0);
 	bench->series = series_set_new();
-	bench->normalize = normalize_new(bench->event, bench->series);
-	normalize_subscribe(bench->normalize, take_sample, bench);
+	bench->stream = stream_new(NULL, NULL);
+	stream_subscribe(bench->stream, take_sample, bench);
+	bench->normalize = normalize_new(bench->event, bench->series, bench->stream);
 	bench->plugins = plugin_set_new("/nowhere");
 	plugin_add(bench->plugins, &fake);
 	assert_int_equal(field_new(bench->event, bench->series, bench->normalize, NULL, &hooks, &bench->field), 0);
@@ -223,6 +222,7 @@ static void bench_free(struct bench *bench)
 	run_until(bench, is_idle);
 	field_free(bench->field);
 	normalize_free(bench->normalize);
+	stream_free(bench->stream);
 	series_set_free(bench->series);
 	plugin_set_free(bench->plugins);
 	sd_event_unref(bench->event);

@@ -175,22 +175,22 @@ static void commands_are_scaled_back(void **state _unused_)
 struct bench {
 	sd_event *event;
 	struct series_set *series;
+	struct stream *stream;
 	struct normalize *normalize;
 	struct normal_device *device;
 	char said[512];
 	uint64_t times[32];
-	size_t n;
+	size_t n, n_lost;
 };
 
-static void take(struct sample *sample, void *userdata)
+static void take(const struct stream_sample *sample, void *userdata)
 {
 	struct bench *bench = userdata;
-	struct sample_cursor cursor;
-	struct sample_reading reading;
 	size_t used = strlen(bench->said);
 
-	assert_int_equal(sample_begin(sample, &cursor), 0);
-	while (sample_next(&cursor, &reading) == 1) {
+	for (size_t i = 0; i < sample->n_readings; i++) {
+		struct sample_reading reading = sample->readings[i];
+
 		if (reading.quality == HAY_BAD)
 			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "bad:%s ",
 						 reason_to_string(reading.reason));
@@ -201,15 +201,27 @@ static void take(struct sample *sample, void *userdata)
 			used += (size_t)snprintf(bench->said + used, sizeof(bench->said) - used, "%g ",
 						 reading.value.d);
 	}
-	bench->times[bench->n++] = sample->time_us;
+	bench->times[bench->n++] = sample->sample->time_us;
 }
 
-static void setup(struct bench *bench, enum hay_type type, const struct point_rules *rules)
+static void count_loss(uint32_t device, void *userdata)
+{
+	struct bench *bench = userdata;
+
+	assert_int_equal(device, 1);
+	bench->n_lost++;
+}
+
+static void setup_subscribers(struct bench *bench, stream_subscriber first, enum hay_type type,
+			      const struct point_rules *rules)
 {
 	*bench = (struct bench){.series = series_set_new()};
 	assert_true(sd_event_new(&bench->event) >= 0);
-	bench->normalize = normalize_new(bench->event, bench->series);
-	assert_int_equal(normalize_subscribe(bench->normalize, take, bench), 0);
+	bench->stream = stream_new(count_loss, bench);
+	bench->normalize = normalize_new(bench->event, bench->series, bench->stream);
+	if (first)
+		assert_non_null(stream_subscribe(bench->stream, first, bench));
+	assert_non_null(stream_subscribe(bench->stream, take, bench));
 	assert_int_equal(normal_device_new(bench->normalize,
 					   series_device_intern(bench->series, "boiler", "rs485", NULL, 0),
 					   &bench->device),
@@ -217,10 +229,16 @@ static void setup(struct bench *bench, enum hay_type type, const struct point_ru
 	assert_int_equal(normal_device_add_point(bench->device, "t", "°C", type, rules), 0);
 }
 
+static void setup(struct bench *bench, enum hay_type type, const struct point_rules *rules)
+{
+	setup_subscribers(bench, NULL, type, rules);
+}
+
 static void teardown(struct bench *bench)
 {
 	normal_device_free(bench->device);
 	normalize_free(bench->normalize);
+	stream_free(bench->stream);
 	series_set_free(bench->series);
 	sd_event_unref(bench->event);
 }
@@ -433,6 +451,44 @@ static void a_lost_device_says_so_once(void **state _unused_)
 	teardown(&bench);
 }
 
+/* A computed point publishes from within the callback: what it said overwrote the sample on its way, so that whoever
+   came next was given its readings, and the first ones were lost. */
+static void answer_with_another_reading(const struct stream_sample *sample, void *userdata)
+{
+	struct bench *bench = userdata;
+
+	if (sample->n_readings == 2) {
+		struct hay_reading reading = {.point = 1, .value = {.type = HAY_STRING, .s = {"computed", 8}}};
+
+		normal_device_sample(bench->device, &(struct hay_sample){.time_us = sample->sample->time_us,
+									 .readings = &reading,
+									 .n_readings = 1});
+	}
+}
+
+static void a_subscriber_emits_for_the_same_device(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = NAN};
+	/* The one that answers is called before the one that looks. */
+	setup_subscribers(&bench, answer_with_another_reading, HAY_FLOAT64, &plain);
+	assert_int_equal(normal_device_add_point(bench.device, "s", NULL, HAY_STRING, &rules), 0);
+	for (int i = 0; i < 2; i++) {
+		struct hay_reading readings[2] = {
+			{.point = 0, .value = {.type = HAY_FLOAT64, .d = i}},
+			{.point = 1, .value = {.type = HAY_STRING, .s = {i == 0 ? "one" : "two", 3}}}};
+
+		normal_device_sample(
+			bench.device,
+			&(struct hay_sample){.time_us = (uint64_t)i, .readings = readings, .n_readings = 2});
+	}
+	assert_string_equal(bench.said, "0 one computed 1 two computed ");
+	assert_int_equal(bench.n, 4);
+	teardown(&bench);
+}
+
 /* The sanitizers' allocators would rather abort. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -446,30 +502,20 @@ const char *__tsan_default_options(void)
 	return "allocator_may_return_null=1";
 }
 
-static void count_loss(uint32_t device, void *userdata)
-{
-	uint32_t *lost = userdata;
-
-	assert_int_equal(device, 1);
-	(*lost)++;
-}
-
 /* No machine has the memory for this one: it is told, and the next goes up. */
 static void a_sample_without_memory_is_told(void **state _unused_)
 {
 	struct point_rules rules = {.scale = 1, .decimals = -1, .min = NAN, .max = NAN, .report = {.deadband = NAN}};
 	struct bench bench;
-	uint32_t lost = 0;
 	struct hay_reading reading = {.value = {.type = HAY_STRING, .s = {.data = "x", .size = (size_t)1 << 60}}};
 	struct hay_sample sample = {.time_us = 1, .readings = &reading, .n_readings = 1};
 
 	setup(&bench, HAY_STRING, &rules);
-	normalize_on_loss(bench.normalize, count_loss, &lost);
 	normal_device_sample(bench.device, &sample);
-	assert_int_equal(lost, 1);
+	assert_int_equal(bench.n_lost, 1);
 	reading.value.s.size = 1;
 	normal_device_sample(bench.device, &sample);
-	assert_int_equal(lost, 1);
+	assert_int_equal(bench.n_lost, 1);
 	teardown(&bench);
 }
 
@@ -485,6 +531,7 @@ int main(void)
 		cmocka_unit_test(commands_are_scaled_back),
 		cmocka_unit_test(without_rules_everything_goes_up),
 		cmocka_unit_test(a_sample_without_memory_is_told),
+		cmocka_unit_test(a_subscriber_emits_for_the_same_device),
 		cmocka_unit_test(deadband_lets_small_moves_go),
 		cmocka_unit_test(percent_is_of_the_last_reported_value),
 		cmocka_unit_test(quality_changes_go_at_once_and_only_once),

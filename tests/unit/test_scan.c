@@ -151,6 +151,7 @@ static const struct hay_plugin plugins[] = {PLUGIN("steps", HAY_PROBE_ON_LINK), 
 struct bench {
 	sd_event *event;
 	struct series_set *series;
+	struct stream *stream;
 	struct normalize *normalize;
 	struct plugin_set *plugins;
 	struct field *field;
@@ -255,7 +256,8 @@ static struct bench *bench_new(const char *plugin)
 	log_set_sink(quiet);
 	assert_true(sd_event_new(&bench->event) >= 0);
 	bench->series = series_set_new();
-	bench->normalize = normalize_new(bench->event, bench->series);
+	bench->stream = stream_new(NULL, NULL);
+	bench->normalize = normalize_new(bench->event, bench->series, bench->stream);
 	bench->plugins = plugin_set_new("/nowhere");
 	for (size_t i = 0; i < ELEMENTS(plugins); i++)
 		plugin_add(bench->plugins, &plugins[i]);
@@ -285,6 +287,7 @@ static void bench_free(struct bench *bench)
 	run_until(bench, is_idle);
 	field_free(bench->field);
 	normalize_free(bench->normalize);
+	stream_free(bench->stream);
 	series_set_free(bench->series);
 	plugin_set_free(bench->plugins);
 	sd_event_unref(bench->event);
