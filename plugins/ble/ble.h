@@ -48,6 +48,10 @@ struct ble_device;
 
 /* Where scanning is on its way. */
 enum scan_state { SCAN_WAITING, SCAN_STARTING, SCAN_RUNNING, SCAN_MONITORING };
+/* The adapter, as far as bluetoothd has said; BLOCKED: off, by rfkill. */
+enum adapter_state { ADAPTER_NONE, ADAPTER_OFF, ADAPTER_BLOCKED, ADAPTER_ON };
+/* What a person has to see to. */
+enum adapter_trouble { TROUBLE_NONE, TROUBLE_GONE, TROUBLE_BLOCKED };
 
 struct ble_link {
 	struct hay_link *hay;
@@ -61,15 +65,13 @@ struct ble_link {
 	struct hay_timer *step, *watch;
 	enum scan_state state;
 	uint64_t pause_us;
-	bool has_adapter, is_powered;
-	bool is_blocked;      /* by rfkill */
-	bool was_off;	      /* while it ran */
-	bool is_down;	      /* and that was told */
-	const char *told;     /* the reason given to scan_failed_for() */
-	bool is_discovering;  /* it runs by discovery */
-	bool is_granted;      /* StartDiscovery was, and has not ended since */
-	unsigned n_busy;      /* how often it was not, for it went on already */
-	bool gave_up_passive; /* of scan = "passive" */
+	enum adapter_state adapter;
+	bool was_off;		      /* while it ran */
+	bool is_down;		      /* and that was told */
+	enum adapter_trouble trouble; /* that the log knows */
+	bool is_granted;	      /* StartDiscovery was, and has not ended since */
+	unsigned n_busy;	      /* how often it was not, for it went on already */
+	bool gave_up_passive;	      /* of scan = "passive" */
 	unsigned n_stalls;
 	uint64_t told_nonsense_us; /* 0: never */
 	uint64_t heard_us;	   /* anything at all, since scanning began */
@@ -113,8 +115,11 @@ struct held {
 
 /* The last that was emitted or held: its packet id or counter (0: it has none), and the hashes of what came under it. */
 struct taken {
-	bool any;
-	bool whatever; /* after a restart: what came under the counter is not known, and all of it counts as taken */
+	enum {
+		TAKEN_NOTHING,
+		TAKEN_SOME,
+		TAKEN_ALL, /* after a restart: what came under the counter is not known, and all of it counts as taken */
+	} state;
 	uint32_t packet;
 	size_t n_contents;
 	uint32_t contents[CONTENTS_MAX];
@@ -148,11 +153,10 @@ struct ble_device {
 	struct held held;
 	int rssi;
 
-	bool has_counter, has_kept;
-	uint32_t counter;		/* the highest accepted */
-	bool has_anew;			/* lower ones came, and none but them, */
-	uint32_t anew_first, anew_last; /* growing from one to the other */
-	bool told_anew;
+	enum { COUNTER_UNKNOWN, COUNTER_HEARD, COUNTER_KEPT } counter_state; /* kept: kept_counter is */
+	uint32_t counter;						     /* the highest accepted */
+	enum { ANEW_NONE, ANEW_HEARD, ANEW_TOLD } anew;			     /* lower ones came, and none but them, */
+	uint32_t anew_first, anew_last;					     /* growing from one to the other */
 	uint32_t kept_counter;
 	uint64_t kept_us;
 
@@ -166,8 +170,8 @@ void scan_end(struct ble_link *link);
 void scan_again(struct ble_link *link, uint64_t delay_us); /* look what there is, after a while */
 /* It does not run any more: say why, once, and try again, each time later. */
 void scan_failed(struct ble_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* For a reason of the adapter's, a constant, that is told also where the link is down already. */
-void scan_failed_for(struct ble_link *link, const char *reason);
+/* For a trouble of the adapter's, which is told also where the link is down already. */
+void scan_failed_for(struct ble_link *link, enum adapter_trouble trouble);
 bool scan_is_running(const struct ble_link *link);
 /* Something about our adapter. */
 void scan_adapter_changed(struct ble_link *link, const struct properties *properties);

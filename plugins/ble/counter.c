@@ -39,31 +39,33 @@ void counter_recall(struct ble_device *device)
 		device->counter = device->counter << 8 | bytes[i];
 	device->kept_counter = device->counter;
 	device->kept_us = device->link->host->now();
-	device->has_counter = device->has_kept = true;
+	device->counter_state = COUNTER_KEPT;
 	/* the last one is heard once more where the restart was quick */
-	device->taken = (struct taken){.any = true, .whatever = true, .packet = device->counter};
+	device->taken = (struct taken){.state = TAKEN_ALL, .packet = device->counter};
 }
 
 void counter_keep(struct ble_device *device)
 {
 	uint8_t bytes[NOTE_BYTES];
 
-	if (!device->has_counter || (device->has_kept && device->counter == device->kept_counter) ||
+	if (device->counter_state == COUNTER_UNKNOWN ||
+	    (device->counter_state == COUNTER_KEPT && device->counter == device->kept_counter) ||
 	    !mark_key(&device->key, bytes + COUNTER_BYTES))
 		return;
 	for (unsigned i = 0; i < COUNTER_BYTES; i++)
 		bytes[i] = (uint8_t)(device->counter >> 8 * i);
 	/* where it cannot be written it is tried again an hour later */
 	device->link->host->remember(device->hay, note, bytes, sizeof(bytes));
-	device->has_kept = true;
+	device->counter_state = COUNTER_KEPT;
 	device->kept_counter = device->counter;
 	device->kept_us = device->link->host->now();
 }
 
 bool counter_is_due(const struct ble_device *device, uint64_t now)
 {
-	return device->has_counter &&
-	       (!device->has_kept || (device->counter != device->kept_counter && now - device->kept_us >= KEEP_US));
+	return device->counter_state == COUNTER_HEARD ||
+	       (device->counter_state == COUNTER_KEPT && device->counter != device->kept_counter &&
+		now - device->kept_us >= KEEP_US);
 }
 
 /*
@@ -73,9 +75,10 @@ bool counter_is_due(const struct ble_device *device, uint64_t now)
  */
 static bool begins_anew(struct ble_device *device, uint32_t counter)
 {
-	if (!device->has_anew || counter < device->anew_last)
+	if (device->anew == ANEW_NONE || counter < device->anew_last)
 		device->anew_first = counter;
-	device->has_anew = true;
+	if (device->anew == ANEW_NONE)
+		device->anew = ANEW_HEARD;
 	device->anew_last = counter;
 	if (!device->is_lost)
 		return false;
@@ -84,20 +87,21 @@ static bool begins_anew(struct ble_device *device, uint32_t counter)
 		    device->counter, device->anew_first);
 		return true;
 	}
-	if (!device->told_anew)
+	if (device->anew != ANEW_TOLD)
 		LOG(device, HAY_LOG_WARNING,
 		    "is heard only with counters from %u on, not with what follows %u: somebody sends recordings, or its battery was changed while nobody listened; if it was, take the device out of the configuration, reload, put it back and reload: its counter is forgotten then",
 		    device->anew_first, device->counter);
-	device->told_anew = true;
+	device->anew = ANEW_TOLD;
 	return false;
 }
 
 bool counter_accept(struct ble_device *device, uint32_t counter)
 {
-	if (device->has_counter && counter < device->counter && !begins_anew(device, counter))
+	if (device->counter_state != COUNTER_UNKNOWN && counter < device->counter && !begins_anew(device, counter))
 		return false;
-	device->has_counter = true;
+	if (device->counter_state == COUNTER_UNKNOWN)
+		device->counter_state = COUNTER_HEARD;
 	device->counter = counter;
-	device->has_anew = device->told_anew = false;
+	device->anew = ANEW_NONE;
 	return true;
 }

@@ -301,20 +301,20 @@ static uint32_t hash_content(const struct advert *advert, const struct decoded *
 
 static bool was_taken(const struct taken *taken, uint32_t packet, uint32_t content)
 {
-	if (!taken->any || packet != taken->packet)
+	if (taken->state == TAKEN_NOTHING || packet != taken->packet)
 		return false;
 	for (size_t i = 0; i < taken->n_contents; i++)
 		if (taken->contents[i] == content)
 			return true;
-	return taken->whatever;
+	return taken->state == TAKEN_ALL;
 }
 
 /* An id may stand for several contents (the firmware of pvvx tells one measurement in two advertisements in turn); without
    one only the last content counts. */
 static void remember_taken(struct taken *taken, bool has_id, uint32_t packet, uint32_t content)
 {
-	if (!taken->any || packet != taken->packet || !has_id)
-		*taken = (struct taken){.any = true, .packet = packet};
+	if (taken->state == TAKEN_NOTHING || packet != taken->packet || !has_id)
+		*taken = (struct taken){.state = TAKEN_SOME, .packet = packet};
 	for (size_t i = 0; i < taken->n_contents; i++)
 		if (taken->contents[i] == content)
 			return;
@@ -376,7 +376,7 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 /* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
 static void sign_of_life(struct ble_device *device, uint64_t now)
 {
-	if (device->key.size > 0 || !device->taken.any)
+	if (device->key.size > 0 || device->taken.state == TAKEN_NOTHING)
 		return;
 	device->heard_us = now;
 	device->is_lost = false;
@@ -434,7 +434,7 @@ static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
 	r = decode_advert((enum decoder)device->conf->decode, advert, &device->key, decoded);
 	if (r == 0)
 		take(device, decoded, now);
-	else if (r == -ENOMSG && device->taken.any)
+	else if (r == -ENOMSG && device->taken.state != TAKEN_NOTHING)
 		sign_of_life(device, now);
 	else
 		refuse(device, fault_of(r), now);

@@ -45,7 +45,7 @@ static void down(struct ble_link *link, const char *reason)
 	bool was_running = scan_is_running(link);
 
 	link->state = SCAN_WAITING;
-	link->is_discovering = link->is_granted = link->was_off = false;
+	link->is_granted = link->was_off = false;
 	link->n_busy = 0;
 	if (was_running)
 		link->pause_us = 0;
@@ -73,14 +73,19 @@ void scan_failed(struct ble_link *link, const char *format, ...)
 }
 
 /* Where it is down already the host does not tell another reason; yet these two are what a person has to know. */
-void scan_failed_for(struct ble_link *link, const char *reason)
+void scan_failed_for(struct ble_link *link, enum adapter_trouble trouble)
 {
+	static const char *const words[] = {
+		[TROUBLE_NONE] = "",
+		[TROUBLE_GONE] = "is gone",
+		[TROUBLE_BLOCKED] = "is blocked by rfkill (rfkill unblock bluetooth)",
+	};
 	const char *adapter = link->conf->adapter;
 
-	if (link->is_down && link->told != reason)
-		LINK_LOG(link, HAY_LOG_WARNING, "adapter %s %s", adapter, reason);
-	link->told = reason;
-	scan_failed(link, "adapter %s %s", adapter, reason);
+	if (link->is_down && link->trouble != trouble)
+		LINK_LOG(link, HAY_LOG_WARNING, "adapter %s %s", adapter, words[trouble]);
+	link->trouble = trouble;
+	scan_failed(link, "adapter %s %s", adapter, words[trouble]);
 }
 
 const char *bluez_error(sd_bus_message *reply)
@@ -109,9 +114,8 @@ static void running(struct ble_link *link, enum scan_state state)
 	link->state = state;
 	link->pause_us = 0;
 	link->heard_us = link->host->now();
-	link->is_discovering = state == SCAN_RUNNING;
 	link->is_down = link->was_off = false;
-	link->told = NULL;
+	link->trouble = TROUBLE_NONE;
 	link->host->link_up(link->hay);
 	tell_devices(link, true);
 }
@@ -233,11 +237,6 @@ static bool is_rfkilled(const struct ble_link *link)
 	return is_blocked;
 }
 
-static void blocked(struct ble_link *link)
-{
-	scan_failed_for(link, "is blocked by rfkill (rfkill unblock bluetooth)");
-}
-
 static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
@@ -247,10 +246,10 @@ static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	if (!why) {
 		if (link->was_off)
 			LINK_LOG(link, HAY_LOG_NOTICE, "%s was powered off: on again", link->conf->adapter);
-		link->is_powered = true;
+		link->adapter = ADAPTER_ON;
 		start_listening(link);
 	} else if (failed_as(reply, "org.bluez.Error.Blocked") || is_rfkilled(link)) {
-		blocked(link);
+		scan_failed_for(link, TROUBLE_BLOCKED);
 	} else {
 		scan_failed(link, "%s is off and does not power on: %s", link->conf->adapter, why);
 	}
@@ -264,14 +263,19 @@ static int set_power(struct ble_link *link, bool on, sd_bus_message_handler_t th
 					"ssv", IFACE_ADAPTER, "Powered", "b", (int)on);
 }
 
+static bool says_blocked(const struct properties *properties)
+{
+	return properties->power_state && !strcmp(properties->power_state, "off-blocked");
+}
+
 static void found_object(const char *path, const char *interface, const struct properties *properties, void *userdata)
 {
 	struct ble_link *link = userdata;
 
 	if (!strcmp(path, link->path) && !strcmp(interface, IFACE_ADAPTER)) {
-		link->has_adapter = true;
-		link->is_powered = properties->powered == FLAG_TRUE;
-		link->is_blocked = properties->power_state && !strcmp(properties->power_state, "off-blocked");
+		link->adapter = properties->powered == FLAG_TRUE ? ADAPTER_ON
+				: says_blocked(properties)	 ? ADAPTER_BLOCKED
+								 : ADAPTER_OFF;
 	} else if (!strcmp(interface, IFACE_DEVICE) && address_of_path(path, &link->advert.address) == 0 &&
 		   !strncmp(path, link->path, strlen(link->path)) && path[strlen(link->path)] == '/') {
 		listen_advert(link, false);
@@ -289,16 +293,16 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		scan_failed(link, "%s", bluez_error(reply));
 		return 0;
 	}
-	link->has_adapter = link->is_powered = link->is_blocked = false;
+	link->adapter = ADAPTER_NONE;
 	r = message_objects(reply, &link->advert, found_object, link);
 	if (r < 0)
 		scan_failed(link, "bluetoothd's answer makes no sense: %s", strerror(-r));
-	else if (!link->has_adapter)
+	else if (link->adapter == ADAPTER_NONE)
 		scan_failed(link, "there is no adapter %s", link->conf->adapter);
-	else if (link->is_powered)
+	else if (link->adapter == ADAPTER_ON)
 		start_listening(link);
-	else if (link->is_blocked)
-		blocked(link);
+	else if (link->adapter == ADAPTER_BLOCKED)
+		scan_failed_for(link, TROUBLE_BLOCKED);
 	else if ((r = set_power(link, true, powered)) < 0)
 		scan_failed(link, "%s: %s", link->conf->adapter, strerror(-r));
 	return 0;
@@ -347,29 +351,39 @@ void scan_step(void *userdata)
 
 /* ---- what may happen while it runs ---- */
 
+static void note_power(struct ble_link *link, const struct properties *properties)
+{
+	if (says_blocked(properties))
+		link->adapter = ADAPTER_BLOCKED;
+	else if (properties->powered == FLAG_TRUE)
+		link->adapter = ADAPTER_ON;
+	else if (link->adapter == ADAPTER_BLOCKED ? properties->power_state != NULL : properties->powered == FLAG_FALSE)
+		link->adapter = ADAPTER_OFF;
+}
+
 void scan_adapter_changed(struct ble_link *link, const struct properties *properties)
 {
 	const char *adapter = link->conf->adapter;
-	bool was_blocked = link->is_blocked;
+	bool was_blocked = link->adapter == ADAPTER_BLOCKED, is_blocked;
 
-	if (properties->power_state)
-		link->is_blocked = !strcmp(properties->power_state, "off-blocked");
-	if (properties->powered == FLAG_FALSE && scan_is_running(link) && link->is_blocked) {
-		blocked(link);
+	note_power(link, properties);
+	is_blocked = link->adapter == ADAPTER_BLOCKED;
+	if (properties->powered == FLAG_FALSE && scan_is_running(link) && is_blocked) {
+		scan_failed_for(link, TROUBLE_BLOCKED);
 	} else if (properties->powered == FLAG_FALSE && scan_is_running(link)) {
 		/* why it is off comes only now: it is unplugged, or blocked, or somebody switched it off */
 		link->state = SCAN_STARTING;
-		link->is_discovering = link->is_granted = false;
+		link->is_granted = false;
 		link->was_off = true;
 		tell_devices(link, false);
 		scan_again(link, SECOND_US);
-	} else if (link->is_blocked && !was_blocked && link->state == SCAN_WAITING) {
-		blocked(link);
-	} else if (was_blocked && !link->is_blocked && link->state == SCAN_WAITING) {
+	} else if (is_blocked && !was_blocked && link->state == SCAN_WAITING) {
+		scan_failed_for(link, TROUBLE_BLOCKED);
+	} else if (was_blocked && !is_blocked && link->state == SCAN_WAITING) {
 		scan_again(link, 0);
 	} else if (properties->powered == FLAG_TRUE && link->state == SCAN_WAITING) {
 		scan_again(link, 0);
-	} else if (properties->discovering == FLAG_FALSE && link->state == SCAN_RUNNING && link->is_discovering) {
+	} else if (properties->discovering == FLAG_FALSE && link->state == SCAN_RUNNING) {
 		/* somebody else's end of scanning ends ours at times; so does a controller that was reset */
 		LINK_LOG(link, HAY_LOG_INFO, "%s stopped scanning: starting again", adapter);
 		link->state = SCAN_STARTING;
@@ -406,7 +420,7 @@ static void stalled(struct ble_link *link)
 	bool cycles = link->n_stalls++ % 2 == 1;
 
 	link->state = SCAN_STARTING;
-	link->is_discovering = link->is_granted = false;
+	link->is_granted = false;
 	LINK_LOG(link, HAY_LOG_WARNING, "no advertisement for %llu s: %s",
 		 (unsigned long long)(link->conf->stall_us / SECOND_US),
 		 cycles ? "powering the adapter off and on" : "starting the scan again");

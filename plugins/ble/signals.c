@@ -116,7 +116,7 @@ static int interfaces_removed(sd_bus_message *message, void *userdata, sd_bus_er
 	}
 	while (sd_bus_message_read_basic(message, 's', &interface) > 0)
 		if (!strcmp(path, link->path) && !strcmp(interface, IFACE_ADAPTER))
-			scan_failed_for(link, "is gone");
+			scan_failed_for(link, TROUBLE_GONE);
 		else if (is_below(link, path) &&
 			 (!strcmp(interface, IFACE_CHARACTERISTIC) || !strcmp(interface, IFACE_DEVICE)))
 			gatt_removed(link, path);
