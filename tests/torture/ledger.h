@@ -44,7 +44,8 @@ struct ledger {
 	uint64_t safe;		     /* all before this one are on the disk */
 	bool disk_was_bad;	     /* since then */
 	uint64_t hiccup_us;	     /* the longest time the main thread did not run lately */
-	bool said_unknown, was_torn; /* a log whose last write was torn cannot be told from a damaged one */
+	bool said_unknown, said_damaged;
+	bool was_torn; /* a log whose last write was torn cannot be told from a damaged one */
 
 	uint64_t kills, faults, n_wrong;
 	char wrong[LEDGER_FAULTS][200];

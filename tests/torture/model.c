@@ -394,6 +394,7 @@ static void hear(void)
 
 	while (queue_next_notice(model.queue, &notice)) {
 		model.ledger->said_unknown |= strstr(notice.text, "unknown number") != NULL;
+		model.ledger->said_damaged |= strstr(notice.text, "is damaged") != NULL;
 		say("[%d] %s", notice.level, notice.text);
 	}
 }
@@ -735,8 +736,10 @@ static bool print_seed(unsigned lives)
 	}
 	/* Only what a write left undone may look like damage. */
 	bad |= ledger->said_unknown && !plan->faults && !ledger->was_torn;
+	/* No disk of this program changes a byte. */
+	bad |= ledger->said_damaged && !ledger->was_torn;
 	printf("%s model -s %" PRIu64 " -l %u   commit %" PRIu64 " ms, memory %" PRIu64 " KB, max_size %" PRIu64
-	       " MB, %s, %s, %s, fsync %u us; %" PRIu64 " samples, %" PRIu64 " kills, %" PRIu64 " faults%s\n",
+	       " MB, %s, %s, %s, fsync %u us; %" PRIu64 " samples, %" PRIu64 " kills, %" PRIu64 " faults%s%s\n",
 	       bad ? "FAILED" : "ok    ", plan->seed, lives, plan->conf.commit_us / 1000, plan->conf.memory >> 10,
 	       plan->conf.max_size >> 20, plan->conf.when_full == QUEUE_DROP_NEWEST ? "drop-newest" : "drop-oldest",
 	       plan->conf.write == QUEUE_WRITE_THROUGH ? "through" : "behind",
@@ -744,6 +747,7 @@ static bool print_seed(unsigned lives)
 	       : plan->full  ? "a full disk"
 			     : "any fault",
 	       plan->sync_us, ledger->next - 1, ledger->kills, ledger->faults,
+	       ledger->said_damaged ? "; it said that the file is damaged" : "",
 	       ledger->said_unknown ? "; it said that an unknown number is missing" : "");
 	for (size_t i = 0; i < LEDGER_READERS && (bad || model.verbose); i++) {
 		if (!ledger->readers[i].since)
