@@ -52,9 +52,9 @@ struct queue_reader {
 	uint64_t taken;	 /* the last one given out */
 	uint64_t saved;	 /* the cursor on disk */
 	bool is_saved;
-	bool joined; /* older samples came before it; what was given out before is not acknowledged with them */
-	uint64_t join_floor, join_before; /* the last of those that was given out; the last that was before they came */
-	uint64_t damaged_to;		  /* unreadable rows that cannot be removed are counted up to here */
+	bool joined;			      /* older samples came late, and go before what it had not acknowledged: */
+	uint64_t given_before, acked_before;  /* up to here samples of this process were given out, and acknowledged */
+	uint64_t damaged_to;		      /* unreadable rows that cannot be removed are counted up to here */
 	uint64_t first_seen, appended_before; /* the next id, and how many samples there were, when it came */
 	bool purged_in_salvage; /* the ids behind this one, of samples that a salvage is still to count: */
 	uint64_t purged_after;	/* on disk it is the cursor until then */
@@ -218,6 +218,8 @@ bool reader_will_be_signalled(struct queue_reader *reader);
 void readers_signal(struct queue *queue);
 void reader_forget_ahead(struct queue_reader *reader);
 uint64_t reader_depth(const struct queue_reader *reader);
+/* Where it has acknowledged all that came late, the cursor is where it was before that. */
+void reader_settle_join(struct queue_reader *reader);
 /* The cursor as it is on disk: samples up to it are of no use to the reader, and are counted. */
 uint64_t reader_counted(const struct queue_reader *reader);
 /* Ids the reader may be given: up to this one. */

@@ -200,6 +200,7 @@ struct queue_reader *queue_reader_close(struct queue_reader *reader)
 	close(reader->fd);
 	reader->fd = -1;
 	reader->taken = reader->acked;
+	reader->given_before = reader->acked_before;
 	reader->wants_ahead = false;
 	reader_forget_ahead(reader);
 	pthread_mutex_unlock(&queue->lock);
@@ -220,6 +221,12 @@ static void drain(struct queue_reader *reader)
 		reader->signalled = false;
 }
 
+/* Before older samples came: it waits for its acknowledgement, and does not come once more behind them. */
+static bool was_given(const struct queue_reader *reader, uint64_t id)
+{
+	return id >= reader->queue->first_id && id <= reader->given_before;
+}
+
 static size_t take_ahead(struct queue_reader *reader, struct sample **ret, size_t max, uint64_t limit)
 {
 	size_t n = 0;
@@ -231,14 +238,13 @@ static size_t take_ahead(struct queue_reader *reader, struct sample **ret, size_
 			return n;
 		reader->ahead_at++;
 		reader->ahead_bytes -= sample_cost(sample);
-		/* Dropped since it was read. */
-		if (sample->id <= reader->taken) {
+		/* Dropped since it was read, or given out before older ones came. */
+		if (sample->id <= reader->taken || was_given(reader, sample->id)) {
+			reader->taken = MAX(reader->taken, sample->id);
 			sample_unref(sample);
 			continue;
 		}
 		reader->taken = sample->id;
-		if (reader->joined && sample->id < reader->queue->first_id)
-			reader->join_floor = sample->id;
 		ret[n++] = sample;
 	}
 	if (reader->ahead_at == reader->ahead_n)
@@ -255,6 +261,8 @@ static size_t take_tail(struct queue_reader *reader, struct sample **ret, size_t
 	{
 		if (slot->sample->id > limit)
 			break;
+		if (was_given(reader, slot->sample->id))
+			continue;
 		if (n == max)
 			return n;
 		ret[n++] = sample_ref(slot->sample);
@@ -287,25 +295,60 @@ size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_
 	return n;
 }
 
+/* What it had taken and not acknowledged comes again. */
+static void start_over(struct queue_reader *reader)
+{
+	reader->taken = reader->acked;
+	reader->given_before = reader->acked_before;
+	reader_forget_ahead(reader);
+}
+
 void queue_reader_rewind(struct queue_reader *reader)
 {
 	pthread_mutex_lock(&reader->queue->lock);
-	reader->taken = reader->acked;
-	reader_forget_ahead(reader);
+	start_over(reader);
 	reader_signal(reader);
 	pthread_mutex_unlock(&reader->queue->lock);
 }
 
-/* What was given out before older samples came is given out again behind them: until these are acknowledged, nobody can
-   tell which of the two an acknowledgement is for. */
+static bool has_older(const struct queue_reader *reader)
+{
+	const struct queue *queue = reader->queue;
+
+	return queue->salvaging || runs_between(&queue->runs, MAX(reader->acked, queue->low), queue->first_id - 1) > 0;
+}
+
+void reader_settle_join(struct queue_reader *reader)
+{
+	if (!reader->joined || has_older(reader))
+		return;
+	reader->acked = MAX(reader->acked, reader->acked_before);
+	reader->taken = MAX(reader->taken, reader->acked);
+	reader->joined = false;
+}
+
+/* Of a sample that was given out before older ones came: the cursor cannot pass these. */
 static bool is_of_before_the_join(struct queue_reader *reader, uint64_t id)
 {
-	if (!reader->joined || id < reader->queue->first_id)
+	if (!reader->joined || !was_given(reader, id) || !has_older(reader))
 		return false;
-	if (id <= reader->join_before && reader->acked < reader->join_floor)
-		return true;
-	reader->joined = reader->queue->salvaging || reader->taken + 1 < reader->queue->first_id;
-	return reader->joined;
+	reader->acked_before = MAX(reader->acked_before, id);
+	return true;
+}
+
+static void acknowledge(struct queue_reader *reader, uint64_t id)
+{
+	struct queue *queue = reader->queue;
+	bool last = reader->acked == queue->min_acked;
+
+	/* What came late was given out behind those. */
+	if (reader->joined && id < queue->first_id)
+		reader->acked_before = reader->given_before;
+	reader->acked = id;
+	reader->taken = MAX(reader->taken, id);
+	reader_settle_join(reader);
+	if (last)
+		queue_forget_acked(queue);
 }
 
 void queue_reader_ack(struct queue_reader *reader, uint64_t id)
@@ -314,16 +357,8 @@ void queue_reader_ack(struct queue_reader *reader, uint64_t id)
 
 	pthread_mutex_lock(&queue->lock);
 	id = MIN(id, queue->tail.next - 1);
-	if (is_of_before_the_join(reader, id))
-		id = 0; /* it comes again, behind the older ones */
-	if (id > reader->acked) {
-		bool last = reader->acked == queue->min_acked;
-
-		reader->acked = id;
-		reader->taken = MAX(reader->taken, id);
-		if (last)
-			queue_forget_acked(queue);
-	}
+	if (id > reader->acked && !is_of_before_the_join(reader, id))
+		acknowledge(reader, id);
 	pthread_mutex_unlock(&queue->lock);
 }
 

@@ -468,6 +468,8 @@ static int finish(struct queue *queue)
 	join_forget_maps(queue);
 	pthread_mutex_lock(&queue->lock);
 	queue->salvaging = false;
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		reader_settle_join(reader);
 	queue_forget_acked(queue); /* what was purged meanwhile */
 	if (salvage->found > 0)
 		queue->body_first = MIN(queue->min_acked + 1, salvage->first);

@@ -238,8 +238,8 @@ static int join_reader(struct queue *queue, const struct state_row *row)
 		return reader ? 0 : -ENOMEM;
 	}
 	charge_before(reader);
-	reader->join_before = reader->taken;
-	reader->join_floor = queue->first_id - 1; /* until all of them were given out */
+	reader->given_before = reader->taken;
+	reader->acked_before = reader->acked;
 	reader->acked = reader->taken = MIN(reader->acked, state.acked);
 	reader->is_saved = false;
 	reader->joined = true;

@@ -49,15 +49,24 @@ static bool add_range(struct id_range **ranges, size_t *n, size_t *room, uint64_
 	return true;
 }
 
+/* Older samples came late, behind newer ones. */
+static bool went_back(const struct window *window)
+{
+	for (uint64_t at = window->head + 1; at < window->tail; at++)
+		if (window->slots[at % window->n_slots].id < window->slots[(at - 1) % window->n_slots].through)
+			return true;
+	return false;
+}
+
 /* The remembered ids and those done in this connection, both growing, into one list that is still wanted. Without the
-   memory for it some arrive twice. */
+   memory for it some arrive twice, as do those of a window in which ids went back. */
 static void remember_acked(struct window *window)
 {
 	struct id_range *ranges = NULL;
 	size_t n = 0, room = 0;
-	bool joins = false, fits = true;
+	bool joins = false, fits = true, back = went_back(window);
 	uint64_t seen = 0;
-	for (uint64_t at = window->head; at < window->tail && fits; at++) {
+	for (uint64_t at = window->head; at < window->tail && fits && !back; at++) {
 		const struct slot *slot = &window->slots[at % window->n_slots];
 		uint64_t from = slot->state == DONE ? slot->id : slot->id + 1;
 		joins = joins && slot->state == DONE;
@@ -67,7 +76,7 @@ static void remember_acked(struct window *window)
 		seen = slot->through;
 	}
 	/* Ids not seen again before this break follow all that were. */
-	for (size_t i = window->next_acked; i < window->n_acked && fits; i++) {
+	for (size_t i = window->next_acked; i < window->n_acked && fits && !back; i++) {
 		const struct id_range *range = &window->acked[i];
 		if (range->to > seen)
 			fits = add_range(&ranges, &n, &room, MAX(range->from, seen + 1), range->to, false);

@@ -40,10 +40,10 @@ struct ledger {
 
 	/* Of the life under way, for who comes after it. */
 	uint32_t life;
-	uint64_t killed_us;	     /* real time; 0: it ended by itself */
-	uint64_t safe;		     /* all before this one are on the disk */
-	bool disk_was_bad;	     /* since then */
-	uint64_t hiccup_us;	     /* the longest time the main thread did not run lately */
+	uint64_t killed_us; /* real time; 0: it ended by itself */
+	uint64_t safe;	    /* all before this one are on the disk */
+	bool disk_was_bad;  /* since then */
+	uint64_t hiccup_us; /* the longest time the main thread did not run lately */
 	bool said_unknown, said_damaged;
 	bool was_torn; /* a log whose last write was torn cannot be told from a damaged one */
 

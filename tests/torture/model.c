@@ -394,7 +394,7 @@ static void hear(void)
 
 	while (queue_next_notice(model.queue, &notice)) {
 		model.ledger->said_unknown |= strstr(notice.text, "unknown number") != NULL;
-		model.ledger->said_damaged |= strstr(notice.text, "is damaged") != NULL;
+		model.ledger->said_damaged |= strstr(notice.text, "file is damaged") != NULL;
 		say("[%d] %s", notice.level, notice.text);
 	}
 }

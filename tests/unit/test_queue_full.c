@@ -429,9 +429,9 @@ static void test_a_disk_that_comes_late(void **state)
 	assert_int_equal(rename(away, there), 0);
 	wait_notice(f, "goes up first");
 	wait_notice(f, "were saved");
-	/* The acknowledgement of what was under way meanwhile does not pass for the older ones. */
+	/* The acknowledgement of what was under way meanwhile does not pass for the older ones, and it does not come again. */
 	queue_reader_ack(reader, id);
-	for (uint64_t n = 1; n <= 111; n++) {
+	for (uint64_t n = 1; n <= 111; n = n == 100 ? 106 : n + 1) {
 		const struct series_device *device;
 		struct sample_cursor cursor;
 		struct sample_reading reading;

@@ -338,6 +338,70 @@ static void test_an_uplink_that_only_the_file_knew(void **state)
 	expect_numbers(reader, 11, 20);
 }
 
+/* A file turned up late: what was given out before does not come once more behind what is in it, and its acknowledgement
+   counts when the older ones have theirs. */
+static void test_what_was_given_out_before_a_late_file(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t given, last;
+	bool is_unknown;
+
+	fill(f, 3000);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 3001, 3010);
+	given = expect_numbers(reader, 3001, 3010);
+	wait_notice(f, "cannot be used");
+	disk_heals();
+	wait_notice(f, "samples were saved");
+	append_numbers(f, 3011, 3020);
+	for (uint64_t n = 1; n <= 3000; n++) {
+		struct sample *sample = take_one(reader);
+
+		assert_int_equal(number_of(sample), n);
+		last = sample->id;
+		sample_unref(sample);
+	}
+	queue_reader_ack(reader, given);
+	assert_int_equal(queue_reader_depth(reader), 3020);
+	/* In their order, as an uplink acknowledges: those before are with them. */
+	queue_reader_ack(reader, last);
+	assert_int_equal(queue_reader_depth(reader), 10);
+	last = expect_numbers(reader, 3011, 3020);
+	queue_reader_rewind(reader);
+	assert_int_equal(expect_numbers(reader, 3011, 3020), last);
+	queue_reader_ack(reader, last);
+	assert_int_equal(queue_reader_depth(reader), 0);
+	assert_int_equal(charged(reader, &is_unknown), 0);
+}
+
+/* The connection is lost between: all that is not acknowledged comes again, the older ones first. */
+static void test_a_late_file_and_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t first;
+
+	fill(f, 100);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 101, 110);
+	first = expect_numbers(reader, 101, 102);
+	expect_numbers(reader, 103, 110);
+	wait_notice(f, "cannot be used");
+	disk_heals();
+	wait_notice(f, "samples were saved");
+	expect_numbers(reader, 1, 50);
+	queue_reader_ack(reader, first);
+	queue_reader_rewind(reader);
+	expect_numbers(reader, 1, 100);
+	queue_reader_ack(reader, expect_numbers(reader, 103, 110));
+	assert_int_equal(queue_reader_depth(reader), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +411,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unread_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_purged_before_it_was_moved_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_uplink_that_only_the_file_knew, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_given_out_before_a_late_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_late_file_and_a_lost_connection, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

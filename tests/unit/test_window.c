@@ -206,6 +206,33 @@ static void test_what_was_acknowledged_is_not_sent_again(void **state)
 	window_free(window);
 }
 
+/* A file of the queue turned up late: older samples follow newer ones, and the connection ends before the newer ones are
+   acknowledged. These lie between the ids of those that are, and are sent all the same. */
+static void test_older_samples_behind_newer_ones(void **state)
+{
+	(void)state;
+	struct window *window = make(5, 1, 0);
+	push(window, 100, 0, 0);
+	push(window, 101, 0, 0);
+	push(window, 1, 0, 0);
+	push(window, 2, 0, 0);
+	push(window, 102, 0, 0);
+	for (int mid = 1; mid <= 5; mid++)
+		send_next(window, mid, 0);
+	ack(window, 1);
+	assert_int_equal(cursor(window), 100);
+	ack(window, 3);
+	ack(window, 4);
+	ack(window, 5);
+	assert_int_equal(cursor(window), 0);
+	window_break(window);
+	push(window, 1, 0, 0);
+	push(window, 2, 0, 0);
+	assert_int_equal(push(window, 101, 0, 0), 0);
+	push(window, 102, 0, 0);
+	window_free(window);
+}
+
 /* One that came back few at a time: the next when these have passed, twice as many; and at once all after them. */
 static void test_narrowed_by_halves(void **state)
 {
@@ -520,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_many_groups_keep_their_order),
 		cmocka_unit_test(test_refused_goes_before_later_ones),
 		cmocka_unit_test(test_what_was_acknowledged_is_not_sent_again),
+		cmocka_unit_test(test_older_samples_behind_newer_ones),
 		cmocka_unit_test(test_narrowed_by_halves),
 		cmocka_unit_test(test_a_break_changes_no_pace),
 		cmocka_unit_test(test_a_refused_batch_is_halved),
