@@ -148,16 +148,20 @@ int body_set_max_size(struct body *body, uint64_t max_size)
 
 static int configure(struct body *body)
 {
+	uint64_t pages;
 	int r = body_exec(
 		body,
 		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY;PRAGMA mmap_size=0;");
 
 	if (r < 0 || body->read_only)
 		return r;
-	/* auto_vacuum counts only before the first table is made. */
-	r = body_exec(
-		body,
-		"PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;");
+	r = body_number(body, "PRAGMA page_count", &pages);
+	/* It counts only before the first table is made; later each open would write it once more. */
+	if (r == 0 && pages == 0)
+		r = body_exec(body, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL");
+	if (r == 0)
+		r = body_exec(body, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+				    "PRAGMA secure_delete=OFF;");
 	return r == 0 ? body_set_max_size(body, body->max_size) : r;
 }
 

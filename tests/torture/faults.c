@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #define FDS_MAX 1024
+#define FRAME_HEADER_BYTES 24
 
 const char *const fault_words[FAULT_N] = {
 	"none", "disk full", "EIO on write", "EIO on fsync", "EIO on read", "EIO on open", "read-only",
@@ -27,6 +29,9 @@ static struct {
 	atomic_llong unused; /* bytes, where the disk is full */
 	atomic_uint sync_us;
 	atomic_ullong kill_in, kill_part;
+	atomic_uint writing;	  /* calls under way */
+	atomic_bool stops;	  /* no more of them */
+	atomic_bool in_frame;	  /* of SQLite's log: the header is written, the page is not */
 	void (*note)(bool torn);
 } disk;
 
@@ -60,6 +65,14 @@ void faults_kill_at(uint64_t n, uint64_t part, void (*note)(bool torn))
 	atomic_store(&disk.kill_in, n);
 }
 
+bool faults_stop(void)
+{
+	atomic_store(&disk.stops, true);
+	while (atomic_load(&disk.writing) > 0)
+		sched_yield();
+	return atomic_load(&disk.in_frame);
+}
+
 /* ---- what fails ---- */
 
 static bool is_ours(const char *path)
@@ -89,7 +102,7 @@ static int refusal(enum fault fault)
 
 static _Noreturn void die(bool torn)
 {
-	disk.note(torn);
+	disk.note(torn || atomic_load(&disk.in_frame));
 	kill(getpid(), SIGKILL);
 	for (;;)
 		pause();
@@ -259,9 +272,19 @@ EXPORTED ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at)
 
 	if (!is_our_fd(fd))
 		return next(fd, bytes, size, at);
+	atomic_fetch_add(&disk.writing, 1);
+	if (atomic_load(&disk.stops)) {
+		atomic_fetch_sub(&disk.writing, 1);
+		for (;;)
+			pause();
+	}
 	n = allowed(fd, size, at, &dies);
 	if (n >= 0)
 		n = next(fd, bytes, (size_t)n, at);
+	/* SQLite writes a frame in two calls: killed between them it is as one that is torn. */
+	if (n == (ssize_t)size)
+		atomic_store(&disk.in_frame, size == FRAME_HEADER_BYTES);
+	atomic_fetch_sub(&disk.writing, 1);
 	if (dies)
 		die(n != (ssize_t)size);
 	return n;

@@ -35,5 +35,7 @@ void faults_slow_sync(unsigned us);
 /* SIGKILL in the n-th call from now that changes anything; a write is torn after a part of its bytes, which `part`
    chooses. note runs just before, in whatever thread it is; torn: a part of a write is missing. 0: not. */
 void faults_kill_at(uint64_t n, uint64_t part, void (*note)(bool torn));
+/* Before the process kills itself elsewhere: nothing more is written. True: a frame of a log is half there. */
+bool faults_stop(void);
 
 #endif

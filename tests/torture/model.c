@@ -440,7 +440,7 @@ static void note_kill(bool torn)
 static void die(void)
 {
 	fflush(stdout);
-	note_kill(false);
+	note_kill(faults_stop());
 	kill(getpid(), SIGKILL);
 }
 
