@@ -86,11 +86,12 @@ struct store {
 	bool shrinking;
 	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
-	struct join_maps *maps; /* of a file that is joined; NULL: its numbers are ours */
-	struct aside *aside;	/* one that is counted before it is removed */
-	unsigned read_failures;
-	size_t reserve_bytes;		      /* what could be held back for the day the disk is full */
-	bool reserve_lacks;		      /* it was given up, and is not whole again */
+	struct join_maps *maps;			       /* of a file that is joined; NULL: its numbers are ours */
+	struct aside *aside;			       /* one that is counted before it is removed */
+	uint64_t unread_since, read_at, read_pause_us; /* samples cannot be read back; the next try. 0: they can */
+	uint64_t salvage_at;			       /* what is moved over cannot be read: the next try; 0: it can */
+	size_t reserve_bytes;			       /* what could be held back for the day the disk is full */
+	bool reserve_lacks;			       /* it was given up, and is not whole again */
 	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
 	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
 	uint64_t
@@ -346,7 +347,7 @@ struct queue_todo;
 /* The rows of files that were set aside shall come into the new one. Takes todo. */
 int salvage_begin(struct queue *queue, struct queue_todo *todo);
 void salvage_set_end(struct queue *queue, uint64_t end); /* where that was not known when it began */
-int salvage_step(struct queue *queue);			 /* 1: more to do */
+int salvage_step(struct queue *queue);			 /* 1: more to do; -EAGAIN: it cannot be read now */
 bool salvage_has(const struct salvage *salvage, const char *path);
 /* The last id that is in the files, as far as known. */
 uint64_t salvage_last(const struct salvage *salvage);

@@ -36,7 +36,8 @@ struct salvage {
 	uint64_t greatest;	/* id that was found */
 	bool greatest_is_twice; /* in the file itself: a page may be where another should be, perhaps the last one */
 	uint64_t failed_since;	/* a place cannot be read; 0: none */
-	bool counts;		/* all is read; now the new file is looked through */
+	bool told_unreadable;
+	bool counts; /* all is read; now the new file is looked through */
 	uint64_t counted_to, found;
 	uint64_t first; /* id that can be in the new file */
 	struct gap *gaps;
@@ -218,12 +219,21 @@ static void forget_rows(struct salvage *salvage)
 }
 
 /* A place that cannot be read may be readable in a moment: only after a minute it counts as damaged. */
-static bool is_unreadable(struct salvage *salvage)
+static bool is_unreadable(struct queue *queue, struct salvage *salvage, int error)
 {
 	uint64_t now = clock_now();
 
 	if (salvage->failed_since == 0)
 		salvage->failed_since = now;
+	if (!salvage->told_unreadable) {
+		pthread_mutex_lock(&queue->lock);
+		queue_notify(
+			queue, HAY_LOG_WARNING,
+			"%s cannot be read (%s): trying again; what cannot be read of it for a minute is lost and counted",
+			salvage->todo.paths[salvage->file], strerror(-error));
+		pthread_mutex_unlock(&queue->lock);
+	}
+	salvage->told_unreadable = true;
 	return now - salvage->failed_since >= UNREADABLE_US;
 }
 
@@ -242,8 +252,10 @@ static int open_source(struct queue *queue, struct salvage *salvage)
 		salvage->is_open = true;
 		return 1;
 	}
-	if (r == -ENOMEM || !is_unreadable(salvage))
+	if (r == -ENOMEM)
 		return r;
+	if (!is_unreadable(queue, salvage, r))
+		return -EAGAIN;
 	salvage->failed_since = 0;
 	salvage->file++;
 	return 0;
@@ -275,8 +287,10 @@ static int read_some(struct queue *queue)
 		return copied;
 	if (r == -ENOMEM)
 		salvage_source_seek(&salvage->source, place);
-	if (r == -ENOMEM || (r < 0 && !is_unreadable(salvage)))
+	if (r == -ENOMEM)
 		return r;
+	if (r < 0 && !is_unreadable(queue, salvage, r))
+		return -EAGAIN;
 	if (r < 0) {
 		salvage_source_skip(&salvage->source);
 		return 1;

@@ -13,6 +13,7 @@
 #define SPARE_BYTES ((size_t)64 * 1024) /* so much must be free for a full disk to be one no more */
 #define BESIDE_PAUSE_US (30 * USEC_PER_SEC)
 #define UNREADABLE_US USEC_PER_MINUTE
+#define SALVAGE_PAUSE_US USEC_PER_SEC
 
 static bool can_write(const struct queue *queue)
 {
@@ -71,21 +72,37 @@ static uint64_t drop_notice_due_at(const struct queue *queue)
 	return at;
 }
 
+/* Since when what is on the disk cannot be read from it; USEC_NEVER: it can, or what is damaged is being moved over. */
+static uint64_t unread_since(const struct queue *queue)
+{
+	const struct store *store = &queue->store;
+
+	if (queue->salvaging || queue->body_state != QUEUE_BODY_FAILED)
+		return USEC_NEVER;
+	if (store->unread_since > 0)
+		return MAX(store->unread_since, queue->failed_since);
+	return store->body.db ? USEC_NEVER : queue->failed_since;
+}
+
 static uint64_t wake_at(struct queue *queue, uint64_t now)
 {
-	uint64_t at = drop_notice_due_at(queue), commit_at;
+	uint64_t at = drop_notice_due_at(queue), commit_at, unread;
 
 	if (numbers_wait_for_day(queue))
 		at = MIN(at, now + USEC_PER_SEC);
 	/* The next try may be far off. */
-	if (queue->body_state == QUEUE_BODY_FAILED && !queue->salvaging && now < queue->failed_since + UNREADABLE_US)
-		at = MIN(at, queue->failed_since + UNREADABLE_US);
+	unread = unread_since(queue);
+	if (unread != USEC_NEVER && now < unread + UNREADABLE_US)
+		at = MIN(at, unread + UNREADABLE_US);
+	if (now < queue->store.read_at)
+		at = MIN(at, queue->store.read_at);
 	if (is_full(queue))
 		at = MIN(at, beside_due_at(queue, now));
 	if (!can_write(queue))
 		return MIN(at, queue->store.retry_at);
 	if (queue->store.salvage)
-		at = MIN(at, queue->readers_unknown_until);
+		at = MIN(at,
+			 MAX(queue->store.salvage_at, readers_are_unknown(queue) ? queue->readers_unknown_until : 0));
 	commit_at = commit_due_at(queue, now);
 	at = MIN(at, commit_at);
 	if (!body_is_empty(queue))
@@ -226,11 +243,10 @@ static bool flush(struct queue *queue)
 	return true;
 }
 
-static bool read_ahead(struct queue *queue)
+/* Also where the disk takes nothing: what is on it may be read all the same. */
+static bool read_ahead(struct queue *queue, uint64_t now)
 {
-	if (!queue->store.body.db || queue->salvaging)
-		return false;
-	if (queue->store.retry_at > 0 && queue->body_state == QUEUE_BODY_FAILED)
+	if (!queue->store.body.db || queue->salvaging || now < queue->store.read_at)
 		return false;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		if (reader->wants_ahead) {
@@ -264,17 +280,19 @@ static bool reserve(struct queue *queue)
 	return true;
 }
 
-static bool salvage(struct queue *queue)
+static bool salvage(struct queue *queue, uint64_t now)
 {
 	int r;
 
 	/* What it counts is for uplinks that are open soon. */
-	if (!queue->store.salvage || (readers_are_unknown(queue) && !queue->readers))
+	if (!queue->store.salvage || (readers_are_unknown(queue) && !queue->readers) || now < queue->store.salvage_at)
 		return false;
 	pthread_mutex_unlock(&queue->lock);
 	r = use_reserve(queue, salvage_step(queue));
 	pthread_mutex_lock(&queue->lock);
-	if (r < 0)
+	/* The disk of the new file is no worse for it. */
+	queue->store.salvage_at = r == -EAGAIN ? clock_now() + SALVAGE_PAUSE_US : 0;
+	if (r < 0 && r != -EAGAIN)
 		store_failed(queue, r);
 	return true;
 }
@@ -370,10 +388,10 @@ static bool trim(struct queue *queue)
 /* The file could not be read for long: its samples cannot hold up the fresh ones for ever. */
 static bool skip_unreadable(struct queue *queue, uint64_t now)
 {
+	uint64_t unread = unread_since(queue);
 	bool skipped = false;
 
-	/* What is still to be moved over is not in it, and not counted. */
-	if (queue->salvaging || queue->body_state != QUEUE_BODY_FAILED || now < queue->failed_since + UNREADABLE_US)
+	if (unread == USEC_NEVER || now < unread + UNREADABLE_US)
 		return false;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		uint64_t after, to = MIN(queue->written, queue->tail.first - 1);
@@ -422,9 +440,9 @@ static bool work(struct queue *queue)
 	bool answered = asks_answer(queue);
 
 	/* An uplink's samples do not wait for one who only looks. */
-	if (read_ahead(queue) || answered || skip_unreadable(queue, now))
+	if (read_ahead(queue, now) || answered || skip_unreadable(queue, now))
 		return true;
-	if (can_write(queue) && (salvage(queue) || minute(queue, now) || trim(queue) || shrink(queue)))
+	if (can_write(queue) && (salvage(queue, now) || minute(queue, now) || trim(queue) || shrink(queue)))
 		return true;
 	return count_aside(queue);
 }

@@ -205,6 +205,7 @@ static int set_damaged_aside(struct queue *queue)
 		queue_todo_done(&own);
 		return r;
 	}
+	store->unread_since = store->read_at = store->read_pause_us = 0;
 	pthread_mutex_lock(&queue->lock);
 	store_notice_damaged(queue, reason, todo->paths[todo->n_paths - 1]);
 	/* Copies still in memory are written again. */

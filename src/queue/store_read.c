@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the store reads back from the disk for uplinks that are behind, and what it finds damaged there. */
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "queue/queue_private.h"
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define AHEAD_ROWS 1000			/* read at once */
 #define AHEAD_BYTES ((size_t)64 * 1024) /* about so many; a reader holds twice that */
-#define READ_TRIES 3
+#define UNREADABLE_US USEC_PER_MINUTE
+#define READ_PAUSE_MIN_US USEC_PER_SEC
+#define READ_PAUSE_MAX_US (10 * USEC_PER_SEC)
 
 static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t n, uint64_t to)
 {
@@ -122,6 +127,38 @@ static void forget_rows(struct body_row *rows, size_t n)
 		sample_unref(rows[i].sample);
 }
 
+/* Damage is set aside at once; a place that the disk cannot read only when it could not for a minute, for it may be the
+   disk that is away. -EAGAIN: all is read from another file now; -EBADMSG: it should be, and could not be set aside. */
+static int judge_failure(struct queue *queue, int error)
+{
+	struct store *store = &queue->store;
+	uint64_t now = clock_now();
+
+	if (store->unread_since == 0)
+		store->unread_since = now;
+	if (error != -EBADMSG && (error != -EIO || now < store->unread_since + UNREADABLE_US))
+		return error;
+	return store_damaged(queue) == 0 ? -EAGAIN : -EBADMSG;
+}
+
+/* Samples are written and sent from memory all the same: it is the file that waits. */
+static void read_failed(struct queue *queue, int error)
+{
+	struct store *store = &queue->store;
+	uint64_t now = clock_now();
+	bool first = store->read_pause_us == 0;
+
+	store->read_pause_us = hay_backoff_next(store->read_pause_us, READ_PAUSE_MIN_US, READ_PAUSE_MAX_US);
+	store->read_at = MAX(now + store->read_pause_us, store->damaged_until);
+	if (error == -EBADMSG)
+		store_failed(queue, -EIO);
+	else if (first)
+		queue_notify(
+			queue, HAY_LOG_WARNING,
+			"the file of the queue cannot be read (%s: %s): the samples in it wait; trying again, for a minute at most",
+			queue->path, store->body.message[0] ? store->body.message : strerror(-error));
+}
+
 void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 {
 	struct body_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
@@ -150,12 +187,10 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		r = -EBADMSG;
 	}
 	drop_nameless(queue, rows, n);
-	/* A place the disk cannot read, however often it is asked, is damage like any other. */
-	queue->store.read_failures = r < 0 && n == 0 ? queue->store.read_failures + 1 : 0;
-	if (n == 0 && (r == -EBADMSG || (r == -EIO && queue->store.read_failures >= READ_TRIES))) {
-		queue->store.read_failures = 0;
-		r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
-	}
+	if (n > 0 || r >= 0)
+		queue->store.unread_since = queue->store.read_at = queue->store.read_pause_us = 0;
+	else
+		r = judge_failure(queue, r);
 	pthread_mutex_lock(&queue->lock);
 	drop_damaged_rows(queue, number, rows, n);
 	reader = reader_by_number(queue, number);
@@ -166,7 +201,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		/* It asks again when the disk can be read; it may be gone, but the disk is no better for it. */
 		if (reader)
 			reader->wants_ahead = true;
-		store_failed(queue, r);
+		read_failed(queue, r);
 	} else if (reader) {
 		reader_signal(reader);
 	}

@@ -29,9 +29,9 @@ static struct {
 	atomic_llong unused; /* bytes, where the disk is full */
 	atomic_uint sync_us;
 	atomic_ullong kill_in, kill_part;
-	atomic_uint writing;	  /* calls under way */
-	atomic_bool stops;	  /* no more of them */
-	atomic_bool in_frame;	  /* of SQLite's log: the header is written, the page is not */
+	atomic_uint writing;  /* calls under way */
+	atomic_bool stops;    /* no more of them */
+	atomic_bool in_frame; /* of SQLite's log: the header is written, the page is not */
 	void (*note)(bool torn);
 } disk;
 

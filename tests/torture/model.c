@@ -394,7 +394,9 @@ static void hear(void)
 
 	while (queue_next_notice(model.queue, &notice)) {
 		model.ledger->said_unknown |= strstr(notice.text, "unknown number") != NULL;
-		model.ledger->said_damaged |= strstr(notice.text, "file is damaged") != NULL;
+		/* What the disk could not read for a minute counts as damaged. */
+		model.ledger->said_damaged |=
+			strstr(notice.text, "file is damaged") && !strstr(notice.text, "Input/output");
 		say("[%d] %s", notice.level, notice.text);
 	}
 }

@@ -223,6 +223,36 @@ static void test_unreadable_in_a_long_pause(void **state)
 	queue_reader_close(reader);
 }
 
+/* ---- a disk that takes nothing ---- */
+
+/* Nothing can be written for longer than a minute, and what is on the disk can be read: it goes up. It was given up as what
+   cannot be read. */
+static void test_what_is_there_goes_up_while_nothing_is_written(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	f->conf.memory = 64 * 1024;
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	for (uint64_t n = 1; n <= 4000; n += 500) {
+		append_numbers(f, n, n + 499);
+		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	}
+	disk_set(SQLITE_IOERR, false, false);
+	append_numbers(f, 4001, 4001);
+	assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		pass(f, 30 * USEC_PER_SEC);
+		assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	}
+	queue_reader_ack(reader, expect_numbers(reader, 1, 4001));
+	assert_int_equal(status_of(f).dropped[DROP_DAMAGED], 0);
+	queue_reader_close(reader);
+}
+
 /* ---- numbers after an unclean end ---- */
 
 static uint64_t seq_of_one(struct fixture *f)
@@ -300,6 +330,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_newest_after_a_failed_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_healing_in_the_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable_in_a_long_pause, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_there_goes_up_while_nothing_is_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unclean_end_is_not_forgotten, setup, teardown),
 	};
 

@@ -14,6 +14,7 @@
 
 static _Atomic(const char *) unreadable;
 static atomic_bool unopenable;
+static atomic_uint reads_failed;
 
 static bool matches(const char *path)
 {
@@ -44,6 +45,7 @@ __attribute__((visibility("default"))) ssize_t pread64(int fd, void *data, size_
 	if (!real)
 		real = (ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
 	if (read_fails(fd)) {
+		atomic_fetch_add(&reads_failed, 1);
 		errno = EIO;
 		return -1;
 	}
@@ -170,6 +172,14 @@ static void fill_and_be_killed(struct fixture *f, uint64_t n)
 	assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+/* The clock of the test goes on; the store looks at it. */
+static void pass(struct fixture *f, uint64_t us)
+{
+	__atomic_fetch_add(&f->fake.now, us, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&f->fake.wall, (int64_t)us, __ATOMIC_RELAXED);
+	queue_clock_changed(f->queue);
+}
+
 static void take_until_notice(struct fixture *f, struct queue_reader *reader, struct queue_notice *ret)
 {
 	while (!queue_next_notice(f->queue, ret)) {
@@ -192,16 +202,52 @@ static void test_a_read_error_is_not_called_damage(void **state)
 
 	f->conf.memory = 64 * 1024;
 	fill(f, 30000);
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	queue_reader_ack(reader, expect_numbers(reader, 1, 1));
 	disk_fails("queue.db", false);
 	take_until_notice(f, reader, &notice);
-	assert_non_null(strstr(notice.text, "cannot be used"));
+	assert_non_null(strstr(notice.text, "cannot be read"));
+	/* However often it is tried in this time, and whatever is written meanwhile. */
+	for (unsigned before = atomic_load(&reads_failed); atomic_load(&reads_failed) < before + 4;) {
+		append_numbers(f, 30001, 30001);
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+		pass(f, 5 * USEC_PER_SEC);
+	}
+	while (queue_next_notice(f->queue, &notice))
+		fail_msg("%s", notice.text);
+	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
 	disk_heals();
+	pass(f, 10 * USEC_PER_SEC);
 	queue_reader_rewind(reader);
 	queue_reader_ack(reader, expect_numbers(reader, 2, 30000));
 	assert_int_equal(count_files(f, ".damaged-"), 0);
+}
+
+/* A place that the disk cannot read for longer than a minute is damage: what is around it goes up. */
+static void test_a_place_that_stays_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_notice notice;
+
+	f->conf.memory = 64 * 1024;
+	fill(f, 30000);
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 1));
+	disk_fails("queue.db", false);
+	take_until_notice(f, reader, &notice);
+	pass(f, 61 * USEC_PER_SEC);
+	wait_notice(f, "is damaged (Input/output error)");
+	disk_heals();
+	pass(f, 2 * USEC_PER_SEC);
+	queue_reader_rewind(reader);
+	queue_reader_ack(reader, expect_numbers(reader, 2, 30000));
 }
 
 /* A log that cannot be read at the start is no damaged log; its samples come when it can. */
@@ -244,7 +290,7 @@ static void test_a_file_set_aside_that_cannot_be_opened(void **state)
 	wait_notice(f, "is damaged");
 	disk_fails(".damaged-", true);
 	reader = open_reader(f, "cloud");
-	wait_notice(f, "cannot be used");
+	wait_notice(f, "cannot be read");
 	disk_heals();
 	append_numbers(f, 20001, 20001);
 	while (n < 20001) {
@@ -406,6 +452,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_read_error_is_not_called_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_place_that_stays_unreadable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_log_that_cannot_be_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_file_set_aside_that_cannot_be_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unread_twice, setup, teardown),
