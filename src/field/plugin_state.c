@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/plugin_state.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "base/worker.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <haywain/helpers.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@
 #define RETRY_US (10 * USEC_PER_MINUTE)
 
 struct plugin_state {
-	char *path, *folder, *fresh, *damaged; /* path NULL: not kept */
+	char *path, *damaged; /* path NULL: not kept */
 	json_t *root; /* {"boiler": {"holes": "00ff…"}}: in hex, so that people can read it. Main thread only */
 	pthread_t thread;
 	bool has_thread; /* main thread only */
@@ -37,15 +37,10 @@ struct plugin_state {
 
 static int make_paths(struct plugin_state *state, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-
 	state->path = strdup(path);
-	state->folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	if (asprintf(&state->fresh, "%s.new", path) < 0)
-		state->fresh = NULL;
 	if (asprintf(&state->damaged, "%s.damaged", path) < 0)
 		state->damaged = NULL;
-	return state->path && state->folder && state->fresh && state->damaged ? 0 : -ENOMEM;
+	return state->path && state->damaged ? 0 : -ENOMEM;
 }
 
 static void tell_damaged(const struct plugin_state *state, const char *why, int line)
@@ -79,43 +74,6 @@ static json_t *load(const struct plugin_state *state)
 	tell_damaged(state, root ? "no JSON object" : error.text, root ? 0 : error.line);
 	json_decref(root);
 	return json_object();
-}
-
-static int sync_folder(const char *folder)
-{
-	_cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-static int write_all(int fd, const char *text)
-{
-	for (size_t left = strlen(text); left > 0;) {
-		ssize_t n = write(fd, text, left);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			left -= (size_t)n;
-		}
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-/* Whatever happens, the file is the old one or the new one, whole. */
-static int replace(const struct plugin_state *state, const char *text)
-{
-	_cleanup_close_ int fd = open(state->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	int r = fd < 0 ? -errno : write_all(fd, text);
-
-	if (r == 0 && rename(state->fresh, state->path) < 0)
-		r = -errno;
-	if (r < 0) {
-		unlink(state->fresh);
-		return r;
-	}
-	return sync_folder(state->folder);
 }
 
 /* ---- the thread ---- */
@@ -162,7 +120,7 @@ static void write_text(struct plugin_state *state)
 	state->text = NULL;
 	state->is_writing = true;
 	pthread_mutex_unlock(&state->lock);
-	r = replace(state, text);
+	r = file_replace(state->path, text, strlen(text), 0640, (gid_t)-1);
 	tell_result(state, r);
 	pthread_mutex_lock(&state->lock);
 	state->is_writing = false;
@@ -271,8 +229,6 @@ struct plugin_state *plugin_state_free(struct plugin_state *state)
 	json_decref(state->root);
 	free(state->text);
 	free(state->damaged);
-	free(state->fresh);
-	free(state->folder);
 	free(state->path);
 	free(state);
 	return NULL;
