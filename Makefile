@@ -206,6 +206,7 @@ install: all
 	$(call install_files,$(wildcard docs/examples/micropython/*.py),$(DATADIR)/doc/haywain/examples/micropython)
 	$(call install_files,$(wildcard docs/examples/arduino/*.ino),$(DATADIR)/doc/haywain/examples/arduino)
 	$(call install_files,$(wildcard packaging/bash-completion/*),$(DATADIR)/bash-completion/completions)
+	ln -sf haywain $(DESTDIR)$(DATADIR)/bash-completion/completions/haywaind
 	install -d $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d $(DESTDIR)$(UNITDIR)
 	install -m 644 etc/conf.d/README $(DESTDIR)$(SYSCONFDIR)/haywain/conf.d/
 	test -e $(DESTDIR)$(SYSCONFDIR)/haywain/haywain.conf || \

@@ -2,10 +2,13 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "check.h"
+#include "connect_main.h"
+#include "describe.h"
 #include "field/plugin_load.h"
 #include "gateway.h"
 #include "once.h"
 #include "probe_main.h"
+#include "secret.h"
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
@@ -19,11 +22,21 @@
 #define EXIT_USAGE 64	   /* EX_USAGE */
 
 /* What it is started for. */
-enum mode { MODE_RUN, MODE_CHECK, MODE_ONCE };
+enum mode {
+	MODE_RUN,
+	MODE_CHECK,
+	MODE_ONCE,
+	MODE_TEST_UPLINK,
+	MODE_SET_SECRET,
+	MODE_PLUGINS,
+	MODE_MODELS,
+	MODE_DESCRIBE,
+};
 
 struct arguments {
 	enum mode mode;
 	const char *config, *user;
+	const char *name; /* what the mode is about; NULL: none, or all */
 	bool json;
 	enum log_target log;
 };
@@ -38,6 +51,14 @@ static void print_help(void)
 	       "      --user=NAME    with --check, as root: whose rights decide what can be read\n"
 	       "      --once         read every device once, print what they say, and exit\n"
 	       "      --json         with --once: print it as JSON\n"
+	       "      --test-uplink[=UPLINK]\n"
+	       "                     try the connection step by step; the running one stays\n"
+	       "      --set-secret=FILE\n"
+	       "                     ask for a password, and put it where the service finds it\n"
+	       "      --plugins      list the plugins\n"
+	       "      --models       list the models of devices\n"
+	       "      --describe=PLUGIN\n"
+	       "                     the keys of its links, devices and points\n"
 	       "      --probe=PLUGIN look for devices; the plugin takes the other arguments\n"
 	       "                     (haywain-PLUGIN(7))\n"
 	       "      --syslog       log to syslog instead of standard error\n"
@@ -127,6 +148,16 @@ static int start(const struct arguments *arguments)
 		return check_config(arguments->config, arguments->user);
 	case MODE_ONCE:
 		return read_once(arguments->config, arguments->json);
+	case MODE_TEST_UPLINK:
+		return test_uplinks(arguments->config, arguments->name);
+	case MODE_SET_SECRET:
+		return set_secret(arguments->config, arguments->name);
+	case MODE_PLUGINS:
+		return list_plugins();
+	case MODE_MODELS:
+		return list_models();
+	case MODE_DESCRIBE:
+		return describe_plugin(arguments->name);
 	case MODE_RUN:
 		break;
 	}
@@ -136,13 +167,23 @@ static int start(const struct arguments *arguments)
 
 int main(int argc, char *argv[])
 {
-	enum { CHECK = 256, JSON, ONCE, PROBE, SYSLOG, USER, VERSION };
+	enum { JSON = 256, PROBE, SYSLOG, USER, VERSION, MODES };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, CHECK},
-		{"once", no_argument, NULL, ONCE},	   {"json", no_argument, NULL, JSON},
-		{"probe", required_argument, NULL, PROBE}, {"syslog", no_argument, NULL, SYSLOG},
-		{"user", required_argument, NULL, USER},   {"version", no_argument, NULL, VERSION},
-		{"help", no_argument, NULL, 'h'},	   {0},
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, MODES + MODE_CHECK},
+		{"once", no_argument, NULL, MODES + MODE_ONCE},
+		{"test-uplink", optional_argument, NULL, MODES + MODE_TEST_UPLINK},
+		{"set-secret", required_argument, NULL, MODES + MODE_SET_SECRET},
+		{"plugins", no_argument, NULL, MODES + MODE_PLUGINS},
+		{"models", no_argument, NULL, MODES + MODE_MODELS},
+		{"describe", required_argument, NULL, MODES + MODE_DESCRIBE},
+		{"json", no_argument, NULL, JSON},
+		{"probe", required_argument, NULL, PROBE},
+		{"syslog", no_argument, NULL, SYSLOG},
+		{"user", required_argument, NULL, USER},
+		{"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	struct arguments arguments = {.config = HAYWAIN_SYSCONF_DIR "/haywain.conf", .log = LOG_TARGET_AUTO};
 
@@ -150,12 +191,6 @@ int main(int argc, char *argv[])
 		switch (c) {
 		case 'c':
 			arguments.config = optarg;
-			break;
-		case CHECK:
-			arguments.mode = MODE_CHECK;
-			break;
-		case ONCE:
-			arguments.mode = MODE_ONCE;
 			break;
 		case JSON:
 			arguments.json = true;
@@ -175,8 +210,12 @@ int main(int argc, char *argv[])
 			print_help();
 			return EXIT_SUCCESS;
 		default:
-			fputs("haywaind --help lists the options\n", stderr);
-			return EXIT_USAGE;
+			if (c < MODES) {
+				fputs("haywaind --help lists the options\n", stderr);
+				return EXIT_USAGE;
+			}
+			arguments.mode = (enum mode)(c - MODES);
+			arguments.name = optarg;
 		}
 	}
 	if (optind < argc)

@@ -45,6 +45,49 @@ void api_log(const struct api_peer *peer, const char *format, ...)
 		 text ? text : "out of memory");
 }
 
+static bool try_device(const struct field_device_status *device, void *nearest)
+{
+	conf_nearest_try(nearest, device->name);
+	return true;
+}
+
+static bool try_point(const struct field_point_status *point, void *nearest)
+{
+	conf_nearest_try(nearest, point->series->point);
+	return true;
+}
+
+char *api_missing_text(const struct api *api, const char *device, const char *point)
+{
+	_cleanup_(pool_freep) struct pool *pool = pool_new();
+	struct conf_nearest nearest = {.word = device};
+	struct field_device_status status;
+	bool has_device = field_get_device(api->stages->field, device, &status);
+	const char *hint;
+	char *text = NULL;
+	int r;
+
+	if (!pool)
+		return NULL;
+	if (has_device && point) {
+		nearest.word = point;
+		field_each_point(api->stages->field, device, try_point, &nearest);
+	} else {
+		field_each_device(api->stages->field, try_device, &nearest);
+	}
+	hint = conf_nearest_text(&nearest, pool);
+	r = has_device && point ? asprintf(&text, "device %s has no point %s%s", device, point, hint)
+				: asprintf(&text, "there is no device %s%s", device, hint);
+	return r < 0 ? NULL : text;
+}
+
+static void answer_no_device(struct api *api, struct http_exchange *exchange, const char *device)
+{
+	_cleanup_free_ char *text = api_missing_text(api, device, NULL);
+
+	http_answer_error(exchange, 404, NULL, "%s", text ? text : "out of memory");
+}
+
 static void answer_device(struct api *api, struct http_exchange *exchange, const char *device)
 {
 	struct buf body = {0};
@@ -52,7 +95,7 @@ static void answer_device(struct api *api, struct http_exchange *exchange, const
 	if (api_tell_device(api->stages, device, &body))
 		api_answer_json(exchange, &body);
 	else
-		http_answer_error(exchange, 404, NULL, "there is no device %s", device);
+		answer_no_device(api, exchange, device);
 }
 
 bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[65])
@@ -65,7 +108,7 @@ bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[
 	if (r < 0 || (r > 0 && !conf_is_name(ret)))
 		http_answer_error(exchange, 400, NULL, "`device` in the query must be one name of a device");
 	else if (r > 0 && !field_get_device(api->stages->field, ret, &device))
-		http_answer_error(exchange, 404, NULL, "there is no device %s", ret);
+		answer_no_device(api, exchange, ret);
 	else
 		return true;
 	return false;

@@ -12,6 +12,7 @@
 
 struct write_task {
 	struct api_task task;
+	struct api *api;
 	const struct stages *stages;
 	struct dialect_command command;
 	struct api_route route;
@@ -82,16 +83,22 @@ static void log_write(const struct write_task *write, const struct write_answer 
 		more);
 }
 
-static void done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
+static void done(void *userdata, enum command_outcome outcome, const struct write_answer *given)
 {
 	struct write_task *write = userdata;
 	struct http_exchange *exchange = write->task.exchange;
+	struct write_answer answer = *given;
+	_cleanup_free_ char *missing = NULL;
 	struct buf body = {0};
 
-	log_write(write, answer);
+	log_write(write, given);
 	if (exchange) {
 		exchange->userdata = NULL;
-		json_write_answer(&body, write->command.id, answer);
+		if (outcome == COMMAND_NO_SUCH)
+			missing = api_missing_text(write->api, write->route.device, write->route.point);
+		if (missing)
+			answer.text = missing;
+		json_write_answer(&body, write->command.id, &answer);
 		buf_add_char(&body, '\n');
 		http_answer(exchange, status_of(outcome), API_JSON, NULL, &body);
 	}
@@ -114,6 +121,7 @@ void api_write(struct api *api, struct http_exchange *exchange, const struct api
 			free_task(write);
 		return;
 	}
+	write->api = api;
 	write->stages = api->stages;
 	write->route = *route;
 	write->peer = api_peer(exchange);

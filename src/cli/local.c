@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What needs no running daemon: check, example, and finding the daemon's program. */
+/* What needs no running daemon: the daemon's program does it. */
 #include "cli/cli.h"
 #include <errno.h>
 #include <libgen.h>
@@ -70,6 +70,41 @@ int cli_once(const struct cli *cli, int argc, char *argv[])
 					 argc > 0 ? argv[0] : NULL, cli->json ? "--json" : NULL, NULL};
 
 	return argc > 1 ? EXIT_USAGE : run_daemon(arguments);
+}
+
+int cli_connect(const struct cli *cli _unused_, int argc, char *argv[])
+{
+	_cleanup_free_ char *option = NULL;
+	const char *arguments[] = {"--test-uplink", NULL};
+
+	if (argc < 1 || argc > 2 || strcmp(argv[0], "--test") != 0)
+		return EXIT_USAGE;
+	if (argc == 2 && asprintf(&option, "--test-uplink=%s", argv[1]) < 0)
+		return cli_fail("out of memory");
+	if (argc == 2)
+		arguments[0] = option;
+	return run_daemon(arguments);
+}
+
+int cli_secret(const struct cli *cli _unused_, int argc, char *argv[])
+{
+	const char *const arguments[] = {"--set-secret", argv[0], NULL};
+
+	return argc == 1 ? run_daemon(arguments) : EXIT_USAGE;
+}
+
+int cli_plugins(const struct cli *cli _unused_, int argc, char *argv[] _unused_)
+{
+	static const char *const arguments[] = {"--plugins", NULL};
+
+	return argc == 0 ? run_daemon(arguments) : EXIT_USAGE;
+}
+
+int cli_models(const struct cli *cli _unused_, int argc, char *argv[] _unused_)
+{
+	static const char *const arguments[] = {"--models", NULL};
+
+	return argc == 0 ? run_daemon(arguments) : EXIT_USAGE;
 }
 
 int cli_check(const struct cli *cli _unused_, int argc, char *argv[])

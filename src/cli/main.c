@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/conf.h"
 #include "cli/cli.h"
 #include <curl/curl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+static int cli_help(const struct cli *cli, int argc, char *argv[]);
+static int cli_version(const struct cli *cli, int argc, char *argv[]);
 
 static const struct {
 	const char *name;
@@ -18,11 +22,17 @@ static const struct {
 	{"queue", cli_queue, "[export | purge --yes]", "what waits for the brokers"},
 	{"write", cli_write, "DEVICE POINT VALUE", "write a value to a device"},
 	{"reload", cli_reload, "", "read the configuration again"},
-	{"once", cli_once, "[FILE]", "read every device once, without the daemon"},
 	{"check", cli_check, "[FILE]", "say what is wrong with a configuration"},
-	{"example", cli_example, "", "print a commented configuration"},
+	{"once", cli_once, "[FILE]", "read every device once, without the daemon"},
+	{"connect", cli_connect, "--test [UPLINK]", "try the way to a broker, step by step"},
+	{"secret", cli_secret, "FILE", "ask for a password, and store it"},
 	{"scan", cli_scan, "PLUGIN [ARGUMENT]...", "look for devices: modbus, serial or ble"},
+	{"plugins", cli_plugins, "", "list the plugins"},
+	{"models", cli_models, "", "list the models of devices"},
+	{"example", cli_example, "", "print a commented configuration"},
 	{"diag", cli_diag, "[FILE.tar.gz]", "a bundle without secrets for a bug report"},
+	{"help", cli_help, "[COMMAND | PLUGIN]", "this, a command, or a plugin's keys"},
+	{"version", cli_version, "", "print the version"},
 };
 
 int cli_fail(const char *format, ...)
@@ -55,27 +65,81 @@ static void print_help(void)
 	       "See haywain(1).\n");
 }
 
-static int usage(const char *command)
+static void print_usage(FILE *file, size_t command)
 {
-	for (size_t i = 0; i < ELEMENTS(commands); i++)
-		if (command && strcmp(commands[i].name, command) == 0)
-			fprintf(stderr, "Usage: haywain %s%s%s\n", commands[i].name, *commands[i].usage ? " " : "",
-				commands[i].usage);
+	fprintf(file, "Usage: haywain %s%s%s\n", commands[command].name, *commands[command].usage ? " " : "",
+		commands[command].usage);
+}
+
+/* ELEMENTS(commands): there is none of that name. */
+static size_t find_command(const char *name)
+{
+	size_t i = 0;
+
+	while (i < ELEMENTS(commands) && strcmp(commands[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+static int usage(const char *name)
+{
+	size_t command = name ? find_command(name) : ELEMENTS(commands);
+
+	if (command < ELEMENTS(commands))
+		print_usage(stderr, command);
 	fputs("haywain --help lists the commands\n", stderr);
 	return EXIT_USAGE;
 }
 
+static int unknown_command(const char *name)
+{
+	struct conf_nearest nearest = {.word = name};
+
+	for (size_t i = 0; i < ELEMENTS(commands); i++)
+		conf_nearest_try(&nearest, commands[i].name);
+	if (nearest.best)
+		cli_fail("`%s` is no command, did you mean `%s`?", name, nearest.best);
+	else
+		cli_fail("`%s` is no command", name);
+	return usage(NULL);
+}
+
+static int cli_version(const struct cli *cli _unused_, int argc, char *argv[] _unused_)
+{
+	if (argc > 0)
+		return EXIT_USAGE;
+	puts("haywain " HAYWAIN_VERSION);
+	return EXIT_SUCCESS;
+}
+
+/* What is no command is a plugin. */
+static int cli_help(const struct cli *cli _unused_, int argc, char *argv[])
+{
+	size_t command = argc == 1 ? find_command(argv[0]) : ELEMENTS(commands);
+	const char *const describe[] = {"--describe", argc == 1 ? argv[0] : NULL, NULL};
+
+	if (argc > 1)
+		return EXIT_USAGE;
+	if (argc == 1 && command == ELEMENTS(commands))
+		return run_daemon(describe);
+	if (argc == 0) {
+		print_help();
+	} else {
+		print_usage(stdout, command);
+		printf("  %s; see haywain(1)\n", commands[command].help);
+	}
+	return EXIT_SUCCESS;
+}
+
 static int run(const struct cli *cli, int argc, char *argv[])
 {
-	for (size_t i = 0; i < ELEMENTS(commands); i++) {
-		if (strcmp(commands[i].name, argv[0]) != 0)
-			continue;
-		int status = commands[i].run(cli, argc - 1, argv + 1);
+	size_t command = find_command(argv[0]);
+	int status;
 
-		return status == EXIT_USAGE ? usage(argv[0]) : status;
-	}
-	fprintf(stderr, "haywain: `%s` is no command\n", argv[0]);
-	return usage(NULL);
+	if (command == ELEMENTS(commands))
+		return unknown_command(argv[0]);
+	status = commands[command].run(cli, argc - 1, argv + 1);
+	return status == EXIT_USAGE ? usage(argv[0]) : status;
 }
 
 int main(int argc, char *argv[])
@@ -104,8 +168,7 @@ int main(int argc, char *argv[])
 			cli.yes = true;
 			break;
 		case VERSION:
-			puts("haywain " HAYWAIN_VERSION);
-			return EXIT_SUCCESS;
+			return cli_version(&cli, 0, NULL);
 		case 'h':
 			print_help();
 			return EXIT_SUCCESS;
@@ -113,8 +176,11 @@ int main(int argc, char *argv[])
 			return usage(NULL);
 		}
 	}
-	if (optind == argc)
-		return usage(NULL);
+	/* A person who types only the name wants to see what there is. */
+	if (optind == argc) {
+		print_help();
+		return EXIT_USAGE;
+	}
 
 	/* Options may also follow the command; but what a plugin's probe takes for help is its own. */
 	bool is_scan = strcmp(argv[optind], "scan") == 0;

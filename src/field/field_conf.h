@@ -68,6 +68,9 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 struct device_conf *device_conf_read(const config_setting_t *setting, const struct link_conf *link,
 				     struct conf_messages *messages, bool *ret_enabled);
 
+/* Each model that is there, in no order; one that stands in several folders once. */
+void model_each(void (*fn)(const char *name, const char *path, void *userdata), void *userdata);
+
 /* Where models are looked for, in this order; tests set their own. NULL-terminated. */
 void device_conf_set_model_dirs(const char *const *dirs);
 

@@ -17,43 +17,89 @@ void device_conf_set_model_dirs(const char *const *dirs)
 	model_dirs = dirs ? dirs : installed_dirs;
 }
 
+static bool is_model(const char *name)
+{
+	size_t size = strlen(name);
+
+	return size > 5 && strcmp(name + size - 5, ".conf") == 0 && name[0] != '.';
+}
+
+/* A model of the same name in a folder before that one. */
+static bool is_hidden(const char *file, size_t n_folders)
+{
+	for (size_t i = 0; i < n_folders; i++) {
+		_cleanup_free_ char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", model_dirs[i], file) < 0)
+			path = NULL;
+		if (path && access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+void model_each(void (*fn)(const char *name, const char *path, void *userdata), void *userdata)
+{
+	for (size_t i = 0; model_dirs[i]; i++) {
+		DIR *dir = opendir(model_dirs[i]);
+		struct dirent *entry;
+
+		while (dir && (entry = readdir(dir))) {
+			_cleanup_free_ char *name = NULL, *path = NULL;
+
+			if (!is_model(entry->d_name) || is_hidden(entry->d_name, i))
+				continue;
+			name = strndup(entry->d_name, strlen(entry->d_name) - 5);
+			if (asprintf(&path, "%s/%s", model_dirs[i], entry->d_name) < 0)
+				path = NULL;
+			if (name && path)
+				fn(name, path, userdata);
+		}
+		if (dir)
+			closedir(dir);
+	}
+}
+
+struct model_search {
+	const char *name;
+	struct pool *pool;
+	struct conf_nearest nearest;
+	const char *part;
+};
+
+static void try_model(const char *model, const char *path, void *userdata)
+{
+	struct model_search *search = userdata;
+	const char *candidate = pool_strdup(search->pool, model);
+
+	if (!candidate)
+		return;
+	conf_nearest_try(&search->nearest, candidate);
+	/* `sdm120`, or `eastron-sdm120.conf`: what people call eastron-sdm120. */
+	if (!search->part && (strcasestr(candidate, search->name) || strcmp(strrchr(path, '/') + 1, search->name) == 0))
+		search->part = candidate;
+}
+
 /* The nearest of the models there are. */
 static unsigned tell_missing(const char *name, const config_setting_t *setting, struct conf_messages *messages)
 {
 	_cleanup_(pool_freep) struct pool *pool = pool_new();
-	struct conf_nearest nearest = {.word = name};
-	const char *places = "", *part = NULL;
+	struct model_search search = {.name = name, .pool = pool, .nearest = {.word = name}};
+	const char *places = "";
 
-	for (size_t i = 0; pool && places && model_dirs[i]; i++) {
-		DIR *dir = opendir(model_dirs[i]);
-		struct dirent *entry;
-
+	for (size_t i = 0; pool && places && model_dirs[i]; i++)
 		places = pool_printf(pool, "%s%s%s", places,
 				     i == 0		 ? ""
 				     : model_dirs[i + 1] ? ", "
 							 : " or ",
 				     model_dirs[i]);
-		while (dir && (entry = readdir(dir))) {
-			size_t size = strlen(entry->d_name);
-			char *candidate;
-
-			if (size <= 5 || strcmp(entry->d_name + size - 5, ".conf") != 0)
-				continue;
-			candidate = pool_strndup(pool, entry->d_name, size - 5);
-			if (!candidate)
-				continue;
-			conf_nearest_try(&nearest, candidate);
-			/* `sdm120`, or `eastron-sdm120.conf`: what people call eastron-sdm120. */
-			if (!part && (strcasestr(candidate, name) || strcmp(entry->d_name, name) == 0))
-				part = candidate;
-		}
-		if (dir)
-			closedir(dir);
-	}
-	if (part)
-		nearest.best = part;
+	if (pool)
+		model_each(try_model, &search);
+	if (search.part)
+		search.nearest.best = search.part;
 	return setting_error(messages, setting, "there is no model `%s` in %s%s", name,
-			     places ? places : "the model directories", pool ? conf_nearest_text(&nearest, pool) : "");
+			     places ? places : "the model directories",
+			     pool ? conf_nearest_text(&search.nearest, pool) : "");
 }
 
 static unsigned check_model(const config_setting_t *root, const config_setting_t *model, const struct link_conf *link,

@@ -99,30 +99,78 @@ static int is_plugin(const struct dirent *entry)
 	return entry->d_name[0] != '.' && size > 3 && strcmp(entry->d_name + size - 3, ".so") == 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* One folder's, behind the n that are there. -errno. */
+static int add_names(struct plugin_set *set, const char *dir, const char ***names, size_t *n)
+{
+	struct dirent **entries = NULL;
+	int n_entries = scandir(dir, &entries, is_plugin, alphasort), r = 0;
+	const char **more;
+
+	if (n_entries < 0)
+		return errno == ENOENT ? 0 : -errno;
+	more = reallocarray(*names, *n + (size_t)n_entries + 1, sizeof(*more));
+	if (more)
+		*names = more;
+	for (int i = 0; i < n_entries; i++) {
+		const char *name = pool_strndup(set->pool, entries[i]->d_name, strlen(entries[i]->d_name) - 3);
+		bool known = false;
+
+		free(entries[i]);
+		if (!more || !name)
+			r = -ENOMEM;
+		for (size_t j = 0; r == 0 && j < *n; j++)
+			known |= strcmp(more[j], name) == 0;
+		if (r == 0 && !known)
+			more[(*n)++] = name;
+	}
+	free(entries);
+	return r;
+}
+
+int plugin_names(struct plugin_set *set, const char ***ret, const char **ret_error)
+{
+	const char **names = calloc(1, sizeof(*names));
+	size_t n = 0;
+	int r = names ? 0 : -ENOMEM;
+
+	for (char **dir = set->dirs; *dir && r == 0; dir++) {
+		r = add_names(set, *dir, &names, &n);
+		if (r < 0)
+			fail(set, ret_error, "the folder %s cannot be read: %s", *dir, strerror(-r));
+	}
+	if (r < 0) {
+		free(names);
+		return r;
+	}
+	qsort(names, n, sizeof(*names), compare_names);
+	names[n] = NULL;
+	*ret = names;
+	return 0;
+}
+
 /* There is no file for it: which are there, and which of them may have been meant. */
 static const struct plugin *fail_unknown(struct plugin_set *set, const char *name, const char **ret_error)
 {
 	struct conf_nearest nearest = {.word = name};
 	_cleanup_buf_ struct buf all = {0}, where = {0};
+	_cleanup_free_ const char **names = NULL;
+	const char *error = "out of memory";
 
-	for (char **dir = set->dirs; *dir; dir++) {
-		struct dirent **entries = NULL;
-		int n = scandir(*dir, &entries, is_plugin, alphasort);
+	if (plugin_names(set, &names, &error) < 0) {
+		_cleanup_free_ char *why = strdup(error);
 
-		if (n < 0 && errno != ENOENT)
-			return fail(set, ret_error, "there is no plugin `%s`: the folder %s cannot be read: %s", name,
-				    *dir, strerror(errno));
+		return fail(set, ret_error, "there is no plugin `%s`: %s", name, why ? why : "out of memory");
+	}
+	for (char **dir = set->dirs; *dir; dir++)
 		buf_printf(&where, "%s%s", where.size > 0 ? " and " : "", *dir);
-		for (int i = 0; i < n; i++) {
-			const char *known = pool_strndup(set->pool, entries[i]->d_name, strlen(entries[i]->d_name) - 3);
-
-			free(entries[i]);
-			if (!known)
-				continue;
-			conf_nearest_try(&nearest, known);
-			buf_printf(&all, "%s`%s`", all.size > 0 ? ", " : "", known);
-		}
-		free(entries);
+	for (size_t i = 0; names[i]; i++) {
+		conf_nearest_try(&nearest, names[i]);
+		buf_printf(&all, "%s`%s`", all.size > 0 ? ", " : "", names[i]);
 	}
 	if (nearest.best)
 		return fail(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);

@@ -17,7 +17,7 @@ struct attempt {
 	enum mqtt_reach reach; /* the farthest so far, which the reason is about */
 };
 
-static int read_password(const struct uplink_conf *conf, char **ret, struct reason *reason)
+int uplink_read_password(const struct uplink_conf *conf, char **ret, struct reason *reason)
 {
 	size_t size;
 	*ret = NULL;
@@ -182,7 +182,7 @@ void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, stru
 	uplink->certificate_due_us = 0;
 	int r = conf->tls_on ? tls_prepare(uplink->tls, &ret->reason) : 0;
 	if (r >= 0)
-		r = read_password(conf, &attempt.password, &ret->reason);
+		r = uplink_read_password(conf, &attempt.password, &ret->reason);
 	if (r >= 0)
 		r = make_credentials(&attempt, &ret->reason);
 	if (r >= 0)

@@ -101,6 +101,9 @@ struct session_result;
 void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us);
 void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret);
 
+/* The password of the login, to be freed with conf_secret_free(); NULL: there is none. -errno and the reason. */
+int uplink_read_password(const struct uplink_conf *conf, char **ret, struct reason *reason);
+
 /* How a connection went. */
 struct session_result {
 	enum mqtt_end end;

@@ -68,6 +68,10 @@ check_sh "the state directory is 0750 haywain" '[ "$(stat -c %a:%U:%G /var/lib/h
 check_sh "the run directory is 0755 haywain" '[ "$(stat -c %a:%U:%G /run/haywain)" = 755:haywain:haywain ]'
 check_sh "the user is in dialout and bluetooth" 'id -nG haywain | grep -w dialout | grep -w bluetooth'
 check "the delivered configuration is good" haywaind --check
+check_sh "the models are listed" 'haywain models | grep "^eastron-sdm120  *modbus "'
+check_sh "the plugins are listed" 'haywain plugins | grep "^modbus " && haywain help serial | grep -w decode'
+check_sh "a secret is for root and the service" 'echo x | haywain secret try.password && [ "$(stat -c %a:%U:%G /etc/haywain/try.password)" = 640:root:haywain ] && rm /etc/haywain/try.password'
+check_sh "a credential is for root alone" 'install -d -m 700 /etc/credstore && echo x | haywain secret /etc/credstore/try.password && [ "$(stat -c %a:%U:%G /etc/credstore/try.password)" = 600:root:root ] && rm /etc/credstore/try.password'
 check_sh "the unit has no mistake" '[ -z "$(systemd-analyze verify --man=no haywain.service 2>&1)" ]'
 systemd-analyze security haywain --no-pager | tail -n 1 | sed 's/^/        /'
 check "exposure below 2.0" systemd-analyze security --threshold=19 --no-pager haywain

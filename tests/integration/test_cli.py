@@ -232,3 +232,85 @@ def test_the_bundle_is_whole(plant):
     with tarfile.open(path) as bundle:
         names = {os.path.basename(n) for n in bundle.getnames()}
     assert {"status.json", "devices.json", "queue.json", "metrics.txt", "haywain.conf"} <= names
+
+
+def alone(*arguments):
+    """The tool without any daemon: (exit status, standard output, standard error)."""
+    environment = {**os.environ, "HAYWAIN_PLUGIN_DIR": os.path.join(BUILD, "plugins"), "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([TOOL, *arguments], env=environment, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                          check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_help_and_version_are_commands_too(plant):
+    """`haywain help` and `haywain version` were no commands, and the bare name said only where help is."""
+    with open(os.path.join(TOP, "VERSION"), encoding="ascii") as f:
+        version = f.read().strip()
+    assert alone("version") == (0, f"haywain {version}\n", "")
+    status, out, err = alone("help")
+    assert status == 0 and out == alone("--help")[1] and err == ""
+    assert alone()[0] == 64 and alone()[1] == out
+    assert all(len(line) <= 80 for line in out.splitlines()), "the help is wider than a terminal"
+    daemon = subprocess.run([os.path.join(BUILD, "haywaind"), "--help"], text=True, capture_output=True, check=True).stdout
+    assert all(len(line) <= 80 for line in daemon.splitlines()), daemon
+    for command in [line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.lstrip().startswith("-")]:
+        assert f"Usage: haywain {command}" in alone("help", command)[1]
+
+
+def test_a_slip_of_the_pen_is_answered_with_what_was_meant(plant):
+    assert "did you mean `status`?" in alone("statsu")[2]
+    assert "did you mean `modbus`?" in alone("help", "modbsu")[2]
+    daemon = run(plant, points=POINTS)
+    assert "there is no device d2, did you mean `d1`?" in haywain(daemon, "devices", "d2", good=False)
+    assert "there is no device d2, did you mean `d1`?" in haywain(daemon, "watch", "d2", good=False)
+    assert "device d1 has no point setpiont, did you mean `setpoint`?" in haywain(daemon, "write", "d1", "setpiont", "1", good=False)
+    assert "there is no device d2, did you mean `d1`?" in haywain(daemon, "write", "d2", "setpoint", "1", good=False)
+
+
+OWN_KEYS = {"modbus": ("url", "retries", "max_hole", "holding"), "serial": ("port", "decode", "field"),
+            "ble": ("adapter", "address", "characteristic"), "sim": ("low", "high")}
+
+
+@pytest.mark.parametrize("plugin", OWN_KEYS)
+def test_help_of_a_plugin_is_made_of_its_tables(plugin):
+    """A plugin's version and summary were read by nobody, and its keys stood in the manual alone."""
+    status, out, err = alone("help", plugin)
+    assert status == 0 and err == ""
+    keys = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    assert {"name", "plugin", "every", "unit", "deadband", *OWN_KEYS[plugin]} <= keys
+    assert any(line.startswith(f"{plugin} ") for line in alone("plugins")[1].splitlines())
+
+
+COMPLETION = r"""
+. packaging/bash-completion/haywain
+haywain() {
+	case "$*" in
+	*links*) echo '{"links":[{"name":"panel","plugin":"modbus"}]}' ;;
+	*"devices boiler"*) echo '{"name":"boiler","points":[{"name":"t"},{"name":"u"}]}' ;;
+	*devices*) echo '{"devices":[{"name":"boiler"},{"name":"meter"}]}' ;;
+	*status*) echo '{"gateway":"x","uplinks":[{"name":"cloud"}]}' ;;
+	esac
+}
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_$1
+echo "${COMPREPLY[*]}"
+"""
+
+
+@pytest.mark.parametrize("line,offered", [
+    ("haywain st", "status"), ("haywain sec", "secret"), ("haywain devices ", "boiler meter"), ("haywain devices boiler ", ""),
+    ("haywain write boiler ", "t u"), ("haywain status --", "--json --help"), ("haywain queue purge --", "--yes"),
+    ("haywain scan ", "modbus serial ble --link"), ("haywain scan --link ", "panel"), ("haywain scan modbus ", "scan identify dump"),
+    ("haywain scan modbus scan /et", "/etc"), ("haywain check /et", "/etc"), ("haywain connect ", "--test"),
+    ("haywain connect --test ", "cloud"), ("haywain help mod", "models modbus"), ("haywaind --ch", "--check"),
+    ("haywaind -c /et", "/etc"), ("haywaind --probe mo", "modbus")])
+def test_the_shell_completes_what_fits(line, offered):
+    """It offered plugins behind `scan modbus scan`, devices behind a device, nothing behind `status --`, and had none for haywaind."""
+    done = subprocess.run(["bash", "-c", COMPLETION, "bash", *line.split(" ")], cwd=TOP, text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == offered and done.stderr == ""
+
+
+def test_the_shell_is_offered_every_command():
+    offered = subprocess.run(["bash", "-c", COMPLETION, "bash", "haywain", ""], cwd=TOP, text=True, capture_output=True, check=True).stdout.split()
+    told = [line.split()[0] for line in alone("help")[1].splitlines() if line.startswith("  ") and not line.lstrip().startswith("-")]
+    assert set(told) <= set(offered)

@@ -509,6 +509,13 @@ static void conf_d(void **state)
 	assert_non_null(strstr(place->config->bad[0].name, "/conf.d/20.conf"));
 }
 
+static void note_model(const char *name, const char *path, void *userdata)
+{
+	char *at = userdata;
+
+	sprintf(at + strlen(at), "%s=%s;", name, strstr(path, "models"));
+}
+
 static void models(void **state)
 {
 	struct place *place = *state;
@@ -545,6 +552,13 @@ static void models(void **state)
 	put(place, "models0/meter.conf", "model: { plugin = \"fake\"; unit = 8; points: (); };");
 	expect_device(place, "model = \"meter\";", "");
 	assert_int_equal(((struct fake_device *)place->config->devices[0]->conf)->unit, 8);
+
+	/* So does a list of them, which a copy of an editor is not in. */
+	char listed[200] = "";
+
+	put(place, "models0/meter.conf~", "");
+	model_each(note_model, listed);
+	assert_string_equal(listed, "meter=models0/meter.conf;");
 
 	put(place, "models0/other.conf", "model: { plugin = \"mute\"; };");
 	expect_device(place, "model = \"other\";",
