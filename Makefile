@@ -10,8 +10,8 @@ PLUGINS  := $(sort $(patsubst plugins/%/,%,$(dir $(wildcard plugins/*/*.c))))
 
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wold-style-definition
-# A cast that only some processors mind; clang minds it by itself.
-warnings += $(if $(findstring clang,$(CC)),-Wcast-align,-Wcast-align=strict)
+# A cast that only some processors mind; clang minds it by itself. Clang also proves who holds which lock: base/mutex.h.
+warnings += $(if $(findstring clang,$(CC)),-Wcast-align -Wthread-safety -Wno-thread-safety-precise,-Wcast-align=strict)
 ifeq ($(DEV),1)
 warnings += -Werror
 endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/worker.h"
+#include "base/mutex.h"
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -13,7 +14,7 @@ struct list {
 
 struct worker {
 	pthread_t thread;
-	pthread_mutex_t mutex;
+	struct mutex mutex;
 	sem_t wake; /* one for each work submitted, and one to stop; a condition costs one more call of the kernel */
 	struct list lanes[2], finished; /* under mutex */
 	bool handing_back;		/* under mutex: the eventfd was written and not yet read */
@@ -78,21 +79,21 @@ static void *work_on(void *userdata)
 	for (;;) {
 		while (sem_wait(&worker->wake) < 0)
 			continue;
-		pthread_mutex_lock(&worker->mutex);
+		mutex_lock(&worker->mutex);
 		struct hay_work *work = pop(&worker->lanes[HAY_LANE_COMMAND]);
 
 		if (!work)
 			work = pop(&worker->lanes[HAY_LANE_POLL]);
-		pthread_mutex_unlock(&worker->mutex);
+		mutex_unlock(&worker->mutex);
 		if (!work)
 			return NULL;
 		work->run(work);
-		pthread_mutex_lock(&worker->mutex);
+		mutex_lock(&worker->mutex);
 		push(&worker->finished, work);
 		bool tell = !worker->handing_back;
 
 		worker->handing_back = true;
-		pthread_mutex_unlock(&worker->mutex);
+		mutex_unlock(&worker->mutex);
 		/* Not under the lock: the loop would wake up only to wait for it. */
 		if (tell)
 			eventfd_write(worker->fd, 1);
@@ -106,11 +107,11 @@ static int hand_back(sd_event_source *source _unused_, int fd, uint32_t events _
 	struct hay_work *next;
 
 	eventfd_read(fd, &count);
-	pthread_mutex_lock(&worker->mutex);
+	mutex_lock(&worker->mutex);
 	worker->handing_back = false;
 	struct list finished = worker->finished;
 	worker->finished = (struct list){0};
-	pthread_mutex_unlock(&worker->mutex);
+	mutex_unlock(&worker->mutex);
 
 	for (struct hay_work *work = finished.first; work; work = next) {
 		next = work->next; /* done() may submit it again */
@@ -127,7 +128,7 @@ int worker_new(sd_event *event, const char *name, void (*done)(struct hay_work *
 
 	if (!worker)
 		return -ENOMEM;
-	pthread_mutex_init(&worker->mutex, NULL);
+	mutex_init(&worker->mutex);
 	sem_init(&worker->wake, 0, 0);
 	worker->done = done;
 	worker->userdata = userdata;
@@ -158,7 +159,7 @@ struct worker *worker_free(struct worker *worker)
 	sd_event_source_disable_unref(worker->source);
 	close(worker->fd);
 	sem_destroy(&worker->wake);
-	pthread_mutex_destroy(&worker->mutex);
+	mutex_destroy(&worker->mutex);
 	free(worker);
 	return NULL;
 }
@@ -166,9 +167,9 @@ struct worker *worker_free(struct worker *worker)
 void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane lane)
 {
 	worker->outstanding++;
-	pthread_mutex_lock(&worker->mutex);
+	mutex_lock(&worker->mutex);
 	push(&worker->lanes[lane], work);
-	pthread_mutex_unlock(&worker->mutex);
+	mutex_unlock(&worker->mutex);
 	sem_post(&worker->wake);
 }
 

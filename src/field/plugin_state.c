@@ -2,6 +2,7 @@
 #include "field/plugin_state.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/units.h"
 #include "base/worker.h"
 #include <errno.h>
@@ -23,7 +24,7 @@ struct plugin_state {
 	pthread_t thread;
 	bool has_thread; /* main thread only */
 
-	pthread_mutex_t lock;
+	struct mutex lock;
 	pthread_cond_t wake, written;
 	/* under lock */
 	char *text; /* to be written; NULL: nothing */
@@ -103,26 +104,26 @@ static void set_due(struct timespec *due, uint64_t delay_us)
 }
 
 /* Until there is something to write and it is time to. */
-static void await(struct plugin_state *state)
+static void await(struct plugin_state *state) REQUIRES(state->lock)
 {
 	int r = 0;
 
 	while (!state->ends && !state->hurries && r != ETIMEDOUT)
-		r = state->text ? pthread_cond_timedwait(&state->wake, &state->lock, &state->due)
-				: pthread_cond_wait(&state->wake, &state->lock);
+		r = state->text ? pthread_cond_timedwait(&state->wake, &state->lock.mutex, &state->due)
+				: pthread_cond_wait(&state->wake, &state->lock.mutex);
 }
 
-static void write_text(struct plugin_state *state)
+static void write_text(struct plugin_state *state) REQUIRES(state->lock)
 {
 	char *text = state->text;
 	int r;
 
 	state->text = NULL;
 	state->is_writing = true;
-	pthread_mutex_unlock(&state->lock);
+	mutex_unlock(&state->lock);
 	r = file_replace(state->path, text, strlen(text), 0640, (gid_t)-1);
 	tell_result(state, r);
-	pthread_mutex_lock(&state->lock);
+	mutex_lock(&state->lock);
 	state->is_writing = false;
 	if (r < 0 && !state->text) {
 		state->text = text;
@@ -136,7 +137,7 @@ static void *keep(void *userdata)
 {
 	struct plugin_state *state = userdata;
 
-	pthread_mutex_lock(&state->lock);
+	mutex_lock(&state->lock);
 	do {
 		await(state);
 		state->hurries = false;
@@ -146,7 +147,7 @@ static void *keep(void *userdata)
 	} while (!state->ends);
 	if (state->text) /* it came while the last was being written */
 		write_text(state);
-	pthread_mutex_unlock(&state->lock);
+	mutex_unlock(&state->lock);
 	return NULL;
 }
 
@@ -166,13 +167,13 @@ static int save(struct plugin_state *state)
 	text = json_dumps(state->root, JSON_INDENT(1) | JSON_SORT_KEYS);
 	if (!text)
 		return -ENOMEM;
-	pthread_mutex_lock(&state->lock);
+	mutex_lock(&state->lock);
 	if (!state->text)
 		set_due(&state->due, GATHER_US);
 	free(state->text);
 	state->text = text;
 	pthread_cond_signal(&state->wake);
-	pthread_mutex_unlock(&state->lock);
+	mutex_unlock(&state->lock);
 	return 0;
 }
 
@@ -182,12 +183,12 @@ int plugin_state_flush(struct plugin_state *state, uint64_t timeout_us)
 	int r = 0;
 
 	set_due(&until, timeout_us);
-	pthread_mutex_lock(&state->lock);
+	mutex_lock(&state->lock);
 	state->hurries = state->text != NULL;
 	pthread_cond_signal(&state->wake);
 	while ((state->hurries || state->is_writing) && r == 0)
-		r = pthread_cond_timedwait(&state->written, &state->lock, &until);
-	pthread_mutex_unlock(&state->lock);
+		r = pthread_cond_timedwait(&state->written, &state->lock.mutex, &until);
+	mutex_unlock(&state->lock);
 	return -r;
 }
 
@@ -200,7 +201,7 @@ struct plugin_state *plugin_state_new(const char *path)
 
 	if (!state)
 		return NULL;
-	pthread_mutex_init(&state->lock, NULL);
+	mutex_init(&state->lock);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&state->wake, &attr);
@@ -217,15 +218,15 @@ struct plugin_state *plugin_state_free(struct plugin_state *state)
 	if (!state)
 		return NULL;
 	if (state->has_thread) {
-		pthread_mutex_lock(&state->lock);
+		mutex_lock(&state->lock);
 		state->ends = true;
 		pthread_cond_signal(&state->wake);
-		pthread_mutex_unlock(&state->lock);
+		mutex_unlock(&state->lock);
 		pthread_join(state->thread, NULL);
 	}
 	pthread_cond_destroy(&state->written);
 	pthread_cond_destroy(&state->wake);
-	pthread_mutex_destroy(&state->lock);
+	mutex_destroy(&state->lock);
 	json_decref(state->root);
 	free(state->text);
 	free(state->damaged);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/scan.h"
 #include "base/buf.h"
+#include "base/mutex.h"
 #include "base/worker.h"
 #include "field/field_private.h"
 #include <errno.h>
@@ -28,7 +29,7 @@ struct scan {
 	struct link_step turn; /* the link's, in which the step runs */
 	struct hay_work *step; /* the plugin's, handed to the link; NULL: none */
 
-	pthread_mutex_t lock;
+	struct mutex lock;
 	pthread_cond_t wake;
 	/* Under the lock. */
 	bool cancelled, finished;
@@ -51,7 +52,7 @@ static void scan_free(struct scan *scan)
 	free(scan->arguments);
 	buf_done(&scan->lines);
 	pthread_cond_destroy(&scan->wake);
-	pthread_mutex_destroy(&scan->lock);
+	mutex_destroy(&scan->lock);
 	free(scan);
 }
 
@@ -79,14 +80,14 @@ static void print(const struct hay_probe *hay, const char *format, ...)
 	va_end(args);
 	if (size < 0)
 		return;
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	while (!scan->cancelled && scan->lines.size > WAITING_MAX)
-		pthread_cond_wait(&scan->wake, &scan->lock);
+		pthread_cond_wait(&scan->wake, &scan->lock.mutex);
 	if (!scan->cancelled) {
 		buf_add(&scan->lines, text, (size_t)size);
 		buf_add_char(&scan->lines, '\n');
 	}
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	free(text);
 	notify(scan);
 }
@@ -96,12 +97,12 @@ static void progress(const struct hay_probe *hay, unsigned done, unsigned total,
 {
 	struct scan *scan = scan_of(hay);
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	scan->has_progress = true;
 	scan->done = done;
 	scan->total = total;
 	snprintf(scan->what, sizeof(scan->what), "%s", what ? what : "");
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	notify(scan);
 }
 
@@ -109,9 +110,9 @@ static bool cancelled(const struct hay_probe *hay)
 {
 	struct scan *scan = scan_of(hay);
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	bool is = scan->cancelled;
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	return is;
 }
 
@@ -120,17 +121,17 @@ static int step(const struct hay_probe *hay, struct hay_work *work)
 	struct scan *scan = scan_of(hay);
 	int r = -ECANCELED;
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	if (!scan->cancelled) {
 		scan->asked = work;
-		pthread_mutex_unlock(&scan->lock);
+		mutex_unlock(&scan->lock);
 		notify(scan);
-		pthread_mutex_lock(&scan->lock);
+		mutex_lock(&scan->lock);
 		while (scan->asked)
-			pthread_cond_wait(&scan->wake, &scan->lock);
+			pthread_cond_wait(&scan->wake, &scan->lock.mutex);
 		r = scan->answer;
 	}
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	return r;
 }
 
@@ -139,10 +140,10 @@ static void *run(void *userdata)
 	struct scan *scan = userdata;
 	int r = scan->plugin->probe(&scan->hay);
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	scan->result = r;
 	scan->finished = true;
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	notify(scan);
 	return NULL;
 }
@@ -152,11 +153,11 @@ static void *run(void *userdata)
 static void answer_step(struct scan *scan, int r)
 {
 	scan->step = NULL;
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	scan->asked = NULL;
 	scan->answer = r;
 	pthread_cond_broadcast(&scan->wake);
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 }
 
 static void run_step(struct hay_work *work)
@@ -193,11 +194,11 @@ static void cancel(struct scan *scan)
 {
 	bool is_asked;
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	scan->cancelled = true;
 	is_asked = scan->asked != NULL;
 	pthread_cond_broadcast(&scan->wake);
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	/* A step that runs is answered by its end. */
 	if (is_asked && (!scan->step || link_cancel_step(scan->link)))
 		answer_step(scan, -ECANCELED);
@@ -256,11 +257,11 @@ static void take_lines(struct scan *scan)
 {
 	struct buf lines;
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	lines = scan->lines;
 	scan->lines = (struct buf){0};
 	pthread_cond_broadcast(&scan->wake);
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	for (size_t at = 0; scan->wanted && !buf_failed(&lines) && at < lines.size;) {
 		const char *line = lines.data + at, *end = memchr(line, '\n', lines.size - at);
 
@@ -276,13 +277,13 @@ static void take_progress(struct scan *scan)
 	unsigned done, total;
 	bool is_there;
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	is_there = scan->has_progress;
 	scan->has_progress = false;
 	done = scan->done;
 	total = scan->total;
 	memcpy(what, scan->what, sizeof(what));
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	if (is_there && scan->wanted)
 		scan->hooks.progress(done, total, what, scan->hooks.userdata);
 }
@@ -303,11 +304,11 @@ void scan_go_on(struct scan *scan)
 	struct hay_work *asked;
 	bool finished, may_tell = !scan->wanted || scan->hooks.ready(scan->hooks.userdata);
 
-	pthread_mutex_lock(&scan->lock);
+	mutex_lock(&scan->lock);
 	asked = scan->step ? NULL : scan->asked;
 	/* One that waited for its link when it was cancelled never began. */
 	finished = scan->finished || (scan->cancelled && !scan->runs);
-	pthread_mutex_unlock(&scan->lock);
+	mutex_unlock(&scan->lock);
 	if (asked && scan->link)
 		request_step(scan, asked);
 	if (finished)
@@ -377,7 +378,7 @@ static int scan_new(struct field *field, const struct plugin *plugin, struct lin
 
 	if (!scan)
 		return -ENOMEM;
-	pthread_mutex_init(&scan->lock, NULL);
+	mutex_init(&scan->lock);
 	pthread_cond_init(&scan->wake, NULL);
 	scan->field = field;
 	scan->link = link;

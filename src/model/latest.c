@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/latest.h"
+#include "base/mutex.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #define TEXT_MAX 4096 /* of a string that is kept: it is cut */
@@ -20,7 +20,7 @@ struct latest_device {
 
 struct latest {
 	struct stream_subscription *subscription;
-	pthread_mutex_t lock; /* of all that follows */
+	struct mutex lock; /* of all that follows */
 	struct latest_device *devices;
 	/* By number of the series, so that a sample is taken without a search. */
 	struct kept_reading **by_number;
@@ -57,7 +57,7 @@ struct latest *latest_free(struct latest *latest)
 	while (latest->devices)
 		forget_device(latest, &latest->devices);
 	free(latest->by_number);
-	pthread_mutex_destroy(&latest->lock);
+	mutex_destroy(&latest->lock);
 	free(latest);
 	return NULL;
 }
@@ -153,14 +153,14 @@ static void take_sample(const struct stream_sample *sample, void *userdata)
 {
 	struct latest *latest = userdata;
 
-	pthread_mutex_lock(&latest->lock);
+	mutex_lock(&latest->lock);
 	for (size_t i = 0; i < sample->n_readings; i++) {
 		struct kept_reading *kept = find_or_add_reading(latest, sample->series[i]);
 
 		if (kept)
 			keep_reading(kept, &sample->readings[i], sample->sample->time_us);
 	}
-	pthread_mutex_unlock(&latest->lock);
+	mutex_unlock(&latest->lock);
 }
 
 struct latest *latest_new(struct stream *stream)
@@ -169,7 +169,7 @@ struct latest *latest_new(struct stream *stream)
 
 	if (!latest)
 		return NULL;
-	pthread_mutex_init(&latest->lock, NULL);
+	mutex_init(&latest->lock);
 	latest->subscription = stream_subscribe(stream, take_sample, latest);
 	return latest->subscription ? latest : latest_free(latest);
 }
@@ -184,7 +184,7 @@ static bool has_point(const struct device_info *info, const char *point)
 
 void latest_keep(struct latest *latest, const struct device_info *info)
 {
-	pthread_mutex_lock(&latest->lock);
+	mutex_lock(&latest->lock);
 
 	struct latest_device *device = *find_device(latest, info->device->name);
 	struct kept_reading **at = device ? &device->readings : NULL;
@@ -199,18 +199,18 @@ void latest_keep(struct latest *latest, const struct device_info *info)
 		*at = reading->next;
 		forget_reading(latest, reading);
 	}
-	pthread_mutex_unlock(&latest->lock);
+	mutex_unlock(&latest->lock);
 }
 
 void latest_forget(struct latest *latest, const char *device)
 {
-	pthread_mutex_lock(&latest->lock);
+	mutex_lock(&latest->lock);
 
 	struct latest_device **at = find_device(latest, device);
 
 	if (*at)
 		forget_device(latest, at);
-	pthread_mutex_unlock(&latest->lock);
+	mutex_unlock(&latest->lock);
 }
 
 /* ---- snapshots ---- */
@@ -263,11 +263,11 @@ int latest_copy(struct latest *latest, const char *device, struct latest_snapsho
 	int r = 0;
 
 	*ret = (struct latest_snapshot){0};
-	pthread_mutex_lock(&latest->lock);
+	mutex_lock(&latest->lock);
 	at = find_device(latest, device);
 	if (*at)
 		r = copy_device(*at, ret);
-	pthread_mutex_unlock(&latest->lock);
+	mutex_unlock(&latest->lock);
 	return r;
 }
 

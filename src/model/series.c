@@ -4,9 +4,9 @@
  * allocated from one pool that lives as long as the set; the lock is a leaf: nothing else is taken under it.
  */
 #include "model/series.h"
+#include "base/mutex.h"
 #include "base/pool.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 /* A number past this comes from a damaged file: the arrays by number shall not grow to it. */
@@ -30,7 +30,7 @@ struct rows {
 };
 
 struct series_set {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	struct pool *pool;
 	struct rows devices, series;
 	struct index device_index, series_index;
@@ -126,7 +126,7 @@ struct series_set *series_set_new(void)
 		free(set);
 		return NULL;
 	}
-	pthread_mutex_init(&set->lock, NULL);
+	mutex_init(&set->lock);
 	return set;
 }
 
@@ -139,7 +139,7 @@ struct series_set *series_set_free(struct series_set *set)
 	free(set->device_index.buckets);
 	free(set->series_index.buckets);
 	pool_free(set->pool);
-	pthread_mutex_destroy(&set->lock);
+	mutex_destroy(&set->lock);
 	free(set);
 	return NULL;
 }
@@ -242,11 +242,11 @@ const struct series_device *series_device_intern(struct series_set *set, const c
 	if (sort_tags(tags, n_tags, &sorted) < 0)
 		return NULL;
 	hash = device_hash(name, link, sorted, n_tags);
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	device = device_find(set, hash, name, link, sorted, n_tags);
 	if (!device)
 		device_add(set, set->devices.count + 1, hash, name, link, sorted, n_tags, &device);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return device;
 }
 
@@ -262,13 +262,13 @@ int series_device_restore(struct series_set *set, uint32_t number, const char *n
 	r = sort_tags(tags, n_tags, &sorted);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	if (rows_get(&set->devices, number))
 		r = -EEXIST;
 	else
 		r = device_add(set, number, device_hash(name, link, sorted, n_tags), name, link, sorted, n_tags,
 			       &device);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return r;
 }
 
@@ -276,9 +276,9 @@ const struct series_device *series_device_by_number(struct series_set *set, uint
 {
 	const struct series_device *device;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	device = rows_get(&set->devices, number);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return device;
 }
 
@@ -286,9 +286,9 @@ uint32_t series_device_count(struct series_set *set)
 {
 	uint32_t count;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	count = set->devices.count;
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return count;
 }
 
@@ -334,7 +334,7 @@ const struct series *series_intern(struct series_set *set, const struct series_d
 	uint64_t hash = series_hash(device, point, unit, type);
 	const struct series *series = NULL;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	for (const struct node *node = index_first(&set->series_index, hash); node && !series; node = node->next) {
 		const struct series *at = node->row;
 
@@ -344,7 +344,7 @@ const struct series *series_intern(struct series_set *set, const struct series_d
 	}
 	if (!series)
 		series_add(set, set->series.count + 1, hash, device, point, unit, type, &series);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return series;
 }
 
@@ -357,7 +357,7 @@ int series_restore(struct series_set *set, uint32_t number, uint32_t device_numb
 
 	if (number == 0)
 		return -EINVAL;
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	device = rows_get(&set->devices, device_number);
 	if (!device)
 		r = -ENOENT;
@@ -365,7 +365,7 @@ int series_restore(struct series_set *set, uint32_t number, uint32_t device_numb
 		r = -EEXIST;
 	else
 		r = series_add(set, number, series_hash(device, point, unit, type), device, point, unit, type, &series);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return r;
 }
 
@@ -373,9 +373,9 @@ const struct series *series_by_number(struct series_set *set, uint32_t number)
 {
 	const struct series *series;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	series = rows_get(&set->series, number);
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return series;
 }
 
@@ -383,9 +383,9 @@ uint32_t series_count(struct series_set *set)
 {
 	uint32_t count;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	count = set->series.count;
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return count;
 }
 
@@ -393,7 +393,7 @@ int series_skip(struct series_set *set, uint32_t n_devices, uint32_t n_series)
 {
 	int r;
 
-	pthread_mutex_lock(&set->lock);
+	mutex_lock(&set->lock);
 	r = rows_reserve(&set->devices, n_devices);
 	if (r == 0)
 		r = rows_reserve(&set->series, n_series);
@@ -401,7 +401,7 @@ int series_skip(struct series_set *set, uint32_t n_devices, uint32_t n_series)
 		set->devices.count = MAX(set->devices.count, n_devices);
 		set->series.count = MAX(set->series.count, n_series);
 	}
-	pthread_mutex_unlock(&set->lock);
+	mutex_unlock(&set->lock);
 	return r;
 }
 

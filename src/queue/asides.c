@@ -217,8 +217,7 @@ static int count_some(struct aside *aside)
 
 /* ---- removing ---- */
 
-/* With the lock held. */
-static void charge(struct queue *queue, const struct aside *aside)
+static void charge(struct queue *queue, const struct aside *aside) REQUIRES(queue->lock)
 {
 	for (size_t i = 0; i < aside->n_readers; i++) {
 		const struct aside_reader *from = &aside->readers[i];
@@ -244,14 +243,14 @@ static bool discard(struct queue *queue, const char *path, uint64_t bytes, const
 			 (unsigned long long)counted->unsent);
 	else if (!all)
 		snprintf(lost, sizeof(lost), " with samples that cannot be counted");
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (counted)
 		charge(queue, counted);
 	queue_notify(
 		queue, HAY_LOG_WARNING,
 		"%s (%s) removed%s: of the files that were set aside the last is kept, the others while there are no more than %d, together no more than max_size (%s)",
 		path, format_size(bytes, size), lost, ASIDES_MAX, format_size(queue->conf.max_size, most));
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return true;
 }
 

@@ -31,7 +31,5 @@ void charges_add(struct charges *charges, enum drop_cause cause, uint64_t id, ui
 void charges_add_many(struct charges *charges, enum drop_cause cause, size_t reader, uint64_t n);
 /* What they add to one count of a reader. */
 uint64_t charges_of(struct charges *charges, uint64_t reader, uint32_t cause, uint32_t device);
-/* With the lock held: the transaction is done. */
-void charges_apply(struct charges *charges, struct queue *queue);
 
 #endif

@@ -128,9 +128,9 @@ int numbers_write_file(struct queue *queue, uint64_t mark)
 	uint64_t bytes = 0;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	state_put_runs(&runs, queue->low, queue->unsure_to, queue->runs.at, queue->runs.n);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = queue_mark_write(queue->path, mark, &runs, &bytes);
 	queue->mark_bytes += bytes;
 	return r;
@@ -160,8 +160,8 @@ int numbers_write_mark(struct queue *queue, uint64_t mark)
 	return r < 0 && in_file < 0 ? r : 0;
 }
 
-/* What the mark shall be; 0: there is nothing to count from. Called with the lock held. */
-static uint64_t wanted_mark(const struct queue *queue)
+/* What the mark shall be; 0: there is nothing to count from. */
+static uint64_t wanted_mark(const struct queue *queue) REQUIRES(queue->lock)
 {
 	const struct run *run = last_run(queue);
 
@@ -179,15 +179,15 @@ int numbers_reserve(struct queue *queue)
 	uint64_t mark;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	mark = wanted_mark(queue);
 	numbering = queue->numbering;
 	queue->reserve_wanted = false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (mark == 0)
 		return 0;
 	r = numbers_write_mark(queue, mark);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (numbering != queue->numbering) {
 		/* Meanwhile the clock told another base: that mark is none of its, but may be found again. */
 		if (r == 0)
@@ -205,6 +205,6 @@ int numbers_reserve(struct queue *queue)
 		readers_signal(queue);
 	}
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return r;
 }

@@ -13,8 +13,6 @@
 #define CURSOR_PERIOD_US USEC_PER_SEC
 #define SIGNALS_AT_ONCE 8
 
-/* ---- with the lock held ---- */
-
 void queue_notify(struct queue *queue, enum hay_log_level level, const char *format, ...)
 {
 	struct queue_notice *notice;
@@ -96,6 +94,7 @@ void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint3
 }
 
 static uint64_t charge_range(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
+	REQUIRES(reader->queue->lock)
 {
 	uint64_t n =
 		runs_between(&reader->queue->runs,
@@ -144,7 +143,7 @@ void queue_body_dropped(struct queue *queue, uint64_t id)
 }
 
 /* Room for one more sample. False: it is the one that goes. */
-static bool make_room(struct queue *queue, size_t cost)
+static bool make_room(struct queue *queue, size_t cost) REQUIRES(queue->lock)
 {
 	struct tail *tail = &queue->tail;
 	uint64_t limit = MAX(queue->conf.memory, cost), from;
@@ -176,14 +175,14 @@ static bool make_room(struct queue *queue, size_t cost)
 
 /* ---- appending ---- */
 
-static void drop_new(struct queue *queue, enum drop_cause cause, struct sample *sample)
+static void drop_new(struct queue *queue, enum drop_cause cause, struct sample *sample) REQUIRES(queue->lock)
 {
 	queue_charge(queue, cause, UINT64_MAX, sample->device);
 	sample_unref(sample);
 }
 
 /* *ret_news: the readers are to be told. */
-static void append(struct queue *queue, struct sample *sample, bool *ret_news)
+static void append(struct queue *queue, struct sample *sample, bool *ret_news) REQUIRES(queue->lock)
 {
 	size_t cost = sample_cost(sample);
 	uint64_t now;
@@ -224,7 +223,7 @@ void queue_append(struct queue *queue, struct sample *sample)
 	size_t n = 0;
 	bool news = false;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	append(queue, sample, &news);
 	for (struct queue_reader *reader = news ? queue->readers : NULL; reader; reader = reader->next) {
 		if (n == ELEMENTS(fds))
@@ -232,27 +231,27 @@ void queue_append(struct queue *queue, struct sample *sample)
 		else if (reader_will_be_signalled(reader))
 			fds[n++] = reader->fd;
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	for (size_t i = 0; i < n; i++)
 		eventfd_write(fds[i], 1);
 }
 
 void queue_lost(struct queue *queue, uint32_t device)
 {
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->appended++;
 	queue_charge(queue, DROP_NO_MEMORY, UINT64_MAX, device);
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 void queue_clock_changed(struct queue *queue)
 {
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	numbers_find_base(queue);
 	/* Ages and offsets are looked at anew. */
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 /* ---- opening and closing ---- */
@@ -291,7 +290,8 @@ const char *queue_path(const struct queue *queue)
 	return queue->path;
 }
 
-void queue_free(struct queue *queue)
+/* No other thread has it any more. */
+void queue_free(struct queue *queue) UNCHECKED
 {
 	while (queue->readers) {
 		struct queue_reader *reader = queue->readers;
@@ -320,7 +320,7 @@ void queue_free(struct queue *queue)
 		close(queue->answers_fd);
 	pthread_cond_destroy(&queue->wake);
 	pthread_cond_destroy(&queue->done);
-	pthread_mutex_destroy(&queue->lock);
+	mutex_destroy(&queue->lock);
 	free(queue->path);
 	free(queue);
 }
@@ -332,7 +332,7 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 
 	if (!queue)
 		return -ENOMEM;
-	pthread_mutex_init(&queue->lock, NULL);
+	mutex_init(&queue->lock);
 	queue->store.lock_fd = -1;
 	queue->series = series;
 	queue->conf = *conf;
@@ -372,7 +372,7 @@ static struct timespec deadline(uint64_t timeout_us)
 }
 
 /* Lock held. */
-static int flush(struct queue *queue, uint64_t timeout_us)
+static int flush(struct queue *queue, uint64_t timeout_us) REQUIRES(queue->lock)
 {
 	struct timespec until = deadline(timeout_us);
 	uint64_t wanted;
@@ -381,7 +381,7 @@ static int flush(struct queue *queue, uint64_t timeout_us)
 	wanted = ++queue->flush_wanted;
 	queue_wake_store(queue, 0);
 	while (queue->flush_done < wanted && r == 0)
-		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
+		r = -pthread_cond_timedwait(&queue->done, &queue->lock.mutex, &until);
 	/* Done as the time ended is done. */
 	if (queue->flush_done >= wanted)
 		r = queue->flush_result;
@@ -392,9 +392,9 @@ int queue_flush(struct queue *queue, uint64_t timeout_us)
 {
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	r = flush(queue, timeout_us);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return r;
 }
 
@@ -402,11 +402,11 @@ int queue_leave(struct queue *queue, uint64_t timeout_us, uint64_t *ret_lost)
 {
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->leaving = true;
 	r = flush(queue, timeout_us);
 	*ret_lost = queue->left_unwritten;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return r;
 }
 
@@ -418,13 +418,13 @@ struct queue *queue_close(struct queue *queue, uint64_t timeout_us)
 
 	if (!queue)
 		return NULL;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->stop = true;
 	queue_wake_store(queue, 0);
 	while (!queue->thread_ended && r == 0)
-		r = -pthread_cond_timedwait(&queue->done, &queue->lock, &until);
+		r = -pthread_cond_timedwait(&queue->done, &queue->lock.mutex, &until);
 	ended = queue->thread_ended;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (!ended)
 		return queue;
 	pthread_join(queue->thread, NULL);
@@ -436,20 +436,20 @@ uint64_t queue_max_size(struct queue *queue)
 {
 	uint64_t max_size;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	max_size = queue->conf.max_size;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return max_size;
 }
 
 void queue_configure(struct queue *queue, const struct queue_conf *conf)
 {
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->conf = *conf;
 	queue->conf.path = NULL;
 	queue->conf_changed = true;
 	/* Samples that waited for the disk may go out at once in `behind`. */
 	readers_signal(queue);
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }

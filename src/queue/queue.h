@@ -99,16 +99,16 @@ void queue_reader_refused(struct queue_reader *reader, const struct sample *samp
 
 /* How many samples this reader has not acknowledged, and how many were ever appended (for the replay rate). */
 uint64_t queue_reader_depth(const struct queue_reader *reader);
-uint64_t queue_appended(const struct queue *queue);
+uint64_t queue_appended(struct queue *queue);
 
 /* ---- numbers and times: any thread ---- */
 
 /* The sequence number of a sample. Only valid once a reader was given it: the base is known by then. */
-uint64_t queue_seq(const struct queue *queue, const struct sample *sample);
+uint64_t queue_seq(struct queue *queue, const struct sample *sample);
 /* The first number of this run, for the event `started`; 0 while it is not known yet. */
-uint64_t queue_first_seq(const struct queue *queue);
+uint64_t queue_first_seq(struct queue *queue);
 /* True while no sequence numbers can be given out because both marks were lost and the clock is not trusted. */
-bool queue_waits_for_clock(const struct queue *queue);
+bool queue_waits_for_clock(struct queue *queue);
 
 /* When a sample was taken: µs since 1970, and whether the clock of its boot was ever trusted. */
 int64_t queue_wall(struct queue *queue, const struct sample *sample, bool *ret_certain);

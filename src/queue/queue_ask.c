@@ -9,22 +9,23 @@
 #define PAGE_BYTES ((size_t)64 * 1024)
 #define HEADS ((size_t)256)
 
-/* ---- the store thread, with the lock held ---- */
+/* ---- the store thread ---- */
 
 /* Where the disk's part of what waits goes on, and where it ends. False: all that is left is in memory. */
 static bool on_disk(const struct queue *queue, uint64_t after, uint64_t *ret_after, uint64_t *ret_to)
+	REQUIRES(queue->lock)
 {
 	*ret_after = MAX(MAX(after, queue->min_acked), MAX(queue->body_first, (uint64_t)1) - 1);
 	*ret_to = MIN(queue->written, queue->tail.first - 1);
 	return queue->body_first <= queue->written && *ret_after < *ret_to;
 }
 
-static uint64_t first_in_memory(const struct queue *queue, uint64_t after)
+static uint64_t first_in_memory(const struct queue *queue, uint64_t after) REQUIRES(queue->lock)
 {
 	return MAX(MAX(after, queue->min_acked) + 1, queue->tail.first);
 }
 
-static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to)
+static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to) REQUIRES(queue->lock)
 {
 	struct body_row rows[PAGE_SAMPLES];
 	size_t n = 0;
@@ -32,9 +33,9 @@ static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t a
 
 	if (!queue->store.body.db)
 		return -EIO;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = body_read(&queue->store.body, after, to, rows, PAGE_SAMPLES, PAGE_BYTES, &n);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].sample) /* a damaged one is counted when its turn comes to go out */
 			ask->samples[ask->n_samples++] = rows[i].sample;
@@ -42,7 +43,7 @@ static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t a
 	return MIN(r, 0);
 }
 
-static void page_from_memory(struct queue *queue, struct queue_ask *ask)
+static void page_from_memory(struct queue *queue, struct queue_ask *ask) REQUIRES(queue->lock)
 {
 	size_t bytes = 0;
 
@@ -62,7 +63,7 @@ static void page_from_memory(struct queue *queue, struct queue_ask *ask)
 }
 
 /* True: done. */
-static bool answer_page(struct queue *queue, struct queue_ask *ask)
+static bool answer_page(struct queue *queue, struct queue_ask *ask) REQUIRES(queue->lock)
 {
 	uint64_t after, to;
 
@@ -93,7 +94,7 @@ static int count_one(struct queue_ask *ask, uint32_t device)
 	return 0;
 }
 
-static int count_on_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to)
+static int count_on_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to) REQUIRES(queue->lock)
 {
 	struct body_head heads[HEADS];
 	uint32_t known = series_device_count(queue->series);
@@ -102,9 +103,9 @@ static int count_on_disk(struct queue *queue, struct queue_ask *ask, uint64_t af
 
 	if (!queue->store.body.db)
 		return -EIO;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = body_heads(&queue->store.body, after, heads, HEADS, &n);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (heads[i].id <= to && heads[i].device <= known)
 			r = count_one(ask, heads[i].device);
@@ -112,7 +113,7 @@ static int count_on_disk(struct queue *queue, struct queue_ask *ask, uint64_t af
 	return r;
 }
 
-static bool answer_count(struct queue *queue, struct queue_ask *ask)
+static bool answer_count(struct queue *queue, struct queue_ask *ask) REQUIRES(queue->lock)
 {
 	uint64_t after, to;
 
@@ -179,7 +180,7 @@ static int put(struct queue *queue, bool count, uint64_t after, void *userdata)
 	ask->count = count;
 	ask->after = after;
 	ask->userdata = userdata;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (queue->n_asks >= ASKS_MAX) {
 		r = -EBUSY;
 	} else {
@@ -187,7 +188,7 @@ static int put(struct queue *queue, bool count, uint64_t after, void *userdata)
 		append(&queue->asks, ask);
 		queue_wake_store(queue, 0);
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (r < 0)
 		free(ask);
 	return r;
@@ -213,7 +214,7 @@ struct queue_ask *queue_next_answer(struct queue *queue)
 	struct queue_ask *ask;
 	uint64_t count;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	ask = queue->answers;
 	if (ask) {
 		queue->answers = ask->next;
@@ -221,7 +222,7 @@ struct queue_ask *queue_next_answer(struct queue *queue)
 	} else if (read(queue->answers_fd, &count, sizeof(count)) < 0) {
 		ask = NULL; /* it was not readable */
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return ask;
 }
 
@@ -241,7 +242,7 @@ uint64_t queue_purge(struct queue *queue)
 {
 	uint64_t first, last, before, n;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	last = queue->tail.next - 1;
 	first = queue->body_first <= queue->written ? queue->body_first : queue->tail.first;
 	before = queue->dropped[DROP_PURGED];
@@ -259,6 +260,6 @@ uint64_t queue_purge(struct queue *queue)
 	}
 	queue_forget_acked(queue);
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return n;
 }

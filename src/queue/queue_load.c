@@ -277,7 +277,7 @@ static int restore_runs(struct queue *queue, const struct state_row *row, struct
 	return 0;
 }
 
-static int restore_boot(struct queue *queue, const struct state_row *row, uint32_t number)
+static int restore_boot(struct queue *queue, const struct state_row *row, uint32_t number) REQUIRES(queue->lock)
 {
 	struct state_boot boot;
 
@@ -305,7 +305,7 @@ static int restore_series(struct queue *queue, const struct state_row *row, uint
 			      type_from_name(series.type));
 }
 
-static int restore_reader(struct queue *queue, const struct state_row *row)
+static int restore_reader(struct queue *queue, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
 	struct state_reader state;
@@ -320,7 +320,7 @@ static int restore_reader(struct queue *queue, const struct state_row *row)
 	return 0;
 }
 
-static int restore_drops(struct queue *queue, const struct state_row *row)
+static int restore_drops(struct queue *queue, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
 	struct state_drops state;
@@ -339,6 +339,7 @@ static int restore_drops(struct queue *queue, const struct state_row *row)
 }
 
 static int restore_row(struct queue *queue, const struct state_row *row, struct state_marks *marks)
+	REQUIRES(queue->lock)
 {
 	uint32_t number = (uint32_t)row->key;
 
@@ -364,7 +365,7 @@ static int restore_row(struct queue *queue, const struct state_row *row, struct 
 }
 
 /* Numbers of rows that are lost are not given out again: samples on disk still name them. */
-static int skip_lost_names(struct queue *queue, const struct state_marks *marks)
+static int skip_lost_names(struct queue *queue, const struct state_marks *marks) REQUIRES(queue->lock)
 {
 	uint32_t n_devices = series_device_count(queue->series), n_series = series_count(queue->series);
 	const uint32_t more = marks->has_meta ? 0 : LOST_NAMES_MAX;
@@ -383,7 +384,8 @@ static int skip_lost_names(struct queue *queue, const struct state_marks *marks)
 			   (uint32_t)MAX(marks->meta.n_series, n_series) + more);
 }
 
-int state_restore(struct queue *queue, const struct state_rows *rows, struct state_marks *marks)
+/* No other thread has the queue yet. */
+int state_restore(struct queue *queue, const struct state_rows *rows, struct state_marks *marks) UNCHECKED
 {
 	for (size_t i = 0; i < rows->n; i++) {
 		int r = restore_row(queue, &rows->at[i], marks);
@@ -401,7 +403,8 @@ int state_restore(struct queue *queue, const struct state_rows *rows, struct sta
 	return 0;
 }
 
-bool sample_is_named(struct queue *queue, const struct sample *sample)
+/* Boots are only added by the store thread, which is the one that asks. */
+bool sample_is_named(struct queue *queue, const struct sample *sample) UNCHECKED
 {
 	const struct series_device *device = series_device_by_number(queue->series, sample->device);
 	struct sample_reading reading;

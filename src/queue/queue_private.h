@@ -16,6 +16,7 @@
 #ifndef HAYWAIN_QUEUE_PRIVATE_H
 #define HAYWAIN_QUEUE_PRIVATE_H
 
+#include "base/mutex.h"
 #include "queue/charges.h"
 #include "queue/drops.h"
 #include "queue/queue.h"
@@ -99,7 +100,7 @@ struct store {
 };
 
 struct queue {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	pthread_cond_t wake; /* for the store thread */
 	pthread_cond_t done; /* a flush, or the thread's end */
 
@@ -179,54 +180,63 @@ struct queue {
 	int notice_fd;
 };
 
-/* ---- queue.c: with the lock held ---- */
+/* ---- queue.c ---- */
 
-void queue_notify(struct queue *queue, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+void queue_notify(struct queue *queue, enum hay_log_level level, const char *format, ...) _printf_(3, 4)
+	REQUIRES(queue->lock);
 /* The store shall be awake at `at` at the latest. */
-void queue_wake_store(struct queue *queue, uint64_t at);
+void queue_wake_store(struct queue *queue, uint64_t at) REQUIRES(queue->lock);
 /* Samples acknowledged by all leave the memory. */
-void queue_forget_acked(struct queue *queue);
+void queue_forget_acked(struct queue *queue) REQUIRES(queue->lock);
 /* The oldest id in memory that must go to disk; tail.next: none. */
-uint64_t queue_first_unwritten(const struct queue *queue);
+uint64_t queue_first_unwritten(const struct queue *queue) REQUIRES(queue->lock);
 /* A sample is lost: charge the readers that had not acknowledged it. device 0: unknown. */
-void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device);
+void queue_charge(struct queue *queue, enum drop_cause cause, uint64_t id, uint32_t device) REQUIRES(queue->lock);
 /* The same of all samples from `from` to `to`, of unknown devices. */
-void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to);
+void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t from, uint64_t to) REQUIRES(queue->lock);
 /* And nobody knows how many: each uplink is told. */
-void queue_charge_unknown(struct queue *queue, const char *why);
-void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to);
+void queue_charge_unknown(struct queue *queue, const char *why) REQUIRES(queue->lock);
+void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
+	REQUIRES(reader->queue->lock);
 /* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not `written`. */
-bool queue_body_is_done(const struct queue *queue);
+bool queue_body_is_done(const struct queue *queue) REQUIRES(queue->lock);
 /* The ids up to `to` are on disk now, or need not go there. */
-void queue_settle(struct queue *queue, uint64_t to);
+void queue_settle(struct queue *queue, uint64_t to) REQUIRES(queue->lock);
 /* Samples on disk were dropped up to id. */
-void queue_body_dropped(struct queue *queue, uint64_t id);
+void queue_body_dropped(struct queue *queue, uint64_t id) REQUIRES(queue->lock);
 void queue_free(struct queue *queue);
 
 /* Without the lock: as it is configured now. */
 uint64_t queue_max_size(struct queue *queue);
 
-/* ---- queue_reader.c: with the lock held ---- */
+/* ---- queue_reader.c ---- */
 
-struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked); /* closed */
-struct queue_reader *reader_by_number(struct queue *queue, uint64_t number);
-struct queue_reader *reader_find(struct queue *queue, const char *name);
-void reader_free(struct queue_reader *reader);
-bool readers_are_unknown(const struct queue *queue); /* a name that is not known may have its place in the file */
-void reader_signal(struct queue_reader *reader);
+struct queue_reader *reader_new(struct queue *queue, const char *name, uint64_t acked)
+	REQUIRES(queue->lock); /* closed */
+struct queue_reader *reader_by_number(struct queue *queue, uint64_t number) REQUIRES(queue->lock);
+struct queue_reader *reader_find(struct queue *queue, const char *name) REQUIRES(queue->lock);
+void reader_free(struct queue_reader *reader) REQUIRES(reader->queue->lock);
+bool readers_are_unknown(const struct queue *queue)
+	REQUIRES(queue->lock); /* a name that is not known may have its place in the file */
+void reader_signal(struct queue_reader *reader) REQUIRES(reader->queue->lock);
 /* True: its descriptor is to be written, without the lock, and counts as written from now on. */
-bool reader_will_be_signalled(struct queue_reader *reader);
-void readers_signal(struct queue *queue);
-void reader_forget_ahead(struct queue_reader *reader);
-uint64_t reader_depth(const struct queue_reader *reader);
+bool reader_will_be_signalled(struct queue_reader *reader) REQUIRES(reader->queue->lock);
+void readers_signal(struct queue *queue) REQUIRES(queue->lock);
+void reader_forget_ahead(struct queue_reader *reader) REQUIRES(reader->queue->lock);
+uint64_t reader_depth(const struct queue_reader *reader) REQUIRES(reader->queue->lock);
 /* Where it has acknowledged all that came late, the cursor is where it was before that. */
-void reader_settle_join(struct queue_reader *reader);
+void reader_settle_join(struct queue_reader *reader) REQUIRES(reader->queue->lock);
 /* The cursor as it is on disk: samples up to it are of no use to the reader, and are counted. */
-uint64_t reader_counted(const struct queue_reader *reader);
+uint64_t reader_counted(const struct queue_reader *reader) REQUIRES(reader->queue->lock);
 /* Ids the reader may be given: up to this one. */
-uint64_t readers_limit(const struct queue *queue);
+uint64_t readers_limit(const struct queue *queue) REQUIRES(queue->lock);
 /* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
-bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after);
+bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after) REQUIRES(reader->queue->lock);
+
+/* ---- charges.c ---- */
+
+/* With the commit: they are the readers' now. */
+void charges_apply(struct charges *charges, struct queue *queue) REQUIRES(queue->lock);
 
 /* ---- queue_load.c ---- */
 
@@ -252,21 +262,21 @@ int state_restore(struct queue *queue, const struct state_rows *rows, struct sta
 
 struct state; /* a snapshot on its way to the disk */
 
-/* With the lock held: what differs from the disk, and what a removal in the same transaction will charge (or NULL).
+/* What differs from the disk, and what a removal in the same transaction will charge (or NULL).
    NULL: out of memory. */
-struct state *state_take(struct queue *queue, struct charges *charges);
+struct state *state_take(struct queue *queue, struct charges *charges) REQUIRES(queue->lock);
 struct state *state_free(struct state *state);
 bool state_is_empty(const struct state *state); /* no place, no count */
 /* Whether something is worth a transaction of its own: cursors that rows on disk are behind, or drops. Lock held. */
-bool state_is_dirty(const struct queue *queue);
+bool state_is_dirty(const struct queue *queue) REQUIRES(queue->lock);
 /* In a transaction. */
 int state_save(struct queue *queue, const struct state *state);
 /* Whether its device, points and boot are known. With the lock or without. */
 bool sample_is_named(struct queue *queue, const struct sample *sample);
-/* With the lock held, after the commit. */
-void state_saved(struct queue *queue, const struct state *state);
+/* After the commit. */
+void state_saved(struct queue *queue, const struct state *state) REQUIRES(queue->lock);
 /* Everything counts as not saved: the file is a new one. Lock held. */
-void state_forget_saved(struct queue *queue);
+void state_forget_saved(struct queue *queue) REQUIRES(queue->lock);
 /* In a transaction: the mark, whether it is a clean end, and the last id. Store thread. */
 int state_save_meta(struct queue *queue, const struct state_meta *meta);
 
@@ -289,48 +299,49 @@ int store_damaged(struct queue *queue); /* set it aside, begin a new one, and be
 void asides_bound(struct queue *queue);
 void asides_step(struct queue *queue); /* store.aside is there */
 struct aside *aside_free(struct aside *aside);
-/* With the lock held: what an uplink lost in such a file before it was opened here. */
-void asides_pay(struct queue_reader *reader);
-void asides_forget_owed(struct queue *queue);
+/* What an uplink lost in such a file before it was opened here. */
+void asides_pay(struct queue_reader *reader) REQUIRES(reader->queue->lock);
+void asides_forget_owed(struct queue *queue) REQUIRES(queue->lock);
 
-/* ---- numbers.c: with the lock held ---- */
+/* ---- numbers.c ---- */
 
 /* The last id whose number may go out; 0: none. */
-uint64_t numbers_limit(const struct queue *queue);
+uint64_t numbers_limit(const struct queue *queue) REQUIRES(queue->lock);
 /* The clock can be trusted, perhaps: where the base of the numbers is unknown, it tells. */
-void numbers_find_base(struct queue *queue);
-bool numbers_wait_for_day(const struct queue *queue); /* the clock is trusted, but behind the last mark */
+void numbers_find_base(struct queue *queue) REQUIRES(queue->lock);
+bool numbers_wait_for_day(const struct queue *queue)
+	REQUIRES(queue->lock); /* the clock is trusted, but behind the last mark */
 /* A sample was appended. */
-void numbers_want_more(struct queue *queue);
+void numbers_want_more(struct queue *queue) REQUIRES(queue->lock);
 /* The disk has failed: what the mark does not cover gets numbers by the time of day. */
-void numbers_leave_mark(struct queue *queue);
+void numbers_leave_mark(struct queue *queue) REQUIRES(queue->lock);
 /* Without the lock, in the store thread: the next block of sequence numbers. */
 int numbers_reserve(struct queue *queue);
 int numbers_write_mark(struct queue *queue, uint64_t mark);
 /* Only in the file beside the queue, with the id ranges: without them nobody knows the number of a sample. */
 int numbers_write_file(struct queue *queue, uint64_t mark);
 
-/* ---- store_commit.c: with the lock held, and held again ---- */
+/* ---- store_commit.c: what REQUIRES the lock gives it up meanwhile, and holds it again ---- */
 
 /* Write what waits, cursors and drops, and remove some of what was acknowledged. 1: more waits than one transaction takes. */
-int store_commit(struct queue *queue);
+int store_commit(struct queue *queue) REQUIRES(queue->lock);
 /* Without the lock: cursors, counts and all else beside the samples that is not as on disk, in a transaction. */
 int store_save_beside(struct queue *queue);
 /* Without the lock. Make the reserve whole, with so much more that is free. -ENOSPC: not all of it. */
 int store_make_reserve(struct queue *queue, size_t spare);
 void store_first_reserve(struct queue *queue); /* as large as there is room for */
 /* On a full disk: only cursors, drops and the removal, with the help of the reserve. */
-int store_commit_beside(struct queue *queue);
-void store_read_ahead(struct queue *queue, struct queue_reader *reader);
+int store_commit_beside(struct queue *queue) REQUIRES(queue->lock);
+void store_read_ahead(struct queue *queue, struct queue_reader *reader) REQUIRES(queue->lock);
 /* Something failed: state, notice, and the time of the next try. */
-void store_failed(struct queue *queue, int error);
-void store_healed(struct queue *queue);
-void store_count(struct queue *queue); /* what the body says into the status */
+void store_failed(struct queue *queue, int error) REQUIRES(queue->lock);
+void store_healed(struct queue *queue) REQUIRES(queue->lock);
+void store_count(struct queue *queue) REQUIRES(queue->lock); /* what the body says into the status */
 
-/* ---- queue_ask.c: with the lock held ---- */
+/* ---- queue_ask.c ---- */
 
 /* A piece of the oldest one. False: nobody asks. */
-bool asks_answer(struct queue *queue);
+bool asks_answer(struct queue *queue) REQUIRES(queue->lock);
 void asks_free(struct queue *queue);
 
 /* ---- retention.c: without the lock ---- */
@@ -364,13 +375,15 @@ struct join_maps;
 struct sample *join_translate(struct queue *queue, struct sample *sample);
 void join_forget_maps(struct queue *queue);
 
-/* ---- boots.c: with the lock held ---- */
+/* ---- boots.c ---- */
 
-struct boot *boot_by_number(const struct queue *queue, uint32_t number);
+struct boot *boot_by_number(const struct queue *queue, uint32_t number) REQUIRES(queue->lock);
 /* -ENOMEM */
-int boot_add(struct queue *queue, uint32_t number, const char *id, int64_t offset_us, bool trusted, bool saved);
-int boot_begin(struct queue *queue); /* find or add this boot */
-bool boot_is_dirty(const struct queue *queue);
-int64_t boot_wall(const struct queue *queue, uint32_t number, uint64_t time_us, bool *ret_certain);
+int boot_add(struct queue *queue, uint32_t number, const char *id, int64_t offset_us, bool trusted, bool saved)
+	REQUIRES(queue->lock);
+int boot_begin(struct queue *queue) REQUIRES(queue->lock); /* find or add this boot */
+bool boot_is_dirty(const struct queue *queue) REQUIRES(queue->lock);
+int64_t boot_wall(const struct queue *queue, uint32_t number, uint64_t time_us, bool *ret_certain)
+	REQUIRES(queue->lock);
 
 #endif

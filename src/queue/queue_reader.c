@@ -8,8 +8,6 @@
 
 #define AHEAD_LOW_BYTES ((size_t)64 * 1024) /* below it the store reads on */
 
-/* ---- with the lock held ---- */
-
 struct queue_reader *reader_find(struct queue *queue, const char *name)
 {
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
@@ -139,7 +137,7 @@ bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)
 	return true;
 }
 
-static void want_ahead(struct queue_reader *reader)
+static void want_ahead(struct queue_reader *reader) REQUIRES(reader->queue->lock)
 {
 	uint64_t after;
 
@@ -158,7 +156,7 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 
 	if (fd < 0)
 		return -errno;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	reader = reader_find(queue, name);
 	if (reader && reader->fd >= 0) {
 		r = -EEXIST;
@@ -180,7 +178,7 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 			queue_wake_store(queue, 0);
 		queue_forget_acked(queue);
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -196,14 +194,14 @@ struct queue_reader *queue_reader_close(struct queue_reader *reader)
 	if (!reader)
 		return NULL;
 	queue = reader->queue;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	close(reader->fd);
 	reader->fd = -1;
 	reader->taken = reader->acked;
 	reader->given_before = reader->acked_before;
 	reader->wants_ahead = false;
 	reader_forget_ahead(reader);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return NULL;
 }
 
@@ -278,7 +276,7 @@ size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_
 	uint64_t limit, after;
 	size_t n;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	limit = readers_limit(queue);
 	n = take_ahead(reader, ret, max, limit);
 	if (limit > 0) {
@@ -291,12 +289,12 @@ size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_
 		drain(reader);
 	else
 		reader_signal(reader);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return n;
 }
 
 /* What it had taken and not acknowledged comes again. */
-static void start_over(struct queue_reader *reader)
+static void start_over(struct queue_reader *reader) REQUIRES(reader->queue->lock)
 {
 	reader->taken = reader->acked;
 	reader->given_before = reader->acked_before;
@@ -305,10 +303,10 @@ static void start_over(struct queue_reader *reader)
 
 void queue_reader_rewind(struct queue_reader *reader)
 {
-	pthread_mutex_lock(&reader->queue->lock);
+	mutex_lock(&reader->queue->lock);
 	start_over(reader);
 	reader_signal(reader);
-	pthread_mutex_unlock(&reader->queue->lock);
+	mutex_unlock(&reader->queue->lock);
 }
 
 static bool has_older(const struct queue_reader *reader)
@@ -336,7 +334,7 @@ static bool is_of_before_the_join(struct queue_reader *reader, uint64_t id)
 	return true;
 }
 
-static void acknowledge(struct queue_reader *reader, uint64_t id)
+static void acknowledge(struct queue_reader *reader, uint64_t id) REQUIRES(reader->queue->lock)
 {
 	struct queue *queue = reader->queue;
 	bool last = reader->acked == queue->min_acked;
@@ -355,30 +353,30 @@ void queue_reader_ack(struct queue_reader *reader, uint64_t id)
 {
 	struct queue *queue = reader->queue;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	id = MIN(id, queue->tail.next - 1);
 	if (id > reader->acked && !is_of_before_the_join(reader, id))
 		acknowledge(reader, id);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 void queue_reader_refused(struct queue_reader *reader, const struct sample *sample)
 {
 	struct queue *queue = reader->queue;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	drops_add(&reader->drops, DROP_REFUSED, sample->device, 1);
 	queue->dropped[DROP_REFUSED]++;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 uint64_t queue_reader_depth(const struct queue_reader *reader)
 {
 	uint64_t depth;
 
-	pthread_mutex_lock(&reader->queue->lock);
+	mutex_lock(&reader->queue->lock);
 	depth = reader_depth(reader);
-	pthread_mutex_unlock(&reader->queue->lock);
+	mutex_unlock(&reader->queue->lock);
 	return depth;
 }
 
@@ -386,9 +384,9 @@ size_t queue_drops_pending(struct queue_reader *reader, struct queue_drop **ret)
 {
 	size_t n;
 
-	pthread_mutex_lock(&reader->queue->lock);
+	mutex_lock(&reader->queue->lock);
 	n = drops_list(&reader->drops, reader->queue->series, ret);
-	pthread_mutex_unlock(&reader->queue->lock);
+	mutex_unlock(&reader->queue->lock);
 	return n;
 }
 
@@ -396,15 +394,15 @@ void queue_drops_reported(struct queue_reader *reader, const struct queue_drop *
 {
 	struct queue *queue = reader->queue;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	drops_take(&reader->drops, queue->series, drops, n_drops);
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_names)
 {
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (struct queue_reader **at = &queue->readers, *reader; (reader = *at);) {
 		char **removed;
 		size_t i = 0;
@@ -432,5 +430,5 @@ void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_
 	queue->readers_unknown = false;
 	queue_forget_acked(queue);
 	queue_wake_store(queue, 0);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }

@@ -48,7 +48,7 @@ static int take_drops(struct queue_reader *reader, struct charges *charges, stru
 }
 
 /* What will be charged has a row to be counted in. */
-static void make_rows(struct queue *queue, const struct charges *charges)
+static void make_rows(struct queue *queue, const struct charges *charges) REQUIRES(queue->lock)
 {
 	for (size_t i = 0; i < charges->n_readers; i++) {
 		struct queue_reader *reader = reader_by_number(queue, charges->readers[i].number);
@@ -59,7 +59,7 @@ static void make_rows(struct queue *queue, const struct charges *charges)
 	}
 }
 
-static int take_cursors(struct queue *queue, struct charges *charges, struct state *state)
+static int take_cursors(struct queue *queue, struct charges *charges, struct state *state) REQUIRES(queue->lock)
 {
 	size_t n_readers = 0, n_drops = 0;
 
@@ -111,7 +111,7 @@ static int take_removed(struct queue *queue, struct state *state)
 	return 0;
 }
 
-static int take_boots(struct queue *queue, struct state *state)
+static int take_boots(struct queue *queue, struct state *state) REQUIRES(queue->lock)
 {
 	bool dirty = boot_is_dirty(queue);
 

@@ -14,36 +14,33 @@ static uint64_t seq_of(const struct queue *queue, uint64_t id)
 	return run && run->known ? (uint64_t)((int64_t)id + run->base) : 0;
 }
 
-uint64_t queue_seq(const struct queue *queue, const struct sample *sample)
+uint64_t queue_seq(struct queue *queue, const struct sample *sample)
 {
-	struct queue *unlocked = (struct queue *)queue;
 	uint64_t seq;
 
-	pthread_mutex_lock(&unlocked->lock);
+	mutex_lock(&queue->lock);
 	seq = seq_of(queue, sample->id);
-	pthread_mutex_unlock(&unlocked->lock);
+	mutex_unlock(&queue->lock);
 	return seq;
 }
 
-uint64_t queue_first_seq(const struct queue *queue)
+uint64_t queue_first_seq(struct queue *queue)
 {
-	struct queue *unlocked = (struct queue *)queue;
 	uint64_t seq;
 
-	pthread_mutex_lock(&unlocked->lock);
+	mutex_lock(&queue->lock);
 	seq = queue->base_is_new ? 0 : seq_of(queue, queue->first_id);
-	pthread_mutex_unlock(&unlocked->lock);
+	mutex_unlock(&queue->lock);
 	return seq;
 }
 
-bool queue_waits_for_clock(const struct queue *queue)
+bool queue_waits_for_clock(struct queue *queue)
 {
-	struct queue *unlocked = (struct queue *)queue;
 	bool waits;
 
-	pthread_mutex_lock(&unlocked->lock);
+	mutex_lock(&queue->lock);
 	waits = queue->base_is_new || !queue->runs.at[queue->runs.n - 1].known;
-	pthread_mutex_unlock(&unlocked->lock);
+	mutex_unlock(&queue->lock);
 	return waits;
 }
 
@@ -51,20 +48,19 @@ int64_t queue_wall(struct queue *queue, const struct sample *sample, bool *ret_c
 {
 	int64_t wall;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	wall = boot_wall(queue, sample->boot, sample->time_us, ret_certain);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return wall;
 }
 
-uint64_t queue_appended(const struct queue *queue)
+uint64_t queue_appended(struct queue *queue)
 {
-	struct queue *unlocked = (struct queue *)queue;
 	uint64_t appended;
 
-	pthread_mutex_lock(&unlocked->lock);
+	mutex_lock(&queue->lock);
 	appended = queue->appended;
-	pthread_mutex_unlock(&unlocked->lock);
+	mutex_unlock(&queue->lock);
 	return appended;
 }
 
@@ -81,7 +77,7 @@ const char *drop_cause_to_string(enum drop_cause cause)
 	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";
 }
 
-static uint64_t oldest_age(struct queue *queue, uint64_t now)
+static uint64_t oldest_age(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	uint64_t first = MAX(queue->min_acked + 1, queue->tail.first), time_us = now;
 
@@ -108,7 +104,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 {
 	uint64_t last, from;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	last = queue->tail.next - 1;
 	from = queue_first_unwritten(queue) - 1;
 	*ret = (struct queue_status){
@@ -133,7 +129,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	if (ret->tail_samples + ret->body_samples == 0)
 		ret->oldest_age_us = 0;
 	memcpy(ret->dropped, queue->dropped, sizeof(ret->dropped));
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 uint64_t queue_stuck_us(const struct queue *queue)
@@ -153,7 +149,7 @@ bool queue_next_notice(struct queue *queue, struct queue_notice *ret)
 	uint64_t count;
 	bool more;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	more = queue->n_notices > 0;
 	if (more) {
 		*ret = queue->notices[queue->notice_at];
@@ -162,6 +158,6 @@ bool queue_next_notice(struct queue *queue, struct queue_notice *ret)
 	} else if (read(queue->notice_fd, &count, sizeof(count)) < 0) {
 		errno = 0; /* it was drained already */
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return more;
 }

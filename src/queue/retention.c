@@ -52,7 +52,7 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	struct state *state = NULL;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	r = heads[n - 1].id <= queue->written ? charges_begin(&charges, queue) : -EBADMSG;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		charges_add(&charges, cause, heads[i].id, heads[i].device);
@@ -60,7 +60,7 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 		charge_older(queue, &charges, cause, heads, n);
 	charges.low = heads[n - 1].id;
 	state = r == 0 ? state_take(queue, &charges) : NULL;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (!state)
 		return r < 0 ? r : -ENOMEM;
 	r = remove_and_save(queue, heads, n, state);
@@ -68,12 +68,12 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 		state_free(state);
 		return r;
 	}
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	charges_apply(&charges, queue);
 	state_saved(queue, state);
 	queue_body_dropped(queue, heads[n - 1].id);
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	state_free(state);
 	/* Room for a much smaller max_size takes many steps: each is progress. */
 	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
@@ -140,14 +140,13 @@ int retention_trim(struct queue *queue)
 	r = body_vacuum(body);
 	if (r == 0)
 		r = body_checkpoint(body, true);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return r < 0 ? r : body->pages < before;
 }
 
-/* Called with the lock held. */
-static bool is_too_old(const struct queue *queue, const struct body_head *head, int64_t limit)
+static bool is_too_old(const struct queue *queue, const struct body_head *head, int64_t limit) REQUIRES(queue->lock)
 {
 	bool certain;
 	int64_t wall = boot_wall(queue, head->boot, head->time_us, &certain);
@@ -167,12 +166,12 @@ int retention_expire(struct queue *queue)
 	r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	limit = clock_wall() - (int64_t)MIN(queue->conf.max_age_us, (uint64_t)INT64_MAX);
 	if (clock_trusted())
 		while (n < found && is_too_old(queue, &heads[n], limit))
 			n++;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (n > 0) {
 		r = drop(queue, DROP_TOO_OLD, heads, n);
 		if (r < 0)
@@ -190,15 +189,15 @@ int retention_look_at_oldest(struct queue *queue)
 	size_t n;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	min_acked = queue->min_acked;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = body_heads(&queue->store.body, min_acked, &head, 1, &n);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->oldest_boot = n > 0 ? head.boot : 0;
 	queue->oldest_time_us = n > 0 ? head.time_us : 0;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return 0;
 }

@@ -6,6 +6,7 @@
  * there were, and what is not there is counted. Readers wait until all is done, for order's sake; the field goes on.
  */
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/units.h"
 #include "queue/carve.h"
 #include "queue/salvage_source.h"
@@ -72,9 +73,9 @@ int salvage_begin(struct queue *queue, struct queue_todo *todo)
 	salvage->todo = *todo;
 	*todo = (struct queue_todo){0};
 	salvage->noted_at = clock_now();
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->salvaging = true;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	queue->store.salvage = salvage;
 	return 0;
 }
@@ -113,13 +114,13 @@ static uint64_t begins_after(struct queue *queue)
 {
 	uint64_t min = UINT64_MAX;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		min = MIN(min, reader_counted(reader));
 	if (queue->readers_unknown || min == UINT64_MAX)
 		min = queue->low;
 	min = MAX(min, queue->low);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return min;
 }
 
@@ -204,9 +205,9 @@ static int copy_rows(struct queue *queue)
 	queue->store.holds_nothing = false;
 	if (body->wal_bytes > body->wal_limit)
 		body_checkpoint(body, false);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return 0;
 }
 
@@ -226,12 +227,12 @@ static bool is_unreadable(struct queue *queue, struct salvage *salvage, int erro
 	if (salvage->failed_since == 0)
 		salvage->failed_since = now;
 	if (!salvage->told_unreadable) {
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"%s cannot be read (%s): trying again; what cannot be read of it for a minute is lost and counted",
 			salvage->todo.paths[salvage->file], strerror(-error));
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 	}
 	salvage->told_unreadable = true;
 	return now - salvage->failed_since >= UNREADABLE_US;
@@ -327,9 +328,9 @@ static int count_to(struct queue *queue, uint64_t id, bool is_there)
 	struct salvage *salvage = queue->store.salvage;
 	uint64_t missing, to = is_there ? id - 1 : id;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	missing = runs_between(&queue->runs, salvage->counted_to, to);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (missing > 0 && add_gap(salvage, salvage->counted_to, to) < 0)
 		return -ENOMEM;
 	salvage->counted_to = id;
@@ -367,8 +368,8 @@ static int count_some(struct queue *queue)
 	return last > salvage->counted_to ? count_to(queue, last, false) : 0;
 }
 
-/* With the lock held. Between two files of unknown length no id was given out. */
-static void skip_ids_ahead(struct queue *queue, struct salvage *salvage)
+/* Between two files of unknown length no id was given out. */
+static void skip_ids_ahead(struct queue *queue, struct salvage *salvage) REQUIRES(queue->lock)
 {
 	size_t n = 0;
 
@@ -383,8 +384,8 @@ static void skip_ids_ahead(struct queue *queue, struct salvage *salvage)
 	salvage->n_gaps = n;
 }
 
-/* With the lock held: what was purged while nobody knew how many there are. */
-static void charge_purged(struct queue *queue, uint64_t last)
+/* What was purged while nobody knew how many there are. */
+static void charge_purged(struct queue *queue, uint64_t last) REQUIRES(queue->lock)
 {
 	uint64_t most = 0;
 
@@ -402,8 +403,8 @@ static void charge_purged(struct queue *queue, uint64_t last)
 	queue->dropped[DROP_PURGED] += most;
 }
 
-/* With the lock held: from the last to the first, so that the ranges before stay as they were counted. */
-static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage)
+/* From the last to the first, so that the ranges before stay as they were counted. */
+static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage) REQUIRES(queue->lock)
 {
 	uint64_t before = queue->dropped[DROP_DAMAGED];
 
@@ -418,8 +419,8 @@ static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage)
 	return queue->dropped[DROP_DAMAGED] - before;
 }
 
-/* With the lock held. How many samples are lost as far as that can be told. */
-static uint64_t settle_account(struct queue *queue, struct salvage *salvage)
+/* How many samples are lost as far as that can be told. */
+static uint64_t settle_account(struct queue *queue, struct salvage *salvage) REQUIRES(queue->lock)
 {
 	struct queue_todo *todo = &salvage->todo;
 	uint64_t last = salvage_last(salvage), lost;
@@ -469,9 +470,9 @@ static int finish(struct queue *queue)
 	if (salvage->first == 0)
 		salvage->first = begins_after(queue) + 1;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	lost = settle_account(queue, salvage);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	/* The counts first: what is to be done stands until they are on the disk. */
 	r = store_save_beside(queue);
 	if (r == 0)
@@ -480,7 +481,7 @@ static int finish(struct queue *queue)
 		return r;
 	queue->store.salvage = NULL;
 	join_forget_maps(queue);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->salvaging = false;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		reader_settle_join(reader);
@@ -491,7 +492,7 @@ static int finish(struct queue *queue)
 	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
 		     (unsigned long long)salvage->found, first_path(salvage));
 	readers_signal(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	forget_joined(queue, salvage, lost);
 	salvage_free(salvage);
 	asides_bound(queue);
@@ -508,11 +509,11 @@ static void note_progress(struct queue *queue)
 	if (now < salvage->noted_at + NOTE_PERIOD_US)
 		return;
 	salvage->noted_at = now;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue_notify(queue, HAY_LOG_NOTICE, "%s is still being moved to the new file: %s, %u %% of it",
 		     first_path(salvage), salvage->counts ? "counting" : "reading",
 		     salvage->counts ? 100 : salvage_source_percent(&salvage->source));
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 int salvage_step(struct queue *queue)

@@ -34,7 +34,7 @@ static bool body_is_empty(const struct queue *queue)
 
 /* ---- what is due when ---- */
 
-static uint64_t samples_due_at(struct queue *queue)
+static uint64_t samples_due_at(struct queue *queue) REQUIRES(queue->lock)
 {
 	const struct tail_slot *slot = tail_from(&queue->tail, queue_first_unwritten(queue));
 
@@ -46,7 +46,7 @@ static uint64_t samples_due_at(struct queue *queue)
 }
 
 /* Of what stands beside the samples. */
-static uint64_t beside_due_at(struct queue *queue, uint64_t now)
+static uint64_t beside_due_at(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 
@@ -55,7 +55,7 @@ static uint64_t beside_due_at(struct queue *queue, uint64_t now)
 	return store->side_at > 0 ? store->side_at : USEC_NEVER;
 }
 
-static uint64_t commit_due_at(struct queue *queue, uint64_t now)
+static uint64_t commit_due_at(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	uint64_t beside = beside_due_at(queue, now);
 
@@ -84,7 +84,7 @@ static uint64_t unread_since(const struct queue *queue)
 	return store->body.db ? USEC_NEVER : queue->failed_since;
 }
 
-static uint64_t wake_at(struct queue *queue, uint64_t now)
+static uint64_t wake_at(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	uint64_t at = drop_notice_due_at(queue), commit_at, unread;
 
@@ -113,7 +113,7 @@ static uint64_t wake_at(struct queue *queue, uint64_t now)
 /* ---- what is done ---- */
 
 /* now: USEC_NEVER tells all that was not told. */
-static void notice_drops(struct queue *queue, uint64_t now)
+static void notice_drops(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	char text[MAX(SIZE_TEXT_MAX, DURATION_TEXT_MAX)];
 
@@ -149,8 +149,7 @@ static void notice_drops(struct queue *queue, uint64_t now)
 	}
 }
 
-/* The lock held, as in all below. */
-static int commit_all(struct queue *queue)
+static int commit_all(struct queue *queue) REQUIRES(queue->lock)
 {
 	int r;
 
@@ -161,7 +160,7 @@ static int commit_all(struct queue *queue)
 	return r;
 }
 
-static bool retry(struct queue *queue, uint64_t now)
+static bool retry(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	bool full = is_full(queue);
@@ -169,10 +168,10 @@ static bool retry(struct queue *queue, uint64_t now)
 
 	if (store->retry_at == 0 || now < store->retry_at)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	/* On a full disk the file stays open, and what would fit is the question. */
 	r = full ? store_make_reserve(queue, SPARE_BYTES) : store_reopen(queue);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r == -ENOSPC && full && samples_due_at(queue) <= now) {
 		store->retry_at = 0;
 		store_commit(queue);
@@ -189,15 +188,15 @@ static bool retry(struct queue *queue, uint64_t now)
 }
 
 /* Write what waits now, whatever the pause after a failure. */
-static int write_all(struct queue *queue)
+static int write_all(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	int r;
 
 	if (!store->body.db || store->body.read_only) {
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 		r = store_reopen(queue);
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		if (r < 0) {
 			store_failed(queue, r);
 			return r;
@@ -207,7 +206,7 @@ static int write_all(struct queue *queue)
 }
 
 /* The process ends, and the disk does not take these: they are lost, and that is counted as far as it can be written. */
-static void give_up_unwritten(struct queue *queue)
+static void give_up_unwritten(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct tail *tail = &queue->tail;
 	uint64_t from = queue_first_unwritten(queue);
@@ -226,7 +225,7 @@ static void give_up_unwritten(struct queue *queue)
 		store_commit_beside(queue);
 }
 
-static bool flush(struct queue *queue)
+static bool flush(struct queue *queue) REQUIRES(queue->lock)
 {
 	uint64_t wanted = queue->flush_wanted;
 
@@ -244,7 +243,7 @@ static bool flush(struct queue *queue)
 }
 
 /* Also where the disk takes nothing: what is on it may be read all the same. */
-static bool read_ahead(struct queue *queue, uint64_t now)
+static bool read_ahead(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	if (!queue->store.body.db || queue->salvaging || now < queue->store.read_at)
 		return false;
@@ -266,30 +265,30 @@ static int use_reserve(struct queue *queue, int r)
 	return 0;
 }
 
-static bool reserve(struct queue *queue)
+static bool reserve(struct queue *queue) REQUIRES(queue->lock)
 {
 	int r;
 
 	if (!queue->reserve_wanted)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = use_reserve(queue, numbers_reserve(queue));
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r < 0)
 		store_failed(queue, r);
 	return true;
 }
 
-static bool salvage(struct queue *queue, uint64_t now)
+static bool salvage(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	int r;
 
 	/* What it counts is for uplinks that are open soon. */
 	if (!queue->store.salvage || (readers_are_unknown(queue) && !queue->readers) || now < queue->store.salvage_at)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = use_reserve(queue, salvage_step(queue));
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	/* The disk of the new file is no worse for it. */
 	queue->store.salvage_at = r == -EAGAIN ? clock_now() + SALVAGE_PAUSE_US : 0;
 	if (r < 0 && r != -EAGAIN)
@@ -297,17 +296,17 @@ static bool salvage(struct queue *queue, uint64_t now)
 	return true;
 }
 
-static bool count_aside(struct queue *queue)
+static bool count_aside(struct queue *queue) REQUIRES(queue->lock)
 {
 	if (!queue->store.aside)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	asides_step(queue);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	return true;
 }
 
-static bool minute(struct queue *queue, uint64_t now)
+static bool minute(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	bool reserve_again = queue->body_state == QUEUE_BODY_OK;
@@ -316,14 +315,14 @@ static bool minute(struct queue *queue, uint64_t now)
 	if (now < store->minute_at || body_is_empty(queue))
 		return false;
 	store->minute_at = now + USEC_PER_MINUTE;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = retention_expire(queue);
 	if (r == -EBADMSG)
 		r = store_damaged(queue);
 	r = use_reserve(queue, r);
 	if (r == 0 && reserve_again)
 		store_first_reserve(queue); /* it may be there; without space it comes later */
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r > 0)
 		store->minute_at = 0;
 	if (r < 0)
@@ -332,52 +331,52 @@ static bool minute(struct queue *queue, uint64_t now)
 }
 
 /* The backlog is gone: its pages go back to the file system, a megabyte at once. */
-static bool shrink(struct queue *queue)
+static bool shrink(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	int r;
 
 	if (!store->shrinking)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = body_shrink(&store->body);
 	if (r == 0)
 		r = body_checkpoint(&store->body, true);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r <= 0)
 		store->shrinking = false;
 	store_count(queue);
 	return true;
 }
 
-static bool configure(struct queue *queue)
+static bool configure(struct queue *queue) REQUIRES(queue->lock)
 {
 	uint64_t max_size = queue->conf.max_size;
 
 	if (!queue->conf_changed)
 		return false;
 	queue->conf_changed = false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	body_set_max_size(&queue->store.body, max_size);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue->store.trimming = true;
 	return true;
 }
 
 /* max_size is lower than it was. With drop-newest what is there stays until it was sent. */
-static bool trim(struct queue *queue)
+static bool trim(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	int r;
 
 	if (!store->trimming || queue->conf.when_full == QUEUE_DROP_NEWEST)
 		return false;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = retention_trim(queue);
 	if (r == -EBADMSG)
 		r = store_damaged(queue);
 	r = use_reserve(queue, r);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r == 0)
 		store->trimming = false;
 	if (r < 0)
@@ -386,7 +385,7 @@ static bool trim(struct queue *queue)
 }
 
 /* The file could not be read for long: its samples cannot hold up the fresh ones for ever. */
-static bool skip_unreadable(struct queue *queue, uint64_t now)
+static bool skip_unreadable(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	uint64_t unread = unread_since(queue);
 	bool skipped = false;
@@ -412,7 +411,7 @@ static bool skip_unreadable(struct queue *queue, uint64_t now)
 }
 
 /* Do the most urgent thing. False: there is nothing to do. */
-static bool work(struct queue *queue)
+static bool work(struct queue *queue) REQUIRES(queue->lock)
 {
 	uint64_t now = clock_now();
 
@@ -447,7 +446,7 @@ static bool work(struct queue *queue)
 	return count_aside(queue);
 }
 
-static void finish(struct queue *queue)
+static void finish(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct body *body = &queue->store.body;
 
@@ -458,7 +457,7 @@ static void finish(struct queue *queue)
 	bool wanted = queue->reserve_wanted, certain = !queue->may_have_left_mark;
 	uint64_t last_id = queue->written;
 
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	/* A clean end says that no number past the mark was given out, by whomever. */
 	if ((!wanted || numbers_reserve(queue) == 0) && body_begin(body) == 0) {
 		struct state_meta meta = queue->store.meta;
@@ -472,7 +471,7 @@ static void finish(struct queue *queue)
 	}
 	body_checkpoint(body, true);
 	body_close(body);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 }
 
 static void sleep_until(struct queue *queue, uint64_t at)
@@ -490,7 +489,7 @@ static void sleep_until(struct queue *queue, uint64_t at)
 	queue->sleeps_until = at;
 	atomic_store(&queue->busy_since, 0);
 	while (queue->sleeps_until != 0)
-		if (pthread_cond_timedwait(&queue->wake, &queue->lock, &until) != 0)
+		if (pthread_cond_timedwait(&queue->wake, &queue->lock.mutex, &until) != 0)
 			break;
 	queue->sleeps_until = 0;
 }
@@ -499,7 +498,7 @@ void *store_thread(void *userdata)
 {
 	struct queue *queue = userdata;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	while (!queue->stop) {
 		atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
 		if (!work(queue))
@@ -510,6 +509,6 @@ void *store_thread(void *userdata)
 	atomic_store(&queue->busy_since, 0);
 	queue->thread_ended = true;
 	pthread_cond_broadcast(&queue->done);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return NULL;
 }

@@ -141,7 +141,7 @@ static uint64_t batch_limit(const struct queue *queue)
 }
 
 /* with_samples: else only what stands beside them, and the removal. */
-static int batch_take(struct queue *queue, struct batch *batch, bool with_samples)
+static int batch_take(struct queue *queue, struct batch *batch, bool with_samples) REQUIRES(queue->lock)
 {
 	uint64_t from = queue_first_unwritten(queue), limit = batch_limit(queue);
 	size_t most = with_samples ? tail_count_from(&queue->tail, from) : 0;
@@ -254,10 +254,10 @@ static int batch_make_room(struct queue *queue, struct batch *batch)
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	state_free(batch->state);
 	batch->state = state_take(queue, NULL);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return batch->state ? 0 : -ENOMEM;
 }
 
@@ -304,7 +304,7 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 	_cleanup_(charges_done) struct charges charges = {0};
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	r = charges_begin(&charges, queue);
 	if (r == 0) {
 		for (size_t i = 0; i < batch->n; i++)
@@ -313,12 +313,12 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 		batch->state = state_take(queue, &charges);
 		r = batch->state ? 0 : -ENOMEM;
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (r == 0)
 		r = batch_transaction(queue, batch, false);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	charges_apply(&charges, queue);
 	state_saved(queue, batch->state);
 	for (size_t i = 0; i < batch->n; i++) {
@@ -333,7 +333,7 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 	}
 	queue->runs_version++;
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return 0;
 }
 
@@ -352,7 +352,7 @@ static void batch_removed(struct queue *queue, const struct batch *batch)
 	}
 }
 
-static void batch_written(struct queue *queue, const struct batch *batch)
+static void batch_written(struct queue *queue, const struct batch *batch) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	bool was_empty = queue->body_first > queue->written;
@@ -401,7 +401,7 @@ int store_commit(struct queue *queue)
 	int r = batch_take(queue, &batch, true);
 
 	if (r == 0) {
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 		r = batch_write(queue, &batch, drop_newest);
 		if (r == -EFBIG) {
 			r = batch_drop(queue, &batch);
@@ -409,7 +409,7 @@ int store_commit(struct queue *queue)
 		}
 		if (r == -EBADMSG)
 			r = store_damaged(queue) == 0 ? -EAGAIN : -EIO;
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 	}
 	queue->writing_to = 0;
 	if (dropped) {
@@ -444,9 +444,9 @@ int store_commit_beside(struct queue *queue)
 
 	queue->writing_to = 0;
 	if (r == 0) {
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 		r = batch_write_beside(queue, &batch);
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 	}
 	if (r == 0)
 		batch_written(queue, &batch);
@@ -459,9 +459,9 @@ int store_save_beside(struct queue *queue)
 	struct state *state;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	state = state_take(queue, NULL);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = state ? body_begin(body) : -ENOMEM;
 	if (r == 0)
 		r = state_save(queue, state);
@@ -470,9 +470,9 @@ int store_save_beside(struct queue *queue)
 	else
 		body_rollback(body);
 	if (r == 0) {
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		state_saved(queue, state);
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 	}
 	state_free(state);
 	return r;

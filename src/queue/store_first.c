@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first open of the queue's file: whether it is whole, what of a damaged one is known, what was left to be done. */
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "queue/salvage_source.h"
 #include "queue/store_opening.h"
 #include <errno.h>
@@ -136,7 +137,7 @@ void store_judge_last(struct queue_todo *todo, const struct state_marks *marks)
 }
 
 static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *todo, struct state_marks *marks,
-				      bool is_torn)
+				      bool is_torn) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	char reason[sizeof(store->body.message)];
@@ -242,7 +243,7 @@ static int open_for_reading(struct queue *queue, struct state_marks *marks, int 
 	return error;
 }
 
-static int set_newer_aside(struct queue *queue)
+static int set_newer_aside(struct queue *queue) REQUIRES(queue->lock)
 {
 	char *aside;
 	int r = store_replace_file(queue, "newer", &aside);
@@ -323,13 +324,14 @@ static int resume(struct queue *queue, struct store_opening *opening, int error)
 /* The counts are in the file before anything is written over what told of the loss. */
 static int charge_lost(struct queue *queue, const char *why)
 {
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue_charge_unknown(queue, why);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return queue->store.body.db && !queue->store.body.read_only ? store_save_beside(queue) : 0;
 }
 
-int store_first_open(struct queue *queue, struct store_opening *opening)
+/* No other thread has the queue yet. */
+int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECKED
 {
 	struct body *body = &queue->store.body;
 	struct state_marks *marks = &opening->marks;

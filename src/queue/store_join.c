@@ -4,6 +4,7 @@
  * than all that this process has taken and their ids are below ours, so they go first; but devices, points and boots are
  * numbered by each process, and each sample is encoded anew.
  */
+#include "base/mutex.h"
 #include "queue/store_opening.h"
 #include <errno.h>
 #include <stdio.h>
@@ -80,8 +81,7 @@ static int map_series(struct queue *queue, struct join_maps *maps, const struct 
 	return series ? map_add(&maps->series, (uint32_t)row->key, series->number) : -ENOMEM;
 }
 
-/* Called with the lock held. */
-static int map_boot(struct queue *queue, struct join_maps *maps, const struct state_row *row)
+static int map_boot(struct queue *queue, struct join_maps *maps, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct state_boot state;
 	uint32_t number = 0;
@@ -112,7 +112,7 @@ static int find_maps(struct queue *queue, const struct state_rows *rows)
 
 	join_forget_maps(queue);
 	queue->store.maps = maps;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (size_t i = 0; r == 0 && i < rows->n; i++) {
 		const struct state_row *row = &rows->at[i];
 
@@ -130,7 +130,7 @@ static int find_maps(struct queue *queue, const struct state_rows *rows)
 			break;
 		}
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	return r;
 }
 
@@ -183,8 +183,8 @@ struct sample *join_translate(struct queue *queue, struct sample *sample)
 
 /* ---- what stands beside them ---- */
 
-/* Called with the lock held, as all below. Their ranges come first; ours go on from where they end. */
-static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last)
+/* Their ranges come first; ours go on from where they end. */
+static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last) REQUIRES(queue->lock)
 {
 	uint64_t gone = queue->min_acked, skipped;
 	struct runs ours = queue->runs;
@@ -223,7 +223,7 @@ static void charge_before(struct queue_reader *reader)
 	reader->appended_before = 0;
 }
 
-static int join_reader(struct queue *queue, const struct state_row *row)
+static int join_reader(struct queue *queue, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct state_reader state;
 	struct queue_reader *reader;
@@ -247,7 +247,7 @@ static int join_reader(struct queue *queue, const struct state_row *row)
 	return 0;
 }
 
-static void join_drops(struct queue *queue, const struct state_row *row)
+static void join_drops(struct queue *queue, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
 	struct state_drops state;
@@ -263,7 +263,7 @@ static void join_drops(struct queue *queue, const struct state_row *row)
 }
 
 static int join_state(struct queue *queue, const struct state_rows *rows, struct runs *runs, uint64_t low,
-		      uint64_t last)
+		      uint64_t last) REQUIRES(queue->lock)
 {
 	uint64_t min = UINT64_MAX;
 	int r = join_runs(queue, runs, last);
@@ -299,7 +299,7 @@ static int count_left(struct queue *queue, const struct queue_todo *todo, const 
 	struct runs runs = {0};
 	int r = row ? state_get_runs(row, &low, &unsure_to, &runs) : 0, found = find_maps(queue, rows);
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	for (size_t i = 0; r == 0 && found == 0 && i < rows->n; i++) {
 		struct state_reader state;
 		struct queue_reader *reader;
@@ -326,7 +326,7 @@ static int count_left(struct queue *queue, const struct queue_todo *todo, const 
 	queue->dropped[DROP_DAMAGED] += most;
 	if (runs.n == 0 || !todo->is_exact || todo->is_doubtful)
 		queue_charge_unknown(queue, "what the file that was left says of them is not complete");
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	join_forget_maps(queue);
 	runs_done(&runs);
 	return r == -ENOMEM ? r : found;
@@ -344,18 +344,18 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 	if (r == -ENOMEM)
 		return r;
 	store_judge_last(todo, marks);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (marks->meta.seq <= SEQ_MAX)
 		queue->seq_floor = MAX(queue->seq_floor, marks->meta.seq);
 	r = can_join(queue, &runs, todo->last) ? 0 : -EEXIST;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (r == 0)
 		r = find_maps(queue, rows);
 	if (r == 0) {
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		queue->unsure_to = MIN(unsure_to, queue->first_id - 1);
 		r = join_state(queue, rows, &runs, low, todo->last);
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 	}
 	runs_done(&runs);
 	return r;
@@ -426,12 +426,12 @@ static void forget_left(struct queue *queue, const struct queue_todo *todo)
 	bool is_renamed = queue_aside_name(queue->path, "damaged", &name) == 0 && queue_move_aside(left, name) == 0;
 
 	queue_todo_remove(queue->path);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue_notify(
 		queue, HAY_LOG_ERROR,
 		"the queue's file could not be read at the start, and is there now, but its samples cannot go before those taken since: they are lost and counted, it is kept as %s, and a new one is begun",
 		is_renamed ? name : left);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 }
 
 int store_join(struct queue *queue, bool is_new)
@@ -459,12 +459,12 @@ int store_join(struct queue *queue, bool is_new)
 		r = -ENOMEM;
 	state_rows_done(&rows);
 	if (r == 0) {
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"the queue's file could not be read at the start, and is there now: what is in it is moved to a new one (from %s), and goes up first",
 			todo.paths[todo.n_paths - 1]);
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 	}
 	store->loaded = true;
 	begun = r == -ENOMEM ? r : store_begin_new(queue);

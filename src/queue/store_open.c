@@ -51,11 +51,11 @@ int store_write_tables(struct queue *queue, unsigned version)
 	struct state *state;
 	int r;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	state_forget_saved(queue);
 	queue->reserve_wanted = true;
 	state = state_take(queue, NULL);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = state ? body_begin(body) : -ENOMEM;
 	if (r == 0)
 		r = body_make_tables(body);
@@ -68,9 +68,9 @@ int store_write_tables(struct queue *queue, unsigned version)
 	else
 		body_rollback(body);
 	if (r == 0) {
-		pthread_mutex_lock(&queue->lock);
+		mutex_lock(&queue->lock);
 		state_saved(queue, state);
-		pthread_mutex_unlock(&queue->lock);
+		mutex_unlock(&queue->lock);
 	}
 	state_free(state);
 	return r;
@@ -192,21 +192,21 @@ static int set_damaged_aside(struct queue *queue)
 	memcpy(reason, store->body.message, sizeof(reason));
 	if (store->body.db)
 		body_abandon(&store->body);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	todo->end = queue->tail.first - 1;
 	todo->last =
 		MAX(todo->last, queue->written >= queue->first_id ? MIN(queue->written, todo->end) : queue->last_row);
 	/* What the last process left is known to its end where it ended in order, or where none of it waits any more. */
 	if (!store->salvage)
 		todo->is_exact = queue->old_is_exact || queue->min_acked + 1 >= queue->first_id;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = store_move_aside(queue, "damaged", todo);
 	if (r < 0) {
 		queue_todo_done(&own);
 		return r;
 	}
 	store->unread_since = store->read_at = store->read_pause_us = 0;
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	store_notice_damaged(queue, reason, todo->paths[todo->n_paths - 1]);
 	/* Copies still in memory are written again. */
 	if (queue->written >= queue->tail.first) {
@@ -215,7 +215,7 @@ static int set_damaged_aside(struct queue *queue)
 		TAIL_FOREACH(slot, &queue->tail, queue_first_unwritten(queue))
 		queue->unwritten_bytes += sample_cost(slot->sample);
 	}
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = store_begin_new(queue);
 	/* Damaged again while its forerunner is being read: both are read. */
 	if (store->salvage)
@@ -306,14 +306,14 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 		retention_look_at_oldest(queue);
 		asides_bound(queue);
 	}
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	queue_forget_acked(queue);
 	numbers_find_base(queue);
 	found = queue->base_is_new;
 	if (r < 0)
 		store_failed(queue, r);
 	store_count(queue);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	/* Where it fails the store thread tries again. */
 	if (found)
 		numbers_reserve(queue);

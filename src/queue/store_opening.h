@@ -33,7 +33,7 @@ int store_open_file(struct queue *queue, struct state_rows *rows, struct state_m
 int store_write_tables(struct queue *queue, unsigned version);
 /* Set the file aside. *ret_path: where it is now. */
 int store_replace_file(struct queue *queue, const char *kind, char **ret_path);
-void store_notice_damaged(struct queue *queue, const char *reason, const char *aside);
+void store_notice_damaged(struct queue *queue, const char *reason, const char *aside) REQUIRES(queue->lock);
 /* Write down what is to be done, and rename the file. */
 int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *todo);
 /* A new file with all that is known beside the samples. */

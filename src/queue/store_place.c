@@ -102,7 +102,8 @@ static uint64_t forget_numbers(struct queue *queue, uint64_t mark, uint64_t firs
 	return runs_add(&queue->runs, &run) == 0 && mark > 0 ? mark + (first - run.first_id) : mark;
 }
 
-int store_place(struct queue *queue, struct store_opening *opening)
+/* No other thread has the queue yet. */
+int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 {
 	const struct state_marks *marks = &opening->marks;
 	bool salvages = opening->todo.n_paths > 0;

@@ -41,7 +41,7 @@ static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t
 }
 
 /* In one transaction, with their count. Lock held at the beginning and the end. */
-static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n)
+static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n) REQUIRES(queue->lock)
 {
 	_cleanup_(charges_done) struct charges charges = {0};
 	struct body *body = &queue->store.body;
@@ -57,7 +57,7 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 	}
 	if (r == 0)
 		state = state_take(queue, &charges);
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = state ? body_begin(body) : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (!rows[i].sample)
@@ -68,7 +68,7 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 		r = body_commit(body);
 	else
 		body_rollback(body);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	if (r == 0) {
 		charges_apply(&charges, queue);
 		state_saved(queue, state);
@@ -81,6 +81,7 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 /* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
    cannot be written it comes again: each reader counts it for itself, once. Lock held. */
 static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
+	REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
 	size_t damaged = 0;
@@ -104,9 +105,9 @@ static bool rows_are_missing(struct queue *queue, uint64_t after, uint64_t to, s
 {
 	uint64_t expected;
 
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	expected = after >= queue->unsure_to ? runs_between(&queue->runs, after, to) : 0;
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	if (n >= expected)
 		return false;
 	snprintf(queue->store.body.message, sizeof(queue->store.body.message), "rows are missing");
@@ -142,7 +143,7 @@ static int judge_failure(struct queue *queue, int error)
 }
 
 /* Samples are written and sent from memory all the same: it is the file that waits. */
-static void read_failed(struct queue *queue, int error)
+static void read_failed(struct queue *queue, int error) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	uint64_t now = clock_now();
@@ -177,7 +178,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 	/* It may be removed meanwhile: it is looked up again by its number. */
 	uint64_t number = reader->number;
 
-	pthread_mutex_unlock(&queue->lock);
+	mutex_unlock(&queue->lock);
 	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
@@ -191,7 +192,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 		queue->store.unread_since = queue->store.read_at = queue->store.read_pause_us = 0;
 	else
 		r = judge_failure(queue, r);
-	pthread_mutex_lock(&queue->lock);
+	mutex_lock(&queue->lock);
 	drop_damaged_rows(queue, number, rows, n);
 	reader = reader_by_number(queue, number);
 	if (reader && reader->generation == generation && (r >= 0 || n > 0)) {

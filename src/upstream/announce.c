@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/announce.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -33,8 +33,8 @@ struct note {
 };
 
 struct announce {
-	atomic_bool news;     /* there may be devices to make messages of */
-	pthread_mutex_t lock; /* for the devices */
+	atomic_bool news;  /* there may be devices to make messages of */
+	struct mutex lock; /* for the devices */
 	struct device_entry *devices;
 	size_t n_devices;
 
@@ -59,7 +59,7 @@ struct announce *announce_new(void)
 	struct announce *announce = calloc(1, sizeof(*announce));
 	if (!announce)
 		return NULL;
-	pthread_mutex_init(&announce->lock, NULL);
+	mutex_init(&announce->lock);
 	announce->created_us = clock_now();
 	return announce;
 }
@@ -94,14 +94,14 @@ struct announce *announce_free(struct announce *announce)
 		device_info_unref(announce->devices[i].info);
 	}
 	free(announce->devices);
-	pthread_mutex_destroy(&announce->lock);
+	mutex_destroy(&announce->lock);
 	free(announce);
 	return NULL;
 }
 
 /* ---- any thread ---- */
 
-static struct device_entry *entry_find(struct announce *announce, const char *name)
+static struct device_entry *entry_find(struct announce *announce, const char *name) REQUIRES(announce->lock)
 {
 	for (size_t i = 0; i < announce->n_devices; i++) {
 		if (strcmp(announce->devices[i].name, name) == 0)
@@ -110,7 +110,7 @@ static struct device_entry *entry_find(struct announce *announce, const char *na
 	return NULL;
 }
 
-static struct device_entry *entry_add(struct announce *announce, const char *name)
+static struct device_entry *entry_add(struct announce *announce, const char *name) REQUIRES(announce->lock)
 {
 	struct device_entry *devices =
 		reallocarray(announce->devices, announce->n_devices + 1, sizeof(*announce->devices));
@@ -125,8 +125,7 @@ static struct device_entry *entry_add(struct announce *announce, const char *nam
 	return entry;
 }
 
-/* With the lock held. */
-static void put_device(struct announce *announce, struct device_info *info)
+static void put_device(struct announce *announce, struct device_info *info) REQUIRES(announce->lock)
 {
 	struct device_entry *entry = entry_find(announce, info->device->name);
 	if (!entry)
@@ -141,7 +140,7 @@ static void put_device(struct announce *announce, struct device_info *info)
 	announce->news = true;
 }
 
-static void remove_device(struct announce *announce, const char *device)
+static void remove_device(struct announce *announce, const char *device) REQUIRES(announce->lock)
 {
 	struct device_entry *entry = entry_find(announce, device);
 	if (!entry || entry->removed)
@@ -154,25 +153,25 @@ static void remove_device(struct announce *announce, const char *device)
 
 void announce_device(struct announce *announce, struct device_info *info)
 {
-	pthread_mutex_lock(&announce->lock);
+	mutex_lock(&announce->lock);
 	put_device(announce, info);
-	pthread_mutex_unlock(&announce->lock);
+	mutex_unlock(&announce->lock);
 }
 
 void announce_device_removed(struct announce *announce, const char *device)
 {
-	pthread_mutex_lock(&announce->lock);
+	mutex_lock(&announce->lock);
 	remove_device(announce, device);
-	pthread_mutex_unlock(&announce->lock);
+	mutex_unlock(&announce->lock);
 }
 
 void announce_device_gone(struct announce *announce, struct device_info *info)
 {
-	pthread_mutex_lock(&announce->lock);
+	mutex_lock(&announce->lock);
 	if (!entry_find(announce, info->device->name))
 		put_device(announce, info);
 	remove_device(announce, info->device->name);
-	pthread_mutex_unlock(&announce->lock);
+	mutex_unlock(&announce->lock);
 }
 
 /* ---- making messages ---- */
@@ -203,7 +202,7 @@ static int64_t wall_ms(uint64_t monotonic_us)
 	return ((int64_t)monotonic_us + clock_wall_offset()) / (int64_t)USEC_PER_MSEC;
 }
 
-static int make_birth(struct announce *announce, const struct announce_maker *maker)
+static int make_birth(struct announce *announce, const struct announce_maker *maker) REQUIRES(announce->lock)
 {
 	_cleanup_free_ struct dialect_device *devices = calloc(announce->n_devices + 1, sizeof(*devices));
 	struct making making = {.maker = maker, .kind = OUTGOING_BIRTH};
@@ -224,9 +223,9 @@ static int make_birth(struct announce *announce, const struct announce_maker *ma
 
 int announce_birth(struct announce *announce, const struct announce_maker *maker)
 {
-	pthread_mutex_lock(&announce->lock);
+	mutex_lock(&announce->lock);
 	int r = make_birth(announce, maker);
-	pthread_mutex_unlock(&announce->lock);
+	mutex_unlock(&announce->lock);
 	return r;
 }
 
@@ -242,16 +241,16 @@ int announce_begin(struct announce *announce, const struct announce_maker *maker
 void announce_withdraw(struct announce *announce)
 {
 	forget_notes(announce);
-	pthread_mutex_lock(&announce->lock);
+	mutex_lock(&announce->lock);
 	for (size_t i = 0; i < announce->n_devices; i++) {
 		announce->devices[i].removed = announce->devices[i].dirty = true;
 		announce->devices[i].version++;
 	}
 	announce->news = true;
-	pthread_mutex_unlock(&announce->lock);
+	mutex_unlock(&announce->lock);
 }
 
-static void forget_removed(struct announce *announce, const struct note *note)
+static void forget_removed(struct announce *announce, const struct note *note) REQUIRES(announce->lock)
 {
 	struct device_entry *entry = entry_find(announce, note->device);
 	if (!entry || !entry->removed || entry->version != note->version)
@@ -291,7 +290,7 @@ static int make_device(struct announce *announce, const struct announce_maker *m
 	return maker->dialect->device(maker->state, &device, put_message, &making);
 }
 
-static int make_devices(struct announce *announce, const struct announce_maker *maker)
+static int make_devices(struct announce *announce, const struct announce_maker *maker) REQUIRES(announce->lock)
 {
 	for (size_t i = 0; i < announce->n_devices && outbox_waiting(maker->outbox) < MADE_AHEAD; i++) {
 		struct device_entry *entry = &announce->devices[i];
@@ -347,9 +346,9 @@ static void finish(struct announce *announce, const struct announce_maker *maker
 {
 	switch (note->kind) {
 	case NOTE_REMOVED:
-		pthread_mutex_lock(&announce->lock);
+		mutex_lock(&announce->lock);
 		forget_removed(announce, note);
-		pthread_mutex_unlock(&announce->lock);
+		mutex_unlock(&announce->lock);
 		break;
 	case NOTE_STARTED:
 		announce->started_told = true;
@@ -438,9 +437,9 @@ int announce_make(struct announce *announce, const struct announce_maker *maker,
 		return 0;
 	int r = 0;
 	if (atomic_exchange(&announce->news, false)) {
-		pthread_mutex_lock(&announce->lock);
+		mutex_lock(&announce->lock);
 		r = make_devices(announce, maker);
-		pthread_mutex_unlock(&announce->lock);
+		mutex_unlock(&announce->lock);
 		/* Not all may have been made. */
 		if (r < 0 || outbox_waiting(maker->outbox) >= MADE_AHEAD)
 			announce->news = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/commands.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -13,7 +13,7 @@ struct list {
 };
 
 struct commands {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	struct list come, answers;
 	size_t n_open;
 	int fd;
@@ -62,7 +62,7 @@ struct commands *commands_new(void)
 		free(commands);
 		return NULL;
 	}
-	pthread_mutex_init(&commands->lock, NULL);
+	mutex_init(&commands->lock);
 	return commands;
 }
 
@@ -75,7 +75,7 @@ struct commands *commands_free(struct commands *commands)
 	while ((command = take(&commands->come)) || (command = take(&commands->answers)))
 		uplink_command_free(command);
 	close(commands->fd);
-	pthread_mutex_destroy(&commands->lock);
+	mutex_destroy(&commands->lock);
 	free(commands);
 	return NULL;
 }
@@ -88,10 +88,10 @@ static int open_one(struct commands *commands, const struct dialect_command *fro
 
 	if (!command)
 		return -ENOMEM;
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	busy = commands->n_open >= OPEN_MAX;
 	commands->n_open += !busy;
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 	if (busy) {
 		free(command);
 		return -EBUSY;
@@ -111,9 +111,9 @@ int commands_put(struct commands *commands, const struct dialect_command *from)
 		return r;
 	if (from->ttl_us != UINT64_MAX)
 		command->expires_us = clock_now() + from->ttl_us;
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	append(&commands->come, command);
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 	if (write(commands->fd, &one, sizeof(one)) < 0)
 		return 0; /* it is readable already */
 	return 0;
@@ -134,19 +134,19 @@ struct uplink_command *commands_next_answer(struct commands *commands)
 {
 	struct uplink_command *command;
 
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	command = take(&commands->answers);
 	if (command)
 		commands->n_open--;
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 	return command;
 }
 
 bool commands_have_answer(struct commands *commands)
 {
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	bool have = commands->answers.first;
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 	return have;
 }
 
@@ -160,11 +160,11 @@ struct uplink_command *commands_next(struct commands *commands)
 	struct uplink_command *command;
 	uint64_t count;
 
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	command = take(&commands->come);
 	if (!command && read(commands->fd, &count, sizeof(count)) < 0)
 		errno = 0; /* it was drained already */
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 	return command;
 }
 
@@ -172,7 +172,7 @@ void commands_answer(struct commands *commands, struct uplink_command *command, 
 {
 	int r = write_answer_copy(answer, &command->answer);
 
-	pthread_mutex_lock(&commands->lock);
+	mutex_lock(&commands->lock);
 	/* Without memory for it there is no answer: a part of it would say something else. */
 	if (r < 0) {
 		commands->n_open--;
@@ -180,5 +180,5 @@ void commands_answer(struct commands *commands, struct uplink_command *command, 
 	} else {
 		append(&commands->answers, command);
 	}
-	pthread_mutex_unlock(&commands->lock);
+	mutex_unlock(&commands->lock);
 }

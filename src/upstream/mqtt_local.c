@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/mqtt_local.h"
+#include "base/mutex.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,9 +13,9 @@
  * matter. Its path is gone as soon as it is bound; what stays is a descriptor of it, which only this process can name.
  */
 static struct {
-	pthread_mutex_t lock; /* one connects at a time, so that who is accepted is who connected */
-	int listener, path;   /* -1: not made yet */
-} local = {PTHREAD_MUTEX_INITIALIZER, -1, -1};
+	struct mutex lock;  /* one connects at a time, so that who is accepted is who connected */
+	int listener, path; /* -1: not made yet */
+} local = {MUTEX_INITIALIZER, -1, -1};
 
 static int bind_under(const char *folder)
 {
@@ -103,9 +103,9 @@ static int connect_locked(struct mosquitto *client, unsigned keepalive_s, const 
 int mqtt_local_connect(struct mosquitto *client, unsigned keepalive_s, const mosquitto_property *properties,
 		       int *ret_fd, struct reason *ret_reason)
 {
-	pthread_mutex_lock(&local.lock);
+	mutex_lock(&local.lock);
 	int r = connect_locked(client, keepalive_s, properties);
-	pthread_mutex_unlock(&local.lock);
+	mutex_unlock(&local.lock);
 	if (r < 0) {
 		reason_set(ret_reason, "the MQTT library cannot be connected inside this machine: %s", strerror(-r));
 		return r;

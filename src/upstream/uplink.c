@@ -54,13 +54,13 @@ static bool is_away(enum uplink_state state)
 
 void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char *reason)
 {
-	pthread_mutex_lock(&uplink->lock);
+	mutex_lock(&uplink->lock);
 	/* A broker that is tried again and again is away since the first failure, not since the last try. */
 	if (uplink->state != state && !(is_away(uplink->state) && is_away(state)))
 		uplink->since_us = clock_now();
 	uplink->state = state;
 	reason_set(&uplink->reason, "%s", reason);
-	pthread_mutex_unlock(&uplink->lock);
+	mutex_unlock(&uplink->lock);
 }
 
 /* Connected, and yet nothing goes up: without a trusted clock no number can be given out. */
@@ -97,11 +97,11 @@ void uplink_get_status(struct uplink *uplink, struct uplink_status *ret)
 	};
 	uint64_t depth = queue_reader_depth(uplink->reader), done = uplink->done_ahead;
 	ret->backlog = depth - MIN(done, depth);
-	pthread_mutex_lock(&uplink->lock);
+	mutex_lock(&uplink->lock);
 	ret->state = uplink->state;
 	ret->since_us = uplink->since_us;
 	memcpy(ret->reason, uplink->reason.text, sizeof(ret->reason));
-	pthread_mutex_unlock(&uplink->lock);
+	mutex_unlock(&uplink->lock);
 	explain_clock_wait(uplink, ret);
 }
 
@@ -347,7 +347,7 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 	uplink->wake_fd = uplink->stop_fd = uplink->try_fd = uplink->ended_fd = -1;
 	uplink->state = UPLINK_CONNECTING;
 	uplink->since_us = clock_now();
-	pthread_mutex_init(&uplink->lock, NULL);
+	mutex_init(&uplink->lock);
 	int r = prepare(uplink, series, latest);
 	if (r < 0) {
 		uplink_free(uplink);
@@ -387,7 +387,7 @@ struct uplink *uplink_free(struct uplink *uplink)
 		close(uplink->stop_fd);
 	if (uplink->ended_fd >= 0)
 		close(uplink->ended_fd);
-	pthread_mutex_destroy(&uplink->lock);
+	mutex_destroy(&uplink->lock);
 	free(uplink->gateway_id);
 	free(uplink->version);
 	uplink_conf_free(uplink->conf);

@@ -5,6 +5,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "upstream/announce.h"
 #include "upstream/commands.h"
 #include "upstream/held_topics.h"
@@ -50,7 +51,7 @@ struct uplink {
 	struct commands *commands;
 	atomic_bool wants_commands; /* some point can be written */
 
-	pthread_mutex_t lock; /* for the three below */
+	struct mutex lock; /* for the three below */
 	enum uplink_state state;
 	uint64_t since_us;
 	struct reason reason;
