@@ -154,7 +154,12 @@ static void leave(struct rig *rig)
 
 static void done(struct broker *broker)
 {
-	end(&broker->watcher);
+	/* mosquitto_sub disconnects in its signal handler, where the library's mutex may be its own already: it hangs then. */
+	if (broker->watcher > 0) {
+		kill(broker->watcher, SIGKILL);
+		waitpid(broker->watcher, NULL, 0);
+		broker->watcher = 0;
+	}
 	end(&broker->pid);
 }
 
