@@ -17,9 +17,11 @@
 #include "decode.h"
 #include "match.h"
 #include "message.h"
+#include <haywain/helpers.h>
 #include <haywain/plugin.h>
 
 #define SECOND_US UINT64_C(1000000)
+#define LOG_AGAIN_US (3600 * SECOND_US) /* a fault that goes on is logged again */
 
 enum scan_mode { SCAN_ACTIVE, SCAN_PASSIVE };
 enum point_mode { MODE_READ, MODE_NOTIFY };
@@ -73,8 +75,8 @@ struct ble_link {
 	unsigned n_busy;	      /* how often it was not, for it went on already */
 	bool gave_up_passive;	      /* of scan = "passive" */
 	unsigned n_stalls;
-	uint64_t told_nonsense_us; /* 0: never */
-	uint64_t heard_us;	   /* anything at all, since scanning began */
+	struct hay_rate_limit nonsense_limit;
+	uint64_t heard_us; /* anything at all, since scanning began */
 
 	struct ble_device *devices;
 	struct ble_device *connecting; /* one at a time: an adapter makes one connection after the other */
@@ -146,7 +148,7 @@ struct ble_device {
 	size_t room_readings;
 
 	uint64_t heard_us, emitted_us; /* 0: never */
-	uint64_t refused_us;	       /* last told of a fault */
+	struct hay_rate_limit fault_limit;
 	bool is_lost;
 	enum fault fault;
 	struct taken taken;

@@ -112,9 +112,7 @@ static void lose(struct gatt *gatt, const char *why)
 	if (!gatt->is_polled)
 		host->device_offline(device->hay, HAY_TIMEOUT, why);
 	if (gatt->is_kept) {
-		gatt->pause_us = was_ready || gatt->pause_us == 0 ? PAUSE_MIN_US : gatt->pause_us * 2;
-		if (gatt->pause_us > PAUSE_MAX_US)
-			gatt->pause_us = PAUSE_MAX_US;
+		gatt->pause_us = hay_backoff_next(was_ready ? 0 : gatt->pause_us, PAUSE_MIN_US, PAUSE_MAX_US);
 		host->set_timer(gatt->timer, gatt->pause_us);
 	}
 	give_turn_back(gatt);

@@ -8,7 +8,6 @@
 
 #define REPEAT_US (60 * SECOND_US) /* said again after this long, the same is a new measurement */
 #define PRESS_US (2 * SECOND_US)   /* repeats of one press, where no packet id tells */
-#define TOLD_US (3600 * SECOND_US) /* a fault is told again */
 #define JITTER 10		   /* a tenth: a device that sends once in `interval` does so with jitter */
 #define REBIND_US (30 * SECOND_US) /* a device silent this long may have changed its address */
 
@@ -237,16 +236,17 @@ static const char *fault_text(enum fault fault)
 	}
 }
 
-/* Told once, and again after an hour; what comes of it is that the device is not heard. */
-static void refuse(struct ble_device *device, enum fault fault, uint64_t now)
+/* Logged once, and again after an hour; what comes of it is that the device is not heard. */
+static void refuse_advert(struct ble_device *device, enum fault fault, uint64_t now)
 {
 	char address[ADDRESS_TEXT_SIZE];
-	bool is_news = device->fault != fault || now - device->refused_us >= TOLD_US;
+	uint64_t suppressed;
 
+	if (device->fault != fault)
+		device->fault_limit = (struct hay_rate_limit){0};
 	device->fault = fault;
-	if (!is_news)
+	if (!hay_rate_limit_allows(&device->fault_limit, 1, LOG_AGAIN_US, now, &suppressed))
 		return;
-	device->refused_us = now;
 	address_print(&device->link->advert.address, address);
 	LOG(device, fault == FAULT_NOTHING ? HAY_LOG_INFO : HAY_LOG_WARNING, "%s: %s; ignored", address,
 	    fault_text(fault));
@@ -352,7 +352,7 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 	size_t n;
 
 	if (decoded->has_counter && !counter_accept(device, decoded->counter)) {
-		refuse(device, FAULT_REPLAY, now);
+		refuse_advert(device, FAULT_REPLAY, now);
 		return;
 	}
 	device->fault = FAULT_NONE;
@@ -403,7 +403,7 @@ static bool is_ours(struct ble_device *device, const struct advert *advert, uint
 		return false;
 	/* Matched under another address: it has changed its own, or there are two of them. */
 	if (device->is_bound && !device->match.by_irk && device->heard_us > 0 && now - device->heard_us < REBIND_US) {
-		refuse(device, FAULT_TWO, now);
+		refuse_advert(device, FAULT_TWO, now);
 		return false;
 	}
 	device->is_bound = true;
@@ -437,7 +437,7 @@ static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
 	else if (r == -ENOMSG && device->taken.state != TAKEN_NOTHING)
 		sign_of_life(device, now);
 	else
-		refuse(device, fault_of(r), now);
+		refuse_advert(device, fault_of(r), now);
 }
 
 void listen_advert(struct ble_link *link, bool is_fresh)

@@ -66,9 +66,7 @@ void scan_failed(struct ble_link *link, const char *format, ...)
 	va_end(args);
 	down(link, text ? text : "out of memory");
 	free(text);
-	link->pause_us = link->pause_us == 0 ? PAUSE_MIN_US : link->pause_us * 2;
-	if (link->pause_us > PAUSE_MAX_US)
-		link->pause_us = PAUSE_MAX_US;
+	link->pause_us = hay_backoff_next(link->pause_us, PAUSE_MIN_US, PAUSE_MAX_US);
 	scan_again(link, link->pause_us);
 }
 

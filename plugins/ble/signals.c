@@ -6,17 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOLD_US (3600 * SECOND_US)
-
-/* Told once, and again after an hour. */
-static void tell_nonsense(struct ble_link *link, const char *path, const char *member)
+/* Once, and again after an hour. */
+static void log_nonsense(struct ble_link *link, const char *path, const char *member)
 {
-	uint64_t now = link->host->now();
+	uint64_t suppressed;
 
-	if (link->told_nonsense_us > 0 && now - link->told_nonsense_us < TOLD_US)
+	if (!hay_rate_limit_allows(&link->nonsense_limit, 1, LOG_AGAIN_US, link->host->now(), &suppressed))
 		return;
-	link->told_nonsense_us = now;
-	LINK_LOG(link, HAY_LOG_WARNING, "what bluetoothd says of %s makes no sense (%s); ignored", path, member);
+	if (suppressed > 0)
+		LINK_LOG(link, HAY_LOG_WARNING,
+			 "what bluetoothd says of %s makes no sense (%s); ignored; %llu times since it was last logged",
+			 path, member, (unsigned long long)suppressed + 1);
+	else
+		LINK_LOG(link, HAY_LOG_WARNING, "what bluetoothd says of %s makes no sense (%s); ignored", path,
+			 member);
 }
 
 static bool is_below(const struct ble_link *link, const char *path)
@@ -50,11 +53,11 @@ static int properties_changed(sd_bus_message *message, void *userdata, sd_bus_er
 	if (!path)
 		return 0;
 	if (message_changed(message, &link->advert, &interface, &properties) < 0) {
-		tell_nonsense(link, path, "PropertiesChanged");
+		log_nonsense(link, path, "PropertiesChanged");
 		return 0;
 	}
 	if (properties.is_odd)
-		tell_nonsense(link, path, interface);
+		log_nonsense(link, path, interface);
 	if (!strcmp(path, link->path)) {
 		if (!strcmp(interface, IFACE_ADAPTER))
 			scan_adapter_changed(link, &properties);
@@ -95,7 +98,7 @@ static int interfaces_added(sd_bus_message *message, void *userdata, sd_bus_erro
 	(void)error;
 	if (!sd_bus_message_has_signature(message, "oa{sa{sv}}") ||
 	    sd_bus_message_read_basic(message, 'o', &path) < 0) {
-		tell_nonsense(link, "objects", "InterfacesAdded");
+		log_nonsense(link, "objects", "InterfacesAdded");
 		return 0;
 	}
 	if (!strcmp(path, link->path) || is_below(link, path))
@@ -111,7 +114,7 @@ static int interfaces_removed(sd_bus_message *message, void *userdata, sd_bus_er
 	(void)error;
 	if (!sd_bus_message_has_signature(message, "oas") || sd_bus_message_read_basic(message, 'o', &path) < 0 ||
 	    sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "s") < 0) {
-		tell_nonsense(link, "objects", "InterfacesRemoved");
+		log_nonsense(link, "objects", "InterfacesRemoved");
 		return 0;
 	}
 	while (sd_bus_message_read_basic(message, 's', &interface) > 0)

@@ -16,43 +16,44 @@
 #define UNFRAMED_US (5 * USEC_PER_SEC)
 #define READ_MAX 16384 /* in one turn of the loop: a flood leaves the others their time */
 
-void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n, enum hay_log_level level,
-		     const char *format, ...)
+void line_log_limited(struct serial_link *line, struct hay_rate_limit *limit, uint64_t n, enum hay_log_level level,
+		      const char *format, ...)
 {
-	uint64_t now = line->host->now();
 	char times[64] = "", *text = NULL;
+	uint64_t suppressed;
 	va_list args;
 
-	folded->n += n;
-	if (folded->said_us > 0 && now - folded->said_us < FOLD_US) {
+	if (!hay_rate_limit_allows(limit, 1, LOG_AGAIN_US, line->host->now(), &suppressed)) {
+		hay_rate_limit_suppress(limit, n - 1);
 		if (line->state == LINE_UP && !line->rest_awaits) {
 			line->rest_awaits = true;
-			line->host->set_timer(line->look, FOLD_US); /* there is nothing to look for now */
+			line->host->set_timer(line->look, LOG_AGAIN_US); /* there is nothing to look for now */
 		}
 		return;
 	}
-	if (folded->n > 1)
-		snprintf(times, sizeof(times), "; %llu times since it was last told", (unsigned long long)folded->n);
+	if (suppressed + n > 1)
+		snprintf(times, sizeof(times), "; %llu times since it was last logged",
+			 (unsigned long long)(suppressed + n));
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
 	line->host->log(line->link, NULL, level, "%s%s", text ? text : "out of memory", times);
 	free(text);
-	*folded = (struct folded){.said_us = now};
 }
 
-/* What was dropped and is not told yet: no line may come that would tell it. */
-static void tell_rest(struct serial_link *line)
+/* What was dropped and is not logged yet: no line may come that would say so. */
+static void log_rest(struct serial_link *line)
 {
-	unsigned long long too_long = line->fold_long.n, checksum = line->fold_checksum.n, wrong = line->fold_wrong.n;
+	unsigned long long too_long = hay_rate_limit_take(&line->limit_long);
+	unsigned long long checksum = hay_rate_limit_take(&line->limit_checksum);
+	unsigned long long wrong = hay_rate_limit_take(&line->limit_wrong);
 
 	line->rest_awaits = false;
-	line->fold_long.n = line->fold_checksum.n = line->fold_wrong.n = 0;
 	if (too_long + checksum + wrong > 0)
 		line->host->log(
 			line->link, NULL, HAY_LOG_WARNING,
-			"%llu more dropped since that was told: %llu too long, %llu with a wrong checksum, %llu that made no sense",
+			"%llu more dropped since that was logged: %llu too long, %llu with a wrong checksum, %llu that made no sense",
 			too_long + checksum + wrong, too_long, checksum, wrong);
 }
 
@@ -72,7 +73,7 @@ static void go_down(struct serial_link *line)
 {
 	close_port(line);
 	line->state = LINE_DOWN;
-	tell_rest(line);
+	log_rest(line);
 	line->host->set_timer(line->silence, UINT64_MAX);
 	line->host->set_timer(line->look, LOOK_US);
 	line->host->link_down(line->link, HAY_OFFLINE, line->reason.text);
@@ -163,7 +164,7 @@ static void look_timer(void *userdata)
 		port_discard_input(line->fd);
 		begin_listening(line);
 	} else if (line->state == LINE_UP) {
-		tell_rest(line);
+		log_rest(line);
 	} else {
 		look(line);
 	}
@@ -177,17 +178,17 @@ void line_try_first(struct serial_link *line)
 
 /* ---- bytes ---- */
 
-static void tell_counts(struct serial_link *line)
+static void log_counts(struct serial_link *line)
 {
 	const struct frame_counts *counts = framer_counts(line->framer);
 
 	if (counts->too_long > line->told.too_long)
-		line_log_folded(line, &line->fold_long, counts->too_long - line->told.too_long, HAY_LOG_WARNING,
-				"a frame longer than max_frame, %llu bytes, is dropped; going on with the next",
-				(unsigned long long)line->conf->max_frame);
+		line_log_limited(line, &line->limit_long, counts->too_long - line->told.too_long, HAY_LOG_WARNING,
+				 "a frame longer than max_frame, %llu bytes, is dropped; going on with the next",
+				 (unsigned long long)line->conf->max_frame);
 	if (counts->bad_checksum > line->told.bad_checksum)
-		line_log_folded(line, &line->fold_checksum, counts->bad_checksum - line->told.bad_checksum,
-				HAY_LOG_WARNING, "a frame with a wrong checksum is dropped; going on with the next");
+		line_log_limited(line, &line->limit_checksum, counts->bad_checksum - line->told.bad_checksum,
+				 HAY_LOG_WARNING, "a frame with a wrong checksum is dropped; going on with the next");
 	line->told.too_long = counts->too_long;
 	line->told.bad_checksum = counts->bad_checksum;
 }
@@ -196,7 +197,7 @@ static void tell_counts(struct serial_link *line)
 static void end_push(struct serial_link *line)
 {
 	line->pushing = false;
-	tell_counts(line);
+	log_counts(line);
 	if (line->broken) {
 		line->broken = false;
 		go_down(line);
@@ -243,8 +244,8 @@ static void log_unframed(struct serial_link *line, uint64_t now, size_t n)
 	unframed->messages += now - line->heard_us >= MESSAGE_PAUSE_US;
 	if (unframed->messages < UNFRAMED_MESSAGES || now - unframed->since_us < UNFRAMED_US)
 		return;
-	line_log_folded(
-		line, &line->fold_unframed, 1, HAY_LOG_WARNING,
+	line_log_limited(
+		line, &line->limit_unframed, 1, HAY_LOG_WARNING,
 		"%llu bytes came in %llu s and no frame among them: are `baud`, `frame` and its marks right? haywaind --probe serial %s listens and says",
 		(unsigned long long)unframed->bytes, (unsigned long long)((now - unframed->since_us) / USEC_PER_SEC),
 		line->conf->port);
@@ -308,7 +309,7 @@ int line_open(struct serial_link *line)
 void line_close(struct serial_link *line)
 {
 	close_port(line);
-	tell_rest(line);
+	log_rest(line);
 	line->host->del_timer(line->look);
 	line->host->del_timer(line->pace);
 	line->host->del_timer(line->silence);

@@ -59,8 +59,8 @@ static void route_by_match(struct serial_link *line, const uint8_t *frame, size_
 	bool known = false;
 
 	if (!find_match(line, frame, size, buffer, &match)) {
-		line_log_folded(line, &line->fold_nobody, 1, HAY_LOG_NOTICE, "a frame without `%s` is nobody's",
-				line->conf->match_field);
+		line_log_limited(line, &line->limit_no_match, 1, HAY_LOG_NOTICE,
+				 "a frame without `%s`: no device matches", line->conf->match_field);
 		line->exchange.heard_other = true;
 		return;
 	}
@@ -71,9 +71,9 @@ static void route_by_match(struct serial_link *line, const uint8_t *frame, size_
 		known = true;
 	}
 	if (!known)
-		line_log_folded(line, &line->fold_nobody, 1, HAY_LOG_NOTICE,
-				"a frame whose `%s` is `%.*s` is nobody's: no device has that `match`",
-				line->conf->match_field, (int)(match.size < 64 ? match.size : 64), match.data);
+		line_log_limited(line, &line->limit_no_match, 1, HAY_LOG_NOTICE,
+				 "a frame whose `%s` is `%.*s`: no device has that `match`", line->conf->match_field,
+				 (int)(match.size < 64 ? match.size : 64), match.data);
 }
 
 /* Nothing in the frame says whose it is. A device with a request takes the answer to its own request and nothing else: a
@@ -92,8 +92,8 @@ static void route_by_turn(struct serial_link *line, const uint8_t *frame, size_t
 		taken = true;
 	}
 	if (!taken)
-		line_log_folded(
-			line, &line->fold_unasked, 1, HAY_LOG_NOTICE,
+		line_log_limited(
+			line, &line->limit_unasked, 1, HAY_LOG_NOTICE,
 			"a frame came while nothing was asked, and is dropped: each device here has a `request`, and takes only the answer to it");
 }
 
@@ -114,17 +114,17 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata)
 	if (decoded != DECODED) {
 		line->exchange.heard_other = true;
 		if (decoded == DECODED_WRONG)
-			line_log_folded(line, &line->fold_wrong, 1, HAY_LOG_WARNING,
-					"a frame of %zu bytes makes no sense: %s; it is dropped", size, error);
+			line_log_limited(line, &line->limit_wrong, 1, HAY_LOG_WARNING,
+					 "a frame of %zu bytes makes no sense: %s; it is dropped", size, error);
 		else if (line->conf->decode == DECODE_REGEX)
-			line_log_folded(line, &line->fold_other, 1, HAY_LOG_INFO,
-					"a frame that the pattern does not match is left out");
+			line_log_limited(line, &line->limit_other, 1, HAY_LOG_INFO,
+					 "a frame that the pattern does not match is left out");
 		return;
 	}
 
 	if (line->record.note)
-		line_log_folded(line, &line->fold_part, 1, HAY_LOG_WARNING,
-				"of a frame of %zu bytes %s is left out; the rest is taken", size, line->record.note);
+		line_log_limited(line, &line->limit_part, 1, HAY_LOG_WARNING,
+				 "of a frame of %zu bytes %s is left out; the rest is taken", size, line->record.note);
 
 	uint64_t time_us = values_time(line);
 

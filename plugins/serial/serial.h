@@ -7,11 +7,12 @@
 #include "frame.h"
 #include "port.h"
 #include "template.h"
+#include <haywain/helpers.h>
 #include <haywain/plugin.h>
 
 #define USEC_PER_MSEC ((uint64_t)1000)
 #define USEC_PER_SEC ((uint64_t)1000000)
-#define FOLD_US (600 * USEC_PER_SEC)
+#define LOG_AGAIN_US (600 * USEC_PER_SEC) /* the same line again and again: once, then with a count this often */
 
 enum checksum_form { FORM_AUTO, FORM_BYTES, FORM_HEX };
 enum time_unit { TIME_S, TIME_MS, TIME_US, TIME_ISO };
@@ -61,12 +62,6 @@ int serial_binary_form(const struct point_conf *conf, enum hay_type type, const 
 		       struct binary_form *ret);
 /* The byte that match_field names where decode = "binary"; -EINVAL. */
 int serial_match_place(const char *match_field, size_t *ret);
-
-/* The same line again and again: once, then with a count every ten minutes. */
-struct folded {
-	uint64_t said_us;
-	uint64_t n; /* since then */
-};
 
 struct serial_point {
 	struct text field;
@@ -189,9 +184,9 @@ struct serial_link {
 		uint64_t since_us, bytes;
 		unsigned messages;
 	} unframed;
-	bool rest_awaits; /* the look timer will tell what was folded */
-	struct folded fold_long, fold_checksum, fold_wrong, fold_other, fold_nobody, fold_time, fold_points,
-		fold_unasked, fold_part, fold_unframed;
+	bool rest_awaits; /* the look timer will log what was suppressed */
+	struct hay_rate_limit limit_long, limit_checksum, limit_wrong, limit_other, limit_no_match, limit_time,
+		limit_points, limit_unasked, limit_part, limit_unframed;
 };
 
 /* ---- line.c: the port's life and its bytes ---- */
@@ -205,8 +200,8 @@ void line_broke(struct serial_link *line, const char *why);
 /* So long without a byte is a silence. */
 uint64_t line_silence_us(const struct serial_link *line);
 void line_want_output(struct serial_link *line, bool wanted);
-void line_log_folded(struct serial_link *line, struct folded *folded, uint64_t n, enum hay_log_level level,
-		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+void line_log_limited(struct serial_link *line, struct hay_rate_limit *limit, uint64_t n, enum hay_log_level level,
+		      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- route.c: whose a frame is ---- */
 

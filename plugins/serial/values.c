@@ -168,11 +168,11 @@ static struct serial_found *make_found(struct serial_device *device, const struc
 	device->n_found++;
 	r = add_point(device, found, item, type);
 	if (r < 0)
-		line_log_folded(line, &line->fold_points, 1, HAY_LOG_WARNING,
-				"field `%s` cannot become a point of %s: %s", found->name, device->device->name,
-				r == -EEXIST   ? "another is called so"
-				: r == -EINVAL ? "it has no name"
-					       : strerror(-r));
+		line_log_limited(line, &line->limit_points, 1, HAY_LOG_WARNING,
+				 "field `%s` cannot become a point of %s: %s", found->name, device->device->name,
+				 r == -EEXIST	? "another is called so"
+				 : r == -EINVAL ? "it has no name"
+						: strerror(-r));
 	if (type == HAY_STRING)
 		remember_text(found, item);
 	return found;
@@ -304,9 +304,9 @@ static bool stamp_us(const struct serial_link *line, const struct item *item, do
 static uint64_t arrival(struct serial_link *line, enum hay_reason doubt, const char *what)
 {
 	line->time_doubt = doubt;
-	line_log_folded(line, &line->fold_time, 1, HAY_LOG_WARNING,
-			"`%s` %s; the time of arrival is taken, and the values are uncertain", line->conf->time_field,
-			what);
+	line_log_limited(line, &line->limit_time, 1, HAY_LOG_WARNING,
+			 "`%s` %s; the time of arrival is taken, and the values are uncertain", line->conf->time_field,
+			 what);
 	return line->host->now();
 }
 

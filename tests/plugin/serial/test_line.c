@@ -89,7 +89,7 @@ static void without_points_every_field_becomes_one(void **state)
 	assert_ptr_equal(event->device, b);
 	assert_float_equal(number(event, 0), -30, 0);
 	assert_int_equal(fake_count(host, FAKE_EMIT), 2);
-	expect_line(host, "nobody's");
+	expect_line(host, "no device has that `match`");
 	fake_host_free(host);
 	board_free(&board);
 }
