@@ -55,9 +55,6 @@ static const struct hay_option api_options[] = {
 	{.key = NULL},
 };
 
-#define setting_error(loader, setting, ...)                                                                            \
-	conf_error((loader)->messages, conf_setting_file(setting), conf_setting_line(setting), __VA_ARGS__)
-
 int list_add(struct list *list, void *item)
 {
 	if (list->n == list->n_allocated) {
@@ -116,7 +113,8 @@ static int add_groups(struct config_loader *loader, config_setting_t *setting, s
 
 	if (!config_setting_is_list(setting) &&
 	    !(config_setting_is_array(setting) && config_setting_length(setting) == 0)) {
-		setting_error(loader, setting, "`%s` must be a list of groups: %s: ( { … }, { … } );", key, key);
+		conf_error_at(loader->messages, setting, "`%s` must be a list of groups: %s: ( { … }, { … } );", key,
+			      key);
 		(*n_errors)++;
 		return 0;
 	}
@@ -125,7 +123,7 @@ static int add_groups(struct config_loader *loader, config_setting_t *setting, s
 		int r;
 
 		if (!config_setting_is_group(group)) {
-			setting_error(loader, group, "`%s` must hold groups: { name = \"…\"; … }", key);
+			conf_error_at(loader->messages, group, "`%s` must hold groups: { name = \"…\"; … }", key);
 			(*n_errors)++;
 			continue;
 		}
@@ -171,13 +169,13 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 				continue;
 			known = true;
 			if (!is_main)
-				setting_error(
-					loader, setting,
+				conf_error_at(
+					loader->messages, setting,
 					"`%s` belongs into the main file: here only `uplinks`, `links` and `devices` may stand",
 					nearest.word);
 		}
 		if (!known) {
-			setting_error(loader, setting, "unknown key `%s`%s", nearest.word,
+			conf_error_at(loader->messages, setting, "unknown key `%s`%s", nearest.word,
 				      conf_unknown_text(&nearest, NULL, 0, loader->messages, loader->config->pool));
 			/* It may have been meant as any of them. */
 			loader->n_fatal += is_main ? 1 : 0;
@@ -349,11 +347,11 @@ static void read_self(struct config_loader *loader, config_setting_t *root)
 		r = -EINVAL;
 	loader->config->self_every_us = every_us;
 	if (r < 0) {
-		setting_error(loader, setting, "`self` must be true, false or a period like \"10s\"");
+		conf_error_at(loader->messages, setting, "`self` must be true, false or a period like \"10s\"");
 		loader->n_fatal++;
 	} else if (setting && config_setting_type(setting) == CONFIG_TYPE_STRING &&
 		   (every_us < USEC_PER_SEC || every_us > 366 * USEC_PER_DAY)) {
-		setting_error(loader, setting, "`self` must be from \"1s\" to \"366d\", not \"%s\"",
+		conf_error_at(loader->messages, setting, "`self` must be from \"1s\" to \"366d\", not \"%s\"",
 			      config_setting_get_string(setting));
 		loader->n_fatal++;
 	}
@@ -393,8 +391,8 @@ static int read_uplinks(struct config_loader *loader)
 		struct uplink_conf *uplink;
 
 		if (first) {
-			setting_error(loader, setting, "uplink `%s` stands twice, first at %s:%u", config_name(setting),
-				      conf_setting_file(first), conf_setting_line(first));
+			conf_error_at(loader->messages, setting, "uplink `%s` stands twice, first at %s:%u",
+				      config_name(setting), conf_setting_file(first), conf_setting_line(first));
 			loader->n_fatal++;
 		}
 		uplink = uplink_conf_read(setting, config->gateway.id, loader->messages);
@@ -408,15 +406,15 @@ static int read_uplinks(struct config_loader *loader)
 			if (!same_broker(uplink, other))
 				continue;
 			if (text_same(uplink->client_id, other->client_id)) {
-				setting_error(
-					loader, setting,
+				conf_error_at(
+					loader->messages, setting,
 					"uplinks `%s` and `%s` have the same broker and the same client_id \"%s\": each would throw the other out",
 					other->name, uplink->name, uplink->client_id);
 				loader->n_fatal++;
 			}
 			if (same_prefix(config, uplink->prefix, other->prefix)) {
-				setting_error(
-					loader, setting,
+				conf_error_at(
+					loader->messages, setting,
 					"uplinks `%s` and `%s` have the same broker and the same prefix \"%s\": every reading would come twice",
 					other->name, uplink->name, uplink->prefix);
 				loader->n_fatal++;
@@ -461,7 +459,7 @@ static void check_sockets(struct config_loader *loader, const config_setting_t *
 
 	if (!api || !config->api_socket[0] || !text_same(config->api_socket, config->api_read_socket))
 		return;
-	setting_error(loader, api, "api.socket and api.read_socket are both %s: each needs a path of its own",
+	conf_error_at(loader->messages, api, "api.socket and api.read_socket are both %s: each needs a path of its own",
 		      config->api_socket);
 	loader->n_fatal++;
 }

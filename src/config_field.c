@@ -6,9 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define setting_error(loader, setting, ...)                                                                            \
-	conf_error((loader)->messages, conf_setting_file(setting), conf_setting_line(setting), __VA_ARGS__)
-
 static int read_links(struct config_loader *loader)
 {
 	struct config *config = loader->config;
@@ -25,7 +22,7 @@ static int read_links(struct config_loader *loader)
 
 		link = link_conf_read(setting, loader->plugins, loader->messages);
 		if (first) {
-			setting_error(loader, setting, "link `%s` stands twice, first at %s:%u", name,
+			conf_error_at(loader->messages, setting, "link `%s` stands twice, first at %s:%u", name,
 				      conf_setting_file(first), conf_setting_line(first));
 			link_conf_free(link);
 		} else if (link && !link->bad) {
@@ -82,7 +79,7 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 	struct conf_nearest nearest;
 
 	if (!at || config_setting_type(at) != CONFIG_TYPE_STRING) {
-		setting_error(loader, at ? at : setting, "device `%s` must name its link: link = \"…\";",
+		conf_error_at(loader->messages, at ? at : setting, "device `%s` must name its link: link = \"…\";",
 			      name ? name : "?");
 		return NULL;
 	}
@@ -97,7 +94,8 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 			continue;
 		/* What is switched off may wait for its link. */
 		if (is_enabled(setting))
-			setting_error(loader, at, "device `%s` cannot be used as long as its link `%s` has mistakes",
+			conf_error_at(loader->messages, at,
+				      "device `%s` cannot be used as long as its link `%s` has mistakes",
 				      name ? name : "?", link_name);
 		return bad_link(loader, link_name);
 	}
@@ -105,7 +103,7 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 	for (size_t i = 0; i < loader->links.n; i++)
 		if (config_name(loader->links.items[i]))
 			conf_nearest_try(&nearest, config_name(loader->links.items[i]));
-	setting_error(loader, at, "there is no link `%s`%s", link_name,
+	conf_error_at(loader->messages, at, "there is no link `%s`%s", link_name,
 		      conf_nearest_text(&nearest, loader->config->pool));
 	return NULL;
 }
@@ -139,14 +137,14 @@ static unsigned check_topic(struct config_loader *loader, const config_setting_t
 			continue;
 		value = tag_value(device, word, size);
 		if (!value) {
-			setting_error(
-				loader, setting,
+			conf_error_at(
+				loader->messages, setting,
 				"device `%s` needs the tag `%.*s`, which the topic of uplink `%s` names: tags: { %.*s = \"…\"; };",
 				device->name, (int)size, word, uplink->name, (int)size, word);
 			n_errors++;
 		} else if (!conf_is_name(value)) {
-			setting_error(
-				loader, setting,
+			conf_error_at(
+				loader->messages, setting,
 				"the tag `%.*s` of device `%s` stands in the topic of uplink `%s`: it must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"%s\"",
 				(int)size, word, device->name, uplink->name, value);
 			n_errors++;
@@ -180,12 +178,12 @@ static int read_device(struct config_loader *loader, size_t at)
 	bool enabled = true;
 
 	if (first) {
-		setting_error(loader, setting, "device `%s` stands twice, first at %s:%u", name,
+		conf_error_at(loader->messages, setting, "device `%s` stands twice, first at %s:%u", name,
 			      conf_setting_file(first), conf_setting_line(first));
 		return 0;
 	}
 	if (name && strcmp(name, "gateway") == 0) {
-		setting_error(loader, setting,
+		conf_error_at(loader->messages, setting,
 			      "the device name `gateway` is reserved: the gateway reports on itself under it");
 		return 0;
 	}

@@ -73,3 +73,17 @@ void clock_set_fake(const struct clock_fake *fake)
 {
 	atomic_store(&fake_clock, fake);
 }
+
+struct timespec clock_deadline(uint64_t delay_us)
+{
+	struct timespec due;
+
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	due.tv_sec += (time_t)(delay_us / USEC_PER_SEC);
+	due.tv_nsec += (long)(delay_us % USEC_PER_SEC * 1000);
+	if (due.tv_nsec >= 1000000000) {
+		due.tv_sec++;
+		due.tv_nsec -= 1000000000;
+	}
+	return due;
+}

@@ -11,10 +11,14 @@
 
 #include "base/util.h"
 #include <stdbool.h>
+#include <time.h>
 
 uint64_t clock_now(void);	 /* µs since boot */
 int64_t clock_wall(void);	 /* µs since 1970, UTC */
 int64_t clock_wall_offset(void); /* wall - now: what to add to a monotonic time of this boot */
+
+/* delay_us from now, for pthread_cond_timedwait() on a condition of CLOCK_MONOTONIC. */
+struct timespec clock_deadline(uint64_t delay_us);
 
 /* Whether the wall clock can be believed: set by admin (NTP) or by gateway.clock = "trust". Default: not. */
 void clock_set_trusted(bool trusted);

@@ -69,18 +69,6 @@ static struct conf_group group_below(const struct conf_group *group, const char 
 	return below;
 }
 
-static unsigned tell(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
-	_printf_(3, 4);
-static unsigned tell(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	conf_error_v(messages, conf_setting_file(setting), conf_setting_line(setting), format, args);
-	va_end(args);
-	return 1;
-}
-
 static unsigned read_table(const struct conf_group *group, const char *what, const struct hay_option *table, void *into,
 			   struct pool *pool, struct conf_messages *messages)
 {
@@ -95,16 +83,16 @@ static unsigned read_table(const struct conf_group *group, const char *what, con
 			struct conf_part part = {.table = option->group, .into = (char *)into + option->offset};
 
 			if (bad)
-				n_errors += tell(messages, bad, "`%s` must be a group: %s: { … };", option->key,
-						 option->key);
+				n_errors += conf_error_at(messages, bad, "`%s` must be a group: %s: { … };",
+							  option->key, option->key);
 			if (below.n_layers > 0)
 				n_errors += conf_read_group(&below, what, &part, 1, NULL, pool, messages);
 		} else if (setting) {
 			n_errors += option_set(option, into, setting, pool, messages) ? 0 : 1;
 		} else if (option->flags & HAY_OPT_REQUIRED) {
-			n_errors += tell(messages, group->layers[0],
-					 option->help ? "%s: `%s` is missing (%s)" : "%s: `%s` is missing%s", what,
-					 option->key, option->help ? option->help : "");
+			n_errors += conf_error_at(messages, group->layers[0],
+						  option->help ? "%s: `%s` is missing (%s)" : "%s: `%s` is missing%s",
+						  what, option->key, option->help ? option->help : "");
 		}
 	}
 	return n_errors;
@@ -214,13 +202,13 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 		const char *secret = secret_of(parts, n_parts, nearest.word);
 
 		if (secret)
-			n_errors += tell(
+			n_errors += conf_error_at(
 				messages, member,
 				"unknown key `%s`: a secret does not stand in the configuration; put it alone into a file, and name that with `%s`",
 				nearest.word, secret);
 		else
-			n_errors += tell(messages, member, "unknown key `%s`%s", nearest.word,
-					 conf_unknown_text(&nearest, parts, n_parts, messages, pool));
+			n_errors += conf_error_at(messages, member, "unknown key `%s`%s", nearest.word,
+						  conf_unknown_text(&nearest, parts, n_parts, messages, pool));
 	}
 	return n_errors;
 }
@@ -232,7 +220,7 @@ unsigned conf_read_keys(const struct conf_group *group, const char *what, const 
 
 	for (unsigned i = 0; i < group->n_layers; i++)
 		if (!config_setting_is_group(group->layers[i]))
-			n_errors += tell(messages, group->layers[i], "%s must be a group: { … }", what);
+			n_errors += conf_error_at(messages, group->layers[i], "%s must be a group: { … }", what);
 	if (n_errors > 0)
 		return n_errors;
 	for (size_t i = 0; i < n_parts; i++)
@@ -287,11 +275,9 @@ static void report_at(struct conf_report *report, bool warning, const char *key,
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	if (warning)
-		conf_warning(report->messages, conf_setting_file(at), conf_setting_line(at), "%s%s%s", what, colon,
-			     text ? text : "out of memory");
+		conf_warning_at(report->messages, at, "%s%s%s", what, colon, text ? text : "out of memory");
 	else
-		conf_error(report->messages, conf_setting_file(at), conf_setting_line(at), "%s%s%s", what, colon,
-			   text ? text : "out of memory");
+		conf_error_at(report->messages, at, "%s%s%s", what, colon, text ? text : "out of memory");
 	report->n_errors += !warning;
 }
 

@@ -59,6 +59,13 @@ void conf_warning(struct conf_messages *messages, const char *file, unsigned lin
 	_printf_(4, 5);
 void conf_error_v(struct conf_messages *messages, const char *file, unsigned line, const char *format, va_list args)
 	_printf_(4, 0);
+void conf_warning_v(struct conf_messages *messages, const char *file, unsigned line, const char *format, va_list args)
+	_printf_(4, 0);
+/* At the line where that setting stands. 1, for the caller to count. */
+unsigned conf_error_at(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+	_printf_(3, 4);
+void conf_warning_at(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+	_printf_(3, 4);
 
 /* What to do about a file or folder that the service's user may not read: "; the service runs as haywain: chgrp …". Appends
    nothing where that is not the trouble, or files are judged with our own rights. error: of errno. */

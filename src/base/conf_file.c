@@ -240,3 +240,22 @@ unsigned conf_setting_line(const config_setting_t *setting)
 {
 	return config_setting_source_line(setting);
 }
+
+unsigned conf_error_at(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	conf_error_v(messages, conf_setting_file(setting), conf_setting_line(setting), format, args);
+	va_end(args);
+	return 1;
+}
+
+void conf_warning_at(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	conf_warning_v(messages, conf_setting_file(setting), conf_setting_line(setting), format, args);
+	va_end(args);
+}

@@ -110,6 +110,11 @@ void conf_error_v(struct conf_messages *messages, const char *file, unsigned lin
 	add_message(messages, false, file, line, format, args);
 }
 
+void conf_warning_v(struct conf_messages *messages, const char *file, unsigned line, const char *format, va_list args)
+{
+	add_message(messages, true, file, line, format, args);
+}
+
 void conf_error(struct conf_messages *messages, const char *file, unsigned line, const char *format, ...)
 {
 	va_list args;

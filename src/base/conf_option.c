@@ -221,9 +221,7 @@ struct place {
 	struct conf_messages *messages;
 };
 
-#define place_error(place, ...)                                                                                        \
-	conf_error((place)->messages, conf_setting_file((place)->setting), conf_setting_line((place)->setting),        \
-		   __VA_ARGS__)
+#define place_error(place, ...) conf_error_at((place)->messages, (place)->setting, __VA_ARGS__)
 
 /* "9600", "0,1": a number, but as a text. NULL: no number. */
 static const char *number_in_text(const config_setting_t *setting, struct pool *pool)
@@ -429,9 +427,12 @@ bool option_set(const struct hay_option *option, void *into, const config_settin
 			const char *why = strerror(errno);
 
 			conf_add_advice(&advice, messages, path, errno);
-			(closed ? conf_error : conf_warning)(
-				messages, conf_setting_file(setting), conf_setting_line(setting),
-				"`%s`: %s cannot be read: %s%s", option->key, path, why, buf_text(&advice));
+			if (closed)
+				conf_error_at(messages, setting, "`%s`: %s cannot be read: %s%s", option->key, path,
+					      why, buf_text(&advice));
+			else
+				conf_warning_at(messages, setting, "`%s`: %s cannot be read: %s%s", option->key, path,
+						why, buf_text(&advice));
 		}
 		*(const char **)field_of(option, into) = path;
 		return path != NULL;

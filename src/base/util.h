@@ -33,6 +33,26 @@
 			fn(*object);                                                                                   \
 	}
 
+/*
+ * const char *x_to_string(enum x value), with a text for each of the n values:
+ *
+ *     DEFINE_TO_STRING(link_state_to_string, enum link_state, LINK_N_STATES,
+ *                      [LINK_UNUSED] = "unused", [LINK_UP] = "up", [LINK_DOWN] = "down")
+ *
+ * A text that is missing does not compile: there are as many as values, and -Wextra refuses two for one. Up to 16.
+ */
+#define COUNT_OF(...) COUNT_OF_(__VA_ARGS__, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define COUNT_OF_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, count, ...) count
+#define DEFINE_TO_STRING(function, type, n_values, ...)                                                                \
+	const char *function(type value)                                                                               \
+	{                                                                                                              \
+		static const char *const texts[] = {__VA_ARGS__};                                                      \
+                                                                                                                       \
+		_Static_assert(ELEMENTS(texts) == (n_values) && COUNT_OF(__VA_ARGS__) == (n_values),                   \
+			       "a text for each value");                                                               \
+		return (size_t)value < ELEMENTS(texts) ? texts[value] : "unknown";                                     \
+	}
+
 /* NULL is the same as NULL, and as nothing else. */
 static inline bool text_same(const char *a, const char *b)
 {

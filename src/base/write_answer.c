@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/write_answer.h"
+#include "base/util.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *write_done_to_string(enum write_done done)
-{
-	return done == WRITE_DONE ? "yes" : done == WRITE_NOT_DONE ? "no" : "unknown";
-}
+DEFINE_TO_STRING(write_done_to_string, enum write_done,
+		 WRITE_N_DONE, [WRITE_NOT_DONE] = "no", [WRITE_DONE] = "yes", [WRITE_UNKNOWN] = "unknown")
 
 static bool has_text(const struct hay_value *value)
 {

@@ -9,6 +9,7 @@ enum write_done {
 	WRITE_UNKNOWN, /* it was sent, and nothing tells whether the device did it */
 	WRITE_DONE,
 	WRITE_NOT_DONE, /* certainly */
+	WRITE_N_DONE
 };
 
 struct write_answer {

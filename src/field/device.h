@@ -15,6 +15,7 @@ enum device_state {
 	DEVICE_ONLINE,
 	DEVICE_OFFLINE,
 	DEVICE_OFFLINE_WITH_LINK, /* the link's line in the log speaks for it */
+	DEVICE_N_STATES
 };
 
 /* Where a device is between its first moment and its last. */

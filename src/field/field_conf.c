@@ -61,16 +61,6 @@ const struct hay_option field_device_options[] = {
 	{.key = NULL},
 };
 
-unsigned setting_error(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	conf_error_v(messages, conf_setting_file(setting), conf_setting_line(setting), format, args);
-	va_end(args);
-	return 1;
-}
-
 const char *member_text(const config_setting_t *setting, const char *key)
 {
 	struct conf_group group = conf_group_of(setting);
@@ -111,7 +101,7 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 
 	what = link && name ? pool_printf(pool, "link `%s`", name) : "this link";
 	if (!link || !what) {
-		setting_error(messages, setting, "out of memory");
+		conf_error_at(messages, setting, "out of memory");
 		return NULL;
 	}
 	if (!plugin_name || !conf_is_name(plugin_name)) {
@@ -121,14 +111,14 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 	link->plugin = plugin_get(plugins, plugin_name, &error);
 	if (!link->plugin) {
 		conf_read_keys(&group, what, parts, 1, pool, messages);
-		setting_error(messages, conf_group_get(&group, "plugin"), "%s", error);
+		conf_error_at(messages, conf_group_get(&group, "plugin"), "%s", error);
 		return NULL;
 	}
 
 	link->conf = pool_alloc(pool, MAX(link->plugin->descriptor.link_options.size, (size_t)1));
 	link->file = pool_strdup(pool, conf_setting_file(setting));
 	if (!link->conf || !link->file) {
-		setting_error(messages, setting, "out of memory");
+		conf_error_at(messages, setting, "out of memory");
 		return NULL;
 	}
 	parts[1] = (struct conf_part){.table = link->plugin->descriptor.link_options.table, .into = link->conf};
@@ -175,7 +165,7 @@ static unsigned read_tags(struct device_conf *device, const struct conf_group *g
 		if (!setting)
 			continue;
 		if (!config_setting_is_group(setting)) {
-			n_errors += setting_error(messages, setting,
+			n_errors += conf_error_at(messages, setting,
 						  "`tags` must be a group: tags: { room = \"cellar\"; };");
 			continue;
 		}
@@ -186,7 +176,7 @@ static unsigned read_tags(struct device_conf *device, const struct conf_group *g
 		return n_errors;
 	device->tags = pool_alloc(device->pool, n * sizeof(*device->tags));
 	if (!device->tags)
-		return n_errors + setting_error(messages, tags.layers[0], "out of memory");
+		return n_errors + conf_error_at(messages, tags.layers[0], "out of memory");
 
 	for (unsigned i = 0; i < tags.n_layers; i++)
 		for (int j = 0; j < config_setting_length(tags.layers[i]); j++) {
@@ -197,18 +187,18 @@ static unsigned read_tags(struct device_conf *device, const struct conf_group *g
 			if (conf_group_get(&tags, name) != setting)
 				continue; /* the device's own has its place */
 			if (!conf_is_name(name))
-				n_errors += setting_error(
+				n_errors += conf_error_at(
 					messages, setting,
 					"the tag `%s` must be 1 to 64 letters, digits, `_`, `.` or `-`", name);
 			else if (config_setting_type(setting) != CONFIG_TYPE_STRING)
 				n_errors +=
-					setting_error(messages, setting,
+					conf_error_at(messages, setting,
 						      "the tag `%s` must be a text in quotes, like \"cellar\"", name);
 			else {
 				tag->name = pool_strdup(device->pool, name);
 				tag->value = pool_strdup(device->pool, config_setting_get_string(setting));
 				if (!tag->name || !tag->value)
-					return n_errors + setting_error(messages, setting, "out of memory");
+					return n_errors + conf_error_at(messages, setting, "out of memory");
 				device->n_tags++;
 			}
 		}
@@ -226,10 +216,10 @@ static unsigned check_own_keys(const config_setting_t *setting, const struct lin
 
 	if (plugin)
 		n_errors +=
-			setting_error(messages, plugin,
+			conf_error_at(messages, plugin,
 				      "unknown key `plugin`: a device speaks what its link `%s` speaks", link->name);
 	if (manual)
-		n_errors += setting_error(messages, manual, "unknown key `manual`: it belongs into a model");
+		n_errors += conf_error_at(messages, manual, "unknown key `manual`: it belongs into a model");
 	return n_errors;
 }
 
@@ -254,7 +244,7 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 
 	what = name ? pool_printf(device->pool, "device `%s`", name) : "this device";
 	if (!what)
-		return setting_error(messages, setting, "out of memory");
+		return conf_error_at(messages, setting, "out of memory");
 	n_errors += check_own_keys(setting, link, messages);
 	if (model && conf_is_name(model)) {
 		model_setting = model_read(model, conf_group_get(&own, "model"), link, messages, &model_file);
@@ -284,7 +274,7 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 	n_errors += points_conf_read(device, link, conf_group_get(&own, "points"),
 				     model_setting ? conf_group_get(&below, "points") : NULL, n_errors == 0, messages);
 	if (n_errors == 0 && device->n_points == 0 && plugin->flags & HAY_PLUGIN_NEEDS_POINTS && keys.enabled)
-		n_errors += setting_error(messages, setting,
+		n_errors += conf_error_at(messages, setting,
 					  "device `%s` has no points: list them in `points`, or name its `model`",
 					  device->name);
 	return n_errors;
@@ -306,7 +296,7 @@ struct device_conf *device_conf_read(const config_setting_t *setting, const stru
 		device->line = conf_setting_line(setting);
 	}
 	if (!device || !device->conf || !device->file) {
-		setting_error(messages, setting, "out of memory");
+		conf_error_at(messages, setting, "out of memory");
 		return NULL;
 	}
 	n_errors = read_device(device, setting, link, messages, &enabled);

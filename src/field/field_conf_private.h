@@ -25,10 +25,6 @@ unsigned points_conf_read(struct device_conf *device, const struct link_conf *li
 const config_setting_t *model_read(const char *name, const config_setting_t *setting, const struct link_conf *link,
 				   struct conf_messages *messages, struct conf_file **ret_file);
 
-/* An error where a setting stands. Always 1, to be added up. */
-unsigned setting_error(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
-	_printf_(3, 4);
-
 /* The text of a setting's member, NULL where there is none or it is no text. */
 const char *member_text(const config_setting_t *setting, const char *key);
 

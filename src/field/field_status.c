@@ -3,7 +3,14 @@
 #include "base/clock.h"
 #include "field/field_private.h"
 
-static bool is_internal(const struct link *link)
+static DEFINE_TO_STRING(link_state_to_string, enum link_state,
+			LINK_N_STATES, [LINK_UNUSED] = "unused", [LINK_UP] = "up", [LINK_DOWN] = "down")
+
+	static DEFINE_TO_STRING(device_state_to_string, enum device_state,
+				DEVICE_N_STATES, [DEVICE_NEW] = "new", [DEVICE_ONLINE] = "online",
+				[DEVICE_OFFLINE] = "offline", [DEVICE_OFFLINE_WITH_LINK] = "offline")
+
+		static bool is_internal(const struct link *link)
 {
 	return !link->conf->file[0];
 }
@@ -26,15 +33,13 @@ void field_get_status(const struct field *field, struct field_status *ret)
 
 void field_each_link(const struct field *field, field_link_fn fn, void *userdata)
 {
-	static const char *const words[] = {[LINK_UNUSED] = "unused", [LINK_UP] = "up", [LINK_DOWN] = "down"};
-
 	for (const struct link *link = field->links; link; link = link->next) {
 		struct field_link_status status = {
 			.name = link->conf->name,
 			.plugin = link->plugin->name,
 			.target = link_target(link),
 			.internal = is_internal(link),
-			.state = words[link->state],
+			.state = link_state_to_string(link->state),
 			.reason = link_is_down(link) ? link->reason : NULL,
 			.since_us = link->since_us,
 			.busy_us = link_busy_us(link),
@@ -59,18 +64,13 @@ static uint64_t first_poll_us(const struct device *device)
 
 static void fill_device(const struct device *device, struct field_device_status *ret)
 {
-	static const char *const words[] = {[DEVICE_NEW] = "new",
-					    [DEVICE_ONLINE] = "online",
-					    [DEVICE_OFFLINE] = "offline",
-					    [DEVICE_OFFLINE_WITH_LINK] = "offline"};
-
 	*ret = (struct field_device_status){
 		.name = device->conf->name,
 		.link = device->conf->link,
 		.plugin = device->link->plugin->name,
 		.model = device->conf->model,
 		.internal = is_internal(device->link),
-		.state = words[device->state],
+		.state = device_state_to_string(device->state),
 		.reason = link_is_suspended(device->link) ? "its link is being scanned"
 			  : device_is_offline(device)	  ? device->detail
 			  : device->state == DEVICE_NEW	  ? device->failure

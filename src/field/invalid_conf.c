@@ -105,19 +105,19 @@ unsigned invalid_conf_read(const struct conf_group *group, struct pool *pool, st
 	if (!setting)
 		return 0;
 	if (type < HAY_INT16 || type > HAY_FLOAT64)
-		return setting_error(messages, setting, "`invalid` is for numbers, but this is a %s",
+		return conf_error_at(messages, setting, "`invalid` is for numbers, but this is a %s",
 				     type_to_string(type));
 	list = config_setting_is_list(setting) || config_setting_is_array(setting);
 	n = list ? config_setting_length(setting) : 1;
 	point->invalid = pool_alloc(pool, (size_t)MAX(n, 1) * sizeof(*point->invalid));
 	if (!point->invalid)
-		return setting_error(messages, setting, "out of memory");
+		return conf_error_at(messages, setting, "out of memory");
 	for (int i = 0; i < n; i++) {
 		const config_setting_t *one = list ? config_setting_get_elem(setting, (unsigned)i) : setting;
 		const char *expected = read_value(type, one, &point->invalid[point->n_invalid]);
 
 		if (expected)
-			n_errors += setting_error(messages, one, "`invalid` must be %s: the raw value, before `scale`",
+			n_errors += conf_error_at(messages, one, "`invalid` must be %s: the raw value, before `scale`",
 						  expected);
 		else
 			point->n_invalid++;

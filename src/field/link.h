@@ -36,6 +36,7 @@ enum link_state {
 	LINK_UNUSED, /* not known: no device was asked or heard on it */
 	LINK_UP,
 	LINK_DOWN,
+	LINK_N_STATES
 };
 
 /* One request of a scan, which takes its turn among the rounds of the devices. */

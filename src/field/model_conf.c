@@ -97,7 +97,7 @@ static unsigned tell_missing(const char *name, const config_setting_t *setting, 
 		model_each(try_model, &search);
 	if (search.part)
 		search.nearest.best = search.part;
-	return setting_error(messages, setting, "there is no model `%s` in %s%s", name,
+	return conf_error_at(messages, setting, "there is no model `%s` in %s%s", name,
 			     places ? places : "the model directories",
 			     pool ? conf_nearest_text(&search.nearest, pool) : "");
 }
@@ -113,7 +113,7 @@ static unsigned check_model(const config_setting_t *root, const config_setting_t
 		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
 
 		if (strcmp(config_setting_name(setting), "model") != 0)
-			n_errors += setting_error(messages, setting,
+			n_errors += conf_error_at(messages, setting,
 						  "unknown key `%s`: a model file holds one group `model`",
 						  config_setting_name(setting));
 	}
@@ -121,15 +121,15 @@ static unsigned check_model(const config_setting_t *root, const config_setting_t
 		const config_setting_t *setting = config_setting_get_member(model, not_here[i]);
 
 		if (setting)
-			n_errors += setting_error(messages, setting, "`%s` belongs to a device, not to a model",
+			n_errors += conf_error_at(messages, setting, "`%s` belongs to a device, not to a model",
 						  not_here[i]);
 	}
 	if (config_setting_get_member(model, "manual") && !member_text(model, "manual"))
-		n_errors += setting_error(messages, config_setting_get_member(model, "manual"),
+		n_errors += conf_error_at(messages, config_setting_get_member(model, "manual"),
 					  "`manual` must be a text in quotes");
 	plugin = member_text(model, "plugin");
 	if (!plugin)
-		n_errors += setting_error(messages, model, "the model must name its plugin: plugin = \"%s\";",
+		n_errors += conf_error_at(messages, model, "the model must name its plugin: plugin = \"%s\";",
 					  link->plugin->descriptor.name);
 	return n_errors;
 }
@@ -147,7 +147,7 @@ const config_setting_t *model_read(const char *name, const config_setting_t *set
 		free(path);
 		if (asprintf(&path, "%s/%s.conf", model_dirs[i], name) < 0) {
 			path = NULL;
-			setting_error(messages, setting, "out of memory");
+			conf_error_at(messages, setting, "out of memory");
 			return NULL;
 		}
 		if (access(path, F_OK) == 0)
@@ -160,7 +160,7 @@ const config_setting_t *model_read(const char *name, const config_setting_t *set
 		return NULL;
 	}
 	if (conf_file_read(path, messages, &file) < 0) {
-		setting_error(messages, setting, "the model `%s` cannot be used: see %s", name, path);
+		conf_error_at(messages, setting, "the model `%s` cannot be used: see %s", name, path);
 		return NULL;
 	}
 	model = config_setting_get_member(conf_file_root(file), "model");
@@ -171,12 +171,12 @@ const config_setting_t *model_read(const char *name, const config_setting_t *set
 		n_errors += check_model(conf_file_root(file), model, link, messages);
 	}
 	if (n_errors > 0) {
-		setting_error(messages, setting, "the model `%s` cannot be used: see %s", name, path);
+		conf_error_at(messages, setting, "the model `%s` cannot be used: see %s", name, path);
 		return NULL;
 	}
 	plugin = member_text(model, "plugin");
 	if (strcmp(plugin, link->plugin->descriptor.name) != 0) {
-		setting_error(messages, setting, "the model `%s` is for plugin `%s`, but link `%s` speaks `%s`", name,
+		conf_error_at(messages, setting, "the model `%s` is for plugin `%s`, but link `%s` speaks `%s`", name,
 			      plugin, link->name, link->plugin->descriptor.name);
 		return NULL;
 	}

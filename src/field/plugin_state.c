@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/plugin_state.h"
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -44,7 +45,7 @@ static int make_paths(struct plugin_state *state, const char *path)
 	return state->path && state->damaged ? 0 : -ENOMEM;
 }
 
-static void tell_damaged(const struct plugin_state *state, const char *why, int line)
+static void log_damaged(const struct plugin_state *state, const char *why, int line)
 {
 	char where[32] = "";
 	bool is_aside = rename(state->path, state->damaged) == 0;
@@ -53,7 +54,7 @@ static void tell_damaged(const struct plugin_state *state, const char *why, int 
 		snprintf(where, sizeof(where), "line %d: ", line);
 	log_warning(
 		"%s: %s%s; what was learnt about devices is forgotten and learnt anew: holes between registers, and the counters that tell an old advertisement from a new one; the file is %s%s",
-		state->path, where, why, is_aside ? "set aside as " : "overwritten with what comes",
+		state->path, where, why, is_aside ? "quarantined as " : "overwritten with what comes",
 		is_aside ? state->damaged : "");
 }
 
@@ -65,21 +66,21 @@ static json_t *load(const struct plugin_state *state)
 
 	if (!file) {
 		if (errno != ENOENT)
-			tell_damaged(state, strerror(errno), 0);
+			log_damaged(state, strerror(errno), 0);
 		return json_object();
 	}
 	root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
 	fclose(file);
 	if (json_is_object(root))
 		return root;
-	tell_damaged(state, root ? "no JSON object" : error.text, root ? 0 : error.line);
+	log_damaged(state, root ? "no JSON object" : error.text, root ? 0 : error.line);
 	json_decref(root);
 	return json_object();
 }
 
 /* ---- the thread ---- */
 
-static void tell_result(struct plugin_state *state, int r)
+static void log_result(struct plugin_state *state, int r)
 {
 	char pause[DURATION_TEXT_MAX];
 
@@ -90,17 +91,6 @@ static void tell_result(struct plugin_state *state, int r)
 	else if (r == 0 && state->is_failing)
 		log_notice("%s: can be written again", state->path);
 	state->is_failing = r < 0;
-}
-
-static void set_due(struct timespec *due, uint64_t delay_us)
-{
-	clock_gettime(CLOCK_MONOTONIC, due);
-	due->tv_sec += (time_t)(delay_us / USEC_PER_SEC);
-	due->tv_nsec += (long)(delay_us % USEC_PER_SEC * 1000);
-	if (due->tv_nsec >= 1000000000) {
-		due->tv_sec++;
-		due->tv_nsec -= 1000000000;
-	}
 }
 
 /* Until there is something to write and it is time to. */
@@ -122,13 +112,13 @@ static void write_text(struct plugin_state *state) REQUIRES(state->lock)
 	state->is_writing = true;
 	mutex_unlock(&state->lock);
 	r = file_replace(state->path, text, strlen(text), 0640, (gid_t)-1);
-	tell_result(state, r);
+	log_result(state, r);
 	mutex_lock(&state->lock);
 	state->is_writing = false;
 	if (r < 0 && !state->text) {
 		state->text = text;
 		text = NULL;
-		set_due(&state->due, RETRY_US);
+		state->due = clock_deadline(RETRY_US);
 	}
 	free(text);
 }
@@ -169,7 +159,7 @@ static int save(struct plugin_state *state)
 		return -ENOMEM;
 	mutex_lock(&state->lock);
 	if (!state->text)
-		set_due(&state->due, GATHER_US);
+		state->due = clock_deadline(GATHER_US);
 	free(state->text);
 	state->text = text;
 	pthread_cond_signal(&state->wake);
@@ -179,10 +169,9 @@ static int save(struct plugin_state *state)
 
 int plugin_state_flush(struct plugin_state *state, uint64_t timeout_us)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(timeout_us);
 	int r = 0;
 
-	set_due(&until, timeout_us);
 	mutex_lock(&state->lock);
 	state->hurries = state->text != NULL;
 	pthread_cond_signal(&state->wake);

@@ -150,11 +150,11 @@ unsigned report_conf_read(const struct conf_group *group, struct pool *pool, str
 	ret->min_interval_us = keys.min_interval_us;
 	ret->max_interval_us = keys.max_interval_us;
 	if (keys.deadband && !parse_deadband(keys.deadband, ret))
-		n_errors += setting_error(messages, conf_group_get(&report, "deadband"),
+		n_errors += conf_error_at(messages, conf_group_get(&report, "deadband"),
 					  "`deadband` must be a number from 0, or a share like \"1%%\", not \"%s\"",
 					  keys.deadband);
 	if (keys.max_interval_us > 0 && keys.min_interval_us > keys.max_interval_us)
-		n_errors += setting_error(messages, conf_group_get(&report, "min_interval"),
+		n_errors += conf_error_at(messages, conf_group_get(&report, "min_interval"),
 					  "`min_interval` is longer than `max_interval`");
 	return n_errors;
 }
@@ -223,10 +223,10 @@ static unsigned read_type(const struct point_keys *keys, const struct conf_group
 	const char *ours = type_elsewhere(keys->type), *beginning = types_beginning(keys->type, plugin, pool);
 
 	if (ours)
-		return setting_error(messages, setting, "unknown type `%s`, did you mean `%s`?", keys->type, ours);
+		return conf_error_at(messages, setting, "unknown type `%s`, did you mean `%s`?", keys->type, ours);
 	if (beginning && *keys->type)
-		return setting_error(messages, setting, "unknown type `%s`, did you mean %s?", keys->type, beginning);
-	return setting_error(
+		return conf_error_at(messages, setting, "unknown type `%s`, did you mean %s?", keys->type, beginning);
+	return conf_error_at(
 		messages, setting, "unknown type `%s`%s", keys->type,
 		nearest.best
 			? conf_nearest_text(&nearest, pool)
@@ -245,7 +245,7 @@ static unsigned check_numeric(const struct conf_group *group, const struct point
 		return 0;
 	for (size_t i = 0; i < ELEMENTS(numeric); i++)
 		if (conf_group_get(group, numeric[i]))
-			n_errors += setting_error(messages, conf_group_get(group, numeric[i]),
+			n_errors += conf_error_at(messages, conf_group_get(group, numeric[i]),
 						  "`%s` is for numbers, but this is a %s", numeric[i],
 						  type_to_string(type));
 	return n_errors;
@@ -257,12 +257,12 @@ static unsigned check_keys(const struct point_keys *keys, const struct conf_grou
 	unsigned n_errors = 0;
 
 	if (keys->scale == 0)
-		n_errors += setting_error(messages, conf_group_get(group, "scale"),
+		n_errors += conf_error_at(messages, conf_group_get(group, "scale"),
 					  "`scale` = 0 would make every reading the same: leave it out for no scaling");
 	if (keys->min > keys->max)
-		n_errors += setting_error(messages, conf_group_get(group, "min"), "`min` is greater than `max`");
+		n_errors += conf_error_at(messages, conf_group_get(group, "min"), "`min` is greater than `max`");
 	if (keys->access == ACCESS_WRITE && !plugin->write)
-		n_errors += setting_error(messages, conf_group_get(group, "access"),
+		n_errors += conf_error_at(messages, conf_group_get(group, "access"),
 					  "plugin `%s` cannot write: `access` must be \"read\"", plugin->name);
 	return n_errors;
 }
@@ -287,7 +287,7 @@ static unsigned read_point(struct device_conf *device, const struct link_conf *l
 	unsigned n_errors, n_own;
 
 	if (!conf || !what)
-		return setting_error(messages, group->layers[0], "out of memory");
+		return conf_error_at(messages, group->layers[0], "out of memory");
 	n_errors = conf_read_group(group, what, parts, ELEMENTS(parts), others, pool, messages);
 	*ret_enabled = keys.enabled;
 
@@ -329,13 +329,13 @@ static unsigned check_list(const config_setting_t *list, struct conf_messages *m
 	if (!list)
 		return 0;
 	if (!config_setting_is_list(list) && config_setting_length(list) > 0)
-		return setting_error(messages, list, "`points` must be a list of groups: points: ( { … }, { … } );");
+		return conf_error_at(messages, list, "`points` must be a list of groups: points: ( { … }, { … } );");
 	for (int i = 0; i < config_setting_length(list); i++) {
 		const config_setting_t *setting = config_setting_get_elem(list, (unsigned)i);
 		const char *name;
 
 		if (!config_setting_is_group(setting)) {
-			n_errors += setting_error(messages, setting, "a point must be a group: { name = \"…\"; … }");
+			n_errors += conf_error_at(messages, setting, "a point must be a group: { name = \"…\"; … }");
 			continue;
 		}
 		name = member_text(setting, "name");
@@ -345,7 +345,7 @@ static unsigned check_list(const config_setting_t *list, struct conf_messages *m
 
 			if (!first_name || strcmp(first_name, name) != 0)
 				continue;
-			n_errors += setting_error(messages, setting,
+			n_errors += conf_error_at(messages, setting,
 						  "point `%s` stands twice in this device, first at %s:%u", name,
 						  conf_setting_file(first), conf_setting_line(first));
 			break;
@@ -376,7 +376,7 @@ unsigned points_conf_read(struct device_conf *device, const struct link_conf *li
 		return n_errors;
 	device->points = pool_alloc(device->pool, (size_t)(n_own + n_model) * sizeof(*device->points));
 	if (!device->points)
-		return setting_error(messages, own ? own : model, "out of memory");
+		return conf_error_at(messages, own ? own : model, "out of memory");
 
 	for (int i = 0; i < n_model + n_own; i++) {
 		const config_setting_t *setting =

@@ -239,13 +239,7 @@ int sample_next(struct sample_cursor *cursor, struct sample_reading *ret)
 	return 1;
 }
 
-const char *reason_to_string(enum hay_reason reason)
-{
-	static const char *const words[HAY_N_REASONS] = {
-		[HAY_NO_REASON] = "",	   [HAY_TIMEOUT] = "timeout",		[HAY_OFFLINE] = "offline",
-		[HAY_REFUSED] = "refused", [HAY_OUT_OF_RANGE] = "out of range", [HAY_NOT_A_NUMBER] = "not a number",
-		[HAY_DECODE] = "decode",   [HAY_EXCEPTION] = "exception",	[HAY_NOT_AVAILABLE] = "not available",
-	};
-
-	return (unsigned)reason < HAY_N_REASONS ? words[reason] : "";
-}
+DEFINE_TO_STRING(reason_to_string, enum hay_reason,
+		 HAY_N_REASONS, [HAY_NO_REASON] = "", [HAY_TIMEOUT] = "timeout", [HAY_OFFLINE] = "offline",
+		 [HAY_REFUSED] = "refused", [HAY_OUT_OF_RANGE] = "out of range", [HAY_NOT_A_NUMBER] = "not a number",
+		 [HAY_DECODE] = "decode", [HAY_EXCEPTION] = "exception", [HAY_NOT_AVAILABLE] = "not available")

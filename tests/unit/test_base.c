@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Buffers, pools, JSON printing, the worker and the log. */
+/* Buffers, pools, JSON printing, files, the worker and the log. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -16,6 +18,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void varints_read_back(void **state _unused_)
 {
@@ -204,6 +207,55 @@ static void log_makes_one_line_of_anything(void **state _unused_)
 	log_set_sink(NULL);
 }
 
+static void expect_file(const char *path, const char *text)
+{
+	char found[64] = "";
+	FILE *file = fopen(path, "re");
+
+	assert_non_null(file);
+	assert_non_null(fgets(found, sizeof(found), file));
+	fclose(file);
+	assert_string_equal(found, text);
+}
+
+/* What a power cut leaves is the old file or the new one; a try that fails leaves the old one, and nothing beside it. */
+static void a_file_is_replaced_whole_or_not_at_all(void **state _unused_)
+{
+	char folder[] = "/tmp/haywain-file-XXXXXX", path[64], fresh[64];
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/state", folder);
+	snprintf(fresh, sizeof(fresh), "%s/state.new", folder);
+	assert_int_equal(file_replace(path, "one", 3, 0640, (gid_t)-1), 0);
+	assert_int_equal(file_replace(path, "two", 3, 0640, (gid_t)-1), 0);
+	expect_file(path, "two");
+	assert_int_equal(access(fresh, F_OK), -1);
+
+	assert_int_equal(symlink(path, fresh), 0); /* a link that lies there is not followed */
+	assert_int_equal(file_replace(path, "three", 5, 0640, (gid_t)-1), 0);
+	expect_file(path, "three");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(file_replace(path, "four", 4, 0640, (gid_t)-1), -EISDIR);
+	assert_int_equal(access(fresh, F_OK), -1);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(file_replace(path, "five", 4, 0640, (gid_t)-1), -ENOENT);
+}
+
+static void deadlines_carry_seconds(void **state _unused_)
+{
+	struct timespec now, due;
+
+	for (uint64_t us = 0; us < 2 * USEC_PER_SEC; us += 99991) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		due = clock_deadline(us);
+		assert_in_range(due.tv_nsec, 0, 999999999);
+		assert_true((due.tv_sec - now.tv_sec) * INT64_C(1000000000) + due.tv_nsec - now.tv_nsec >=
+			    (int64_t)us * 1000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +266,8 @@ int main(void)
 		cmocka_unit_test(pool_gives_aligned_zeroed_memory),
 		cmocka_unit_test(worker_takes_commands_before_polls),
 		cmocka_unit_test(log_makes_one_line_of_anything),
+		cmocka_unit_test(a_file_is_replaced_whole_or_not_at_all),
+		cmocka_unit_test(deadlines_carry_seconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
