@@ -4,16 +4,14 @@
 #include "api/write_log.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rate_limit.h"
 #include "builtin/self.h"
+#include "command_dispatch.h"
 #include "config.h"
-#include "field/command.h"
 #include "field/field.h"
 #include "field/plugin_load.h"
 #include "gateway_log.h"
 #include "model/device_info.h"
 #include "model/latest.h"
-#include "model/sample_json.h"
 #include "model/stream.h"
 #include "normalize/normalize.h"
 #include "queue/queue.h"
@@ -54,10 +52,10 @@ struct gateway {
 	struct status *status;
 	struct latest *latest;
 	struct api *api;
-	char *queue_asked;			/* queue.path (NULL: the default) as it was at the start */
-	char *sockets_asked[2];			/* api.socket and api.read_socket, so */
-	char stuck[80];				/* who hangs, for the log */
-	struct hay_rate_limit refused_commands; /* of their lines in the log */
+	char *queue_asked;	/* queue.path (NULL: the default) as it was at the start */
+	char *sockets_asked[2]; /* api.socket and api.read_socket, so */
+	char stuck[80];		/* who hangs, for the log */
+	struct command_dispatch commands;
 	bool stopping;
 };
 
@@ -318,56 +316,11 @@ static void uplinks_stopped(void *userdata)
 	sd_event_exit(gateway->event, 0);
 }
 
-static void log_write(struct gateway *gateway, const struct uplink_set_command *command,
-		      const struct write_answer *answer)
-{
-	struct log_subject subject = {.device = command->device};
-	_cleanup_buf_ struct buf by = {0}, value = {0};
-	const struct hay_value *held = answer->value.type == HAY_TYPE_NONE ? &command->value : &answer->value;
-	const char *more;
-	bool in_full;
-
-	buf_printf(&by, "uplink %s", command->uplink);
-	json_value(&value, held);
-	in_full = write_log_says(gateway->stages.writes, buf_text(&by), command->device, command->point, held, &more);
-	log_about(&subject, in_full ? HAY_LOG_INFO : HAY_LOG_DEBUG, "%s = %.100s was written, as uplink %s asked%s%s",
-		  command->point, buf_text(&value), command->uplink,
-		  answer->asked.type == HAY_TYPE_NONE ? "" : "; the device holds another value than was asked for",
-		  more);
-}
-
-static void command_done(void *userdata, enum command_outcome outcome, const struct write_answer *answer)
-{
-	const struct uplink_set_command *command = userdata;
-	struct gateway *gateway = command->userdata;
-	struct log_subject subject = {.device = command->device};
-	enum hay_log_level level = outcome == COMMAND_UNKNOWN ? HAY_LOG_WARNING : HAY_LOG_NOTICE;
-	const char *so = outcome == COMMAND_UNKNOWN ? ": " : " was not done: ";
-	uint64_t before = 0;
-
-	if (answer->done == WRITE_DONE)
-		log_write(gateway, command, answer);
-	/* Who publishes nonsense in a loop shall not fill the log. */
-	else if (!rate_limit_allows(&gateway->refused_commands, clock_now(), &before))
-		log_debug("a command from uplink %s to %s%s%s", command->uplink, command->point, so, answer->text);
-	else if (before > 0)
-		log_about(&subject, level, "a command from uplink %s to %s%s%s; %" PRIu64 " such in the last 10 min",
-			  command->uplink, command->point, so, answer->text, before);
-	else
-		log_about(&subject, level, "a command from uplink %s to %s%s%s", command->uplink, command->point, so,
-			  answer->text);
-	uplink_set_answer(command, answer);
-}
-
-static void take_command(const struct uplink_set_command *command, void *userdata)
+static void take_command(struct command *command, void *userdata)
 {
 	struct gateway *gateway = userdata;
-	const struct command_request request = {.device = command->device,
-						.point = command->point,
-						.value = command->value,
-						.expires_us = command->expires_us};
 
-	command_submit(gateway->field, &request, command_done, (void *)command);
+	command_dispatch_take(command, &gateway->commands);
 }
 
 static bool is_configured(const struct config *config, const char *device)
@@ -426,6 +379,8 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 			   &gateway->uplinks);
 	if (r >= 0)
 		r = field_new(gateway->event, gateway->series, gateway->normalize, state_dir, &hooks, &gateway->field);
+	gateway->commands = (struct command_dispatch){
+		.field = gateway->field, .uplinks = gateway->uplinks, .writes = gateway->stages.writes};
 	if (r >= 0)
 		r = apply_uplinks(gateway, gateway->config);
 	return r;

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
-#include "field/command.h"
 #include "field/field_private.h"
+#include "field/writes.h"
 #include "model/device_info.h"
 #include <errno.h>
 #include <haywain/helpers.h>
@@ -159,7 +159,7 @@ void device_pause(struct device *device)
 		device->phase = device_is_stopping(device) ? DEVICE_STOPPING_PAUSED : DEVICE_PAUSED;
 	if (was_started && device->link->plugin->stop)
 		device->link->plugin->stop(&device->hay);
-	command_abandon(device);
+	writes_abandon(device);
 }
 
 void device_resume(struct device *device)

@@ -64,7 +64,7 @@ struct device {
 	enum device_afterwards afterwards; /* stopping: what follows */
 	unsigned outstanding;		   /* work submitted on its behalf and not handed back */
 
-	struct command *commands; /* not answered, the first one with the plugin: field/command.h */
+	struct command *commands; /* not answered, the first one with the plugin: field/writes.h */
 	unsigned n_commands;
 
 	enum device_state state;

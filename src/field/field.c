@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "field/field.h"
 #include "base/log.h"
-#include "field/command.h"
 #include "field/field_private.h"
 #include "field/plugin_host.h"
 #include "field/scan.h"
+#include "field/writes.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,7 +139,7 @@ static void end_device(struct field *field, struct link *link, struct device *de
 {
 	if (device->phase == DEVICE_STOPPING && link->plugin->stop)
 		link->plugin->stop(&device->hay);
-	command_abandon(device);
+	writes_abandon(device);
 	if (device->afterwards == AFTERWARDS_RESTART && !field->stopping) {
 		field->pending_devices[field->n_pending_devices++] = device->conf;
 		device->conf = NULL;
@@ -255,7 +255,7 @@ static int advance(sd_event_source *source _unused_, void *userdata)
 
 	end_what_is_idle(field);
 	scan_advance(field->scan);
-	command_go_on(field);
+	writes_go_on(field);
 	start_what_can(field);
 	return 0;
 }

@@ -2,9 +2,9 @@
 #include "field/plugin_host.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "field/command.h"
 #include "field/device.h"
 #include "field/field_private.h"
+#include "field/writes.h"
 
 /* Links and devices that plugins see are the first member of ours. */
 static struct link *link_of(struct hay_link *hay)
@@ -61,7 +61,7 @@ static void host_round_done(struct hay_device *hay, const struct hay_sample *sam
 
 static void host_command_done(struct hay_command *command, const struct hay_command_result *result)
 {
-	command_finish(command, result);
+	writes_finish(command, result);
 }
 
 static void host_device_online(struct hay_device *hay)

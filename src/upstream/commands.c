@@ -9,7 +9,7 @@
 #define OPEN_MAX 64 /* come and not answered, and answers not sent */
 
 struct list {
-	struct uplink_command *first, **end;
+	struct command *first, **end;
 };
 
 struct commands {
@@ -19,16 +19,16 @@ struct commands {
 	int fd;
 };
 
-static void append(struct list *list, struct uplink_command *command)
+static void append(struct list *list, struct command *command)
 {
 	command->next = NULL;
 	*list->end = command;
 	list->end = &command->next;
 }
 
-static struct uplink_command *take(struct list *list)
+static struct command *take(struct list *list)
 {
-	struct uplink_command *command = list->first;
+	struct command *command = list->first;
 
 	if (command) {
 		list->first = command->next;
@@ -36,17 +36,6 @@ static struct uplink_command *take(struct list *list)
 			list->end = &list->first;
 	}
 	return command;
-}
-
-struct uplink_command *uplink_command_free(struct uplink_command *command)
-{
-	if (!command)
-		return NULL;
-	if (command->command.value.type == HAY_STRING)
-		free((char *)command->command.value.s.data);
-	write_answer_done(&command->answer);
-	free(command);
-	return NULL;
 }
 
 struct commands *commands_new(void)
@@ -68,71 +57,55 @@ struct commands *commands_new(void)
 
 struct commands *commands_free(struct commands *commands)
 {
-	struct uplink_command *command;
+	struct command *command;
 
 	if (!commands)
 		return NULL;
 	while ((command = take(&commands->come)) || (command = take(&commands->answers)))
-		uplink_command_free(command);
+		command_unref(command);
 	close(commands->fd);
 	mutex_destroy(&commands->lock);
 	free(commands);
 	return NULL;
 }
 
-/* One more under way. -EBUSY, -ENOMEM. */
-static int open_one(struct commands *commands, const struct dialect_command *from, struct uplink_command **ret)
+/* One more under way. False: too many are. */
+static bool open_one(struct commands *commands)
 {
-	struct uplink_command *command = calloc(1, sizeof(*command));
 	bool busy;
 
-	if (!command)
-		return -ENOMEM;
 	mutex_lock(&commands->lock);
 	busy = commands->n_open >= OPEN_MAX;
 	commands->n_open += !busy;
 	mutex_unlock(&commands->lock);
-	if (busy) {
-		free(command);
-		return -EBUSY;
-	}
-	command->command = *from;
-	*ret = command;
-	return 0;
+	return !busy;
 }
 
-int commands_put(struct commands *commands, const struct dialect_command *from)
+int commands_put(struct commands *commands, struct command *command)
 {
-	struct uplink_command *command;
 	uint64_t one = 1;
-	int r = open_one(commands, from, &command);
 
-	if (r < 0)
-		return r;
-	if (from->ttl_us != UINT64_MAX)
-		command->expires_us = clock_now() + from->ttl_us;
+	if (!open_one(commands))
+		return -EBUSY;
+	command_start_ttl(command, clock_now());
 	mutex_lock(&commands->lock);
-	append(&commands->come, command);
+	append(&commands->come, command_ref(command));
 	mutex_unlock(&commands->lock);
 	if (write(commands->fd, &one, sizeof(one)) < 0)
 		return 0; /* it is readable already */
 	return 0;
 }
 
-void commands_refuse(struct commands *commands, const struct dialect_command *from, const char *error)
+void commands_refuse(struct commands *commands, struct command *command, const char *error)
 {
-	struct uplink_command *command;
-
 	/* Too many wait for their answer already: this one gets none. */
-	if (open_one(commands, from, &command) < 0)
-		return;
-	command->command.value = (struct hay_value){0};
-	commands_answer(commands, command, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error});
+	if (open_one(commands))
+		commands_answer(commands, command, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error});
 }
 
-struct uplink_command *commands_next_answer(struct commands *commands)
+struct command *commands_next_answer(struct commands *commands)
 {
-	struct uplink_command *command;
+	struct command *command;
 
 	mutex_lock(&commands->lock);
 	command = take(&commands->answers);
@@ -155,9 +128,9 @@ int commands_fd(const struct commands *commands)
 	return commands->fd;
 }
 
-struct uplink_command *commands_next(struct commands *commands)
+struct command *commands_next(struct commands *commands)
 {
-	struct uplink_command *command;
+	struct command *command;
 	uint64_t count;
 
 	mutex_lock(&commands->lock);
@@ -168,17 +141,14 @@ struct uplink_command *commands_next(struct commands *commands)
 	return command;
 }
 
-void commands_answer(struct commands *commands, struct uplink_command *command, const struct write_answer *answer)
+void commands_answer(struct commands *commands, struct command *command, const struct write_answer *answer)
 {
-	int r = write_answer_copy(answer, &command->answer);
+	int r = command_keep_answer(command, answer);
 
 	mutex_lock(&commands->lock);
-	/* Without memory for it there is no answer: a part of it would say something else. */
-	if (r < 0) {
+	if (r < 0)
 		commands->n_open--;
-		uplink_command_free(command);
-	} else {
-		append(&commands->answers, command);
-	}
+	else
+		append(&commands->answers, command_ref(command));
 	mutex_unlock(&commands->lock);
 }

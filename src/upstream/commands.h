@@ -6,15 +6,7 @@
 #ifndef HAYWAIN_UPSTREAM_COMMANDS_H
 #define HAYWAIN_UPSTREAM_COMMANDS_H
 
-#include "upstream/dialects/dialect.h"
-
-struct uplink_command {
-	struct uplink_command *next;
-	struct dialect_command command; /* its string is this one's */
-	uint64_t expires_us;		/* monotonic; 0: never */
-	struct write_answer answer;	/* of one that was answered; its texts are this one's */
-};
-struct uplink_command *uplink_command_free(struct uplink_command *command); /* NULL is fine */
+#include "model/command.h"
 
 struct commands;
 
@@ -23,19 +15,20 @@ struct commands *commands_free(struct commands *commands);
 
 /* ---- the uplink's thread ---- */
 
-/* One that came. Takes the string of *command. -EBUSY: too many are under way; -ENOMEM. */
-int commands_put(struct commands *commands, const struct dialect_command *command);
-/* An answer without the field's help. */
-void commands_refuse(struct commands *commands, const struct dialect_command *command, const char *error);
-/* The oldest answer, the caller's to free; NULL: none. */
-struct uplink_command *commands_next_answer(struct commands *commands);
+/* One that came: its time begins. Takes a reference. -EBUSY: too many are under way. */
+int commands_put(struct commands *commands, struct command *command);
+/* An answer without the field's help. Takes a reference. */
+void commands_refuse(struct commands *commands, struct command *command, const char *error);
+/* The oldest answer, the caller's to unref; NULL: none. */
+struct command *commands_next_answer(struct commands *commands);
 bool commands_have_answer(struct commands *commands);
 
 /* ---- the main thread ---- */
 
 int commands_fd(const struct commands *commands); /* eventfd */
-struct uplink_command *commands_next(struct commands *commands);
-/* Takes it. answer is copied. */
-void commands_answer(struct commands *commands, struct uplink_command *command, const struct write_answer *answer);
+/* The oldest that came, the caller's to unref; NULL: none. */
+struct command *commands_next(struct commands *commands);
+/* Takes a reference, and copies the answer. */
+void commands_answer(struct commands *commands, struct command *command, const struct write_answer *answer);
 
 #endif

@@ -38,19 +38,15 @@ int session_subscribe(struct session *session)
 
 /* ---- what comes ---- */
 
-static void take_command(void *userdata, struct dialect_command *command, const char *error)
+static void take_command(void *userdata, struct command *command, const char *error)
 {
 	struct session *session = userdata;
 	struct uplink *uplink = session->uplink;
 	int r = error ? -EINVAL : commands_put(uplink->commands, command);
 	if (r == -EBUSY)
 		error = "too many commands are under way";
-	else if (r < 0 && !error)
-		error = "out of memory";
 	if (r < 0 && command->device[0] && command->point[0])
 		commands_refuse(uplink->commands, command, error);
-	if (r < 0 && command->value.type == HAY_STRING)
-		free((char *)command->value.s.data);
 }
 
 static void want_birth(void *userdata)
@@ -105,13 +101,12 @@ static int put_reply(void *userdata, struct message *message)
 void session_make_replies(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	struct uplink_command *command;
+	struct command *command;
 	while (outbox_waiting(session->maker.outbox) < WAITING_MAX &&
 	       (command = commands_next_answer(uplink->commands))) {
 		if (uplink->dialect->reply)
-			uplink->dialect->reply(session->maker.state, &command->command, &command->answer, put_reply,
-					       session);
-		uplink_command_free(command);
+			uplink->dialect->reply(session->maker.state, command, put_reply, session);
+		command_unref(command);
 	}
 }
 

@@ -455,12 +455,12 @@ int uplink_commands_fd(const struct uplink *uplink)
 	return commands_fd(uplink->commands);
 }
 
-struct uplink_command *uplink_next_command(struct uplink *uplink)
+struct command *uplink_next_command(struct uplink *uplink)
 {
 	return commands_next(uplink->commands);
 }
 
-void uplink_answer(struct uplink *uplink, struct uplink_command *command, const struct write_answer *answer)
+void uplink_answer(struct uplink *uplink, struct command *command, const struct write_answer *answer)
 {
 	commands_answer(uplink->commands, command, answer);
 	signal_fd(uplink->wake_fd);

@@ -77,12 +77,12 @@ void uplink_device_removed(struct uplink *uplink, const char *device);
 /* One that is not there, but was in an earlier life: what may be retained of it is cleared. */
 void uplink_device_gone(struct uplink *uplink, struct device_info *info);
 /* Commands that came over MQTT: the descriptor is readable when there may be one. Each is answered once. */
-struct uplink_command;
+struct command;
 int uplink_commands_fd(const struct uplink *uplink);
-struct uplink_command *uplink_next_command(struct uplink *uplink); /* NULL: none; see upstream/commands.h */
+struct command *uplink_next_command(struct uplink *uplink); /* NULL: none; see upstream/commands.h */
 /* Takes it; answer is copied. */
-struct write_answer;
-void uplink_answer(struct uplink *uplink, struct uplink_command *command, const struct write_answer *answer);
+struct write_answer; /* model/command.h */
+void uplink_answer(struct uplink *uplink, struct command *command, const struct write_answer *answer);
 
 enum uplink_state {
 	UPLINK_WAITS_FOR_CLOCK, /* not connected yet; or connected, and no sample can have a number */

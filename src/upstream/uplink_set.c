@@ -10,23 +10,13 @@
 struct running {
 	struct running *next;
 	struct uplink_set *set;
+	uint64_t number; /* of uplinks started: what a command came over */
 	struct uplink *uplink;
 	sd_event_source *ended, *commands;
 	bool stopping;
 };
 
-/* A command that the field has. */
-struct pending_command {
-	struct uplink_set_command shown;
-	struct pending_command *next;
-	struct uplink_set *set;
-	struct running *running; /* NULL: it is gone, nobody is answered */
-	struct uplink_command *command;
-	char *uplink; /* its name outlives it */
-};
-
 struct uplink_set {
-	struct pending_command *open;
 	sd_event *event;
 	struct queue *queue;
 	struct series_set *series;
@@ -34,6 +24,7 @@ struct uplink_set {
 	struct uplink_set_hooks hooks;
 	char *gateway_id;
 	struct running *first;
+	uint64_t n_started;
 	struct uplink_conf **pending; /* wait for one of the same name to end */
 	size_t n_pending;
 	char **wanted; /* the names in the file: also of one that could not be started */
@@ -58,9 +49,6 @@ static int ended(sd_event_source *source, int fd, uint32_t events, void *userdat
 
 static struct running *running_free(struct running *running)
 {
-	for (struct pending_command *at = running->set->open; at; at = at->next)
-		if (at->running == running)
-			at->running = NULL;
 	sd_event_source_disable_unref(running->commands);
 	sd_event_source_disable_unref(running->ended);
 	uplink_free(running->uplink);
@@ -70,52 +58,28 @@ static struct running *running_free(struct running *running)
 
 /* ---- commands ---- */
 
-void uplink_set_answer(const struct uplink_set_command *command, const struct write_answer *answer)
+void uplink_set_answer(struct uplink_set *set, struct command *command, const struct write_answer *answer)
 {
-	struct pending_command *pending = container_of(command, struct pending_command, shown);
-
-	for (struct pending_command **at = &pending->set->open; *at; at = &(*at)->next)
-		if (*at == pending) {
-			*at = pending->next;
-			break;
-		}
-	if (pending->running)
-		uplink_answer(pending->running->uplink, pending->command, answer);
-	else
-		uplink_command_free(pending->command);
-	free(pending->uplink);
-	free(pending);
+	/* One of the same name that was started meanwhile did not send it. */
+	for (struct running *at = set->first; at; at = at->next)
+		if (at->number == command->sender)
+			uplink_answer(at->uplink, command, answer);
 }
 
 static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
 {
 	struct running *running = userdata;
 	struct uplink_set *set = running->set;
-	struct uplink_command *command;
+	struct command *command;
 
 	while ((command = uplink_next_command(running->uplink))) {
-		struct pending_command *pending = calloc(1, sizeof(*pending));
-
-		if (pending)
-			pending->uplink = strdup(name_of(running));
-		if (!pending || !pending->uplink) {
-			free(pending);
+		command->sender = running->number;
+		if (command_set_origin(command, "uplink %s", name_of(running)) < 0)
 			uplink_answer(running->uplink, command,
 				      &(struct write_answer){.done = WRITE_NOT_DONE, .text = "out of memory"});
-			continue;
-		}
-		pending->set = set;
-		pending->running = running;
-		pending->command = command;
-		pending->shown = (struct uplink_set_command){.uplink = pending->uplink,
-							     .device = command->command.device,
-							     .point = command->command.point,
-							     .value = command->command.value,
-							     .expires_us = command->expires_us,
-							     .userdata = set->hooks.userdata};
-		pending->next = set->open;
-		set->open = pending;
-		set->hooks.command(&pending->shown, set->hooks.userdata);
+		else
+			set->hooks.command(command, set->hooks.userdata);
+		command_unref(command);
 	}
 	return 0;
 }
@@ -129,8 +93,10 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 	struct log_subject subject = {.uplink = name};
 	int r = running && name ? 0 : -ENOMEM;
 
-	if (running)
+	if (running) {
 		running->set = set;
+		running->number = ++set->n_started;
+	}
 	if (r < 0)
 		uplink_conf_free(conf);
 	else

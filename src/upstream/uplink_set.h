@@ -3,27 +3,20 @@
 #ifndef HAYWAIN_UPSTREAM_UPLINK_SET_H
 #define HAYWAIN_UPSTREAM_UPLINK_SET_H
 
-#include "base/write_answer.h"
+#include "model/command.h"
 #include "model/device_info.h"
 #include "upstream/uplink.h"
 #include <systemd/sd-event.h>
 
 struct uplink_set;
 
-struct uplink_set_command {
-	const char *uplink, *device, *point;
-	struct hay_value value;
-	uint64_t expires_us; /* monotonic; 0: never */
-	void *userdata;	     /* of the hooks */
-};
-
 struct uplink_set_hooks {
 	/* An uplink has been started: it wants every device's info. */
 	void (*started)(void *userdata);
 	/* The set is empty after uplink_set_stop(). */
 	void (*stopped)(void *userdata);
-	/* A command came: answer it once, with uplink_set_answer(), now or later. Strings live until then. */
-	void (*command)(const struct uplink_set_command *command, void *userdata);
+	/* A command came: answer it once, with uplink_set_answer(), now or later. The callee takes a reference if it keeps it. */
+	void (*command)(struct command *command, void *userdata);
 	void *userdata;
 };
 
@@ -47,8 +40,8 @@ bool uplink_set_empty(const struct uplink_set *set);
 void uplink_set_network_changed(struct uplink_set *set);
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
 
-/* answer is copied. The uplink may be gone meanwhile. Takes the command. */
-void uplink_set_answer(const struct uplink_set_command *command, const struct write_answer *answer);
+/* Over the uplink that it came over; that may be gone meanwhile, and then nobody is answered. answer is copied. */
+void uplink_set_answer(struct uplink_set *set, struct command *command, const struct write_answer *answer);
 
 void uplink_set_device(struct uplink_set *set, struct device_info *info);
 void uplink_set_device_removed(struct uplink_set *set, const char *device);

@@ -40,13 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (http_query_other(request.query, "device", &other) > strlen(request.query))
 			abort();
 
-		struct dialect_command command = {0};
+		struct command *command = command_new();
 		const char *error = NULL;
-		int r = json_command_payload(text + head, size - (size_t)head, &command, &error);
+		int r = json_command_payload(text + head, size - (size_t)head, command, &error);
 		if (r < 0 && !error)
 			abort();
-		if (command.value.type == HAY_STRING)
-			free((char *)(uintptr_t)command.value.s.data);
+		command_unref(command);
 	}
 	free(text);
 	return 0;

@@ -4,11 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int drop_message(void *userdata, struct message *message)
+{
+	(void)userdata;
+	message_clear(message);
+	return 0;
+}
+
+/* It is answered: with what was asked for, or with what is wrong. */
+static void take_command(void *userdata, struct command *command, const char *error)
+{
+	const struct write_answer answer = {
+		.done = error ? WRITE_NOT_DONE : WRITE_DONE, .value = command->value, .text = error};
+	if (command_keep_answer(command, &answer) < 0)
+		abort();
+	if (dialect_json.reply(userdata, command, drop_message, NULL) < 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct dialect_context context = {
 		.gateway = "g", .version = "1", .prefix = "p/{gateway}", .topic = "{prefix}/data/{device}", .qos = 1};
+	static const struct dialect_actions actions = {.command = take_command};
 	const uint8_t *newline = memchr(data, '\n', size);
 	if (!newline)
 		return 0;
@@ -20,22 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!topic || !payload || dialect_json.open(&context, NULL, &json) < 0)
 		abort();
 	memcpy(payload, newline + 1, payload_size);
-
-	struct dialect_command command;
-	const char *error = NULL;
-	int r = dialect_json.parse_command(json, topic, payload, payload_size, &command, &error);
-	if (r < 0 && !error)
+	const struct dialect_incoming incoming = {.topic = topic, .payload = payload, .size = payload_size};
+	if (dialect_json.receive(json, &incoming, &actions, json) < 0)
 		abort();
-	struct message reply = {0};
-	if (dialect_json.reply(json, &command,
-			       &(struct write_answer){.done = r < 0 ? WRITE_NOT_DONE : WRITE_DONE,
-						      .value = command.value,
-						      .text = r < 0 ? error : NULL},
-			       &reply) < 0)
-		abort();
-	message_done(&reply);
-	if (command.value.type == HAY_STRING)
-		free((char *)(uintptr_t)command.value.s.data);
 	dialect_json.close(json);
 	free(payload);
 	free(topic);

@@ -17,7 +17,8 @@ struct fixture {
 	struct dialect_context context;
 	void *json;
 	struct message message;
-	struct buf sunk; /* "topic payload retain\n" of every message that went into the sink */
+	struct command *command; /* the last one that was parsed */
+	struct buf sunk;	 /* "topic payload retain\n" of every message that went into the sink */
 };
 
 static void open_dialect(struct fixture *f, const char *topic, bool batched)
@@ -51,6 +52,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	dialect_json.close(f->json);
+	command_unref(f->command);
 	message_done(&f->message);
 	buf_done(&f->sunk);
 	series_set_free(f->set);
@@ -288,27 +290,29 @@ static void test_events(void **state)
 }
 
 struct parsed {
-	struct dialect_command *command;
+	struct command *command;
 	const char *error;
 	unsigned n;
 };
 
-static void parsed_one(void *userdata, struct dialect_command *command, const char *error)
+static void parsed_one(void *userdata, struct command *command, const char *error)
 {
 	struct parsed *parsed = userdata;
-	*parsed->command = *command;
+	parsed->command = command_ref(command);
 	parsed->error = error;
 	parsed->n++;
 }
 
-/* What it is answered with; NULL: nothing is wrong. */
-static const char *parse(struct fixture *f, const char *topic, const char *payload, struct dialect_command *command)
+/* What it is answered with; NULL: nothing is wrong. *ret: the fixture's, until the next one. */
+static const char *parse(struct fixture *f, const char *topic, const char *payload, struct command **ret)
 {
 	const struct dialect_actions actions = {.command = parsed_one};
 	const struct dialect_incoming incoming = {.topic = topic, .payload = payload, .size = strlen(payload)};
-	struct parsed parsed = {.command = command};
+	struct parsed parsed = {0};
 	assert_int_equal(dialect_json.receive(f->json, &incoming, &actions, &parsed), 0);
 	assert_int_equal(parsed.n, 1);
+	command_unref(f->command);
+	*ret = f->command = parsed.command;
 	return parsed.error;
 }
 
@@ -317,26 +321,25 @@ static const char *parse(struct fixture *f, const char *topic, const char *paylo
 static void test_commands(void **state)
 {
 	struct fixture *f = *state;
-	struct dialect_command command;
+	struct command *command;
 	assert_null(parse(f, COMMAND, "{\"value\":55,\"id\":\"c-17\",\"ttl_ms\":5000}", &command));
-	assert_string_equal(command.device, "boiler");
-	assert_string_equal(command.point, "setpoint");
-	assert_string_equal(command.id, "c-17");
-	assert_int_equal(command.ttl_us, 5000000);
-	assert_int_equal(command.value.type, HAY_INT64);
-	assert_int_equal(command.value.i, 55);
+	assert_string_equal(command->device, "boiler");
+	assert_string_equal(command->point, "setpoint");
+	assert_string_equal(command->id, "c-17");
+	assert_int_equal(command->ttl_us, 5000000);
+	assert_int_equal(command->value.type, HAY_INT64);
+	assert_int_equal(command->value.i, 55);
 
 	assert_null(parse(f, COMMAND, " 1.5 ", &command));
-	assert_int_equal(command.value.type, HAY_FLOAT64);
-	assert_true(command.ttl_us == UINT64_MAX);
-	assert_string_equal(command.id, "");
+	assert_int_equal(command->value.type, HAY_FLOAT64);
+	assert_true(command->ttl_us == UINT64_MAX);
+	assert_string_equal(command->id, "");
 	assert_null(parse(f, COMMAND, "false", &command));
-	assert_int_equal(command.value.type, HAY_BOOL);
+	assert_int_equal(command->value.type, HAY_BOOL);
 	assert_null(parse(f, COMMAND, "\"eco\"", &command));
-	assert_int_equal(command.value.type, HAY_STRING);
-	assert_int_equal(command.value.s.size, 3);
-	assert_memory_equal(command.value.s.data, "eco", 4);
-	free((char *)(uintptr_t)command.value.s.data);
+	assert_int_equal(command->value.type, HAY_STRING);
+	assert_int_equal(command->value.s.size, 3);
+	assert_memory_equal(command->value.s.data, "eco", 4);
 }
 
 /* A uint64 above 2^63 - 1 was "no valid JSON"; and no whole number that 64 bits hold may lose a digit. */
@@ -351,30 +354,30 @@ static void test_whole_numbers_keep_their_digits(void **state)
 		"{\"id\":\"\\\"value\\\":1,}\",\"v\":{\"value\":[2,\"},{\"]},\"\\u0076alue\":18446744073709551615}",
 		"{\"ttl_ms\":5,\"value\":18446744073709551615}",
 	};
-	struct dialect_command command;
+	struct command *command;
 	for (size_t i = 0; i < ELEMENTS(unsigned_64); i++) {
 		assert_null(parse(f, COMMAND, unsigned_64[i], &command));
-		assert_int_equal(command.value.type, HAY_UINT64);
-		assert_true(command.value.u == UINT64_MAX);
+		assert_int_equal(command->value.type, HAY_UINT64);
+		assert_true(command->value.u == UINT64_MAX);
 	}
 	assert_null(parse(f, COMMAND, "9223372036854775807", &command));
-	assert_int_equal(command.value.type, HAY_INT64);
-	assert_true(command.value.i == INT64_MAX);
+	assert_int_equal(command->value.type, HAY_INT64);
+	assert_true(command->value.i == INT64_MAX);
 	assert_null(parse(f, COMMAND, "9223372036854775808", &command));
-	assert_int_equal(command.value.type, HAY_UINT64);
-	assert_true(command.value.u == (uint64_t)INT64_MAX + 1);
+	assert_int_equal(command->value.type, HAY_UINT64);
+	assert_true(command->value.u == (uint64_t)INT64_MAX + 1);
 	assert_null(parse(f, COMMAND, "{\"value\":-9223372036854775808}", &command));
-	assert_int_equal(command.value.type, HAY_INT64);
-	assert_true(command.value.i == INT64_MIN);
+	assert_int_equal(command->value.type, HAY_INT64);
+	assert_true(command->value.i == INT64_MIN);
 	assert_null(parse(f, COMMAND, "9007199254740993", &command)); /* which a double does not hold */
-	assert_true(command.value.i == 9007199254740993);
+	assert_true(command->value.i == 9007199254740993);
 	/* Beyond 64 bits a number is one for points that hold it, and too large for the others. */
 	static const char *const doubles[] = {"18446744073709551616", "-9223372036854777857", "1e3", "2.0",
 					      "100000000000000000000000000000000"};
 	for (size_t i = 0; i < ELEMENTS(doubles); i++) {
 		assert_null(parse(f, COMMAND, doubles[i], &command));
-		assert_int_equal(command.value.type, HAY_FLOAT64);
-		assert_true(command.value.d == strtod(doubles[i], NULL));
+		assert_int_equal(command->value.type, HAY_FLOAT64);
+		assert_true(command->value.d == strtod(doubles[i], NULL));
 	}
 	static const char *const too_large[] = {"1e999", "-9223372036854775809"};
 	for (size_t i = 0; i < ELEMENTS(too_large); i++)
@@ -402,10 +405,10 @@ static void test_wrong_commands(void **state)
 		"\"\\u0000\"",
 	};
 	struct fixture *f = *state;
-	struct dialect_command command;
+	struct command *command;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		assert_non_null(parse(f, COMMAND, wrong[i], &command));
-		assert_string_equal(command.point, "setpoint");
+		assert_string_equal(command->point, "setpoint");
 	}
 	/* Nested so deep that a parser that recurses would leave its stack. */
 	char *deep = malloc(60001);
@@ -415,7 +418,7 @@ static void test_wrong_commands(void **state)
 	free(deep);
 	/* The answer to a wrong one can carry its id. */
 	assert_non_null(parse(f, COMMAND, "{\"id\":\"c-18\"}", &command));
-	assert_string_equal(command.id, "c-18");
+	assert_string_equal(command->id, "c-18");
 
 	assert_non_null(parse(f, "haywain/barn-2/command/boiler/setpoint", "1", &command));
 	assert_non_null(parse(f, "haywain/barn-1/command/boiler", "1", &command));
@@ -428,10 +431,9 @@ static void test_wrong_commands(void **state)
 static void test_a_retained_command_is_none(void **state)
 {
 	struct fixture *f = *state;
-	struct dialect_command command;
 	const struct dialect_actions actions = {.command = parsed_one};
 	const struct dialect_incoming incoming = {.topic = COMMAND, .payload = "1", .size = 1, .retain = true};
-	struct parsed parsed = {.command = &command};
+	struct parsed parsed = {0};
 	assert_int_equal(dialect_json.receive(f->json, &incoming, &actions, &parsed), 0);
 	assert_int_equal(parsed.n, 0);
 }
@@ -443,6 +445,12 @@ static int add_filter(void *userdata, const char *filter)
 	return 0;
 }
 
+static void assert_reply(struct fixture *f, struct command *command, const struct write_answer *answer)
+{
+	assert_int_equal(command_keep_answer(command, answer), 0);
+	assert_int_equal(dialect_json.reply(f->json, command, keep, f), 0);
+}
+
 static void test_command_filter_and_reply(void **state)
 {
 	struct fixture *f = *state;
@@ -450,14 +458,14 @@ static void test_command_filter_and_reply(void **state)
 	assert_string_equal(buf_text(&f->sunk), "");
 	assert_int_equal(dialect_json.subscriptions(f->json, true, add_filter, f), 0);
 	assert_string_equal(buf_text(&f->sunk), "haywain/barn-1/command/+/+");
-	struct dialect_command command;
+	struct command *command;
 	parse(f, COMMAND, "{\"value\":55,\"id\":\"c-17\"}", &command);
-	struct write_answer answer = {.done = WRITE_DONE, .value = command.value, .read_back = true};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
+	struct write_answer answer = {.done = WRITE_DONE, .value = command->value, .read_back = true};
+	assert_reply(f, command, &answer);
 	assert_topic(f, "haywain/barn-1/reply/boiler/setpoint");
 	assert_payload(f, "{\"id\":\"c-17\",\"ok\":true,\"done\":\"yes\",\"value\":55,\"read_back\":true}");
 	answer = (struct write_answer){.done = WRITE_NOT_DONE, .text = "no such point"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
+	assert_reply(f, command, &answer);
 	assert_payload(f, "{\"id\":\"c-17\",\"ok\":false,\"done\":\"no\",\"error\":\"no such point\"}");
 }
 
@@ -465,21 +473,23 @@ static void test_command_filter_and_reply(void **state)
 static void test_reply_tells_what_is_held(void **state)
 {
 	struct fixture *f = *state;
-	struct dialect_command command = {.device = "boiler", .point = "setpoint"};
+	_cleanup_(command_unrefp) struct command *command = command_new();
+	strcpy(command->device, "boiler");
+	strcpy(command->point, "setpoint");
 	struct write_answer answer = {.done = WRITE_DONE,
 				      .value = {.type = HAY_UINT16, .u = 56},
 				      .asked = {.type = HAY_FLOAT64, .d = 55.5},
 				      .text = "cannot be read back: illegal data address"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
+	assert_reply(f, command, &answer);
 	assert_payload(f, "{\"ok\":true,\"done\":\"yes\",\"value\":56,\"asked\":55.5,\"read_back\":false,"
 			  "\"note\":\"cannot be read back: illegal data address\"}");
 	answer = (struct write_answer){.text = "not known whether it was done: no answer"};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
+	assert_reply(f, command, &answer);
 	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"error\":\"not known whether it was done: no answer\"}");
 	/* Accepted, and not done yet. */
 	answer.value = (struct hay_value){.type = HAY_UINT16, .u = 10};
 	answer.asked = (struct hay_value){.type = HAY_INT64, .i = 20};
-	assert_int_equal(dialect_json.reply(f->json, &command, &answer, keep, f), 0);
+	assert_reply(f, command, &answer);
 	assert_payload(f, "{\"ok\":false,\"done\":\"unknown\",\"value\":10,\"asked\":20,"
 			  "\"error\":\"not known whether it was done: no answer\"}");
 }

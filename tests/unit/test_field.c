@@ -9,11 +9,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "field/command.h"
 #include "field/field_private.h"
 #include "field/field_status.h"
 #include "field/plugin_host.h"
 #include "field/plugin_state.h"
+#include "field/writes.h"
 #include "model/device_info.h"
 #include <errno.h>
 #include <math.h>
@@ -824,7 +824,8 @@ static void a_device_in_a_round_can_be_stopped(void **state _unused_)
 
 static char outcome[128];
 
-static void command_done(void *userdata _unused_, enum command_outcome result, const struct write_answer *answer)
+static void command_done(struct command *command _unused_, enum command_outcome result,
+			 const struct write_answer *answer, void *userdata _unused_)
 {
 	assert_int_equal(answer->done, result == COMMAND_DONE	   ? WRITE_DONE
 				       : result == COMMAND_UNKNOWN ? WRITE_UNKNOWN
@@ -832,12 +833,26 @@ static void command_done(void *userdata _unused_, enum command_outcome result, c
 	snprintf(outcome, sizeof(outcome), "%s", answer->text ? answer->text : "done");
 }
 
+/* Device and point, the value, and who is told. */
+static void submit_to(struct bench *bench, const char *device, const char *point, struct hay_value value,
+		      uint64_t expires_us, command_done_fn done, void *userdata)
+{
+	struct command *command = command_new();
+
+	snprintf(command->device, sizeof(command->device), "%s", device);
+	snprintf(command->point, sizeof(command->point), "%s", point);
+	assert_int_equal(command_set_value(command, &value), 0);
+	command->expires_us = expires_us;
+	command->done = done;
+	command->userdata = userdata;
+	writes_submit(bench->field, command);
+	command_unref(command);
+}
+
 static const char *command(struct bench *bench, const char *device, const char *point, struct hay_value value)
 {
-	struct command_request request = {.device = device, .point = point, .value = value};
-
 	snprintf(outcome, sizeof(outcome), "waiting");
-	command_submit(bench->field, &request, command_done, NULL);
+	submit_to(bench, device, point, value, 0, command_done, NULL);
 	return outcome;
 }
 
@@ -873,7 +888,8 @@ static void commands_are_checked_and_answered_once(void **state _unused_)
 static struct write_answer answered;
 static enum command_outcome answered_outcome;
 
-static void keep_answer(void *userdata _unused_, enum command_outcome result, const struct write_answer *answer)
+static void keep_answer(struct command *command _unused_, enum command_outcome result,
+			const struct write_answer *answer, void *userdata _unused_)
 {
 	answered = *answer;
 	answered_outcome = result;
@@ -882,10 +898,8 @@ static void keep_answer(void *userdata _unused_, enum command_outcome result, co
 
 static void submit(struct bench *bench, struct hay_value value)
 {
-	struct command_request request = {.device = "a", .point = "p", .value = value};
-
 	memset(&answered, 0xff, sizeof(answered));
-	command_submit(bench->field, &request, keep_answer, NULL);
+	submit_to(bench, "a", "p", value, 0, keep_answer, NULL);
 }
 
 static void finish_with(enum hay_outcome result, int64_t held, bool read_back, const char *detail)
@@ -930,10 +944,8 @@ static void a_float_is_compared_as_it_is_shown(void **state _unused_)
 
 	apply(bench, "f1", 1, 10 * USEC_PER_SEC, NULL);
 	for (size_t i = 0; i < ELEMENTS(numbers); i++) {
-		struct command_request request = {
-			.device = "f", .point = "p", .value = {.type = HAY_FLOAT64, .d = numbers[i]}};
-
-		command_submit(bench->field, &request, keep_answer, NULL);
+		submit_to(bench, "f", "p", (struct hay_value){.type = HAY_FLOAT64, .d = numbers[i]}, 0, keep_answer,
+			  NULL);
 		plugin_host.command_done(script.command, &(struct hay_command_result){.outcome = HAY_WRITTEN,
 										      .value = script.command->value,
 										      .read_back = true});
@@ -999,7 +1011,8 @@ static void the_text_of_a_number_is_a_number(void **state _unused_)
 
 static char outcomes[256];
 
-static void add_outcome(void *userdata, enum command_outcome result, const struct write_answer *answer)
+static void add_outcome(struct command *command _unused_, enum command_outcome result,
+			const struct write_answer *answer, void *userdata)
 {
 	size_t used = strlen(outcomes);
 
@@ -1019,27 +1032,25 @@ static bool second_is_written(const struct bench *bench _unused_)
 static void commands_of_a_device_go_one_after_the_other(void **state _unused_)
 {
 	struct bench *bench = bench_new();
-	struct command_request request = {.device = "a", .point = "p", .value = {.type = HAY_INT64, .i = 1}};
+	struct hay_value value = {.type = HAY_INT64, .i = 1};
 	char who_first[] = "first", who_hasty[] = "hasty", who_second[] = "second", who_rest[] = "rest",
 	     who_late[] = "late";
 
 	outcomes[0] = 0;
 	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
-	command_submit(bench->field, &request, add_outcome, who_first);
-	request.value.i = 2;
+	submit_to(bench, "a", "p", value, 0, add_outcome, who_first);
+	value.i = 2;
 	/* While it is handed over the clock stands still, however slow this machine is; then it is late. */
 	static struct clock_fake still;
 	still = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
 	clock_set_fake(&still);
-	request.expires_us = still.now;
-	command_submit(bench->field, &request, add_outcome, who_hasty);
+	submit_to(bench, "a", "p", value, still.now, add_outcome, who_hasty);
 	clock_set_fake(NULL);
-	request.value.i = 3;
-	request.expires_us = 0;
-	command_submit(bench->field, &request, add_outcome, who_second);
+	value.i = 3;
+	submit_to(bench, "a", "p", value, 0, add_outcome, who_second);
 	for (int i = 0; i < 13; i++)
-		command_submit(bench->field, &request, add_outcome, who_rest);
-	command_submit(bench->field, &request, add_outcome, who_late);
+		submit_to(bench, "a", "p", value, 0, add_outcome, who_rest);
+	submit_to(bench, "a", "p", value, 0, add_outcome, who_late);
 	assert_string_equal(outcomes, "late:busy ");
 	assert_int_equal(script.command->value.i, 1);
 	outcomes[0] = 0;

@@ -17,18 +17,28 @@ struct broker {
 
 static void take_answers(struct broker *broker)
 {
-	struct uplink_command *answer;
+	struct command *answer;
 
 	while ((answer = commands_next_answer(broker->commands))) {
-		bool refused = strcmp(answer->command.point, "refused") == 0, odd = answer->command.value.i % 2 == 1;
+		bool refused = strcmp(answer->point, "refused") == 0, odd = answer->value.i % 2 == 1;
 		const char *expected = refused ? "not now" : odd ? "odd" : NULL;
 
 		if ((expected == NULL) != (answer->answer.text == NULL) ||
 		    (expected && strcmp(expected, answer->answer.text) != 0))
 			atomic_fetch_add(&broker->wrong, 1);
 		atomic_fetch_add(&broker->answered, !refused);
-		uplink_command_free(answer);
+		command_unref(answer);
 	}
+}
+
+static struct command *new_command(const char *point, int64_t value)
+{
+	struct command *command = command_new();
+
+	snprintf(command->device, sizeof(command->device), "d");
+	snprintf(command->point, sizeof(command->point), "%s", point);
+	command->value = (struct hay_value){.type = HAY_INT64, .i = value};
+	return command;
 }
 
 static void *be_an_uplink(void *userdata)
@@ -37,15 +47,16 @@ static void *be_an_uplink(void *userdata)
 	uint64_t deadline = clock_now() + 60 * USEC_PER_SEC;
 
 	for (int i = 0; i < COMMANDS; i++) {
-		struct dialect_command command = {.device = "d", .point = "p", .ttl_us = UINT64_MAX};
+		struct command *command = new_command("p", i);
 
-		command.value = (struct hay_value){.type = HAY_INT64, .i = i};
-		while (commands_put(broker->commands, &command) == -EBUSY && clock_now() < deadline)
+		while (commands_put(broker->commands, command) == -EBUSY && clock_now() < deadline)
 			take_answers(broker);
+		command_unref(command);
 		if (i % 100 == 0) {
 			/* One that the uplink answers itself; there may be no room for its answer. */
-			snprintf(command.point, sizeof(command.point), "refused");
-			commands_refuse(broker->commands, &command, "not now");
+			command = new_command("refused", i);
+			commands_refuse(broker->commands, command, "not now");
+			command_unref(command);
 			take_answers(broker);
 		}
 	}
@@ -57,7 +68,7 @@ static void *be_an_uplink(void *userdata)
 static void commands_come_and_their_answers_go(void **state _unused_)
 {
 	struct broker broker = {.commands = commands_new()};
-	struct uplink_command *command;
+	struct command *command;
 	unsigned done = 0;
 	pthread_t thread;
 	int64_t last = -1;
@@ -67,11 +78,12 @@ static void commands_come_and_their_answers_go(void **state _unused_)
 	while (done < COMMANDS) {
 		wait_readable(commands_fd(broker.commands));
 		while ((command = commands_next(broker.commands))) {
-			assert_true(command->command.value.i == last + 1); /* in order, none twice */
-			last = command->command.value.i;
+			assert_true(command->value.i == last + 1); /* in order, none twice */
+			last = command->value.i;
 			commands_answer(broker.commands, command,
 					&(struct write_answer){.done = last % 2 == 1 ? WRITE_NOT_DONE : WRITE_DONE,
 							       .text = last % 2 == 1 ? "odd" : NULL});
+			command_unref(command);
 			done++;
 		}
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The uplinks that run, kept in step with the configuration: when one of them cannot be started. */
 #include "uplink_fixture.h"
+#include "upstream/uplink_internal.h"
 #include "upstream/uplink_set.h"
 #include <dirent.h>
 #include <dlfcn.h>
@@ -27,8 +28,13 @@ static void nothing(void *userdata _unused_)
 {
 }
 
-static void no_command(const struct uplink_set_command *command _unused_, void *userdata _unused_)
+/* The last one that came; its answer comes later. */
+static struct command *kept;
+
+static void keep_command(struct command *command, void *userdata _unused_)
 {
+	command_unref(kept);
+	kept = command_ref(command);
 }
 
 static void left(void *userdata)
@@ -46,7 +52,7 @@ struct scene {
 static void scene_begin(struct scene *scene, struct rig *rig)
 {
 	const struct uplink_set_hooks hooks = {
-		.started = nothing, .stopped = left, .command = no_command, .userdata = &scene->empty};
+		.started = nothing, .stopped = left, .command = keep_command, .userdata = &scene->empty};
 
 	*scene = (struct scene){.rig = rig};
 	assert_int_equal(sd_event_new(&scene->event), 0);
@@ -167,10 +173,56 @@ static void test_nothing_stays_of_one_that_does_not_start(void **state)
 	scene_end(&scene);
 }
 
+static void put_command(struct scene *scene)
+{
+	struct command *command = command_new();
+
+	snprintf(command->id, sizeof(command->id), "c-17");
+	assert_int_equal(commands_put(uplink_set_get(scene->set, 0)->commands, command), 0);
+	command_unref(command);
+	while (!kept)
+		turn(scene);
+	assert_string_equal(kept->origin, "uplink one");
+}
+
+/* While a device takes its time the uplink may be another one of the same name: it must not answer what it was not asked. */
+static void test_an_answer_goes_only_to_the_uplink_that_was_asked(void **state)
+{
+	const struct write_answer answer = {.done = WRITE_UNKNOWN, .text = "no answer"};
+	struct rig *rig = *state;
+	struct scene scene;
+	struct uplink *uplink;
+	struct command *back;
+
+	scene_begin(&scene, rig);
+	scene_apply(&scene, "inflight = 10;", NULL);
+	put_command(&scene);
+	uplink_set_answer(scene.set, kept, &answer);
+	uplink = uplink_set_get(scene.set, 0);
+	back = commands_next_answer(uplink->commands);
+	assert_ptr_equal(back, kept);
+	assert_string_equal(back->id, "c-17");
+	assert_int_equal(back->answer.done, WRITE_UNKNOWN);
+	assert_string_equal(back->answer.text, "no answer");
+	command_unref(back);
+	kept = command_unref(kept);
+
+	put_command(&scene);
+	scene_apply(&scene, "inflight = 11;", NULL);
+	while (count_running(&scene) == 0 || uplink_get_conf(uplink_set_get(scene.set, 0))->inflight != 11)
+		turn(&scene);
+	uplink_set_answer(scene.set, kept, &answer);
+	assert_false(commands_have_answer(uplink_set_get(scene.set, 0)->commands));
+	kept = command_unref(kept);
+	scene_end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_place_when_another_ends, rig_up, rig_down),
+		cmocka_unit_test_setup_teardown(test_an_answer_goes_only_to_the_uplink_that_was_asked, rig_up,
+						rig_down),
 		cmocka_unit_test_setup_teardown(test_nothing_stays_of_one_that_does_not_start, rig_up, rig_down),
 	};
 

@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "base/pool.h"
-#include "base/write_answer.h"
+#include "model/command.h"
 #include "model/device_info.h"
 #include "model/latest.h"
 #include "model/sample.h"
@@ -85,18 +85,11 @@ struct dialect_incoming {
 	bool retain; /* it was kept by the broker: a command among such is one from the past, and is not executed */
 };
 
-struct dialect_command {
-	char device[65], point[65];
-	char id[65];		/* "" without */
-	struct hay_value value; /* HAY_BOOL, HAY_INT64, HAY_FLOAT64 or HAY_STRING (allocated: free value.s.data) */
-	uint64_t ttl_us;	/* UINT64_MAX without */
-};
-
 /* What an incoming message may bring about. Called from receive(), in any number. */
 struct dialect_actions {
-	/* Write to a point. error: NULL, or why it is none: it is answered with that, as far as device and point are known. Takes
-	   the command's string. */
-	void (*command)(void *userdata, struct dialect_command *command, const char *error);
+	/* Write to a point. error: NULL, or why it is none: it is answered with that, as far as device and point are known. The
+	   dialect fills in what is asked for, and gives its reference back afterwards. */
+	void (*command)(void *userdata, struct command *command, const char *error);
 	/* Make the birth again, and go on behind it. At most once in BIRTH_AGAIN_US is obeyed; the last is obeyed late. */
 	void (*birth_again)(void *userdata);
 	void (*hold)(void *userdata); /* no samples until go_on() or the connection's end */
@@ -159,8 +152,8 @@ struct dialect {
 		      void *userdata);
 
 	int (*event)(void *state, const struct dialect_event *event, message_sink sink, void *userdata);
-	int (*reply)(void *state, const struct dialect_command *command, const struct write_answer *answer,
-		     message_sink sink, void *userdata);
+	/* To a command of this state or of one before it; its answer is in it. */
+	int (*reply)(void *state, const struct command *command, message_sink sink, void *userdata);
 };
 
 /* The registry; NULL: no such dialect. */

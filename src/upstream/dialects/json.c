@@ -282,28 +282,29 @@ static int json_receive(void *state, const struct dialect_incoming *incoming, co
 			void *userdata)
 {
 	const struct json_state *json = state;
-	struct dialect_command command = {.ttl_us = UINT64_MAX};
 	const char *below = incoming->topic, *error = "out of memory";
 	/* A retained command is one from the past. */
 	if (incoming->retain)
 		return 0;
+	_cleanup_(command_unrefp) struct command *command = command_new();
+	if (!command)
+		return -ENOMEM;
 	if (strncmp(below, json->prefix.data, json->prefix.size) == 0)
 		below += json->prefix.size;
-	int r = json_command_topic(below, &command, &error);
+	int r = json_command_topic(below, command, &error);
 	if (r >= 0)
-		r = json_command_payload(incoming->payload, incoming->size, &command, &error);
-	actions->command(userdata, &command, r < 0 ? error : NULL);
+		r = json_command_payload(incoming->payload, incoming->size, command, &error);
+	actions->command(userdata, command, r < 0 ? error : NULL);
 	return 0;
 }
 
-static int json_reply(void *state, const struct dialect_command *command, const struct write_answer *answer,
-		      message_sink sink, void *userdata)
+static int json_reply(void *state, const struct command *command, message_sink sink, void *userdata)
 {
 	struct message *message = begin_message(state, "/reply/");
 	buf_add_text(&message->topic, command->device);
 	buf_add_char(&message->topic, '/');
 	buf_add_text(&message->topic, command->point);
-	json_write_answer(&message->payload, command->id, answer);
+	json_write_answer(&message->payload, command->id, &command->answer);
 	return send_message(message, sink, userdata);
 }
 

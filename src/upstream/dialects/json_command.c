@@ -34,7 +34,7 @@ static bool take_name(const char **at, char ret[65])
 	return true;
 }
 
-int json_command_topic(const char *below, struct dialect_command *ret, const char **ret_error)
+int json_command_topic(const char *below, struct command *ret, const char **ret_error)
 {
 	static const char command[] = "/command/";
 	if (strncmp(below, command, strlen(command)) != 0)
@@ -141,8 +141,7 @@ static bool read_whole(const char *text, size_t size, struct hay_value *ret)
 }
 
 /* text: the value's own, and what follows it. */
-static int read_value(const json_t *value, const char *text, size_t size, struct dialect_command *ret,
-		      const char **ret_error)
+static int read_value(const json_t *value, const char *text, size_t size, struct command *ret, const char **ret_error)
 {
 	switch (json_typeof(value)) {
 	case JSON_TRUE:
@@ -158,13 +157,9 @@ static int read_value(const json_t *value, const char *text, size_t size, struct
 			return wrong(ret_error, NUMBER_TOO_LARGE);
 		return 0;
 	case JSON_STRING: {
-		size_t length = json_string_length(value);
-		char *copy = malloc(length + 1);
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, json_string_value(value), length + 1);
-		ret->value = (struct hay_value){.type = HAY_STRING, .s = {.data = copy, .size = length}};
-		return 0;
+		const struct hay_value string = {.type = HAY_STRING,
+						 .s = {json_string_value(value), json_string_length(value)}};
+		return command_set_value(ret, &string);
 	}
 	case JSON_NULL:
 	case JSON_ARRAY:
@@ -174,7 +169,7 @@ static int read_value(const json_t *value, const char *text, size_t size, struct
 	return wrong(ret_error, "the value must be a number, true, false or a text");
 }
 
-static int read_id(const json_t *id, struct dialect_command *ret, const char **ret_error)
+static int read_id(const json_t *id, struct command *ret, const char **ret_error)
 {
 	if (!id)
 		return 0;
@@ -184,7 +179,7 @@ static int read_id(const json_t *id, struct dialect_command *ret, const char **r
 	return 0;
 }
 
-static int read_ttl(const json_t *ttl, struct dialect_command *ret, const char **ret_error)
+static int read_ttl(const json_t *ttl, struct command *ret, const char **ret_error)
 {
 	if (!ttl)
 		return 0;
@@ -210,8 +205,7 @@ static size_t index_of(json_t *object, const char *wanted)
 	return n;
 }
 
-static int read_object(json_t *object, const char *text, size_t size, struct dialect_command *ret,
-		       const char **ret_error)
+static int read_object(json_t *object, const char *text, size_t size, struct command *ret, const char **ret_error)
 {
 	/* The id first: an answer that says no shall carry it too. */
 	int r = read_id(json_object_get(object, "id"), ret, ret_error);
@@ -227,7 +221,7 @@ static int read_object(json_t *object, const char *text, size_t size, struct dia
 	return read_value(value, text + at, size - at, ret, ret_error);
 }
 
-int json_command_payload(const void *payload, size_t size, struct dialect_command *ret, const char **ret_error)
+int json_command_payload(const void *payload, size_t size, struct command *ret, const char **ret_error)
 {
 	if (size == 0)
 		return wrong(ret_error, "the message is empty");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "field/command.h"
+#include "field/writes.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "field/field_private.h"
@@ -10,16 +10,6 @@
 #include <string.h>
 
 #define OPEN_MAX 16 /* of one device: more come faster than it can take them */
-
-struct command {
-	struct hay_command hay; /* what the plugin sees */
-	struct command *next;	/* of the same device */
-	bool begun;		/* the plugin has it */
-	struct hay_value asked; /* as it was given, in the point's type; a string's bytes are those of hay.value */
-	command_done_fn done;
-	void *userdata;
-	char text[]; /* a string's bytes */
-};
 
 static bool is_whole_type(enum hay_type type)
 {
@@ -119,16 +109,16 @@ static char *describe_range(const struct point_rules *rules)
 }
 
 /* NULL: *ret_device and *ret_point are found and may be written to. */
-static const char *find(struct field *field, const struct command_request *request, struct device **ret_device,
-			uint32_t *ret_point, enum command_outcome *ret_outcome)
+static const char *find_point(struct field *field, const struct command *command, struct device **ret_device,
+			      uint32_t *ret_point, enum command_outcome *ret_outcome)
 {
-	struct device *device = field_find_device(field, request->device);
+	struct device *device = field_find_device(field, command->device);
 
 	*ret_outcome = COMMAND_NO_SUCH;
 	if (!device || device_is_stopping(device))
 		return "there is no such device";
 	for (uint32_t i = 0; i < device->hay.n_points; i++) {
-		if (strcmp(device->points[i]->name, request->point) != 0)
+		if (strcmp(device->points[i]->name, command->point) != 0)
 			continue;
 		*ret_outcome = COMMAND_READ_ONLY;
 		if (!(device->points[i]->flags & HAY_POINT_WRITABLE))
@@ -185,11 +175,12 @@ static void answer(struct device *device, struct command *command, enum command_
 	for (struct command **at = &device->commands; *at; at = &(*at)->next)
 		if (*at == command) {
 			*at = command->next;
+			command->next = NULL;
 			device->n_commands--;
 			break;
 		}
-	command->done(command->userdata, outcome, answer);
-	free(command);
+	command->done(command, outcome, answer, command->userdata);
+	command_unref(command);
 }
 
 static void answer_no(struct device *device, struct command *command, enum command_outcome outcome, const char *why)
@@ -219,49 +210,38 @@ static void write_next(struct device *device)
 	}
 }
 
-static const char *begin(struct device *device, uint32_t point, const struct hay_value *asked,
-			 const struct hay_value *value, uint64_t expires_us, command_done_fn done, void *userdata,
-			 enum command_outcome *ret_outcome)
+/* NULL: it waits for its turn, or has been answered. */
+static const char *enqueue(struct device *device, struct command *command, uint32_t point,
+			   const struct hay_value *asked, const struct hay_value *raw)
 {
-	size_t size = is_text_type(value->type) ? value->s.size : 0;
-	struct command *command, **last = &device->commands;
+	struct command **last = &device->commands;
 
-	*ret_outcome = COMMAND_BUSY;
 	if (device->n_commands >= OPEN_MAX)
 		return "too many commands are waiting for this device";
-	command = calloc(1, sizeof(*command) + size + 1);
-	if (!command)
-		return "out of memory";
-	command->hay =
-		(struct hay_command){.device = &device->hay, .point = point, .value = *value, .expires_us = expires_us};
+	command->hay = (struct hay_command){
+		.device = &device->hay, .point = point, .value = *raw, .expires_us = command->expires_us};
 	rules_raw_limits(normal_device_rules(device->normal, point), device->points[point]->type, &command->hay.low,
 			 &command->hay.high);
 	command->asked = *asked;
-	if (is_text_type(value->type)) {
-		if (size > 0)
-			memcpy(command->text, value->s.data, size);
-		command->hay.value.s.data = command->asked.s.data = command->text;
-	}
-	command->done = done;
-	command->userdata = userdata;
+	command->next = NULL;
 	while (*last)
 		last = &(*last)->next;
-	*last = command;
+	*last = command_ref(command);
 	device->n_commands++;
 	write_next(device);
 	return NULL;
 }
 
-void command_submit(struct field *field, const struct command_request *request, command_done_fn done, void *userdata)
+void writes_submit(struct field *field, struct command *command)
 {
 	struct device *device = NULL;
-	struct hay_value value, raw;
+	struct hay_value asked, raw;
 	uint32_t point = 0;
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	enum command_outcome outcome;
-	const char *error = find(field, request, &device, &point, &outcome);
+	const char *error = find_point(field, command, &device, &point, &outcome);
 
-	if (!error && request->expires_us > 0 && clock_now() > request->expires_us) {
+	if (!error && command->expires_us > 0 && clock_now() > command->expires_us) {
 		outcome = COMMAND_EXPIRED;
 		error = "expired";
 	}
@@ -275,10 +255,10 @@ void command_submit(struct field *field, const struct command_request *request, 
 		enum hay_type type = device->points[point]->type;
 
 		outcome = COMMAND_INVALID;
-		if (convert(&request->value, type, &value) < 0) {
+		if (convert(&command->value, type, &asked) < 0) {
 			error = asprintf(&text, "%s is expected", expected(type)) < 0 ? "wrong type" : text;
 		} else {
-			int r = rules_invert(rules, type, &value, &raw);
+			int r = rules_invert(rules, type, &asked, &raw);
 
 			if (r == -EDOM)
 				error = "the device can hold no value near it that is allowed: see its scale, min and max";
@@ -288,11 +268,13 @@ void command_submit(struct field *field, const struct command_request *request, 
 				error = "out of range of the point's type";
 		}
 	}
-	if (!error)
-		error = begin(device, point, &value, &raw, request->expires_us, done, userdata, &outcome);
+	if (!error) {
+		outcome = COMMAND_BUSY;
+		error = enqueue(device, command, point, &asked, &raw);
+	}
 	if (error)
-		done(userdata, outcome, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error});
-	free(text);
+		command->done(command, outcome, &(struct write_answer){.done = WRITE_NOT_DONE, .text = error},
+			      command->userdata);
 }
 
 /* What the device holds, as a reading would say it. */
@@ -312,7 +294,7 @@ static void take_value(const struct device *device, const struct command *comman
 		ret->asked = command->asked;
 }
 
-void command_finish(struct hay_command *hay, const struct hay_command_result *result)
+void writes_finish(struct hay_command *hay, const struct hay_command_result *result)
 {
 	static const enum command_outcome outcomes[] = {[HAY_WRITTEN] = COMMAND_DONE,
 							[HAY_NOT_WRITTEN] = COMMAND_FAILED,
@@ -342,7 +324,7 @@ void command_finish(struct hay_command *hay, const struct hay_command_result *re
 		field_advance_soon(device->link->field);
 }
 
-void command_go_on(struct field *field)
+void writes_go_on(struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
 		for (struct device *device = link->devices; device; device = device->next)
@@ -350,7 +332,7 @@ void command_go_on(struct field *field)
 				write_next(device);
 }
 
-void command_abandon(struct device *device)
+void writes_abandon(struct device *device)
 {
 	while (device->commands) {
 		struct command *command = device->commands;
