@@ -31,7 +31,8 @@ struct rig {
 
 /* ---- waiting for something that must come ---- */
 
-#define PATIENCE_US (30 * USEC_PER_SEC)
+/* How long to try something that broke a connection follows from how long that took: on a loaded machine ten times as long. */
+#define PATIENCE_US (120 * USEC_PER_SEC)
 #define await(condition)                                                                                               \
 	do {                                                                                                           \
 		uint64_t until_ = clock_now() + PATIENCE_US;                                                           \
