@@ -15,7 +15,7 @@
  *   - close() follows every open() that returned 0; stop() follows every start() that returned 0.
  *     Devices come and go while their link stays open.
  *   - stop() and close() are called only while no submitted work of theirs is under way. stop() answers a command
- *     that the plugin still has, for it alone knows whether it was sent; one that it leaves open is told as unknown.
+ *     that the plugin still has, for it alone knows whether it was sent; one that it leaves open is reported as unknown.
  *     From then on the plugin makes no call about that device or link; its timers and descriptors are removed by
  *     the host if it forgot.
  *   - The host owns time: when a device is due, in which order devices of a link take turns, how long an
@@ -46,7 +46,7 @@ enum hay_option_type {
 	HAY_OPT_DURATION, /* uint64_t in microseconds; "250ms"; min and max in microseconds */
 	HAY_OPT_SIZE,	  /* uint64_t in bytes; "4KB"; min and max in bytes */
 	HAY_OPT_RATE,	  /* double, per second; "2000/s" */
-	HAY_OPT_SECRET,	  /* const char *: a file's path, resolved; the file is read by whoever needs it */
+	HAY_OPT_SECRET,	  /* const char *: a file's path, resolved; the file is read by the plugin that needs it */
 	HAY_OPT_GROUP,	  /* a nested group: its table is `group`, its struct lies at offset */
 };
 
@@ -149,7 +149,7 @@ enum hay_lane { HAY_LANE_COMMAND, HAY_LANE_POLL }; /* commands are taken before 
  * A write of one value to one point, made by the host and answered once by command_done(). A device has one at a time.
  *
  * The rule that every plugin keeps: a write is sent at most once. It is not sent again after a lost or damaged answer, a
- * closed connection or a reconnect; the caller is told that nobody knows, and decides. It may be sent on a new connection
+ * closed connection or a reconnect; the caller learns that it is not known, and decides. It may be sent on a new connection
  * where not a byte of it had left, and once more only after the device itself said that it did not do it ("busy", "I do
  * not know this function").
  */
@@ -163,9 +163,9 @@ struct hay_command {
 	uint64_t expires_us; /* on the clock of now(): not to be sent after this; 0: no limit */
 };
 
-/* What came of a write. A result that nobody filled in says unknown. */
+/* What came of a write. A result that was not filled in says unknown. */
 enum hay_outcome {
-	HAY_UNKNOWN,	 /* sent, wholly or in part, and nothing tells whether the device did it */
+	HAY_UNKNOWN,	 /* sent, wholly or in part, and nothing shows whether the device did it */
 	HAY_WRITTEN,	 /* the device took it: it said so, or the protocol has no acknowledgement and all was sent */
 	HAY_NOT_WRITTEN, /* certainly not done: refused by the device, or never sent */
 	HAY_EXPIRED,	 /* certainly not done: expires_us was over before it could be sent */
@@ -175,7 +175,7 @@ struct hay_command_result {
 	enum hay_outcome outcome;
 	/* Raw, of the point's type. HAY_WRITTEN: what the device holds where it was read back, else what was sent, as far as
 	   the wire form has digits for it. HAY_UNKNOWN: what the device holds, where it could be read. Else, and where it is
-	   not known: type HAY_TYPE_NONE. A value other than the one asked for is no failure: the host tells both. Copied. */
+	   not known: type HAY_TYPE_NONE. A value other than the one asked for is no failure: the host reports both. Copied. */
 	struct hay_value value;
 	bool read_back; /* value was read from the device after the write */
 	/* Why, in words, without a full stop: required unless HAY_WRITTEN, where NULL is the rule and words are a remark
@@ -190,7 +190,7 @@ typedef void (*hay_timer_fn)(void *userdata);
 struct hay_fd;
 struct hay_timer;
 
-/* The services of the host. Later versions append; `size` tells what is there. Main thread, but for log and now. */
+/* The services of the host. Later versions append; `size` says what is there. Main thread, but for log and now. */
 struct hay_host {
 	size_t size;
 

@@ -29,7 +29,7 @@ void advert_clear(struct advert *advert)
 }
 
 /* Room for one more. */
-static void *grow(void *items, size_t n, size_t *room, size_t size)
+static void *grow_items(void *items, size_t n, size_t *room, size_t size)
 {
 	void *more;
 
@@ -44,7 +44,7 @@ static void *grow(void *items, size_t n, size_t *room, size_t size)
 int advert_add_manufacturer(struct advert *advert, uint16_t company, const uint8_t *data, size_t size)
 {
 	struct advert_data *items =
-		grow(advert->manufacturer, advert->n_manufacturer, &advert->room_manufacturer, sizeof(*items));
+		grow_items(advert->manufacturer, advert->n_manufacturer, &advert->room_manufacturer, sizeof(*items));
 
 	if (!items)
 		return -ENOMEM;
@@ -55,7 +55,8 @@ int advert_add_manufacturer(struct advert *advert, uint16_t company, const uint8
 
 int advert_add_service(struct advert *advert, const struct uuid *uuid, const uint8_t *data, size_t size)
 {
-	struct advert_data *items = grow(advert->service, advert->n_service, &advert->room_service, sizeof(*items));
+	struct advert_data *items =
+		grow_items(advert->service, advert->n_service, &advert->room_service, sizeof(*items));
 
 	if (!items)
 		return -ENOMEM;
@@ -66,7 +67,7 @@ int advert_add_service(struct advert *advert, const struct uuid *uuid, const uin
 
 int advert_add_uuid(struct advert *advert, const struct uuid *uuid)
 {
-	struct uuid *items = grow(advert->uuids, advert->n_uuids, &advert->room_uuids, sizeof(*items));
+	struct uuid *items = grow_items(advert->uuids, advert->n_uuids, &advert->room_uuids, sizeof(*items));
 
 	if (!items)
 		return -ENOMEM;
@@ -91,9 +92,9 @@ const struct advert_data *advert_of_service(const struct advert *advert, uint16_
 	return NULL;
 }
 
-static int parse_address(const char *text, struct address *ret)
+static int parse_address(const char *text, struct ble_address *ret)
 {
-	struct address address;
+	struct ble_address address;
 
 	for (unsigned i = 0; i < 6; i++, text += 3) {
 		int byte = hay_hex_byte(text);
@@ -106,24 +107,24 @@ static int parse_address(const char *text, struct address *ret)
 	return 0;
 }
 
-int address_parse(const char *text, struct address *ret)
+int address_parse(const char *text, struct ble_address *ret)
 {
 	return strlen(text) == ADDRESS_TEXT_SIZE - 1 ? parse_address(text, ret) : -EINVAL;
 }
 
-void address_print(const struct address *address, char text[ADDRESS_TEXT_SIZE])
+void address_print(const struct ble_address *address, char text[ADDRESS_TEXT_SIZE])
 {
 	const uint8_t *b = address->bytes;
 
 	snprintf(text, ADDRESS_TEXT_SIZE, "%02X:%02X:%02X:%02X:%02X:%02X", b[0], b[1], b[2], b[3], b[4], b[5]);
 }
 
-bool address_equal(const struct address *a, const struct address *b)
+bool address_equal(const struct ble_address *a, const struct ble_address *b)
 {
 	return !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
-int address_of_path(const char *path, struct address *ret)
+int address_of_path(const char *path, struct ble_address *ret)
 {
 	const char *at = strstr(path, "/dev_");
 

@@ -10,7 +10,7 @@
 #define RSSI_UNKNOWN 127
 #define ADDRESS_TEXT_SIZE 18
 
-struct address {
+struct ble_address {
 	uint8_t bytes[6]; /* as printed: the most significant one first */
 };
 
@@ -27,7 +27,7 @@ struct advert_data {
 
 /* The parts point into what the advertisement was read from. */
 struct advert {
-	struct address address;
+	struct ble_address address;
 	bool is_random; /* the address is; false where unknown */
 	int rssi;	/* dBm, RSSI_UNKNOWN */
 	const char *name;
@@ -54,11 +54,11 @@ const struct advert_data *advert_of_company(const struct advert *advert, uint16_
 const struct advert_data *advert_of_service(const struct advert *advert, uint16_t uuid16);
 
 /* "A4:C1:38:00:00:01"; the separator may be '_'. -EINVAL. */
-int address_parse(const char *text, struct address *ret);
-void address_print(const struct address *address, char text[ADDRESS_TEXT_SIZE]);
-bool address_equal(const struct address *a, const struct address *b);
+int address_parse(const char *text, struct ble_address *ret);
+void address_print(const struct ble_address *address, char text[ADDRESS_TEXT_SIZE]);
+bool address_equal(const struct ble_address *a, const struct ble_address *b);
 /* The address in an object's path, ".../dev_A4_C1_38_00_00_01" or an object below it. -EINVAL. */
-int address_of_path(const char *path, struct address *ret);
+int address_of_path(const char *path, struct ble_address *ret);
 
 /* "181a", "0x181A", or the long form. -EINVAL. */
 int uuid_parse(const char *text, struct uuid *ret);

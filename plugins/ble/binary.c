@@ -21,13 +21,13 @@ static const struct {
 	{"bytes", HAY_BYTES, 0, false, false},
 };
 
-int binary_form(const char *type, const char *order, struct binary_form *ret)
+int binary_form(const char *type, const char *order, struct ble_binary_form *ret)
 {
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		struct binary_form form = {.type = types[i].type,
-					   .n_bytes = types[i].n_bytes,
-					   .is_signed = types[i].is_signed,
-					   .is_float = types[i].is_float};
+		struct ble_binary_form form = {.type = types[i].type,
+					       .n_bytes = types[i].n_bytes,
+					       .is_signed = types[i].is_signed,
+					       .is_float = types[i].is_float};
 		int r = 0;
 
 		if (strcmp(types[i].name, type ? type : "bytes") != 0)
@@ -43,7 +43,8 @@ int binary_form(const char *type, const char *order, struct binary_form *ret)
 	return -EINVAL;
 }
 
-int binary_decode(const struct binary_form *form, const uint8_t *data, size_t size, size_t at, struct hay_value *ret)
+int binary_decode(const struct ble_binary_form *form, const uint8_t *data, size_t size, size_t at,
+		  struct hay_value *ret)
 {
 	uint64_t bits;
 
@@ -94,7 +95,7 @@ int value_convert(const struct hay_value *value, enum hay_type type, struct hay_
 	}
 }
 
-int binary_encode(const struct binary_form *form, const struct hay_value *value, uint8_t data[HAY_NUMBER_BYTES_MAX])
+int binary_encode(const struct ble_binary_form *form, const struct hay_value *value, uint8_t data[HAY_NUMBER_BYTES_MAX])
 {
 	unsigned width = 8u * form->n_bytes;
 	struct hay_value fitted;

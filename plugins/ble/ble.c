@@ -15,18 +15,18 @@ static const char *const point_modes[] = {"read", "notify", NULL};
 static const struct hay_option link_table[] = {
 	{.key = "adapter",
 	 .type = HAY_OPT_NAME,
-	 .offset = offsetof(struct link_conf, adapter),
+	 .offset = offsetof(struct ble_link_conf, adapter),
 	 .fallback = "hci0",
 	 .help = "the Bluetooth adapter"},
 	{.key = "scan",
 	 .type = HAY_OPT_CHOICE,
-	 .offset = offsetof(struct link_conf, scan),
+	 .offset = offsetof(struct ble_link_conf, scan),
 	 .fallback = "active",
 	 .choices = scan_modes,
 	 .help = "whether devices are asked for more than they say by themselves"},
 	{.key = "stall",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct link_conf, stall_us),
+	 .offset = offsetof(struct ble_link_conf, stall_us),
 	 .fallback = "10m",
 	 .min = 1000000,
 	 .max = INT64_C(86400000000),
@@ -37,45 +37,45 @@ static const struct hay_option link_table[] = {
 static const struct hay_option device_table[] = {
 	{.key = "address",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct device_conf, address),
+	 .offset = offsetof(struct ble_device_conf, address),
 	 .help = "its address: \"A4:C1:38:00:00:01\""},
 	{.key = "match_name",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct device_conf, match_name),
+	 .offset = offsetof(struct ble_device_conf, match_name),
 	 .help = "the name it advertises"},
 	{.key = "match_service",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct device_conf, match_service),
+	 .offset = offsetof(struct ble_device_conf, match_service),
 	 .help = "the UUID of a service it advertises"},
 	{.key = "match_manufacturer",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct device_conf, match_manufacturer),
+	 .offset = offsetof(struct ble_device_conf, match_manufacturer),
 	 .fallback = "-1",
 	 .min = 0,
 	 .max = UINT16_MAX,
 	 .help = "the company id of its manufacturer data"},
 	{.key = "irk_file",
 	 .type = HAY_OPT_SECRET,
-	 .offset = offsetof(struct device_conf, irk_file),
+	 .offset = offsetof(struct ble_device_conf, irk_file),
 	 .help = "its identity resolving key, 32 hexadecimal digits"},
 	{.key = "decode",
 	 .type = HAY_OPT_CHOICE,
-	 .offset = offsetof(struct device_conf, decode),
+	 .offset = offsetof(struct ble_device_conf, decode),
 	 .fallback = "auto",
 	 .choices = decoder_names,
 	 .help = "the format of what it advertises, or gatt to connect to it"},
 	{.key = "bindkey_file",
 	 .type = HAY_OPT_SECRET,
-	 .offset = offsetof(struct device_conf, bindkey_file),
+	 .offset = offsetof(struct ble_device_conf, bindkey_file),
 	 .help = "the key it encrypts with, 32 hexadecimal digits (24 before version 4 of xiaomi)"},
 	{.key = "interval",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct device_conf, interval_us),
+	 .offset = offsetof(struct ble_device_conf, interval_us),
 	 .fallback = "1s",
 	 .help = "least time between two samples"},
 	{.key = "lost_after",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct device_conf, lost_after_us),
+	 .offset = offsetof(struct ble_device_conf, lost_after_us),
 	 .fallback = "10m",
 	 .min = 1000000,
 	 .max = INT64_C(30) * 86400 * 1000000,
@@ -86,32 +86,32 @@ static const struct hay_option device_table[] = {
 static const struct hay_option point_table[] = {
 	{.key = "field",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, field),
+	 .offset = offsetof(struct ble_point_conf, field),
 	 .help = "the decoder's name of the value; default: the point's name"},
 	{.key = "service",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, service),
+	 .offset = offsetof(struct ble_point_conf, service),
 	 .help = "UUID of the service, where several have such a characteristic"},
 	{.key = "characteristic",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, characteristic),
+	 .offset = offsetof(struct ble_point_conf, characteristic),
 	 .help = "UUID of the characteristic"},
 	{.key = "mode",
 	 .type = HAY_OPT_CHOICE,
-	 .offset = offsetof(struct point_conf, mode),
+	 .offset = offsetof(struct ble_point_conf, mode),
 	 .fallback = "read",
 	 .choices = point_modes,
 	 .help = "read it every `every`, or let the device notify"},
 	{.key = "at",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct point_conf, at),
+	 .offset = offsetof(struct ble_point_conf, at),
 	 .fallback = "-1",
 	 .min = 0,
 	 .max = 511,
 	 .help = "where in the bytes the value begins, from 0"},
 	{.key = "order",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, order),
+	 .offset = offsetof(struct ble_point_conf, order),
 	 .help = "the order of its bytes, A the most significant: \"ABCD\"; default: the least significant first"},
 	{.key = NULL},
 };
@@ -120,8 +120,8 @@ static const struct hay_option point_table[] = {
 
 static void check_device(const void *conf, const void *link_conf, const struct hay_report *report)
 {
-	const struct device_conf *c = conf;
-	struct address address;
+	const struct ble_device_conf *c = conf;
+	struct ble_address address;
 	struct uuid uuid;
 
 	(void)link_conf;
@@ -137,10 +137,10 @@ static void check_device(const void *conf, const void *link_conf, const struct h
 			      c->match_service);
 }
 
-static void check_gatt_point(struct hay_point *point, const struct point_conf *c, const struct hay_report *report)
+static void check_gatt_point(struct hay_point *point, const struct ble_point_conf *c, const struct hay_report *report)
 {
 	struct uuid uuid;
-	enum field field;
+	enum ble_field field;
 
 	if (!c->characteristic) {
 		report->error(report, NULL, "a point of a device with decode = \"gatt\" needs `characteristic`");
@@ -166,9 +166,9 @@ static void check_gatt_point(struct hay_point *point, const struct point_conf *c
 		report->error(report, "access", "a point that is written needs `type`");
 }
 
-static void check_form(struct hay_point *point, const struct point_conf *c, const struct hay_report *report)
+static void check_form(struct hay_point *point, const struct ble_point_conf *c, const struct hay_report *report)
 {
-	struct binary_form form;
+	struct ble_binary_form form;
 	int r;
 
 	if (!point->type_name && !c->order)
@@ -185,11 +185,11 @@ static void check_form(struct hay_point *point, const struct point_conf *c, cons
 static void check_point(struct hay_point *point, const void *device_conf, const void *link_conf,
 			const struct hay_report *report)
 {
-	const struct point_conf *c = point->conf;
-	const struct device_conf *device = device_conf;
+	const struct ble_point_conf *c = point->conf;
+	const struct ble_device_conf *device = device_conf;
 	const char *name = c->field ? c->field : point->name;
 	unsigned number;
-	enum field field;
+	enum ble_field field;
 
 	(void)link_conf;
 	check_form(point, c, report);
@@ -289,7 +289,7 @@ static int read_key(struct ble_device *device, const char *path, uint8_t key[KEY
 
 static int read_conf(struct ble_device *device)
 {
-	const struct device_conf *conf = device->conf;
+	const struct ble_device_conf *conf = device->conf;
 	struct match *match = &device->match;
 	int r = 0;
 
@@ -373,9 +373,9 @@ static int write_point(struct hay_command *command)
 }
 
 HAY_PLUGIN("ble", .version = "1.0", .summary = "Bluetooth Low Energy: advertisements and GATT", .types = binary_types,
-	   .link_options = {link_table, sizeof(struct link_conf)},
-	   .device_options = {device_table, sizeof(struct device_conf)},
-	   .point_options = {point_table, sizeof(struct point_conf)}, .check_device = check_device,
+	   .link_options = {link_table, sizeof(struct ble_link_conf)},
+	   .device_options = {device_table, sizeof(struct ble_device_conf)},
+	   .point_options = {point_table, sizeof(struct ble_point_conf)}, .check_device = check_device,
 	   .check_point = check_point, .open = open_link, .close = close_link, .start = start_device,
 	   .stop = stop_device, .poll = poll_device, .write = write_point, .probe = probe_ble,
 	   .probe_link = HAY_PROBE_BESIDE_LINK);

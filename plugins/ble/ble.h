@@ -3,7 +3,7 @@
  * What the files of this plugin share. A link is one adapter, heard over a bus connection of its own:
  *
  *     scan.c     the steps from no bus to a running discovery, and back to them whenever something breaks
- *     signals.c  what BlueZ says unasked, handed to whom it concerns
+ *     signals.c  what BlueZ says unasked, handed to the file that it concerns
  *     listen.c   an advertisement becomes a device's sample
  *     counter.c  what is sent again is refused, also after a restart
  *     gatt.c     connections; gatt_io.c what is read, notified and written over them
@@ -14,9 +14,9 @@
 #define BLE_BLE_H
 
 #include "binary.h"
+#include "dbus.h"
 #include "decode.h"
 #include "match.h"
-#include "message.h"
 #include <haywain/helpers.h>
 #include <haywain/plugin.h>
 
@@ -26,13 +26,13 @@
 enum scan_mode { SCAN_ACTIVE, SCAN_PASSIVE };
 enum point_mode { MODE_READ, MODE_NOTIFY };
 
-struct link_conf {
+struct ble_link_conf {
 	const char *adapter;
 	int scan;
 	uint64_t stall_us;
 };
 
-struct device_conf {
+struct ble_device_conf {
 	const char *address, *match_name, *match_service;
 	int64_t match_manufacturer; /* -1: none */
 	const char *irk_file, *bindkey_file;
@@ -40,7 +40,7 @@ struct device_conf {
 	uint64_t interval_us, lost_after_us;
 };
 
-struct point_conf {
+struct ble_point_conf {
 	const char *field, *service, *characteristic, *order;
 	int64_t at; /* -1: as the standard characteristic */
 	int mode;
@@ -58,7 +58,7 @@ enum adapter_trouble { TROUBLE_NONE, TROUBLE_GONE, TROUBLE_BLOCKED };
 struct ble_link {
 	struct hay_link *hay;
 	const struct hay_host *host;
-	const struct link_conf *conf;
+	const struct ble_link_conf *conf;
 	char *path; /* of the adapter */
 
 	sd_bus *bus;
@@ -69,7 +69,7 @@ struct ble_link {
 	uint64_t pause_us;
 	enum adapter_state adapter;
 	bool was_off;		      /* while it ran */
-	bool is_down;		      /* and that was told */
+	bool is_down;		      /* and that was reported */
 	enum adapter_trouble trouble; /* that the log knows */
 	bool is_granted;	      /* StartDiscovery was, and has not ended since */
 	unsigned n_busy;	      /* how often it was not, for it went on already */
@@ -81,13 +81,13 @@ struct ble_link {
 	struct ble_device *devices;
 	struct ble_device *connecting; /* one at a time: an adapter makes one connection after the other */
 
-	struct advert advert;	/* being read */
-	struct decoded decoded; /* being emitted */
+	struct advert advert;	    /* being read */
+	struct ble_decoded decoded; /* being emitted */
 };
 
 /* Which point a decoder's value goes to. */
 struct target {
-	enum field field;
+	enum ble_field field;
 	uint8_t number;
 	bool is_missing; /* the host would not have it */
 	uint32_t point;
@@ -132,13 +132,13 @@ struct gatt;
 struct ble_device {
 	struct hay_device *hay;
 	struct ble_link *link;
-	const struct device_conf *conf;
+	const struct ble_device_conf *conf;
 	struct ble_device *next;
 
 	struct match match;
 	struct decode_key key;
 	bool is_bound; /* it has an address: its own, or the last that matched */
-	struct address address;
+	struct ble_address address;
 	char *name; /* as heard: some decoders go by it */
 
 	struct target *targets;
@@ -172,7 +172,7 @@ void scan_end(struct ble_link *link);
 void scan_again(struct ble_link *link, uint64_t delay_us); /* look what there is, after a while */
 /* It does not run any more: say why, once, and try again, each time later. */
 void scan_failed(struct ble_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* For a trouble of the adapter's, which is told also where the link is down already. */
+/* For a trouble of the adapter's, which is logged also where the link is down already. */
 void scan_failed_for(struct ble_link *link, enum adapter_trouble trouble);
 bool scan_is_running(const struct ble_link *link);
 /* Something about our adapter. */

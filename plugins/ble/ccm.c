@@ -7,7 +7,8 @@
 
 #define TAG_SIZE 4
 
-static int decrypt(EVP_CIPHER_CTX *context, const struct ccm *ccm, const uint8_t *data, size_t size, uint8_t *plain)
+static int decrypt_with(EVP_CIPHER_CTX *context, const struct ccm *ccm, const uint8_t *data, size_t size,
+			uint8_t *plain)
 {
 	int n;
 
@@ -31,7 +32,7 @@ int ccm_decrypt(const struct ccm *ccm, const uint8_t *data, size_t size, uint8_t
 	if (ccm->key->size != KEY_SIZE)
 		return -EKEYREJECTED;
 	context = EVP_CIPHER_CTX_new();
-	r = context ? decrypt(context, ccm, data, size, plain) : -EIO;
+	r = context ? decrypt_with(context, ccm, data, size, plain) : -EIO;
 	EVP_CIPHER_CTX_free(context);
 	return r;
 }

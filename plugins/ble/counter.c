@@ -14,7 +14,7 @@
 
 static const char note[] = "counter";
 
-/* Four bytes of the counter, the lowest first, and four that tell which key it belongs to. */
+/* Four bytes of the counter, the lowest first, and four that say which key it belongs to. */
 enum { COUNTER_BYTES = 4, NOTE_BYTES = 8 };
 
 static bool mark_key(const struct decode_key *key, uint8_t mark[NOTE_BYTES - COUNTER_BYTES])
@@ -89,7 +89,7 @@ static bool begins_anew(struct ble_device *device, uint32_t counter)
 	}
 	if (device->anew != ANEW_TOLD)
 		LOG(device, HAY_LOG_WARNING,
-		    "is heard only with counters from %u on, not with what follows %u: somebody sends recordings, or its battery was changed while nobody listened; if it was, take the device out of the configuration, reload, put it back and reload: its counter is forgotten then",
+		    "is heard only with counters from %u on, not with what follows %u: recordings are being sent, or its battery was changed while the gateway did not listen; if it was, take the device out of the configuration, reload, put it back and reload: its counter is forgotten then",
 		    device->anew_first, device->counter);
 	device->anew = ANEW_TOLD;
 	return false;

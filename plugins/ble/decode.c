@@ -24,23 +24,25 @@ static const decode_fn decoders[N_DECODERS] = {
 	[DECODER_IBEACON] = decode_ibeacon,   [DECODER_RAW] = decode_raw,
 };
 
-static int run(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *out)
+static int run_decoder(enum ble_decoder decoder, const struct advert *advert, const struct decode_key *key,
+		       struct ble_decoded *out)
 {
 	int r;
 
-	*out = (struct decoded){.decoder = decoder_names[decoder]};
+	*out = (struct ble_decoded){.decoder = decoder_names[decoder]};
 	r = decoders[decoder] ? decoders[decoder](advert, key, out) : -ENOMSG;
 	return r == 0 && out->n_values == 0 && !out->has_packet ? -ENOMSG : r;
 }
 
-int decode_advert(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *ret)
+int decode_advert(enum ble_decoder decoder, const struct advert *advert, const struct decode_key *key,
+		  struct ble_decoded *ret)
 {
 	int error = -ENOMSG;
 
 	if (decoder != DECODER_AUTO)
-		return run(decoder, advert, key, ret);
+		return run_decoder(decoder, advert, key, ret);
 	for (decoder = DECODER_BTHOME; decoder < DECODER_RAW; decoder++) {
-		int r = run(decoder, advert, key, ret);
+		int r = run_decoder(decoder, advert, key, ret);
 
 		if (r == 0)
 			return 0;
@@ -52,7 +54,7 @@ int decode_advert(enum decoder decoder, const struct advert *advert, const struc
 
 /* ---- values ---- */
 
-struct hay_value *decoded_add(struct decoded *out, enum field field)
+struct hay_value *decoded_add(struct ble_decoded *out, enum ble_field field)
 {
 	struct decoded_value *value;
 	unsigned number = 1;
@@ -66,12 +68,12 @@ struct hay_value *decoded_add(struct decoded *out, enum field field)
 	return &value->value;
 }
 
-void decoded_double(struct decoded *out, enum field field, double number)
+void decoded_double(struct ble_decoded *out, enum ble_field field, double number)
 {
 	decoded_add(out, field)->d = number;
 }
 
-void decoded_number(struct decoded *out, enum field field, int64_t raw, unsigned divisor)
+void decoded_number(struct ble_decoded *out, enum ble_field field, int64_t raw, unsigned divisor)
 {
 	struct hay_value *value = decoded_add(out, field);
 
@@ -84,12 +86,12 @@ void decoded_number(struct decoded *out, enum field field, int64_t raw, unsigned
 		value->i = raw / (int64_t)divisor;
 }
 
-void decoded_bool(struct decoded *out, enum field field, bool on)
+void decoded_bool(struct ble_decoded *out, enum ble_field field, bool on)
 {
 	decoded_add(out, field)->b = on;
 }
 
-void decoded_bytes(struct decoded *out, enum field field, const uint8_t *data, size_t size)
+void decoded_bytes(struct ble_decoded *out, enum ble_field field, const uint8_t *data, size_t size)
 {
 	struct hay_value *value = decoded_add(out, field);
 
@@ -97,12 +99,12 @@ void decoded_bytes(struct decoded *out, enum field field, const uint8_t *data, s
 	value->s.size = size;
 }
 
-void decoded_text(struct decoded *out, enum field field, const char *text)
+void decoded_text(struct ble_decoded *out, enum ble_field field, const char *text)
 {
 	decoded_bytes(out, field, (const uint8_t *)text, strlen(text));
 }
 
-char *decoded_room(struct decoded *out, size_t size)
+char *decoded_room(struct ble_decoded *out, size_t size)
 {
 	if (size > sizeof(out->text) - out->n_text)
 		return NULL;
@@ -110,7 +112,7 @@ char *decoded_room(struct decoded *out, size_t size)
 	return out->text + out->n_text - size;
 }
 
-void decoded_hex(struct decoded *out, enum field field, const uint8_t *data, size_t size)
+void decoded_hex(struct ble_decoded *out, enum ble_field field, const uint8_t *data, size_t size)
 {
 	char *text = decoded_room(out, 2 * size + 1);
 

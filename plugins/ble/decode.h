@@ -17,18 +17,18 @@ struct decode_key {
 };
 
 struct decoded_value {
-	enum field field;
+	enum ble_field field;
 	uint8_t number; /* of several of one kind, from 1 */
 	struct hay_value value;
 };
 
-struct decoded {
+struct ble_decoded {
 	const char *decoder;
 	bool has_packet; /* repeats of one measurement have the same packet id */
 	uint32_t packet;
 	bool has_counter; /* authenticated, and only ever grows */
 	uint32_t counter;
-	bool has_event;	  /* something happened, such as a press: never to be told twice */
+	bool has_event;	  /* something happened, such as a press: never to be reported twice */
 	bool is_presence; /* it says who is there, not what was measured */
 	size_t n_values;
 	struct decoded_value values[DECODED_MAX + 1]; /* the last takes what is too much */
@@ -36,7 +36,7 @@ struct decoded {
 	char text[DECODED_TEXT];
 };
 
-enum decoder {
+enum ble_decoder {
 	DECODER_AUTO,
 	DECODER_BTHOME,
 	DECODER_RUUVI,
@@ -64,6 +64,7 @@ extern const char *const decoder_names[N_DECODERS + 1]; /* NULL at the end */
  * -EKEYREJECTED it is encrypted with another key, or was tampered with
  * -EPERM        it is plain though a key is set: anybody could have sent it
  */
-int decode_advert(enum decoder decoder, const struct advert *advert, const struct decode_key *key, struct decoded *ret);
+int decode_advert(enum ble_decoder decoder, const struct advert *advert, const struct decode_key *key,
+		  struct ble_decoded *ret);
 
 #endif

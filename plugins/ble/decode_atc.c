@@ -25,8 +25,8 @@ static bool is_of_sender(const struct advert *advert, const uint8_t *data, bool 
  * that stand before the data in the air, then the counter. A counter of one byte soon comes round: it tells repeats
  * apart and cannot prove that a packet is not an old one.
  */
-static int decrypt(const struct advert *advert, const struct advert_data *service, const struct decode_key *key,
-		   struct decoded *out, uint8_t *plain)
+static int decrypt_atc(const struct advert *advert, const struct advert_data *service, const struct decode_key *key,
+		       struct ble_decoded *out, uint8_t *plain)
 {
 	static const uint8_t extra[] = {0x11};
 	const uint8_t *data = service->data;
@@ -47,7 +47,7 @@ static int decrypt(const struct advert *advert, const struct advert_data *servic
 	return ccm_decrypt(&ccm, data + 1, service->size - 5, plain);
 }
 
-int decode_atc(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_atc(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, ENVIRONMENTAL_UUID);
 	const uint8_t *data;
@@ -58,7 +58,7 @@ int decode_atc(const struct advert *advert, const struct decode_key *key, struct
 		return -ENOMSG;
 	data = service->data;
 	if (service->size == ATC_ENCRYPTED) {
-		r = decrypt(advert, service, key, out, plain);
+		r = decrypt_atc(advert, service, key, out, plain);
 		if (r < 0)
 			return r;
 		decoded_number(out, FIELD_TEMPERATURE, plain[0] - 80, 2);
@@ -80,13 +80,13 @@ int decode_atc(const struct advert *advert, const struct decode_key *key, struct
 	return 0;
 }
 
-static void add_flags(struct decoded *out, uint8_t flags)
+static void add_flags(struct ble_decoded *out, uint8_t flags)
 {
 	decoded_bool(out, FIELD_REED_SWITCH, flags & 1);
 	decoded_bool(out, FIELD_TRIGGER, flags & 2);
 }
 
-int decode_pvvx(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_pvvx(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, ENVIRONMENTAL_UUID);
 	const uint8_t *data;
@@ -97,7 +97,7 @@ int decode_pvvx(const struct advert *advert, const struct decode_key *key, struc
 		return -ENOMSG;
 	data = service->data;
 	if (service->size == PVVX_ENCRYPTED) {
-		r = decrypt(advert, service, key, out, plain);
+		r = decrypt_atc(advert, service, key, out, plain);
 		if (r < 0)
 			return r;
 		decoded_number(out, FIELD_TEMPERATURE, get_le(plain, 2, true), 100);

@@ -11,7 +11,7 @@
 #define EDDYSTONE_UUID 0xFEAA
 enum { FRAME_UID = 0x00, FRAME_TLM = 0x20 };
 
-static int read_tlm(const uint8_t *data, size_t size, struct decoded *out)
+static int read_tlm(const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	int64_t millivolts, temperature;
 
@@ -30,7 +30,7 @@ static int read_tlm(const uint8_t *data, size_t size, struct decoded *out)
 	return 0;
 }
 
-int decode_eddystone(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_eddystone(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, EDDYSTONE_UUID);
 
@@ -55,7 +55,7 @@ int decode_eddystone(const struct advert *advert, const struct decode_key *key, 
 #define APPLE_COMPANY 0x004C
 #define TX_POWER_MAX 20 /* dBm: no radio of that band sends more, and some put their battery there */
 
-int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *maker = advert_of_company(advert, APPLE_COMPANY);
 	struct uuid uuid;
@@ -82,7 +82,7 @@ int decode_ibeacon(const struct advert *advert, const struct decode_key *key, st
 
 /* ---- characteristics as service data: battery, temperature, humidity, … ---- */
 
-int decode_standard(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_standard(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	int error = -ENOMSG;
 
@@ -104,7 +104,7 @@ int decode_standard(const struct advert *advert, const struct decode_key *key, s
 
 /* ---- as it came ---- */
 
-int decode_raw(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_raw(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	(void)key;
 	for (size_t i = 0; i < advert->n_manufacturer; i++)

@@ -109,7 +109,7 @@ static const struct object objects[256] = {
 };
 
 /* Which button it was counts, also where nothing happened to it: it keeps its number. */
-static void add_button(struct decoded *out, uint8_t event, unsigned *n_buttons)
+static void add_button(struct ble_decoded *out, uint8_t event, unsigned *n_buttons)
 {
 	static const char *const presses[] = {"press",	    "double_press",	 "triple_press",
 					      "long_press", "long_double_press", "long_triple_press"};
@@ -123,7 +123,7 @@ static void add_button(struct decoded *out, uint8_t event, unsigned *n_buttons)
 	out->has_event = true;
 }
 
-static void add_dimmer(struct decoded *out, const uint8_t *data, unsigned *n_dimmers)
+static void add_dimmer(struct ble_decoded *out, const uint8_t *data, unsigned *n_dimmers)
 {
 	const char *text = data[0] == 1 ? "rotate_left" : data[0] == 2 ? "rotate_right" : NULL;
 
@@ -137,7 +137,7 @@ static void add_dimmer(struct decoded *out, const uint8_t *data, unsigned *n_dim
 	out->has_event = true;
 }
 
-static void add_firmware(struct decoded *out, const uint8_t *data, unsigned n)
+static void add_firmware(struct ble_decoded *out, const uint8_t *data, unsigned n)
 {
 	char *text = decoded_room(out, 16);
 	size_t size = 0;
@@ -170,7 +170,8 @@ static size_t size_of(const uint8_t *at, size_t left)
 	}
 }
 
-static void add_object(struct decoded *out, const uint8_t *at, size_t size, unsigned *n_buttons, unsigned *n_dimmers)
+static void add_object(struct ble_decoded *out, const uint8_t *at, size_t size, unsigned *n_buttons,
+		       unsigned *n_dimmers)
 {
 	const struct object *object = &objects[at[0]];
 
@@ -196,7 +197,7 @@ static void add_object(struct decoded *out, const uint8_t *at, size_t size, unsi
 		add_firmware(out, at + 1, (unsigned)size);
 		break;
 	default:
-		decoded_number(out, (enum field)object->field,
+		decoded_number(out, (enum ble_field)object->field,
 			       get_le(at + 1, object->size, object->is_signed) *
 				       (object->multiply ? object->multiply : 1),
 			       object->divide ? object->divide : 1);
@@ -204,7 +205,7 @@ static void add_object(struct decoded *out, const uint8_t *at, size_t size, unsi
 }
 
 /* A receiver stops at the first object it does not know: newer ones come last. */
-static int read_objects(const uint8_t *data, size_t size, struct decoded *out)
+static int read_objects(const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	unsigned n_buttons = 0, n_dimmers = 0;
 
@@ -223,7 +224,7 @@ static int read_objects(const uint8_t *data, size_t size, struct decoded *out)
 
 /* Behind the information byte: ciphertext, counter (4), tag (4). */
 static int read_encrypted(const struct advert *advert, const struct advert_data *service, const struct decode_key *key,
-			  struct decoded *out)
+			  struct ble_decoded *out)
 {
 	const uint8_t *data = service->data;
 	struct ccm ccm = {.key = key, .n_nonce = 13};
@@ -253,7 +254,7 @@ static int read_encrypted(const struct advert *advert, const struct advert_data 
 	return read_objects((const uint8_t *)plain, size, out);
 }
 
-int decode_bthome(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_bthome(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, BTHOME_UUID);
 

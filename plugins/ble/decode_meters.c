@@ -39,7 +39,7 @@ static bool is_one_of(unsigned model, const uint16_t *models, size_t n)
 #define IS_ONE_OF(model, models) is_one_of(model, models, sizeof(models) / sizeof((models)[0]))
 
 /* Temperature and humidity in one number of 24 bits: tenths of a degree times 1000, plus tenths of a per cent. */
-static int add_packed(struct decoded *out, const uint8_t *data, uint8_t battery)
+static int add_packed(struct ble_decoded *out, const uint8_t *data, uint8_t battery)
 {
 	int64_t number = get_be(data, 3, false), magnitude = number & 0x7fffff;
 	int64_t tenths = magnitude / 1000;
@@ -55,7 +55,7 @@ static int add_packed(struct decoded *out, const uint8_t *data, uint8_t battery)
 
 /* H5106, with dust: 32 bits, the highest the sign: tenths of a degree, tenths of a per cent and µg/m³, three digits each
    for the last two. */
-static int add_packed_dust(struct decoded *out, const uint8_t *data)
+static int add_packed_dust(struct ble_decoded *out, const uint8_t *data)
 {
 	int64_t number = get_be(data, 4, false), magnitude = number & 0x7fffffff;
 	int64_t tenths = magnitude / 1000000;
@@ -69,7 +69,7 @@ static int add_packed_dust(struct decoded *out, const uint8_t *data)
 }
 
 /* Two numbers of 16 bits, hundredths. */
-static int add_pair(struct decoded *out, const uint8_t *data)
+static int add_pair(struct ble_decoded *out, const uint8_t *data)
 {
 	int64_t humidity = get_le(data + 2, 2, false);
 
@@ -95,7 +95,7 @@ static size_t without_beacon(const struct advert_data *maker)
 
 /* The company id 1 is Nokia's, which others took too, and Govee's models have several layouts of one size under it: only
    the name tells which. */
-static int read_shared(const struct advert_data *maker, unsigned model, struct decoded *out)
+static int read_shared(const struct advert_data *maker, unsigned model, struct ble_decoded *out)
 {
 	static const uint16_t packed[] = {5100, 5101, 5102, 5103, 5104, 5105, 5108, 5110, 5174, 5177, 5179};
 	size_t size = without_beacon(maker);
@@ -112,7 +112,7 @@ static int read_shared(const struct advert_data *maker, unsigned model, struct d
 }
 
 /* Govee's own company id: the size tells the layouts of these models apart, where no name says that it is another. */
-static int read_own(const struct advert_data *maker, const char *name, unsigned model, struct decoded *out)
+static int read_own(const struct advert_data *maker, const char *name, unsigned model, struct ble_decoded *out)
 {
 	static const uint16_t packed[] = {5072, 5075}, pairs[] = {5051, 5052, 5071, 5074};
 	size_t size = without_beacon(maker);
@@ -124,7 +124,7 @@ static int read_own(const struct advert_data *maker, const char *name, unsigned 
 	return -ENOMSG;
 }
 
-int decode_govee(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_govee(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	static const uint8_t start[] = {0xec, 0x00, 0x01, 0x01};
 	unsigned model = model_of(advert->name);
@@ -146,7 +146,7 @@ int decode_govee(const struct advert *advert, const struct decode_key *key, stru
 /* ---- Inkbird ---- */
 
 /* Their data begins where the company's id ought to be. */
-static int read_inkbird(const struct advert_data *maker, bool has_humidity, struct decoded *out)
+static int read_inkbird(const struct advert_data *maker, bool has_humidity, struct ble_decoded *out)
 {
 	const uint8_t *data = maker->data;
 	int64_t humidity = get_le(data, 2, false);
@@ -166,7 +166,7 @@ static int read_inkbird(const struct advert_data *maker, bool has_humidity, stru
 #define IBBQ_NO_PROBE (-10) /* nothing is plugged in */
 
 /* A grill thermometer: behind the address one number of 16 bits for each probe, tenths. */
-static int read_ibbq(const struct advert_data *maker, struct decoded *out)
+static int read_ibbq(const struct advert_data *maker, struct ble_decoded *out)
 {
 	bool any = false;
 
@@ -183,7 +183,7 @@ static int read_ibbq(const struct advert_data *maker, struct decoded *out)
 	return any ? 0 : -ENOMSG;
 }
 
-int decode_inkbird(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_inkbird(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const char *name = advert->name;
 
@@ -205,7 +205,7 @@ int decode_inkbird(const struct advert *advert, const struct decode_key *key, st
 
 enum { SWITCHBOT_UUID = 0xFD3D, SWITCHBOT_OLD_UUID = 0x0D00 };
 
-int decode_switchbot(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_switchbot(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, SWITCHBOT_UUID);
 	const uint8_t *data;

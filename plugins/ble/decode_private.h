@@ -5,33 +5,34 @@
 
 #include "decode.h"
 
-typedef int (*decode_fn)(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+typedef int (*decode_fn)(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
 
-int decode_bthome(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_ruuvi(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_atc(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_pvvx(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_govee(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_inkbird(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_switchbot(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_standard(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_eddystone(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct decoded *out);
-int decode_raw(const struct advert *advert, const struct decode_key *key, struct decoded *out);
+int decode_bthome(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_ruuvi(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_atc(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_pvvx(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_govee(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_inkbird(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_switchbot(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_standard(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_eddystone(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_ibeacon(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
+int decode_raw(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out);
 
 /* ---- adding values: whole numbers take the field's type ---- */
 
-struct hay_value *decoded_add(struct decoded *out, enum field field); /* of that type, zero; numbered; never NULL */
-void decoded_number(struct decoded *out, enum field field, int64_t raw, unsigned divisor); /* raw / divisor */
-void decoded_double(struct decoded *out, enum field field, double value);
-void decoded_bool(struct decoded *out, enum field field, bool value);
-void decoded_text(struct decoded *out, enum field field, const char *text); /* a constant */
-void decoded_bytes(struct decoded *out, enum field field, const uint8_t *data, size_t size);
-void decoded_hex(struct decoded *out, enum field field, const uint8_t *data, size_t size);
+struct hay_value *decoded_add(struct ble_decoded *out,
+			      enum ble_field field); /* of that type, zero; numbered; never NULL */
+void decoded_number(struct ble_decoded *out, enum ble_field field, int64_t raw, unsigned divisor); /* raw / divisor */
+void decoded_double(struct ble_decoded *out, enum ble_field field, double value);
+void decoded_bool(struct ble_decoded *out, enum ble_field field, bool value);
+void decoded_text(struct ble_decoded *out, enum ble_field field, const char *text); /* a constant */
+void decoded_bytes(struct ble_decoded *out, enum ble_field field, const uint8_t *data, size_t size);
+void decoded_hex(struct ble_decoded *out, enum ble_field field, const uint8_t *data, size_t size);
 
 /* Room for size bytes of text that lives as long as *out; NULL: full. */
-char *decoded_room(struct decoded *out, size_t size);
+char *decoded_room(struct ble_decoded *out, size_t size);
 
 /* ---- whole numbers ---- */
 

@@ -7,7 +7,7 @@
 #define RUUVI_COMPANY 0x0499
 
 /* A field that holds the value for "not available" is left out. */
-static void add_signed(struct decoded *out, enum field field, const uint8_t *data, unsigned divisor)
+static void add_signed(struct ble_decoded *out, enum ble_field field, const uint8_t *data, unsigned divisor)
 {
 	int64_t raw = get_be(data, 2, true);
 
@@ -15,7 +15,8 @@ static void add_signed(struct decoded *out, enum field field, const uint8_t *dat
 		decoded_number(out, field, raw, divisor);
 }
 
-static void add_unsigned(struct decoded *out, enum field field, const uint8_t *data, int64_t offset, unsigned divisor)
+static void add_unsigned(struct ble_decoded *out, enum ble_field field, const uint8_t *data, int64_t offset,
+			 unsigned divisor)
 {
 	int64_t raw = get_be(data, 2, false);
 
@@ -23,7 +24,7 @@ static void add_unsigned(struct decoded *out, enum field field, const uint8_t *d
 		decoded_number(out, field, raw + offset, divisor);
 }
 
-static int read_3(const uint8_t *data, size_t size, struct decoded *out)
+static int read_3(const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	int64_t hundredths;
 
@@ -40,7 +41,7 @@ static int read_3(const uint8_t *data, size_t size, struct decoded *out)
 	return 0;
 }
 
-static int read_5(const uint8_t *data, size_t size, struct decoded *out)
+static int read_5(const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	unsigned power;
 
@@ -67,7 +68,7 @@ static int read_5(const uint8_t *data, size_t size, struct decoded *out)
 	return 0;
 }
 
-static int read_6(const uint8_t *data, size_t size, struct decoded *out)
+static int read_6(const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	unsigned voc, nox, flags;
 
@@ -95,7 +96,7 @@ static int read_6(const uint8_t *data, size_t size, struct decoded *out)
 	return 0;
 }
 
-int decode_ruuvi(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_ruuvi(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *maker = advert_of_company(advert, RUUVI_COMPANY);
 

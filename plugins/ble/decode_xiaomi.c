@@ -26,7 +26,7 @@ static float get_float(const uint8_t *data)
 	return number;
 }
 
-static void add_button(struct decoded *out, const uint8_t *data)
+static void add_button(struct ble_decoded *out, const uint8_t *data)
 {
 	static const char *const presses[] = {"press", "double_press", "long_press", "triple_press"};
 
@@ -37,7 +37,7 @@ static void add_button(struct decoded *out, const uint8_t *data)
 }
 
 /* A knob: how it was touched, how far (to the left is negative), 3 for a press or 4 for a turn. */
-static void add_knob(struct decoded *out, const uint8_t *data)
+static void add_knob(struct ble_decoded *out, const uint8_t *data)
 {
 	int64_t steps = get_le(data + 1, 1, true);
 
@@ -53,7 +53,7 @@ static void add_knob(struct decoded *out, const uint8_t *data)
 }
 
 /* 0: open, 1: closed, 2: left open */
-static void add_door(struct decoded *out, uint8_t state)
+static void add_door(struct ble_decoded *out, uint8_t state)
 {
 	if (state > 2)
 		return;
@@ -81,7 +81,7 @@ static const struct simple simples[] = {
 	{0x4C02, 1, false, FIELD_HUMIDITY, 1},	     {0x4C03, 1, false, FIELD_BATTERY, 1},
 };
 
-static void add_float(struct decoded *out, enum field field, const uint8_t *data, double scale)
+static void add_float(struct ble_decoded *out, enum ble_field field, const uint8_t *data, double scale)
 {
 	float number = get_float(data);
 
@@ -90,11 +90,11 @@ static void add_float(struct decoded *out, enum field field, const uint8_t *data
 }
 
 /* An object of another length than its own is another one. */
-static void add_object(struct decoded *out, unsigned product, unsigned id, const uint8_t *data, size_t size)
+static void add_object(struct ble_decoded *out, unsigned product, unsigned id, const uint8_t *data, size_t size)
 {
 	for (size_t i = 0; i < sizeof(simples) / sizeof(simples[0]); i++)
 		if (simples[i].id == id && size == simples[i].size) {
-			decoded_number(out, (enum field)simples[i].field,
+			decoded_number(out, (enum ble_field)simples[i].field,
 				       get_le(data, simples[i].size, simples[i].is_signed), simples[i].divide);
 			return;
 		}
@@ -127,7 +127,7 @@ static void add_object(struct decoded *out, unsigned product, unsigned id, const
 }
 
 /* Each: id (2), size (1), value. */
-static int read_objects(unsigned product, const uint8_t *data, size_t size, struct decoded *out)
+static int read_objects(unsigned product, const uint8_t *data, size_t size, struct ble_decoded *out)
 {
 	for (size_t at = 0; at < size;) {
 		if (size - at < 3 || data[at + 2] > size - at - 3)
@@ -140,7 +140,7 @@ static int read_objects(unsigned product, const uint8_t *data, size_t size, stru
 
 /* The object, then the upper three bytes of the counter, then the tag. */
 static int read_encrypted(const struct advert *advert, const struct advert_data *service, size_t at,
-			  const struct decode_key *key, struct decoded *out)
+			  const struct decode_key *key, struct ble_decoded *out)
 {
 	static const uint8_t extra[] = {0x11};
 	const uint8_t *data = service->data;
@@ -175,7 +175,7 @@ static int read_encrypted(const struct advert *advert, const struct advert_data 
  * told by the counter, an old advertisement sent again is not.
  */
 static int read_encrypted_early(const struct advert *advert, const struct advert_data *service, size_t at,
-				const struct decode_key *key, struct decoded *out)
+				const struct decode_key *key, struct ble_decoded *out)
 {
 	static const uint8_t middle[] = {0x8d, 0x3d, 0x3c, 0x97};
 	const uint8_t *data = service->data;
@@ -211,7 +211,7 @@ static int read_encrypted_early(const struct advert *advert, const struct advert
 	return 0;
 }
 
-int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct decoded *out)
+int decode_xiaomi(const struct advert *advert, const struct decode_key *key, struct ble_decoded *out)
 {
 	const struct advert_data *service = advert_of_service(advert, XIAOMI_UUID);
 	const uint8_t *data;

@@ -10,17 +10,17 @@ const struct field_info field_infos[N_FIELDS] = {
 #undef X
 };
 
-static int find_exactly(const char *name, size_t length, enum field *ret_field)
+static int find_exactly(const char *name, size_t length, enum ble_field *ret_field)
 {
 	for (unsigned i = 0; i < N_FIELDS; i++)
 		if (strlen(field_infos[i].name) == length && !memcmp(field_infos[i].name, name, length)) {
-			*ret_field = (enum field)i;
+			*ret_field = (enum ble_field)i;
 			return 0;
 		}
 	return -ENOENT;
 }
 
-int field_find(const char *name, enum field *ret_field, unsigned *ret_number)
+int field_find(const char *name, enum ble_field *ret_field, unsigned *ret_number)
 {
 	const char *tail = strrchr(name, '_');
 	unsigned long number;

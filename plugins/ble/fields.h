@@ -117,7 +117,7 @@
 	X(SERVICE_DATA, "service_data", NULL, HAY_BYTES)                                                               \
 	X(RSSI, "rssi", "dBm", HAY_INT16)
 
-enum field {
+enum ble_field {
 #define X(id, name, unit, type) FIELD_##id,
 	FIELDS(X)
 #undef X
@@ -133,6 +133,6 @@ struct field_info {
 extern const struct field_info field_infos[N_FIELDS];
 
 /* "temperature" or "temperature_2": the field and which of several (from 1). -ENOENT. */
-int field_find(const char *name, enum field *ret_field, unsigned *ret_number);
+int field_find(const char *name, enum ble_field *ret_field, unsigned *ret_number);
 
 #endif

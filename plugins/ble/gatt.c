@@ -45,8 +45,8 @@ void gatt_want(struct gatt *gatt)
 	next_turn(link);
 }
 
-/* Nobody waits for the answer. */
-static void disconnect(struct gatt *gatt)
+/* Nothing waits for the answer. */
+static void begin_disconnect(struct gatt *gatt)
 {
 	sd_bus *bus = gatt->device->link->bus;
 
@@ -54,7 +54,7 @@ static void disconnect(struct gatt *gatt)
 		sd_bus_call_method_async(bus, NULL, BLUEZ, gatt->path, IFACE_DEVICE, "Disconnect", NULL, NULL, NULL);
 }
 
-static void reset(struct gatt *gatt)
+static void reset_connection(struct gatt *gatt)
 {
 	gatt->call = sd_bus_slot_unref(gatt->call);
 	gatt->state = GATT_IDLE;
@@ -66,19 +66,19 @@ static bool stays_connected(const struct gatt *gatt)
 	return gatt->is_kept || gatt->device->hay->every_us < KEEP_BELOW_US;
 }
 
-static void left(struct gatt *gatt)
+static void connection_left(struct gatt *gatt)
 {
-	reset(gatt);
+	reset_connection(gatt);
 	give_turn_back(gatt);
 	if (gatt->in_round || gatt->command)
 		gatt_want(gatt);
 }
 
-static int disconnected(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int disconnect_done(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	(void)reply; /* an error: it is gone already */
 	(void)error;
-	left(userdata);
+	connection_left(userdata);
 	return 0;
 }
 
@@ -92,12 +92,12 @@ void gatt_rest(struct gatt *gatt)
 	gatt_io_end(gatt, NULL);
 	gatt->call = sd_bus_slot_unref(gatt->call);
 	gatt->state = GATT_LEAVING;
-	if (sd_bus_call_method_async(bus, &gatt->call, BLUEZ, gatt->path, IFACE_DEVICE, "Disconnect", disconnected,
+	if (sd_bus_call_method_async(bus, &gatt->call, BLUEZ, gatt->path, IFACE_DEVICE, "Disconnect", disconnect_done,
 				     gatt, NULL) < 0)
-		left(gatt);
+		connection_left(gatt);
 }
 
-static void lose(struct gatt *gatt, const char *why)
+static void lose_connection(struct gatt *gatt, const char *why)
 {
 	struct ble_device *device = gatt->device;
 	const struct hay_host *host = device->link->host;
@@ -106,8 +106,8 @@ static void lose(struct gatt *gatt, const char *why)
 	if (gatt->state == GATT_IDLE)
 		return;
 	if (gatt->state != GATT_WAITING)
-		disconnect(gatt);
-	reset(gatt);
+		begin_disconnect(gatt);
+	reset_connection(gatt);
 	gatt_io_end(gatt, why);
 	if (!gatt->is_polled)
 		host->device_offline(device->hay, HAY_TIMEOUT, why);
@@ -127,7 +127,7 @@ void gatt_failed(struct gatt *gatt, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	lose(gatt, text ? text : "out of memory");
+	lose_connection(gatt, text ? text : "out of memory");
 	free(text);
 }
 
@@ -217,7 +217,7 @@ static const char *missing_point(const struct gatt *gatt)
 {
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		if (!gatt->points[i].path)
-			return ((const struct point_conf *)gatt->device->hay->points[i]->conf)->characteristic;
+			return ((const struct ble_point_conf *)gatt->device->hay->points[i]->conf)->characteristic;
 	return NULL;
 }
 
@@ -229,12 +229,12 @@ static void log_missing(struct gatt *gatt)
 
 		if (!gatt->points[i].path && !gatt->points[i].is_missing)
 			LOG(gatt->device, HAY_LOG_WARNING, "it has no characteristic %s: point %s is bad",
-			    ((const struct point_conf *)point->conf)->characteristic, point->name);
+			    ((const struct ble_point_conf *)point->conf)->characteristic, point->name);
 		gatt->points[i].is_missing = !gatt->points[i].path;
 	}
 }
 
-static void ready(struct gatt *gatt)
+static void connection_ready(struct gatt *gatt)
 {
 	const struct hay_host *host = gatt->device->link->host;
 
@@ -262,12 +262,12 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		return 0;
 	}
 	forget_paths(gatt);
-	r = message_objects(reply, NULL, found_object, &found);
+	r = dbus_objects(reply, NULL, found_object, &found);
 	if (r >= 0)
 		r = sd_bus_message_rewind(reply, 1);
 	found.wants_services = false;
 	if (r >= 0)
-		r = message_objects(reply, NULL, found_object, &found);
+		r = dbus_objects(reply, NULL, found_object, &found);
 	for (size_t i = 0; i < found.n_services; i++)
 		free(found.services[i].path);
 	free(found.services);
@@ -275,18 +275,18 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 	if (r < 0)
 		gatt_failed(gatt, "its services make no sense: %s", strerror(-r));
 	else if (!missing)
-		ready(gatt);
+		connection_ready(gatt);
 	else if (++gatt->n_tries < FIND_TRIES) /* "resolved" at times comes before the objects */
 		gatt->device->link->host->set_timer(gatt->timer, SECOND_US);
 	else if (count_missing(gatt) < gatt->device->hay->n_points) {
 		log_missing(gatt);
-		ready(gatt);
+		connection_ready(gatt);
 	} else
 		gatt_failed(gatt, "it has no characteristic %s", missing);
 	return 0;
 }
 
-static void find(struct gatt *gatt)
+static void find_characteristics(struct gatt *gatt)
 {
 	int r;
 
@@ -298,12 +298,12 @@ static void find(struct gatt *gatt)
 		gatt_failed(gatt, "GetManagedObjects: %s", strerror(-r));
 }
 
-static void resolved(struct gatt *gatt)
+static void services_resolved(struct gatt *gatt)
 {
 	if (gatt->state != GATT_RESOLVING)
 		return;
 	gatt->n_tries = 0;
-	find(gatt);
+	find_characteristics(gatt);
 }
 
 static int got_resolved(sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -314,11 +314,11 @@ static int got_resolved(sd_bus_message *reply, void *userdata, sd_bus_error *err
 	(void)error;
 	gatt->call = sd_bus_slot_unref(gatt->call);
 	if (!bluez_error(reply) && sd_bus_message_read(reply, "v", "b", &is_resolved) >= 0 && is_resolved)
-		resolved(gatt);
+		services_resolved(gatt);
 	return 0;
 }
 
-static int connected(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int connect_done(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct gatt *gatt = userdata;
 	int r;
@@ -372,7 +372,7 @@ static void connect_device(struct gatt *gatt)
 		r = sd_bus_message_new_method_call(link->bus, &call, BLUEZ, gatt->path, IFACE_DEVICE, "Connect");
 	}
 	if (r >= 0)
-		r = sd_bus_call_async(link->bus, &gatt->call, call, connected, gatt, CONNECT_TIMEOUT_US);
+		r = sd_bus_call_async(link->bus, &gatt->call, call, connect_done, gatt, CONNECT_TIMEOUT_US);
 	sd_bus_message_unref(call);
 	if (r == -ENOENT)
 		gatt_failed(gatt, "not heard");
@@ -391,7 +391,7 @@ static void timer_due(void *userdata)
 	else if (gatt->state == GATT_RESOLVING)
 		gatt_failed(gatt, "its services were not found out in time");
 	else if (gatt->state == GATT_FINDING)
-		find(gatt);
+		find_characteristics(gatt);
 }
 
 /* A device that is waited for is in the air: no need to wait on. */
@@ -409,7 +409,7 @@ void gatt_scan_state(struct ble_device *device, bool is_running)
 	struct gatt *gatt = device->gatt;
 
 	if (!is_running)
-		lose(gatt, "the adapter is away");
+		lose_connection(gatt, "the adapter is away");
 	else if (gatt->is_kept || gatt->in_round)
 		gatt_want(gatt);
 	if (is_running)
@@ -432,9 +432,9 @@ void gatt_device_changed(struct ble_link *link, const char *path, const struct p
 	if (!gatt || gatt->state < GATT_RESOLVING || gatt->state == GATT_LEAVING)
 		return;
 	if (properties->connected == FLAG_FALSE || (properties->resolved == FLAG_FALSE && gatt->state > GATT_RESOLVING))
-		lose(gatt, "the connection was lost");
+		lose_connection(gatt, "the connection was lost");
 	else if (properties->resolved == FLAG_TRUE)
-		resolved(gatt);
+		services_resolved(gatt);
 }
 
 /* A service that the device drops goes silent without any other sign. */
@@ -445,12 +445,12 @@ void gatt_removed(struct ble_link *link, const char *path)
 	if (!gatt || gatt->state != GATT_READY)
 		return;
 	if (!strcmp(gatt->path, path)) {
-		lose(gatt, "bluetoothd gave it up");
+		lose_connection(gatt, "bluetoothd gave it up");
 		return;
 	}
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		if (gatt->points[i].path && !strcmp(gatt->points[i].path, path)) {
-			lose(gatt, "a service of it is gone");
+			lose_connection(gatt, "a service of it is gone");
 			return;
 		}
 }
@@ -473,7 +473,7 @@ int gatt_start(struct ble_device *device)
 	if (!gatt->points || !gatt->readings)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < hay->n_points; i++) {
-		const struct point_conf *conf = hay->points[i]->conf;
+		const struct ble_point_conf *conf = hay->points[i]->conf;
 		struct gatt_point *point = &gatt->points[i];
 
 		r = uuid_parse(conf->characteristic, &point->characteristic);
@@ -504,7 +504,7 @@ void gatt_stop(struct ble_device *device)
 	gatt_break_command(gatt, "the device was stopped meanwhile");
 	device->gatt = NULL;
 	if (gatt->state > GATT_WAITING)
-		disconnect(gatt);
+		begin_disconnect(gatt);
 	link->host->del_timer(gatt->timer);
 	sd_bus_slot_unref(gatt->call);
 	for (uint32_t i = 0; gatt->points && i < device->hay->n_points; i++) {

@@ -6,7 +6,7 @@
 #include "ble.h"
 
 enum gatt_state {
-	GATT_IDLE,	 /* nobody wants a connection */
+	GATT_IDLE,	 /* no connection is wanted */
 	GATT_WAITING,	 /* for its turn */
 	GATT_CONNECTING, /* up to a minute where it is not there */
 	GATT_RESOLVING,	 /* bluetoothd asks it for its services */

@@ -11,7 +11,7 @@
 #define AGAIN_LAST_US (3600 * SECOND_US)
 #define EXCEPTION_MAX 63 /* as a reading carries it */
 
-static const struct point_conf *conf_of(const struct gatt *gatt, uint32_t index)
+static const struct ble_point_conf *conf_of(const struct gatt *gatt, uint32_t index)
 {
 	return gatt->device->hay->points[index]->conf;
 }
@@ -25,12 +25,12 @@ static int decode_point(const struct gatt *gatt, uint32_t index, const uint8_t *
 			struct hay_value *ret)
 {
 	const struct hay_point *point = gatt->device->hay->points[index];
-	const struct point_conf *conf = point->conf;
-	struct decoded *decoded = &gatt->device->link->decoded;
+	const struct ble_point_conf *conf = point->conf;
+	struct ble_decoded *decoded = &gatt->device->link->decoded;
 	uint16_t uuid = uuid_short(&gatt->points[index].characteristic);
-	struct binary_form form;
+	struct ble_binary_form form;
 	struct hay_value value;
-	enum field field;
+	enum ble_field field;
 	int r;
 
 	if (!point->type_name && conf->at < 0 && uuid && standard_field(uuid, &field) == 0) {
@@ -46,7 +46,7 @@ static int decode_point(const struct gatt *gatt, uint32_t index, const uint8_t *
 	return r < 0 ? r : value_convert(&value, point->type, ret);
 }
 
-static struct hay_reading bad(uint32_t index, enum hay_reason reason, const char *exception)
+static struct hay_reading bad_reading(uint32_t index, enum hay_reason reason, const char *exception)
 {
 	return (struct hay_reading){.point = index, .quality = HAY_BAD, .reason = reason, .exception = exception};
 }
@@ -57,8 +57,8 @@ static struct hay_reading read_point(const struct gatt *gatt, uint32_t index, co
 	int r = decode_point(gatt, index, data, size, &reading.value);
 
 	if (r == -ENOMSG)
-		return bad(index, HAY_NOT_A_NUMBER, NULL);
-	return r < 0 ? bad(index, r == -ERANGE ? HAY_OUT_OF_RANGE : HAY_DECODE, NULL) : reading;
+		return bad_reading(index, HAY_NOT_A_NUMBER, NULL);
+	return r < 0 ? bad_reading(index, r == -ERANGE ? HAY_OUT_OF_RANGE : HAY_DECODE, NULL) : reading;
 }
 
 /* ---- rounds ---- */
@@ -73,7 +73,7 @@ static void end_round(struct gatt *gatt, enum hay_result result, enum hay_reason
 	for (uint32_t i = 0; i < device->hay->n_points; i++)
 		if (gatt->points[i].is_due) {
 			gatt->points[i].is_due = false;
-			gatt->readings[gatt->n_readings++] = bad(i, reason ? reason : HAY_TIMEOUT, NULL);
+			gatt->readings[gatt->n_readings++] = bad_reading(i, reason ? reason : HAY_TIMEOUT, NULL);
 		}
 	sample.n_readings = gatt->n_readings;
 	gatt->in_round = false;
@@ -89,7 +89,7 @@ static void end_round(struct gatt *gatt, enum hay_result result, enum hay_reason
 static void read_next(struct gatt *gatt);
 
 /* An answer that is a refusal: the device is there, this one point is not for us. */
-static const char *refusal(sd_bus_message *reply)
+static const char *refusal_text(sd_bus_message *reply)
 {
 	static const struct {
 		const char *error, *name;
@@ -136,7 +136,7 @@ static void tell_pairing(const struct gatt *gatt, uint32_t index)
 /* All points of the round that lie in the same characteristic. */
 static void take_value(struct gatt *gatt, const char *path, sd_bus_message *reply)
 {
-	const char *refused = refusal(reply);
+	const char *refused = refusal_text(reply);
 	const void *data = NULL;
 	size_t size = 0;
 	bool is_good = !refused && sd_bus_message_read_array(reply, 'y', &data, &size) >= 0;
@@ -148,9 +148,9 @@ static void take_value(struct gatt *gatt, const char *path, sd_bus_message *repl
 			continue;
 		point->is_due = point->is_last = false;
 		point->pause_us = 0;
-		gatt->readings[gatt->n_readings++] = refused   ? bad(i, HAY_EXCEPTION, refused)
+		gatt->readings[gatt->n_readings++] = refused   ? bad_reading(i, HAY_EXCEPTION, refused)
 						     : is_good ? read_point(gatt, i, data, size)
-							       : bad(i, HAY_DECODE, NULL);
+							       : bad_reading(i, HAY_DECODE, NULL);
 	}
 }
 
@@ -182,7 +182,7 @@ static int got_value(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	gatt->call = sd_bus_slot_unref(gatt->call);
 	if (bluez_error(reply) && wants_pairing(reply))
 		tell_pairing(gatt, index);
-	if (bluez_error(reply) && !refusal(reply)) {
+	if (bluez_error(reply) && !refusal_text(reply)) {
 		read_last(gatt, index);
 		gatt_failed(gatt, "characteristic %s cannot be read: %s", conf_of(gatt, index)->characteristic,
 			    bluez_error(reply));
@@ -220,7 +220,7 @@ static void miss_points(struct gatt *gatt)
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++)
 		if (gatt->points[i].is_due && !gatt->points[i].path) {
 			gatt->points[i].is_due = false;
-			gatt->readings[gatt->n_readings++] = bad(i, HAY_EXCEPTION, NO_CHARACTERISTIC);
+			gatt->readings[gatt->n_readings++] = bad_reading(i, HAY_EXCEPTION, NO_CHARACTERISTIC);
 		}
 }
 
@@ -271,7 +271,7 @@ int gatt_poll(struct ble_device *device, const uint32_t *due, size_t n_due)
 
 /* ---- notifications ---- */
 
-/* Of points that are never told of. */
+/* Of points that are never reported. */
 static void emit_bad(struct gatt *gatt, const char *path, const char *why)
 {
 	uint32_t n_points = gatt->device->hay->n_points;
@@ -283,7 +283,7 @@ static void emit_bad(struct gatt *gatt, const char *path, const char *why)
 		const struct gatt_point *point = &gatt->points[i];
 
 		if (point->is_notified && (path ? point->path && !strcmp(point->path, path) : !point->path))
-			readings[n++] = bad(i, HAY_EXCEPTION, why);
+			readings[n++] = bad_reading(i, HAY_EXCEPTION, why);
 	}
 	if (n > 0)
 		host->emit(gatt->device->hay,
@@ -291,7 +291,7 @@ static void emit_bad(struct gatt *gatt, const char *path, const char *why)
 	free(readings);
 }
 
-static int notifying(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int notify_started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct gatt *gatt = userdata;
 	const char *path = NULL;
@@ -309,8 +309,8 @@ static int notifying(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return 0;
 	if (wants_pairing(reply))
 		tell_pairing(gatt, index);
-	if (refusal(reply)) /* of this one: the others go on */
-		emit_bad(gatt, gatt->points[index].path, refusal(reply));
+	if (refusal_text(reply)) /* of this one: the others go on */
+		emit_bad(gatt, gatt->points[index].path, refusal_text(reply));
 	else
 		gatt_failed(gatt, "characteristic %s does not notify: %s", path, bluez_error(reply));
 	return 0;
@@ -330,7 +330,7 @@ static int start_notify(struct gatt *gatt, uint32_t index)
 	struct gatt_point *point = &gatt->points[index];
 
 	return sd_bus_call_method_async(gatt->device->link->bus, &point->notify, BLUEZ, point->path,
-					IFACE_CHARACTERISTIC, "StartNotify", notifying, gatt, NULL);
+					IFACE_CHARACTERISTIC, "StartNotify", notify_started, gatt, NULL);
 }
 
 static struct gatt *gatt_of_characteristic(const struct ble_link *link, const char *path)
@@ -350,7 +350,7 @@ void gatt_value_changed(struct ble_link *link, const char *path, const struct pr
 	struct hay_reading *readings;
 	size_t n = 0;
 
-	/* bluetoothd tells the answer to a read this way too, before it answers */
+	/* bluetoothd hands over the answer to a read this way too, before it answers */
 	if (!gatt || (gatt->reading != UINT32_MAX && !strcmp(gatt->points[gatt->reading].path, path)))
 		return;
 	readings = calloc(gatt->device->hay->n_points, sizeof(*readings));
@@ -409,7 +409,7 @@ static bool is_not_written(sd_bus_message *reply)
 	return error && error->message && strstr(error->message, "ATT error");
 }
 
-static int written(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int value_written(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct gatt *gatt = userdata;
 
@@ -433,7 +433,7 @@ static void write_now(struct gatt *gatt)
 	sd_bus *bus = gatt->device->link->bus;
 	uint8_t bytes[HAY_NUMBER_BYTES_MAX];
 	const void *data = bytes;
-	struct binary_form form;
+	struct ble_binary_form form;
 	sd_bus_message *call = NULL;
 	size_t size;
 	int r;
@@ -465,7 +465,7 @@ static void write_now(struct gatt *gatt)
 	if (r >= 0)
 		r = sd_bus_message_append(call, "a{sv}", 0);
 	if (r >= 0)
-		r = sd_bus_call_async(bus, &gatt->write_call, call, written, gatt, CALL_TIMEOUT_US);
+		r = sd_bus_call_async(bus, &gatt->write_call, call, value_written, gatt, CALL_TIMEOUT_US);
 	sd_bus_message_unref(call);
 	if (r < 0)
 		end_command(gatt, HAY_NOT_WRITTEN, strerror(-r));

@@ -7,13 +7,13 @@
 #include <string.h>
 
 #define REPEAT_US (60 * SECOND_US) /* said again after this long, the same is a new measurement */
-#define PRESS_US (2 * SECOND_US)   /* repeats of one press, where no packet id tells */
+#define PRESS_US (2 * SECOND_US)   /* repeats of one press, where no packet id shows them */
 #define JITTER 10		   /* a tenth: a device that sends once in `interval` does so with jitter */
 #define REBIND_US (30 * SECOND_US) /* a device silent this long may have changed its address */
 
 /* ---- points ---- */
 
-static int add_target(struct ble_device *device, enum field field, unsigned number, bool is_missing, uint32_t point)
+static int add_target(struct ble_device *device, enum ble_field field, unsigned number, bool is_missing, uint32_t point)
 {
 	struct target *targets = reallocarray(device->targets, device->n_targets + 1, sizeof(*targets));
 
@@ -26,7 +26,7 @@ static int add_target(struct ble_device *device, enum field field, unsigned numb
 }
 
 /* Without points in the configuration every value makes its own. */
-static void make_point(struct ble_device *device, enum field field, unsigned number)
+static void make_point(struct ble_device *device, enum ble_field field, unsigned number)
 {
 	const struct field_info *info = &field_infos[field];
 	uint32_t point = 0;
@@ -40,7 +40,7 @@ static void make_point(struct ble_device *device, enum field field, unsigned num
 	add_target(device, field, number, r < 0, point);
 }
 
-static bool is_known(const struct ble_device *device, enum field field, unsigned number)
+static bool is_known(const struct ble_device *device, enum ble_field field, unsigned number)
 {
 	for (size_t i = 0; i < device->n_targets; i++)
 		if (device->targets[i].field == field && device->targets[i].number == number)
@@ -51,9 +51,9 @@ static bool is_known(const struct ble_device *device, enum field field, unsigned
 static void add_reading(struct ble_device *device, size_t *n, uint32_t index, const struct hay_value *value)
 {
 	const struct hay_point *point = device->hay->points[index];
-	const struct point_conf *conf = point->conf;
+	const struct ble_point_conf *conf = point->conf;
 	struct hay_value taken = *value;
-	struct binary_form form;
+	struct ble_binary_form form;
 	struct hay_reading reading = {.point = index};
 	int r = 0;
 
@@ -79,7 +79,8 @@ static void add_reading(struct ble_device *device, size_t *n, uint32_t index, co
 	device->readings[(*n)++] = reading;
 }
 
-static void put(struct ble_device *device, size_t *n, enum field field, unsigned number, const struct hay_value *value)
+static void put_reading(struct ble_device *device, size_t *n, enum ble_field field, unsigned number,
+			const struct hay_value *value)
 {
 	if (!device->selects && !is_known(device, field, number))
 		make_point(device, field, number);
@@ -92,18 +93,18 @@ static void put(struct ble_device *device, size_t *n, enum field field, unsigned
 }
 
 /* What was decoded, and how strong it was, into device->readings; how many. */
-static size_t fill(struct ble_device *device, const struct decoded *decoded)
+static size_t fill_readings(struct ble_device *device, const struct ble_decoded *decoded)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < decoded->n_values; i++)
-		put(device, &n, decoded->values[i].field, decoded->values[i].number, &decoded->values[i].value);
+		put_reading(device, &n, decoded->values[i].field, decoded->values[i].number, &decoded->values[i].value);
 	if (device->rssi != RSSI_UNKNOWN)
-		put(device, &n, FIELD_RSSI, 1, &(struct hay_value){.type = HAY_INT16, .i = device->rssi});
+		put_reading(device, &n, FIELD_RSSI, 1, &(struct hay_value){.type = HAY_INT16, .i = device->rssi});
 	return n;
 }
 
-static void emit(struct ble_device *device, const struct hay_reading *readings, size_t n, uint64_t time_us)
+static void emit_readings(struct ble_device *device, const struct hay_reading *readings, size_t n, uint64_t time_us)
 {
 	const struct hay_host *host = device->link->host;
 
@@ -136,7 +137,7 @@ static void emit_held(struct ble_device *device)
 	if (device->held.n_readings == 0)
 		return;
 	device->link->host->set_timer(device->held.timer, UINT64_MAX);
-	emit(device, device->held.readings, device->held.n_readings, device->held.time_us);
+	emit_readings(device, device->held.readings, device->held.n_readings, device->held.time_us);
 	drop_held(&device->held);
 }
 
@@ -177,7 +178,7 @@ static int hold_reading(struct held *held, const struct hay_reading *reading)
 }
 
 /* Many devices send each value in an advertisement of its own: what is held is the newest of each point. */
-static int hold(struct ble_device *device, size_t n, uint64_t now)
+static int hold_back(struct ble_device *device, size_t n, uint64_t now)
 {
 	struct held *held = &device->held;
 	int r = 0;
@@ -191,17 +192,17 @@ static int hold(struct ble_device *device, size_t n, uint64_t now)
 }
 
 /* Goes up now, together with what is held; or is held itself where the interval is not over. */
-static void deliver(struct ble_device *device, size_t n, bool is_early, uint64_t now)
+static void deliver_sample(struct ble_device *device, size_t n, bool is_early, uint64_t now)
 {
 	const struct hay_host *host = device->link->host;
 
 	if (!is_early && device->held.n_readings == 0) {
-		emit(device, device->readings, n, now);
+		emit_readings(device, device->readings, n, now);
 		return;
 	}
-	if (hold(device, n, now) < 0) {
+	if (hold_back(device, n, now) < 0) {
 		emit_held(device);
-		emit(device, device->readings, n, now);
+		emit_readings(device, device->readings, n, now);
 		return;
 	}
 	if (is_early) {
@@ -275,7 +276,7 @@ static uint32_t hash_bytes(uint32_t hash, const void *data, size_t size)
 
 /* Over what was decoded where a packet id stands with it: other parts, such as a scan response, come and go between
    repeats. Else over what was said. */
-static uint32_t hash_content(const struct advert *advert, const struct decoded *decoded)
+static uint32_t hash_content(const struct advert *advert, const struct ble_decoded *decoded)
 {
 	uint32_t hash = 2166136261u;
 
@@ -325,8 +326,8 @@ static void remember_taken(struct taken *taken, bool has_id, uint32_t packet, ui
 	taken->contents[taken->n_contents++] = content;
 }
 
-static bool is_repeat(const struct ble_device *device, const struct decoded *decoded, uint32_t packet, uint32_t content,
-		      uint64_t now, uint64_t heard_before_us)
+static bool is_repeat(const struct ble_device *device, const struct ble_decoded *decoded, uint32_t packet,
+		      uint32_t content, uint64_t now, uint64_t heard_before_us)
 {
 	if (!was_taken(&device->taken, packet, content) || decoded->is_presence)
 		return false;
@@ -343,7 +344,7 @@ static bool is_early(const struct ble_device *device, uint64_t now)
 	       now - device->emitted_us < device->conf->interval_us - device->conf->interval_us / JITTER;
 }
 
-static void take(struct ble_device *device, const struct decoded *decoded, uint64_t now)
+static void take_decoded(struct ble_device *device, const struct ble_decoded *decoded, uint64_t now)
 {
 	bool has_id = decoded->has_counter || decoded->has_packet;
 	uint32_t packet = decoded->has_counter ? decoded->counter : decoded->has_packet ? decoded->packet : 0;
@@ -363,14 +364,14 @@ static void take(struct ble_device *device, const struct decoded *decoded, uint6
 		return;
 	}
 	remember_taken(&device->taken, has_id, packet, content);
-	n = fill(device, decoded);
-	if (n == 0) { /* no point is told of: only a sign of life */
+	n = fill_readings(device, decoded);
+	if (n == 0) { /* none is a point of ours: only a sign of life */
 		device->link->host->device_online(device->hay);
 		return;
 	}
 	if (decoded->has_event)
 		emit_held(device); /* it was before */
-	deliver(device, n, !decoded->has_event && is_early(device, now), now);
+	deliver_sample(device, n, !decoded->has_event && is_early(device, now), now);
 }
 
 /* Only its strength, or nothing for us in it: a sign of life, unless anybody could have given it. */
@@ -414,9 +415,9 @@ static bool is_ours(struct ble_device *device, const struct advert *advert, uint
 	return true;
 }
 
-static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
+static void hear_device(struct ble_device *device, struct advert *advert, uint64_t now)
 {
-	struct decoded *decoded = &device->link->decoded;
+	struct ble_decoded *decoded = &device->link->decoded;
 	int r;
 
 	if (advert->rssi != RSSI_UNKNOWN)
@@ -431,9 +432,9 @@ static void hear(struct ble_device *device, struct advert *advert, uint64_t now)
 	}
 	if (!advert->name)
 		advert->name = device->name;
-	r = decode_advert((enum decoder)device->conf->decode, advert, &device->key, decoded);
+	r = decode_advert((enum ble_decoder)device->conf->decode, advert, &device->key, decoded);
 	if (r == 0)
-		take(device, decoded, now);
+		take_decoded(device, decoded, now);
 	else if (r == -ENOMSG && device->taken.state != TAKEN_NOTHING)
 		sign_of_life(device, now);
 	else
@@ -452,7 +453,7 @@ void listen_advert(struct ble_link *link, bool is_fresh)
 			continue;
 		keep_name(device, name);
 		if (is_fresh)
-			hear(device, advert, now);
+			hear_device(device, advert, now);
 	}
 }
 
@@ -493,9 +494,9 @@ int listen_start(struct ble_device *device)
 	device->heard_us = device->link->host->now(); /* from now on it may be missed */
 	device->selects = hay->n_points > 0;
 	for (uint32_t i = 0; i < hay->n_points && !device->gatt; i++) {
-		const struct point_conf *conf = hay->points[i]->conf;
+		const struct ble_point_conf *conf = hay->points[i]->conf;
 		unsigned number;
-		enum field field;
+		enum ble_field field;
 		int r = field_find(conf->field ? conf->field : hay->points[i]->name, &field, &number);
 
 		if (r == 0)

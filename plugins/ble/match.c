@@ -20,7 +20,7 @@ int irk_hash(const uint8_t irk[16], uint32_t prand, uint32_t *ret_hash)
 	return 0;
 }
 
-static bool resolves(const uint8_t irk[16], const uint8_t *address)
+static bool rpa_of_irk(const uint8_t irk[16], const uint8_t *address)
 {
 	uint32_t hash;
 
@@ -28,7 +28,7 @@ static bool resolves(const uint8_t irk[16], const uint8_t *address)
 	       hash == (uint32_t)(address[3] << 16 | address[4] << 8 | address[5]);
 }
 
-bool irk_resolves(const uint8_t irk[16], const struct address *address)
+bool irk_resolves(const uint8_t irk[16], const struct ble_address *address)
 {
 	uint8_t turned[16];
 
@@ -37,7 +37,7 @@ bool irk_resolves(const uint8_t irk[16], const struct address *address)
 	/* Tools print the key either end first; a wrong turn fits one address in 16 million by chance. */
 	for (unsigned i = 0; i < 16; i++)
 		turned[i] = irk[15 - i];
-	return resolves(irk, address->bytes) || resolves(turned, address->bytes);
+	return rpa_of_irk(irk, address->bytes) || rpa_of_irk(turned, address->bytes);
 }
 
 static bool has_service(const struct advert *advert, const struct uuid *uuid)

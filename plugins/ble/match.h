@@ -7,7 +7,7 @@
 
 struct match {
 	bool by_address, by_name, by_service, by_manufacturer, by_irk; /* all that are set have to hold */
-	struct address address;
+	struct ble_address address;
 	const char *name;
 	struct uuid service;
 	uint16_t manufacturer;
@@ -17,7 +17,7 @@ struct match {
 /* The random address hash of Core specification vol 3 part H 2.2.2: the lower 24 bits. -EIO. */
 int irk_hash(const uint8_t irk[16], uint32_t prand, uint32_t *ret_hash);
 /* Whether a resolvable private address was made with this key. */
-bool irk_resolves(const uint8_t irk[16], const struct address *address);
+bool irk_resolves(const uint8_t irk[16], const struct ble_address *address);
 
 bool match_advert(const struct match *match, const struct advert *advert);
 

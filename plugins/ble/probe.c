@@ -7,9 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-struct heard {
-	struct heard *next;
-	struct address address;
+struct ble_heard {
+	struct ble_heard *next;
+	struct ble_address address;
 	char *name;
 	int rssi;
 	char *decoder, *values; /* of the last advertisement that was understood */
@@ -20,9 +20,9 @@ struct search {
 	const struct hay_probe *probe;
 	char *path;
 	bool has_adapter, is_powered;
-	struct heard *heard;
+	struct ble_heard *heard;
 	struct advert advert;
-	struct decoded decoded;
+	struct ble_decoded decoded;
 };
 
 static uint64_t now_us(void)
@@ -53,7 +53,7 @@ static int print_value(FILE *out, const struct hay_value *value)
 	}
 }
 
-static char *print_values(const struct decoded *decoded)
+static char *print_values(const struct ble_decoded *decoded)
 {
 	char *text = NULL;
 	size_t size;
@@ -73,9 +73,9 @@ static char *print_values(const struct decoded *decoded)
 	return fclose(out) == 0 ? text : NULL;
 }
 
-static struct heard *find(struct search *search, const struct address *address)
+static struct ble_heard *find_heard(struct search *search, const struct ble_address *address)
 {
-	struct heard *heard;
+	struct ble_heard *heard;
 
 	for (heard = search->heard; heard; heard = heard->next)
 		if (address_equal(&heard->address, address))
@@ -83,22 +83,22 @@ static struct heard *find(struct search *search, const struct address *address)
 	heard = calloc(1, sizeof(*heard));
 	if (!heard)
 		return NULL;
-	*heard = (struct heard){.next = search->heard, .address = *address, .rssi = RSSI_UNKNOWN, .error = -ENOMSG};
+	*heard = (struct ble_heard){.next = search->heard, .address = *address, .rssi = RSSI_UNKNOWN, .error = -ENOMSG};
 	search->heard = heard;
 	return heard;
 }
 
-static void hear(struct search *search, const char *path, bool is_heard)
+static void hear_device(struct search *search, const char *path, bool is_heard)
 {
 	static const struct decode_key no_key;
 	struct advert *advert = &search->advert;
-	struct heard *heard;
+	struct ble_heard *heard;
 	int r;
 
 	if (address_of_path(path, &advert->address) < 0 ||
 	    (!is_heard && advert->n_service == 0 && advert->n_manufacturer == 0))
 		return;
-	heard = find(search, &advert->address);
+	heard = find_heard(search, &advert->address);
 	if (!heard)
 		return;
 	if (advert->rssi != RSSI_UNKNOWN)
@@ -129,7 +129,7 @@ static bool is_below(const struct search *search, const char *path)
 	return !strncmp(path, search->path, length) && path[length] == '/';
 }
 
-static void found(const char *path, const char *interface, const struct properties *properties, void *userdata)
+static void found_object(const char *path, const char *interface, const struct properties *properties, void *userdata)
 {
 	struct search *search = userdata;
 
@@ -137,57 +137,59 @@ static void found(const char *path, const char *interface, const struct properti
 		search->has_adapter = true;
 		search->is_powered = properties->powered == FLAG_TRUE;
 	} else if (!strcmp(interface, IFACE_DEVICE) && is_below(search, path) && properties->is_heard) {
-		hear(search, path, true);
+		hear_device(search, path, true);
 	}
 }
 
-static int changed(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct search *search = userdata;
 	const char *path = sd_bus_message_get_path(message), *interface;
 	struct properties properties;
 
 	(void)error;
-	if (path && is_below(search, path) && message_changed(message, &search->advert, &interface, &properties) >= 0 &&
+	if (path && is_below(search, path) && dbus_changed(message, &search->advert, &interface, &properties) >= 0 &&
 	    !strcmp(interface, IFACE_DEVICE))
-		hear(search, path, properties.is_heard);
+		hear_device(search, path, properties.is_heard);
 	return 0;
 }
 
-static int added(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int interfaces_added(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct search *search = userdata;
 	const char *path;
 
 	(void)error;
 	if (sd_bus_message_has_signature(message, "oa{sa{sv}}") && sd_bus_message_read_basic(message, 'o', &path) >= 0)
-		message_interfaces(message, path, &search->advert, found, search);
+		dbus_interfaces(message, path, &search->advert, found_object, search);
 	return 0;
 }
 
 /* ---- the search ---- */
 
-static int failed(const struct search *search, const char *what, const sd_bus_error *error, int r)
+static int search_failed(const struct search *search, const char *what, const sd_bus_error *error, int r)
 {
 	search->probe->print(search->probe, "%s: %s", what, error && error->message ? error->message : strerror(-r));
 	return r;
 }
 
-static int begin(struct search *search, sd_bus *bus, const char *adapter)
+static int begin_search(struct search *search, sd_bus *bus, const char *adapter)
 {
 	__attribute__((cleanup(sd_bus_error_free))) sd_bus_error error = SD_BUS_ERROR_NULL;
 	__attribute__((cleanup(sd_bus_message_unrefp))) sd_bus_message *reply = NULL;
-	int r = sd_bus_match_signal(bus, NULL, BLUEZ, NULL, IFACE_PROPERTIES, "PropertiesChanged", changed, search);
+	int r = sd_bus_match_signal(bus, NULL, BLUEZ, NULL, IFACE_PROPERTIES, "PropertiesChanged", properties_changed,
+				    search);
 
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, BLUEZ, NULL, IFACE_OBJECTS, "InterfacesAdded", added, search);
+		r = sd_bus_match_signal(bus, NULL, BLUEZ, NULL, IFACE_OBJECTS, "InterfacesAdded", interfaces_added,
+					search);
 	if (r >= 0)
 		r = sd_bus_call_method(bus, BLUEZ, "/", IFACE_OBJECTS, "GetManagedObjects", &error, &reply, NULL);
 	if (r < 0)
-		return failed(search, "bluetoothd does not answer", &error, r);
-	r = message_objects(reply, &search->advert, found, search);
+		return search_failed(search, "bluetoothd does not answer", &error, r);
+	r = dbus_objects(reply, &search->advert, found_object, search);
 	if (r < 0)
-		return failed(search, "bluetoothd's answer", NULL, r);
+		return search_failed(search, "bluetoothd's answer", NULL, r);
 	if (!search->has_adapter) {
 		search->probe->print(search->probe, "There is no adapter %s.", adapter);
 		return -ENODEV;
@@ -195,13 +197,13 @@ static int begin(struct search *search, sd_bus *bus, const char *adapter)
 	if (!search->is_powered) {
 		r = sd_bus_set_property(bus, BLUEZ, search->path, IFACE_ADAPTER, "Powered", &error, "b", 1);
 		if (r < 0)
-			return failed(search, "the adapter is off and does not power on", &error, r);
+			return search_failed(search, "the adapter is off and does not power on", &error, r);
 	}
 	r = sd_bus_call_method(bus, BLUEZ, search->path, IFACE_ADAPTER, "SetDiscoveryFilter", &error, NULL, "a{sv}", 2,
 			       "Transport", "s", "le", "DuplicateData", "b", 1);
 	if (r >= 0)
 		r = sd_bus_call_method(bus, BLUEZ, search->path, IFACE_ADAPTER, "StartDiscovery", &error, NULL, NULL);
-	return r < 0 ? failed(search, "the adapter does not scan", &error, r) : 0;
+	return r < 0 ? search_failed(search, "the adapter does not scan", &error, r) : 0;
 }
 
 static int listen_for(struct search *search, sd_bus *bus, unsigned seconds)
@@ -219,27 +221,27 @@ static int listen_for(struct search *search, sd_bus *bus, unsigned seconds)
 			probe->progress(probe, (unsigned)((now - began) / SECOND_US), seconds, "listening");
 		r = sd_bus_wait(bus, end - now < SECOND_US ? end - now : SECOND_US);
 	}
-	return r < 0 ? failed(search, "the bus", NULL, r) : 0;
+	return r < 0 ? search_failed(search, "the bus", NULL, r) : 0;
 }
 
 /* ---- what was heard ---- */
 
 static int by_rssi(const void *a, const void *b)
 {
-	const struct heard *x = *(const struct heard *const *)a, *y = *(const struct heard *const *)b;
+	const struct ble_heard *x = *(const struct ble_heard *const *)a, *y = *(const struct ble_heard *const *)b;
 	int left = x->rssi == RSSI_UNKNOWN ? -1000 : x->rssi, right = y->rssi == RSSI_UNKNOWN ? -1000 : y->rssi;
 
 	return (left < right) - (left > right);
 }
 
-static const char *explain(int error)
+static const char *explain_error(int error)
 {
 	return error == -ENOKEY	   ? "encrypted: it needs bindkey_file"
 	       : error == -EBADMSG ? "malformed"
 				   : "nothing that is understood";
 }
 
-static void print_heard(const struct hay_probe *probe, const struct heard *heard)
+static void print_heard(const struct hay_probe *probe, const struct ble_heard *heard)
 {
 	char address[ADDRESS_TEXT_SIZE], rssi[16] = "  ?";
 
@@ -248,11 +250,11 @@ static void print_heard(const struct hay_probe *probe, const struct heard *heard
 		snprintf(rssi, sizeof(rssi), "%d", heard->rssi);
 	probe->print(probe, "%s  %4s dBm  %-9s  %s%s%s", address, rssi, heard->decoder ? heard->decoder : "-",
 		     heard->name ? heard->name : "", heard->name ? ": " : "",
-		     heard->values ? heard->values : explain(heard->error));
+		     heard->values ? heard->values : explain_error(heard->error));
 }
 
 /* A name for the configuration: letters, digits, '-', '_' and '.' of what it calls itself, else its address. */
-static void print_block(const struct hay_probe *probe, const struct heard *heard)
+static void print_block(const struct hay_probe *probe, const struct ble_heard *heard)
 {
 	const uint8_t *b = heard->address.bytes;
 	char address[ADDRESS_TEXT_SIZE], name[65];
@@ -272,21 +274,21 @@ static void print_block(const struct hay_probe *probe, const struct heard *heard
 		     heard->error == -ENOKEY ? " bindkey_file = \"FILE\";" : "");
 }
 
-static int report(struct search *search)
+static int report_found(struct search *search)
 {
 	const struct hay_probe *probe = search->probe;
-	struct heard **list;
+	struct ble_heard **list;
 	size_t n = 0, n_blocks = 0;
 
-	for (const struct heard *heard = search->heard; heard; heard = heard->next)
+	for (const struct ble_heard *heard = search->heard; heard; heard = heard->next)
 		n++;
-	list = calloc(n + 1, sizeof(struct heard *));
+	list = calloc(n + 1, sizeof(struct ble_heard *));
 	if (!list)
 		return -ENOMEM;
 	n = 0;
-	for (struct heard *heard = search->heard; heard; heard = heard->next)
+	for (struct ble_heard *heard = search->heard; heard; heard = heard->next)
 		list[n++] = heard;
-	qsort(list, n, sizeof(struct heard *), by_rssi);
+	qsort(list, n, sizeof(struct ble_heard *), by_rssi);
 	probe->print(probe, "%zu device%s heard.", n, n == 1 ? "" : "s");
 	for (size_t i = 0; i < n; i++)
 		print_heard(probe, list[i]);
@@ -304,7 +306,7 @@ static int report(struct search *search)
 static void search_done(struct search *search)
 {
 	while (search->heard) {
-		struct heard *heard = search->heard;
+		struct ble_heard *heard = search->heard;
 
 		search->heard = heard->next;
 		free(heard->name);
@@ -338,14 +340,14 @@ int probe_ble(const struct hay_probe *probe)
 	if (r == 0) {
 		r = sd_bus_open_system(&bus);
 		if (r < 0)
-			failed(search, "no system bus", NULL, r);
+			search_failed(search, "no system bus", NULL, r);
 	}
 	if (r >= 0)
-		r = begin(search, bus, adapter);
+		r = begin_search(search, bus, adapter);
 	if (r >= 0)
 		r = listen_for(search, bus, (unsigned)seconds);
 	if (r >= 0)
-		r = report(search);
+		r = report_found(search);
 	sd_bus_flush_close_unref(bus);
 	search_done(search);
 	return r;

@@ -32,15 +32,15 @@ void scan_again(struct ble_link *link, uint64_t delay_us)
 	link->host->set_timer(link->step, delay_us);
 }
 
-static void tell_devices(struct ble_link *link, bool is_running)
+static void report_devices(struct ble_link *link, bool is_running)
 {
 	for (struct ble_device *device = link->devices; device; device = device->next)
 		if (device->gatt)
 			gatt_scan_state(device, is_running);
 }
 
-/* The reason is the host's to tell. */
-static void down(struct ble_link *link, const char *reason)
+/* The host logs the reason. */
+static void go_down(struct ble_link *link, const char *reason)
 {
 	bool was_running = scan_is_running(link);
 
@@ -52,7 +52,7 @@ static void down(struct ble_link *link, const char *reason)
 	link->is_down = true;
 	link->host->link_down(link->hay, HAY_OFFLINE, reason);
 	if (was_running)
-		tell_devices(link, false);
+		report_devices(link, false);
 }
 
 void scan_failed(struct ble_link *link, const char *format, ...)
@@ -64,13 +64,13 @@ void scan_failed(struct ble_link *link, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	down(link, text ? text : "out of memory");
+	go_down(link, text ? text : "out of memory");
 	free(text);
 	link->pause_us = hay_backoff_next(link->pause_us, PAUSE_MIN_US, PAUSE_MAX_US);
 	scan_again(link, link->pause_us);
 }
 
-/* Where it is down already the host does not tell another reason; yet these two are what a person has to know. */
+/* Where it is down already the host does not log another reason; yet these two are what the user has to know. */
 void scan_failed_for(struct ble_link *link, enum adapter_trouble trouble)
 {
 	static const char *const words[] = {
@@ -107,7 +107,7 @@ static bool failed_as(sd_bus_message *reply, const char *name)
 
 /* ---- the steps, the last one first ---- */
 
-static void running(struct ble_link *link, enum scan_state state)
+static void now_running(struct ble_link *link, enum scan_state state)
 {
 	link->state = state;
 	link->pause_us = 0;
@@ -115,10 +115,10 @@ static void running(struct ble_link *link, enum scan_state state)
 	link->is_down = link->was_off = false;
 	link->trouble = TROUBLE_NONE;
 	link->host->link_up(link->hay);
-	tell_devices(link, true);
+	report_devices(link, true);
 }
 
-static int started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int discovery_started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
 	bool is_busy = failed_as(reply, "org.bluez.Error.InProgress"); /* also where it scans for us already */
@@ -137,12 +137,12 @@ static int started(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	if (!link->is_granted)
 		scan_failed(link, "%s does not start scanning: %s", link->conf->adapter, bluez_error(reply));
 	else
-		running(link, SCAN_RUNNING);
+		now_running(link, SCAN_RUNNING);
 	return 0;
 }
 
 /* A call to the adapter that is the next step. */
-static void step(struct ble_link *link, const char *method, sd_bus_message_handler_t then)
+static void call_adapter(struct ble_link *link, const char *method, sd_bus_message_handler_t then)
 {
 	int r;
 
@@ -153,7 +153,7 @@ static void step(struct ble_link *link, const char *method, sd_bus_message_handl
 		scan_failed(link, "%s: %s", method, strerror(-r));
 }
 
-static int filtered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int filter_set(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
 
@@ -161,7 +161,7 @@ static int filtered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	if (bluez_error(reply))
 		scan_failed(link, "%s takes no discovery filter: %s", link->conf->adapter, bluez_error(reply));
 	else
-		step(link, "StartDiscovery", started);
+		call_adapter(link, "StartDiscovery", discovery_started);
 	return 0;
 }
 
@@ -171,12 +171,12 @@ static void set_filter(struct ble_link *link)
 
 	link->call = sd_bus_slot_unref(link->call);
 	r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_ADAPTER, "SetDiscoveryFilter",
-				     filtered, link, "a{sv}", 2, "Transport", "s", "le", "DuplicateData", "b", 1);
+				     filter_set, link, "a{sv}", 2, "Transport", "s", "le", "DuplicateData", "b", 1);
 	if (r < 0)
 		scan_failed(link, "SetDiscoveryFilter: %s", strerror(-r));
 }
 
-static int monitoring(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int monitor_registered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
 
@@ -189,7 +189,7 @@ static int monitoring(sd_bus_message *reply, void *userdata, sd_bus_error *error
 		monitor_unregister(link);
 		set_filter(link);
 	} else {
-		running(link, SCAN_MONITORING);
+		now_running(link, SCAN_MONITORING);
 	}
 	return 0;
 }
@@ -206,7 +206,7 @@ static void start_listening(struct ble_link *link)
 	if (r >= 0) {
 		link->call = sd_bus_slot_unref(link->call);
 		r = sd_bus_call_method_async(link->bus, &link->call, BLUEZ, link->path, IFACE_MONITORS,
-					     "RegisterMonitor", monitoring, link, "o", "/haywain");
+					     "RegisterMonitor", monitor_registered, link, "o", "/haywain");
 	}
 	if (r < 0)
 		scan_failed(link, "RegisterMonitor: %s", strerror(-r));
@@ -235,7 +235,7 @@ static bool is_rfkilled(const struct ble_link *link)
 	return is_blocked;
 }
 
-static int powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int adapter_powered(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
 	const char *why = bluez_error(reply);
@@ -292,7 +292,7 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		return 0;
 	}
 	link->adapter = ADAPTER_NONE;
-	r = message_objects(reply, &link->advert, found_object, link);
+	r = dbus_objects(reply, &link->advert, found_object, link);
 	if (r < 0)
 		scan_failed(link, "bluetoothd's answer makes no sense: %s", strerror(-r));
 	else if (link->adapter == ADAPTER_NONE)
@@ -301,7 +301,7 @@ static int got_objects(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 		start_listening(link);
 	else if (link->adapter == ADAPTER_BLOCKED)
 		scan_failed_for(link, TROUBLE_BLOCKED);
-	else if ((r = set_power(link, true, powered)) < 0)
+	else if ((r = set_power(link, true, adapter_powered)) < 0)
 		scan_failed(link, "%s: %s", link->conf->adapter, strerror(-r));
 	return 0;
 }
@@ -333,7 +333,7 @@ void scan_step(void *userdata)
 	link->state = SCAN_STARTING;
 	link->call = sd_bus_slot_unref(link->call);
 	if (link->bus && sd_bus_is_open(link->bus) <= 0) {
-		tell_devices(link, false);
+		report_devices(link, false);
 		close_bus(link);
 	}
 	if (!link->bus)
@@ -373,7 +373,7 @@ void scan_adapter_changed(struct ble_link *link, const struct properties *proper
 		link->state = SCAN_STARTING;
 		link->is_granted = false;
 		link->was_off = true;
-		tell_devices(link, false);
+		report_devices(link, false);
 		scan_again(link, SECOND_US);
 	} else if (is_blocked && !was_blocked && link->state == SCAN_WAITING) {
 		scan_failed_for(link, TROUBLE_BLOCKED);
@@ -389,7 +389,7 @@ void scan_adapter_changed(struct ble_link *link, const struct properties *proper
 	}
 }
 
-static int cycled(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int power_cycled(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct ble_link *link = userdata;
 
@@ -399,7 +399,7 @@ static int cycled(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-static int stopped(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int discovery_stopped(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	(void)reply;
 	(void)error;
@@ -413,7 +413,7 @@ static bool expects_some(const struct ble_link *link)
 }
 
 /* In the field a scan dies silently: first start it anew, then power the adapter off and on. */
-static void stalled(struct ble_link *link)
+static void heard_nothing(struct ble_link *link)
 {
 	bool cycles = link->n_stalls++ % 2 == 1;
 
@@ -423,8 +423,8 @@ static void stalled(struct ble_link *link)
 		 (unsigned long long)(link->conf->stall_us / SECOND_US),
 		 cycles ? "powering the adapter off and on" : "starting the scan again");
 	if (!cycles)
-		step(link, "StopDiscovery", stopped);
-	else if (set_power(link, false, cycled) < 0)
+		call_adapter(link, "StopDiscovery", discovery_stopped);
+	else if (set_power(link, false, power_cycled) < 0)
 		scan_again(link, SECOND_US);
 }
 
@@ -434,7 +434,7 @@ void scan_watch(void *userdata)
 	uint64_t now = link->host->now(), period = link->conf->stall_us / 4;
 
 	if (link->state == SCAN_RUNNING && expects_some(link) && now - link->heard_us >= link->conf->stall_us) {
-		stalled(link);
+		heard_nothing(link);
 	} else if (link->state == SCAN_MONITORING && expects_some(link) &&
 		   now - link->heard_us >=
 			   (link->conf->stall_us < PASSIVE_SILENCE_US ? link->conf->stall_us : PASSIVE_SILENCE_US)) {

@@ -35,7 +35,7 @@ static bool is_device(const struct ble_link *link, const char *path)
 	return is_below(link, path) && !strchr(path + strlen(link->path) + 1, '/');
 }
 
-static void heard(struct ble_link *link, const char *path)
+static void heard_device(struct ble_link *link, const char *path)
 {
 	link->heard_us = link->host->now();
 	link->n_stalls = 0;
@@ -52,7 +52,7 @@ static int properties_changed(sd_bus_message *message, void *userdata, sd_bus_er
 	(void)error;
 	if (!path)
 		return 0;
-	if (message_changed(message, &link->advert, &interface, &properties) < 0) {
+	if (dbus_changed(message, &link->advert, &interface, &properties) < 0) {
 		log_nonsense(link, path, "PropertiesChanged");
 		return 0;
 	}
@@ -63,7 +63,7 @@ static int properties_changed(sd_bus_message *message, void *userdata, sd_bus_er
 			scan_adapter_changed(link, &properties);
 	} else if (!strcmp(interface, IFACE_DEVICE) && is_device(link, path)) {
 		if (properties.is_heard || link->advert.n_service > 0 || link->advert.n_manufacturer > 0)
-			heard(link, path);
+			heard_device(link, path);
 		else if (link->advert.name && address_of_path(path, &link->advert.address) == 0)
 			listen_advert(link, false);
 		if (properties.connected != FLAG_ABSENT || properties.resolved != FLAG_ABSENT)
@@ -74,7 +74,7 @@ static int properties_changed(sd_bus_message *message, void *userdata, sd_bus_er
 	return 0;
 }
 
-static void added(const char *path, const char *interface, const struct properties *properties, void *userdata)
+static void added_object(const char *path, const char *interface, const struct properties *properties, void *userdata)
 {
 	struct ble_link *link = userdata;
 
@@ -84,7 +84,7 @@ static void added(const char *path, const char *interface, const struct properti
 	} else if (!strcmp(interface, IFACE_DEVICE) && is_device(link, path)) {
 		/* bluetoothd also adds those it remembers; only what is in the air has an RSSI */
 		if (properties->is_heard)
-			heard(link, path);
+			heard_device(link, path);
 		else if (address_of_path(path, &link->advert.address) == 0)
 			listen_advert(link, false);
 	}
@@ -102,7 +102,7 @@ static int interfaces_added(sd_bus_message *message, void *userdata, sd_bus_erro
 		return 0;
 	}
 	if (!strcmp(path, link->path) || is_below(link, path))
-		message_interfaces(message, path, &link->advert, added, link);
+		dbus_interfaces(message, path, &link->advert, added_object, link);
 	return 0;
 }
 
@@ -146,7 +146,7 @@ static int owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *
 	return 0;
 }
 
-static int disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int bus_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	(void)message;
 	(void)error;
@@ -155,7 +155,7 @@ static int disconnected(sd_bus_message *message, void *userdata, sd_bus_error *e
 }
 
 /* The answer to AddMatch: a bus that refuses it would leave us deaf. */
-static int subscribed(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int match_added(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	(void)error;
 	if (bluez_error(message))
@@ -176,7 +176,7 @@ static int add_match(struct ble_link *link, sd_bus_message_handler_t handler, co
 	va_end(args);
 	if (r < 0)
 		return -ENOMEM;
-	r = sd_bus_add_match_async(link->bus, NULL, rule, handler, subscribed, link);
+	r = sd_bus_add_match_async(link->bus, NULL, rule, handler, match_added, link);
 	free(rule);
 	return r;
 }
@@ -203,6 +203,7 @@ int signals_subscribe(struct ble_link *link)
 			"'");
 	if (r >= 0)
 		r = sd_bus_match_signal_async(link->bus, NULL, NULL, "/org/freedesktop/DBus/Local",
-					      "org.freedesktop.DBus.Local", "Disconnected", disconnected, NULL, link);
+					      "org.freedesktop.DBus.Local", "Disconnected", bus_disconnected, NULL,
+					      link);
 	return r;
 }

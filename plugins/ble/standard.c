@@ -34,7 +34,7 @@ static const struct characteristic characteristics[] = {
 	{0x2AFB, FIELD_ILLUMINANCE, WHOLE, 3, false, 100, 0xffffff},
 };
 
-static const struct characteristic *find(uint16_t uuid)
+static const struct characteristic *find_characteristic(uint16_t uuid)
 {
 	for (size_t i = 0; i < sizeof(characteristics) / sizeof(characteristics[0]); i++)
 		if (characteristics[i].uuid == uuid)
@@ -42,18 +42,18 @@ static const struct characteristic *find(uint16_t uuid)
 	return NULL;
 }
 
-int standard_field(uint16_t uuid, enum field *ret_field)
+int standard_field(uint16_t uuid, enum ble_field *ret_field)
 {
-	const struct characteristic *c = find(uuid);
+	const struct characteristic *c = find_characteristic(uuid);
 
 	if (!c)
 		return -ENOENT;
-	*ret_field = (enum field)c->field;
+	*ret_field = (enum ble_field)c->field;
 	return 0;
 }
 
 /* Temperature Measurement: flags, then an IEEE 11073 FLOAT: a mantissa of 24 bits and a power of ten. */
-static int add_medical(const uint8_t *data, struct decoded *out)
+static int add_medical(const uint8_t *data, struct ble_decoded *out)
 {
 	int64_t mantissa = get_le(data + 1, 3, true);
 	double number;
@@ -74,16 +74,16 @@ static size_t medical_size(uint8_t flags)
 
 bool standard_is_longer(uint16_t uuid, const uint8_t *data, size_t size)
 {
-	const struct characteristic *c = find(uuid);
+	const struct characteristic *c = find_characteristic(uuid);
 
 	if (!c || size == 0)
 		return false;
 	return (c->form == WHOLE && size > c->size) || (c->form == MEDICAL && size > medical_size(data[0]));
 }
 
-int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct decoded *out)
+int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct ble_decoded *out)
 {
-	const struct characteristic *c = find(uuid);
+	const struct characteristic *c = find_characteristic(uuid);
 	int64_t raw;
 
 	if (!c)
@@ -92,7 +92,7 @@ int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct deco
 		return -EBADMSG;
 	switch (c->form) {
 	case TEXT:
-		decoded_bytes(out, (enum field)c->field, data, size);
+		decoded_bytes(out, (enum ble_field)c->field, data, size);
 		return 0;
 	case MEDICAL:
 		return add_medical(data, out);
@@ -107,6 +107,6 @@ int standard_decode(uint16_t uuid, const uint8_t *data, size_t size, struct deco
 	raw = get_le(data, c->size, c->is_signed);
 	if (c->unknown && raw == c->unknown)
 		return -ENOMSG;
-	decoded_number(out, (enum field)c->field, raw, c->divide);
+	decoded_number(out, (enum ble_field)c->field, raw, c->divide);
 	return 0;
 }

@@ -9,57 +9,57 @@
 const struct hay_option conf_link_table[] = {
 	{.key = "url",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct link_conf, url),
+	 .offset = offsetof(struct modbus_link_conf, url),
 	 .help = "where the devices are: \"tcp://HOST[:502]\" or \"rtu+tcp://HOST:PORT\""},
 	{.key = "port",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct link_conf, port),
+	 .offset = offsetof(struct modbus_link_conf, port),
 	 .help = "or the serial port they hang on: \"/dev/serial/by-id/…\""},
 	{.key = "baud",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct link_conf, baud),
+	 .offset = offsetof(struct modbus_link_conf, baud),
 	 .min = 1,
 	 .max = UINT32_MAX,
 	 .help = "speed of the serial port; 9600 where it is left out"},
 	{.key = "mode",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct link_conf, mode),
+	 .offset = offsetof(struct modbus_link_conf, mode),
 	 .help = "data bits, parity and stop bits: \"8N1\" where it is left out, \"8E1\", …"},
 	{.key = "rs485",
 	 .type = HAY_OPT_BOOL,
-	 .offset = offsetof(struct link_conf, rs485),
+	 .offset = offsetof(struct modbus_link_conf, rs485),
 	 .help = "the kernel switches the transmitter of an RS-485 port"},
 	{.key = "rts_delay",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct link_conf, rts_delay_us),
+	 .offset = offsetof(struct modbus_link_conf, rts_delay_us),
 	 .fallback = "0ms",
 	 .min = 0,
 	 .max = 1000000,
 	 .help = "RS-485: between switching the transmitter and sending, and back"},
 	{.key = "timeout",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct link_conf, timeout_us),
+	 .offset = offsetof(struct modbus_link_conf, timeout_us),
 	 .fallback = "1s",
 	 .min = 1000,
 	 .max = 60 * 1000000,
 	 .help = "how long to wait for a connection, and for an answer"},
 	{.key = "gap",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct link_conf, gap_us),
+	 .offset = offsetof(struct modbus_link_conf, gap_us),
 	 .fallback = "1h",
 	 .min = 0,
 	 .max = GAP_MAX_US,
 	 .help = "silence before each request; default 3.5 characters, over TCP none"},
 	{.key = "unit_gap",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct link_conf, unit_gap_us),
+	 .offset = offsetof(struct modbus_link_conf, unit_gap_us),
 	 .fallback = "1h",
 	 .min = 0,
 	 .max = GAP_MAX_US,
 	 .help = "silence where the next request goes to another unit; default as gap"},
 	{.key = "retries",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct link_conf, retries),
+	 .offset = offsetof(struct modbus_link_conf, retries),
 	 .fallback = "1",
 	 .min = 0,
 	 .max = 10,
@@ -70,32 +70,32 @@ const struct hay_option conf_link_table[] = {
 const struct hay_option conf_device_table[] = {
 	{.key = "unit",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct device_conf, unit),
+	 .offset = offsetof(struct modbus_device_conf, unit),
 	 .min = 0,
 	 .max = 255,
 	 .flags = HAY_OPT_REQUIRED,
 	 .help = "the device's unit id"},
 	{.key = "max_registers",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct device_conf, max_registers),
+	 .offset = offsetof(struct modbus_device_conf, max_registers),
 	 .fallback = "125",
 	 .min = 1,
 	 .max = PLAN_MAX_REGISTERS,
 	 .help = "the most registers that one request asks for"},
 	{.key = "max_hole",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct device_conf, max_hole),
+	 .offset = offsetof(struct modbus_device_conf, max_hole),
 	 .fallback = "0",
 	 .min = 0,
 	 .max = PLAN_MAX_REGISTERS,
-	 .help = "registers that nobody asked for but which may be read to join two requests"},
+	 .help = "registers of no point, which may be read to join two requests"},
 	{.key = NULL},
 };
 
 #define ADDRESS(name, table, what)                                                                                     \
 	{                                                                                                              \
 		.key = (name), .type = HAY_OPT_INT,                                                                    \
-		.offset = offsetof(struct point_conf, address) + (table) * sizeof(int64_t), .fallback = "-1",          \
+		.offset = offsetof(struct modbus_point_conf, address) + (table) * sizeof(int64_t), .fallback = "-1",   \
 		.min = 0, .max = UINT16_MAX, .help = "protocol address of " what ", from 0"                            \
 	}
 
@@ -106,27 +106,27 @@ const struct hay_option conf_point_table[] = {
 	ADDRESS("discrete", TABLE_DISCRETE, "a discrete input"),
 	{.key = "reference",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, reference),
+	 .offset = offsetof(struct modbus_point_conf, reference),
 	 .flags = HAY_OPT_NUMBER_OK,
 	 .help = "or the Modicon number as printed in manuals, 40001 or 400001"},
 	{.key = "order",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, order),
+	 .offset = offsetof(struct modbus_point_conf, order),
 	 .help = "the order of a value's bytes on the wire, A the most significant: \"ABCD\", \"CDAB\", …"},
 	{.key = "bits",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, bits),
+	 .offset = offsetof(struct modbus_point_conf, bits),
 	 .flags = HAY_OPT_NUMBER_OK,
 	 .help = "bits of a register, 0 the lowest: \"3\" or \"4-7\""},
 	{.key = "length",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct point_conf, length),
+	 .offset = offsetof(struct modbus_point_conf, length),
 	 .min = 1,
 	 .max = TYPES_STRING_REGISTERS_MAX,
 	 .help = "registers of a string"},
 	{.key = "string_order",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, string_order),
+	 .offset = offsetof(struct modbus_point_conf, string_order),
 	 .help = "\"AB\": the first character of a register is its high byte; \"BA\": its low byte"},
 	{.key = NULL},
 };
@@ -135,18 +135,18 @@ static const char *const table_keys[N_TABLES] = {"coil", "discrete", "holding", 
 
 /* ---- links ---- */
 
-static unsigned baud_of(const struct link_conf *conf)
+static unsigned baud_of(const struct modbus_link_conf *conf)
 {
 	return conf->baud ? (unsigned)conf->baud : 9600;
 }
 
-static const char *mode_of(const struct link_conf *conf)
+static const char *mode_of(const struct modbus_link_conf *conf)
 {
 	return conf->mode ? conf->mode : "8N1";
 }
 
 /* The settings of a serial port say nothing to a TCP connection. */
-static void check_belongs(const struct link_conf *c, const struct hay_report *report)
+static void check_belongs(const struct modbus_link_conf *c, const struct hay_report *report)
 {
 	const struct {
 		const char *key;
@@ -163,7 +163,7 @@ static void check_belongs(const struct link_conf *c, const struct hay_report *re
 
 void conf_check_link(const void *conf, const struct hay_report *report)
 {
-	const struct link_conf *c = conf;
+	const struct modbus_link_conf *c = conf;
 	struct tty_conf tty;
 	const char *error;
 	struct url url = {0};
@@ -191,14 +191,14 @@ void conf_check_link(const void *conf, const struct hay_report *report)
 }
 
 /* The standard (V1.02, 2.5.1.1) wants 3.5 characters, but a fixed time above 19200 baud. */
-static uint64_t default_gap(const struct link_conf *conf, const struct tty_conf *tty)
+static uint64_t default_gap(const struct modbus_link_conf *conf, const struct tty_conf *tty)
 {
 	uint64_t gap = tty_char_us(tty) * 7 / 2;
 
 	return baud_of(conf) > 19200 && gap < FAST_GAP_US ? FAST_GAP_US : gap;
 }
 
-void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct url *url, struct tty_conf *tty,
+void conf_transport(const struct modbus_link_conf *conf, uint64_t (*now)(void), struct url *url, struct tty_conf *tty,
 		    struct transport_conf *ret)
 {
 	const char *error;
@@ -224,8 +224,8 @@ void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct 
 
 void conf_check_device(const void *conf, const void *link_conf, const struct hay_report *report)
 {
-	const struct device_conf *c = conf;
-	const struct link_conf *link = link_conf;
+	const struct modbus_device_conf *c = conf;
+	const struct modbus_link_conf *link = link_conf;
 
 	if (link->port && c->unit < 1)
 		report->error(report, "unit", "unit = 0 is the broadcast of a serial line, which no device answers");
@@ -270,7 +270,7 @@ static const char *parse_reference(const char *text, struct plan_place *ret)
 }
 
 /* Which table and address; *ret_key where it stands. */
-static bool find_address(const struct point_conf *c, struct plan_place *ret, const char **ret_key,
+static bool find_address(const struct modbus_point_conf *c, struct plan_place *ret, const char **ret_key,
 			 const struct hay_report *report)
 {
 	const char *key = NULL, *error;
@@ -304,7 +304,7 @@ static bool find_address(const struct point_conf *c, struct plan_place *ret, con
 
 static struct value_words words_of(const struct hay_point *point)
 {
-	const struct point_conf *c = point->conf;
+	const struct modbus_point_conf *c = point->conf;
 
 	return (struct value_words){.type = point->type_name,
 				    .order = c->order,
@@ -315,7 +315,7 @@ static struct value_words words_of(const struct hay_point *point)
 
 static void check_bit(struct hay_point *point, const struct plan_place *place, const struct hay_report *report)
 {
-	const struct point_conf *c = point->conf;
+	const struct modbus_point_conf *c = point->conf;
 	const char *key = c->order	    ? "order"
 			  : c->bits	    ? "bits"
 			  : c->string_order ? "string_order"
@@ -336,7 +336,7 @@ static void check_bit(struct hay_point *point, const struct plan_place *place, c
 void conf_check_point(struct hay_point *point, const void *device_conf, const void *link_conf,
 		      const struct hay_report *report)
 {
-	const struct device_conf *device = device_conf;
+	const struct modbus_device_conf *device = device_conf;
 	const struct value_words words = words_of(point);
 	const char *key, *what, *error;
 	struct value_form form;

@@ -10,7 +10,7 @@
 
 #define GAP_DEFAULT_US UINT64_C(3600000000) /* "1h": longer than any that may be written */
 
-struct link_conf {
+struct modbus_link_conf {
 	const char *url, *port, *mode; /* mode NULL: 8N1 */
 	int64_t baud;		       /* 0: 9600 */
 	bool rs485;
@@ -18,13 +18,13 @@ struct link_conf {
 	int64_t retries;
 };
 
-struct device_conf {
+struct modbus_device_conf {
 	int64_t unit;
 	int64_t max_registers;
 	int64_t max_hole;
 };
 
-struct point_conf {
+struct modbus_point_conf {
 	int64_t address[N_TABLES]; /* -1: not in that table */
 	const char *reference;
 	const char *order, *bits, *string_order;
@@ -42,7 +42,7 @@ void conf_check_point(struct hay_point *point, const void *device_conf, const vo
 void conf_point(const struct hay_point *point, struct plan_place *ret_place, struct value_form *ret_form);
 
 /* The transport of a link whose configuration is right. url and tty: room for what *ret points to. */
-void conf_transport(const struct link_conf *conf, uint64_t (*now)(void), struct url *url, struct tty_conf *tty,
+void conf_transport(const struct modbus_link_conf *conf, uint64_t (*now)(void), struct url *url, struct tty_conf *tty,
 		    struct transport_conf *ret);
 
 #endif

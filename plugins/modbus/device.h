@@ -19,19 +19,19 @@ enum link_known { LINK_UNKNOWN, LINK_UP, LINK_DOWN };
 struct port_work {
 	struct hay_work work;
 	struct modbus_link *link;
-	struct exchange exchange;
+	struct modbus_exchange exchange;
 	bool close; /* first */
 };
 
 struct modbus_link {
 	struct hay_link *link;
 	struct transport *transport; /* the worker's */
-	enum link_known known;	     /* what the host was told last */
+	enum link_known known;	     /* what was last reported to the host */
 	unsigned retries;
 
 	/* A serial port: watched while it is open, looked for while it is not. */
 	const char *port;	 /* NULL: a TCP connection */
-	struct hay_fd *watch;	 /* tells of its end */
+	struct hay_fd *watch;	 /* for its end */
 	struct hay_timer *timer; /* the next look */
 	struct port_work port_work;
 	bool working;		      /* port_work is under way */
@@ -42,7 +42,7 @@ struct modbus_link {
 struct modbus_request {
 	struct hay_work work;
 	struct transport *transport;
-	struct exchange exchange;
+	struct modbus_exchange exchange;
 };
 
 /* Of a point. */
@@ -141,7 +141,7 @@ int write_begin(struct modbus_device *device, struct hay_command *command);
 /* The device is being stopped: answer the write that still waits for a look at what came of it. */
 void write_stop(struct modbus_device *device);
 
-/* An exchange has ended: what it says about the link is told to the host. Main thread. */
-void line_heard(struct modbus_link *link, const struct exchange *exchange);
+/* An exchange has ended: what it says about the link is reported to the host. Main thread. */
+void line_heard(struct modbus_link *link, const struct modbus_exchange *exchange);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame.h"
 
-/* Codes that the standard does not name are told apart by their number. */
+/* Codes that the standard does not name are distinguished by their number. */
 #define NAME(high, low) "exception 0x" #high #low
 #define NAMES(high)                                                                                                    \
 	NAME(high, 0), NAME(high, 1), NAME(high, 2), NAME(high, 3), NAME(high, 4), NAME(high, 5), NAME(high, 6),       \

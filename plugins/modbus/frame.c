@@ -210,7 +210,7 @@ static size_t identification_length(const uint8_t *bytes, size_t size)
 	return at + CRC_BYTES;
 }
 
-/* How long an answer on a serial line is by what has come of it; 0: cannot be told, or not yet. */
+/* How long an answer on a serial line is by what has come of it; 0: not known, or not yet. */
 static size_t rtu_length(const uint8_t *bytes, size_t size)
 {
 	if (size < 3)

@@ -20,7 +20,7 @@ static const char key[] = "cuts";
 
 enum { DIGEST_BYTES = 4, CUT_BYTES = 3, SILENT_FLAG = 0x80 };
 
-static uint64_t now(const struct modbus_device *md)
+static uint64_t host_now(const struct modbus_device *md)
 {
 	return md->device->link->host->now();
 }
@@ -45,8 +45,8 @@ static uint32_t digest_add_text(uint32_t digest, const char *text)
 static uint32_t digest_configuration(const struct modbus_device *md)
 {
 	const struct hay_device *device = md->device;
-	const struct link_conf *link = device->link->conf;
-	const struct device_conf *conf = device->conf;
+	const struct modbus_link_conf *link = device->link->conf;
+	const struct modbus_device_conf *conf = device->conf;
 	uint32_t digest = UINT32_C(2166136261);
 
 	digest = digest_add_text(digest, link->url);
@@ -92,12 +92,12 @@ void learn_recall(struct modbus_device *md)
 				.address = (uint16_t)(at[1] << 8 | at[2]),
 				.is_silent = at[0] & SILENT_FLAG,
 				.is_proven = true,
-				.test_us = now(md) + TEST_FIRST_US,
+				.test_us = host_now(md) + TEST_FIRST_US,
 				.pause_us = TEST_FIRST_US,
 			};
 }
 
-static void keep(struct modbus_device *md)
+static void remember_cuts(struct modbus_device *md)
 {
 	uint8_t bytes[DIGEST_BYTES + CUTS_MAX * CUT_BYTES], *at = bytes + DIGEST_BYTES;
 
@@ -121,7 +121,7 @@ static bool is_inside(const struct plan_cut *cut, const struct plan_place *place
 	       cut->address < place->address + (uint32_t)place->count;
 }
 
-static void say(struct modbus_device *md, const struct plan_place *place, const struct plan_cut *cut)
+static void log_cut(struct modbus_device *md, const struct plan_place *place, const struct plan_cut *cut)
 {
 	char text[PLACE_TEXT_MAX];
 
@@ -134,7 +134,7 @@ static void say(struct modbus_device *md, const struct plan_place *place, const 
 		md->n_lines == LINES_MAX ? " (more such cuts of this device are not logged)" : "");
 }
 
-static void prove(struct modbus_device *md, const struct plan_place *place, struct plan_cut *cut)
+static void prove_cut(struct modbus_device *md, const struct plan_place *place, struct plan_cut *cut)
 {
 	bool is_news = !cut->is_proven;
 
@@ -142,12 +142,12 @@ static void prove(struct modbus_device *md, const struct plan_place *place, stru
 	cut->pause_us = cut->pause_us ? cut->pause_us * 2 : TEST_FIRST_US;
 	if (cut->pause_us > TEST_LAST_US)
 		cut->pause_us = TEST_LAST_US;
-	cut->test_us = now(md) + cut->pause_us;
+	cut->test_us = host_now(md) + cut->pause_us;
 	cut->is_proven = true;
 	if (!is_news)
 		return;
-	keep(md);
-	say(md, place, cut);
+	remember_cuts(md);
+	log_cut(md, place, cut);
 }
 
 /* Take out those for which it says so. */
@@ -166,7 +166,7 @@ static void drop_cuts(struct modbus_device *md, bool (*is_over)(const struct pla
 	md->plans_are_old = md->plans_are_old || n != md->limits.n_cuts;
 	md->limits.n_cuts = n;
 	if (was_kept)
-		keep(md);
+		remember_cuts(md);
 }
 
 static bool is_disproved(const struct plan_cut *cut, const void *userdata)
@@ -197,7 +197,7 @@ bool learn_test_failed(struct modbus_device *md, const struct plan_request *requ
 	if (n == 0)
 		return false;
 	if (n == 1)
-		prove(md, &request->place, last);
+		prove_cut(md, &request->place, last);
 	md->plans_are_old = true;
 	return true;
 }
@@ -214,12 +214,12 @@ bool learn_cut(struct modbus_device *md, const struct plan_request *request, boo
 		/* To find out what a device is silent on takes a time-out a step: that is not done anew at each restart. */
 		cut.is_proven = true;
 		cut.pause_us = TEST_FIRST_US;
-		cut.test_us = now(md) + TEST_FIRST_US;
+		cut.test_us = host_now(md) + TEST_FIRST_US;
 	}
 	md->cuts[md->limits.n_cuts++] = cut;
 	md->plans_are_old = true;
 	if (is_silent)
-		keep(md);
+		remember_cuts(md);
 	return true;
 }
 
@@ -239,7 +239,7 @@ void learn_came_back(struct modbus_device *md)
 
 static bool can_be_tested(const struct modbus_device *md, const struct plan_cut *cut)
 {
-	if (cut->test_us > now(md))
+	if (cut->test_us > host_now(md))
 		return false;
 	for (uint32_t i = 0; i < md->device->n_points; i++)
 		if (md->states[i].is_due && !md->states[i].is_quiet && md->places[i].table == cut->table &&
@@ -282,7 +282,7 @@ void learn_end_round(struct modbus_device *md, bool has_values)
 		/* Nothing ran across it all the same, or the round ended before. */
 		cut->is_open = cut->is_single = false;
 		cut->pause_us = cut->pause_us ? cut->pause_us : TEST_FIRST_US;
-		cut->test_us = now(md) + cut->pause_us;
+		cut->test_us = host_now(md) + cut->pause_us;
 		md->plans_are_old = true;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The link as the host sees it: up or down. A serial port is watched while it is open, so that a pulled plug is seen
- * at once even when nobody asks, and looked for every 300 ms while it is away. Main thread, but for run_port().
+ * at once even when nothing is asked, and looked for every 300 ms while it is away. Main thread, but for run_port().
  */
 #include "device.h"
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static void port_lost(struct modbus_link *ml);
 
-static void tell(struct modbus_link *ml, enum link_known now, enum hay_reason reason, const char *detail)
+static void report_link(struct modbus_link *ml, enum link_known now, enum hay_reason reason, const char *detail)
 {
 	if (now == ml->known)
 		return;
@@ -74,7 +74,7 @@ static void port_event(int fd, uint32_t events, void *userdata)
 
 	(void)fd;
 	(void)events;
-	tell(ml, LINK_DOWN, HAY_OFFLINE, "the port has gone");
+	report_link(ml, LINK_DOWN, HAY_OFFLINE, "the port has gone");
 	port_lost(ml);
 }
 
@@ -90,7 +90,7 @@ static void port_lost(struct modbus_link *ml)
 	begin_port_work(ml, true);
 }
 
-static void port_heard(struct modbus_link *ml, const struct exchange *x)
+static void port_heard(struct modbus_link *ml, const struct modbus_exchange *x)
 {
 	const struct hay_host *host = ml->link->host;
 
@@ -113,9 +113,9 @@ static void port_heard(struct modbus_link *ml, const struct exchange *x)
 		port_lost(ml);
 }
 
-void line_heard(struct modbus_link *ml, const struct exchange *x)
+void line_heard(struct modbus_link *ml, const struct modbus_exchange *x)
 {
 	if (ml->port)
 		port_heard(ml, x);
-	tell(ml, x->end == EXCHANGE_DOWN ? LINK_DOWN : LINK_UP, x->reason, x->detail);
+	report_link(ml, x->end == EXCHANGE_DOWN ? LINK_DOWN : LINK_UP, x->reason, x->detail);
 }

@@ -19,7 +19,7 @@ static void close_link(struct hay_link *link)
 
 static int open_link(struct hay_link *link)
 {
-	const struct link_conf *conf = link->conf;
+	const struct modbus_link_conf *conf = link->conf;
 	struct modbus_link *ml = calloc(1, sizeof(*ml));
 	struct transport_conf transport;
 	struct tty_conf tty;
@@ -65,7 +65,7 @@ static void stop_device(struct hay_device *device)
 
 static int start_device(struct hay_device *device)
 {
-	const struct device_conf *conf = device->conf;
+	const struct modbus_device_conf *conf = device->conf;
 	struct modbus_device *md = calloc(1, sizeof(*md));
 	size_t n = (size_t)device->n_points + 1, room = 1;
 
@@ -115,9 +115,9 @@ static int write_point(struct hay_command *command)
 
 HAY_PLUGIN("modbus", .flags = HAY_PLUGIN_NEEDS_POINTS, .version = HAYWAIN_VERSION,
 	   .summary = "Modbus devices over TCP and on serial lines", .types = types_own,
-	   .link_options = {.table = conf_link_table, .size = sizeof(struct link_conf)},
-	   .device_options = {.table = conf_device_table, .size = sizeof(struct device_conf)},
-	   .point_options = {.table = conf_point_table, .size = sizeof(struct point_conf)},
+	   .link_options = {.table = conf_link_table, .size = sizeof(struct modbus_link_conf)},
+	   .device_options = {.table = conf_device_table, .size = sizeof(struct modbus_device_conf)},
+	   .point_options = {.table = conf_point_table, .size = sizeof(struct modbus_point_conf)},
 	   .check_link = conf_check_link, .check_device = conf_check_device, .check_point = conf_check_point,
 	   .open = open_link, .close = close_link, .start = start_device, .stop = stop_device, .poll = poll_device,
 	   .write = write_point, .probe = probe_modbus, .probe_link = HAY_PROBE_ON_LINK);

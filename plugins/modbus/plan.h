@@ -27,7 +27,7 @@ struct plan_place {
 #define PLACE_TEXT_MAX 64
 const char *plan_place_text(const struct plan_place *place, char buffer[PLACE_TEXT_MAX]);
 
-/* No request runs across the beginning of that register, unless the cut is open: learn.c tells of its life. */
+/* No request runs across the beginning of that register, unless the cut is open: learn.c describes its life. */
 struct plan_cut {
 	enum modbus_table table;
 	uint16_t address;
@@ -42,7 +42,7 @@ struct plan_cut {
 /* In registers; where a table holds bits, 16 of them weigh as much as one register. */
 struct plan_limits {
 	unsigned max_registers; /* in one request, 1 to 125 */
-	unsigned max_hole;	/* that nobody asked for, between two points of one request */
+	unsigned max_hole;	/* of no point, between two points of one request */
 	const struct plan_cut *cuts;
 	size_t n_cuts;
 };

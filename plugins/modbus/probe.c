@@ -9,7 +9,7 @@
 
 static const char usage[] =
 	"scan TARGET [FIRST-LAST] [KEY=VALUE...]          which units answer (default 1-247)\n"
-	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device tells them\n"
+	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device says them\n"
 	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
 	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
 	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 (milliseconds)\n"
@@ -23,13 +23,13 @@ static uint64_t clock_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static int wrong(const struct probe *p, const char *what)
+static int wrong_arguments(const struct modbus_probe *p, const char *what)
 {
 	p->hay->print(p->hay, "%s", what);
 	return -EINVAL;
 }
 
-static bool number(const char *text, unsigned most, unsigned *ret)
+static bool parse_number(const char *text, unsigned most, unsigned *ret)
 {
 	char *end;
 	unsigned long value;
@@ -44,19 +44,19 @@ static bool number(const char *text, unsigned most, unsigned *ret)
 }
 
 /* "baud=9600". */
-static bool set_option(struct probe *p, const char *text)
+static bool set_option(struct modbus_probe *p, const char *text)
 {
 	unsigned value;
 
-	if (!strncmp(text, "baud=", 5) && number(text + 5, 4000000, &value))
+	if (!strncmp(text, "baud=", 5) && parse_number(text + 5, 4000000, &value))
 		p->conf.baud = value;
-	else if (!strncmp(text, "timeout=", 8) && number(text + 8, 60000, &value) && value)
+	else if (!strncmp(text, "timeout=", 8) && parse_number(text + 8, 60000, &value) && value)
 		p->conf.timeout_us = value * UINT64_C(1000);
 	else if (!strncmp(text, "mode=", 5))
 		p->conf.mode = text + 5;
-	else if (!strncmp(text, "gap=", 4) && number(text + 4, 10000, &value))
+	else if (!strncmp(text, "gap=", 4) && parse_number(text + 4, 10000, &value))
 		p->conf.gap_us = value * UINT64_C(1000);
-	else if (!strncmp(text, "rts_delay=", 10) && number(text + 10, 1000, &value))
+	else if (!strncmp(text, "rts_delay=", 10) && parse_number(text + 10, 1000, &value))
 		p->conf.rts_delay_us = value * UINT64_C(1000);
 	else if (!strcmp(text, "rs485=true") || !strcmp(text, "rs485=false"))
 		p->conf.rs485 = text[6] == 't';
@@ -89,7 +89,7 @@ static void report_error(const struct hay_report *report, const char *key, const
 	pr->failed = true;
 }
 
-static int open_target(struct probe *p, const char *target)
+static int open_target(struct modbus_probe *p, const char *target)
 {
 	struct probe_report report = {.report.error = report_error, .hay = p->hay};
 	struct transport_conf transport;
@@ -113,7 +113,7 @@ static int open_target(struct probe *p, const char *target)
 
 static void run_request(struct hay_work *work)
 {
-	struct probe *p = (void *)work;
+	struct modbus_probe *p = (void *)work;
 
 	transport_exchange(p->transport, &p->exchange);
 }
@@ -121,12 +121,12 @@ static void run_request(struct hay_work *work)
 /* What it says of the link is worth the same as if a device had been polled. */
 static void request_done(struct hay_work *work)
 {
-	struct probe *p = (void *)work;
+	struct modbus_probe *p = (void *)work;
 
 	line_heard(p->link, &p->exchange);
 }
 
-int probe_ask(struct probe *p, unsigned unit)
+int probe_ask(struct modbus_probe *p, unsigned unit)
 {
 	p->exchange.unit = (uint8_t)unit;
 	if (p->link) {
@@ -160,7 +160,7 @@ bool probe_is_of_gateway(uint8_t exception)
 
 /* ---- identify: MODBUS Application Protocol V1.1b3, 6.21 ---- */
 
-static void print_text(const struct probe *p, const char *name, const uint8_t *text, size_t size)
+static void print_text(const struct modbus_probe *p, const char *name, const uint8_t *text, size_t size)
 {
 	char clean[256];
 
@@ -169,20 +169,20 @@ static void print_text(const struct probe *p, const char *name, const uint8_t *t
 	p->hay->print(p->hay, "%-22s %.*s", name, (int)size, clean);
 }
 
-static const char *object_name(unsigned id, char room[24])
+static const char *object_name(unsigned id, char buffer[24])
 {
 	static const char *const names[] = {"vendor",	    "product code", "revision",	       "vendor URL",
 					    "product name", "model name",   "user application"};
 
 	if (id < sizeof(names) / sizeof(names[0]))
 		return names[id];
-	snprintf(room, 24, "object 0x%02x", id);
-	return room;
+	snprintf(buffer, 24, "object 0x%02x", id);
+	return buffer;
 }
 
-static int identify(struct probe *p, unsigned unit)
+static int identify_unit(struct modbus_probe *p, unsigned unit)
 {
-	unsigned object = 0, told = 0;
+	unsigned object = 0, n_shown = 0;
 
 	/* Ask for all there is (regular); a device answers at its own level. It may take several answers. */
 	for (unsigned rounds = 0; rounds < 16; rounds++) {
@@ -203,42 +203,42 @@ static int identify(struct probe *p, unsigned unit)
 			return r;
 		}
 		if (answer->exception) {
-			p->hay->print(p->hay, "unit %u does not tell what it is: %s", unit,
+			p->hay->print(p->hay, "unit %u does not say what it is: %s", unit,
 				      exception_name(answer->exception));
 			return -EOPNOTSUPP;
 		}
 		/* 14, level, conformity, more follows, next object, number of objects, objects */
 		for (unsigned i = 0; i < answer->data[5] && at + 2 <= answer->size; i++) {
 			size_t size = answer->data[at + 1];
-			char room[24];
+			char buffer[24];
 
 			if (at + 2 + size > answer->size)
 				break;
-			print_text(p, object_name(answer->data[at], room), answer->data + at + 2, size);
+			print_text(p, object_name(answer->data[at], buffer), answer->data + at + 2, size);
 			at += 2 + size;
-			told++;
+			n_shown++;
 		}
 		if (answer->data[3] != 0xff || answer->data[4] <= object)
 			break;
 		object = answer->data[4];
 	}
-	if (!told)
-		p->hay->print(p->hay, "unit %u tells nothing of itself", unit);
+	if (!n_shown)
+		p->hay->print(p->hay, "unit %u says nothing of itself", unit);
 	return 0;
 }
 
 /* ---- dump ---- */
 
-static const char *float_text(uint32_t raw, char room[20])
+static const char *float_text(uint32_t raw, char buffer[20])
 {
 	float value;
 
 	memcpy(&value, &raw, sizeof(value));
-	snprintf(room, 20, "%.6g", (double)value);
-	return room;
+	snprintf(buffer, 20, "%.6g", (double)value);
+	return buffer;
 }
 
-static void print_register(const struct probe *p, unsigned address, const uint8_t *at, bool has_next)
+static void print_register(const struct modbus_probe *p, unsigned address, const uint8_t *at, bool has_next)
 {
 	static const uint8_t orders[4][4] = {{0, 1, 2, 3}, {2, 3, 0, 1}, {1, 0, 3, 2}, {3, 2, 1, 0}};
 	unsigned raw = at[0] * 256u + at[1];
@@ -258,7 +258,7 @@ static void print_register(const struct probe *p, unsigned address, const uint8_
 	p->hay->print(p->hay, "%s", line);
 }
 
-static void print_answer(const struct probe *p, const struct plan_place *place)
+static void print_answer(const struct modbus_probe *p, const struct plan_place *place)
 {
 	const struct frame_answer *answer = &p->exchange.answer;
 
@@ -271,12 +271,12 @@ static void print_answer(const struct probe *p, const struct plan_place *place)
 	}
 }
 
-static void print_missing(const struct probe *p, unsigned at, const char *why)
+static void print_missing(const struct modbus_probe *p, unsigned at, const char *why)
 {
 	p->hay->print(p->hay, "%5u 0x%04x  %s", at, at, why);
 }
 
-static void print_header(const struct probe *p)
+static void print_header(const struct modbus_probe *p)
 {
 	p->hay->print(p->hay, "%32s  int32 and float32 of this register and the next", "");
 	p->hay->print(p->hay, "address       hex  int16 uint16 text  %-23s %-23s %-23s %-23s", "ABCD", "CDAB", "BADC",
@@ -287,7 +287,7 @@ static void print_header(const struct probe *p)
    each. So many in a row are enough, fewer where nothing has answered yet: most likely nothing will. */
 enum { SILENT_MAX = 16, SILENT_AT_FIRST_MAX = 4 };
 
-static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, unsigned count)
+static int dump_registers(struct modbus_probe *p, unsigned unit, unsigned table, unsigned first, unsigned count)
 {
 	const struct frame_answer *answer = &p->exchange.answer;
 	unsigned end = first + count > 65536 ? 65536 : first + count, at = first;
@@ -353,7 +353,7 @@ static int dump(struct probe *p, unsigned unit, unsigned table, unsigned first, 
 
 /* ---- arguments ---- */
 
-static bool units(const char *text, unsigned *ret_first, unsigned *ret_last)
+static bool parse_units(const char *text, unsigned *ret_first, unsigned *ret_last)
 {
 	char *end;
 
@@ -365,7 +365,7 @@ static bool units(const char *text, unsigned *ret_first, unsigned *ret_last)
 	return !*end && *ret_first <= *ret_last && *ret_last <= 255;
 }
 
-static int run(struct probe *p, int argc, char **argv)
+static int run_command(struct modbus_probe *p, int argc, char **argv)
 {
 	static const char *const tables[N_TABLES] = {"coil", "discrete", "holding", "input"};
 	unsigned first = 1, last = 247, unit, table = 0, count = 1;
@@ -373,55 +373,55 @@ static int run(struct probe *p, int argc, char **argv)
 	int r;
 
 	if (argc < 1 || (!p->link && !target))
-		return wrong(p, usage);
+		return wrong_arguments(p, usage);
 	/* From here on what follows the target. */
 	argc -= p->link ? 1 : 2;
 	argv += p->link ? 1 : 2;
 	if (!strcmp(what, "scan") && argc <= 1) {
-		if (argc == 1 && !units(argv[0], &first, &last))
-			return wrong(p, "units are FIRST-LAST, as in 1-32");
+		if (argc == 1 && !parse_units(argv[0], &first, &last))
+			return wrong_arguments(p, "units are FIRST-LAST, as in 1-32");
 		r = open_target(p, target);
 		return r < 0 ? r : probe_scan(p, first, last);
 	}
-	if (argc < 1 || !number(argv[0], 255, &unit))
-		return wrong(p, usage);
+	if (argc < 1 || !parse_number(argv[0], 255, &unit))
+		return wrong_arguments(p, usage);
 	if (!strcmp(what, "identify") && argc == 1) {
 		r = open_target(p, target);
-		return r < 0 ? r : identify(p, unit);
+		return r < 0 ? r : identify_unit(p, unit);
 	}
-	if (strcmp(what, "dump") || argc < 3 || argc > 4 || !number(argv[2], UINT16_MAX, &first) ||
-	    (argc == 4 && (!number(argv[3], 65536, &count) || !count)))
-		return wrong(p, usage);
+	if (strcmp(what, "dump") || argc < 3 || argc > 4 || !parse_number(argv[2], UINT16_MAX, &first) ||
+	    (argc == 4 && (!parse_number(argv[3], 65536, &count) || !count)))
+		return wrong_arguments(p, usage);
 	while (table < N_TABLES && strcmp(argv[1], tables[table]))
 		table++;
 	if (table == N_TABLES)
-		return wrong(p, "the table is holding, input, coil or discrete");
+		return wrong_arguments(p, "the table is holding, input, coil or discrete");
 	r = open_target(p, target);
-	return r < 0 ? r : dump(p, unit, table, first, count);
+	return r < 0 ? r : dump_registers(p, unit, table, first, count);
 }
 
 int probe_modbus(const struct hay_probe *hay)
 {
-	struct probe *p = calloc(1, sizeof(*p));
+	struct modbus_probe *p = calloc(1, sizeof(*p));
 	char **argv = calloc((size_t)hay->argc + 1, sizeof(*argv));
 	int argc = 0, r = -ENOMEM;
 
 	if (p && argv) {
-		*p = (struct probe){.hay = hay,
-				    .link = hay->link ? hay->link->state : NULL,
-				    .conf = {.gap_us = GAP_DEFAULT_US, .unit_gap_us = GAP_DEFAULT_US}};
+		*p = (struct modbus_probe){.hay = hay,
+					   .link = hay->link ? hay->link->state : NULL,
+					   .conf = {.gap_us = GAP_DEFAULT_US, .unit_gap_us = GAP_DEFAULT_US}};
 		r = 0;
 		for (int i = 0; i < hay->argc && r == 0; i++) {
 			if (!strchr(hay->argv[i], '='))
 				argv[argc++] = hay->argv[i];
 			else if (p->link || !set_option(p, hay->argv[i]))
-				r = wrong(p, usage);
+				r = wrong_arguments(p, usage);
 		}
 		/* Most units of a scan are silent: that many seconds would be minutes. */
 		if (!p->conf.timeout_us)
 			p->conf.timeout_us = argc > 0 && !strcmp(argv[0], "scan") ? 300000 : 1000000;
 		if (r == 0)
-			r = run(p, argc, argv);
+			r = run_command(p, argc, argv);
 		if (!p->link)
 			transport_free(p->transport);
 	}

@@ -27,22 +27,22 @@ struct scan_unit {
 	uint64_t rtt_us;
 };
 
-struct scan {
-	struct probe *probe;
+struct modbus_scan {
+	struct modbus_probe *probe;
 	unsigned first, last, n_found, n_odd;
 	bool holds; /* nothing is printed yet: every unit so far has answered, and it may be one device for all */
 	bool has_gateway;
 	struct scan_unit units[256];
 };
 
-static const struct link_conf *conf_of(const struct probe *p)
+static const struct modbus_link_conf *conf_of(const struct modbus_probe *p)
 {
 	return p->link ? p->link->link->conf : &p->conf;
 }
 
 /* ---- what was found ---- */
 
-static void print_unit(const struct scan *scan, unsigned unit)
+static void print_unit(const struct modbus_scan *scan, unsigned unit)
 {
 	const struct hay_probe *hay = scan->probe->hay;
 	const struct scan_unit *u = &scan->units[unit];
@@ -56,14 +56,14 @@ static void print_unit(const struct scan *scan, unsigned unit)
 		   u->exception ? ": " : "", u->exception ? exception_name(u->exception) : "");
 }
 
-static void print_held(struct scan *scan, unsigned end)
+static void print_held(struct modbus_scan *scan, unsigned end)
 {
 	for (unsigned unit = scan->first; scan->holds && unit < end; unit++)
 		print_unit(scan, unit);
 	scan->holds = false;
 }
 
-static bool is_one_device(const struct scan *scan)
+static bool is_one_device(const struct modbus_scan *scan)
 {
 	const struct scan_unit *one = &scan->units[scan->first];
 	unsigned n = scan->last - scan->first + 1;
@@ -77,7 +77,7 @@ static bool is_one_device(const struct scan *scan)
 	return n > UNITS_PLAUSIBLE_MAX || (n >= ALIKE_MIN && is_same);
 }
 
-static void print_one_device(const struct scan *scan)
+static void print_one_device(const struct modbus_scan *scan)
 {
 	const struct hay_probe *hay = scan->probe->hay;
 	const struct scan_unit *u = &scan->units[scan->first];
@@ -91,9 +91,9 @@ static void print_one_device(const struct scan *scan)
 
 /* ---- asking ---- */
 
-static void note_answer(struct scan *scan, unsigned unit, unsigned query)
+static void note_answer(struct modbus_scan *scan, unsigned unit, unsigned query)
 {
-	const struct exchange *x = &scan->probe->exchange;
+	const struct modbus_exchange *x = &scan->probe->exchange;
 	struct scan_unit *u = &scan->units[unit];
 
 	*u = (struct scan_unit){
@@ -105,7 +105,7 @@ static void note_answer(struct scan *scan, unsigned unit, unsigned query)
 		print_unit(scan, unit);
 }
 
-static void note_silence(struct scan *scan, unsigned unit, bool is_odd)
+static void note_silence(struct modbus_scan *scan, unsigned unit, bool is_odd)
 {
 	const struct hay_probe *hay = scan->probe->hay;
 
@@ -118,9 +118,9 @@ static void note_silence(struct scan *scan, unsigned unit, bool is_odd)
 }
 
 /* One query to each unit that has not answered yet. 0 or -errno. */
-static int ask_units(struct scan *scan, unsigned query)
+static int ask_units(struct modbus_scan *scan, unsigned query)
 {
-	struct probe *p = scan->probe;
+	struct modbus_probe *p = scan->probe;
 	unsigned total = scan->last - scan->first + 1 - scan->n_found, done = 0;
 
 	for (unsigned unit = scan->first; unit <= scan->last; unit++) {
@@ -150,10 +150,10 @@ static int ask_units(struct scan *scan, unsigned query)
 
 /* ---- what to do with it ---- */
 
-static void print_hints(const struct scan *scan)
+static void print_hints(const struct modbus_scan *scan)
 {
 	const struct hay_probe *hay = scan->probe->hay;
-	const struct link_conf *conf = conf_of(scan->probe);
+	const struct modbus_link_conf *conf = conf_of(scan->probe);
 
 	if (scan->n_odd > 0) {
 		hay->print(hay, "something answers, but not rightly. What it may be:");
@@ -178,9 +178,9 @@ static void print_hints(const struct scan *scan)
 		hay->print(hay, "  another client: some devices serve one connection only");
 }
 
-static void print_link(const struct probe *p)
+static void print_link(const struct modbus_probe *p)
 {
-	const struct link_conf *conf = &p->conf;
+	const struct modbus_link_conf *conf = &p->conf;
 	char line[640];
 	size_t n, room = sizeof(line);
 
@@ -206,9 +206,9 @@ static void print_link(const struct probe *p)
 }
 
 /* One device for each unit, with what it answered as its only point. */
-static void print_block(const struct scan *scan, unsigned last)
+static void print_block(const struct modbus_scan *scan, unsigned last)
 {
-	const struct probe *p = scan->probe;
+	const struct modbus_probe *p = scan->probe;
 	const struct hay_probe *hay = p->hay;
 	const char *link = p->link ? hay->link->name : "bus";
 	unsigned left = 0;
@@ -235,9 +235,9 @@ static void print_block(const struct scan *scan, unsigned last)
 	hay->print(hay, ");");
 }
 
-int probe_scan(struct probe *p, unsigned first, unsigned last)
+int probe_scan(struct modbus_probe *p, unsigned first, unsigned last)
 {
-	struct scan scan = {.probe = p, .first = first, .last = last, .holds = true};
+	struct modbus_scan scan = {.probe = p, .first = first, .last = last, .holds = true};
 	bool is_one = false;
 	int r = 0;
 

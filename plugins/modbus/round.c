@@ -11,7 +11,7 @@
  * What got no answer while other requests did is quiet: it is asked after all others, until the first of them has no
  * answer again, then after a growing pause. Quiet registers that were asked together are asked in ever smaller pieces,
  * until the silent one is alone. Where only quiet ones are due, another point is asked before them: their silence does
- * not tell whether the device is still there.
+ * not show whether the device is still there.
  */
 #include "device.h"
 #include <errno.h>
@@ -67,7 +67,7 @@ static void add_value(struct modbus_device *md, uint32_t point, const struct hay
 
 static void take_answer(struct modbus_device *md, const struct plan_request *request)
 {
-	const struct exchange *x = &md->request.exchange;
+	const struct modbus_exchange *x = &md->request.exchange;
 
 	for (size_t i = request->first; i < request->first + request->n; i++) {
 		uint32_t point = md->plan->points[i];
@@ -165,7 +165,7 @@ static void fail_round(struct modbus_device *md, enum hay_reason reason, const c
 	end_round(md, HAY_FAILED);
 }
 
-/* Quiet requests alone, as of a device that has no others, tell nothing about it where they stay quiet. */
+/* Quiet requests alone, as of a device that has no others, say nothing about it where they stay quiet. */
 static void end_as_it_went(struct modbus_device *md)
 {
 	end_round(md, md->n_answered ? HAY_OK : md->asks_quiet ? HAY_SKIPPED : HAY_FAILED);
@@ -213,7 +213,7 @@ static int plan_rest(struct modbus_device *md)
 	return r;
 }
 
-static const struct plan_request *current(const struct modbus_device *md)
+static const struct plan_request *current_request(const struct modbus_device *md)
 {
 	return &md->plan->requests[(md->turn + md->next) % md->plan->n_requests];
 }
@@ -221,7 +221,7 @@ static const struct plan_request *current(const struct modbus_device *md)
 static int ask_current(struct modbus_device *md)
 {
 	md->request.exchange.is_quiet = md->asks_quiet;
-	pdu_read(&current(md)->place, &md->request.exchange.pdu);
+	pdu_read(&current_request(md)->place, &md->request.exchange.pdu);
 	return md->device->link->host->submit(md->device->link, &md->request.work, HAY_LANE_POLL);
 }
 
@@ -276,7 +276,7 @@ static void pause_over(void *userdata)
 		ask_or_end(md);
 }
 
-/* A busy device is asked again, but not at once. Nobody else of the link is asked meanwhile. */
+/* A busy device is asked again, but not at once. No other device of the link is asked meanwhile. */
 static void ask_after_pause(struct modbus_device *md)
 {
 	const struct hay_host *host = md->device->link->host;
@@ -312,8 +312,8 @@ static bool learn_from_refusal(struct modbus_device *md, const struct plan_reque
 
 static void request_answered(struct modbus_device *md)
 {
-	const struct plan_request *request = current(md);
-	const struct exchange *x = &md->request.exchange;
+	const struct plan_request *request = current_request(md);
+	const struct modbus_exchange *x = &md->request.exchange;
 
 	if (!md->first_us)
 		md->first_us = x->answered_us;
@@ -378,7 +378,7 @@ static void quiet_missed(struct modbus_device *md, const struct plan_request *re
 
 static void request_missed(struct modbus_device *md, enum hay_reason reason, const char *exception, const char *why)
 {
-	const struct plan_request *request = current(md);
+	const struct plan_request *request = current_request(md);
 	char place[PLACE_TEXT_MAX];
 
 	if (learn_test_failed(md, request)) {
@@ -412,7 +412,7 @@ static void request_done(struct hay_work *work)
 {
 	struct modbus_request *done = (void *)work;
 	struct modbus_device *md = work->device->state;
-	const struct exchange *x = &done->exchange;
+	const struct modbus_exchange *x = &done->exchange;
 	const char *exception;
 
 	if (x->end == EXCHANGE_DOWN) {

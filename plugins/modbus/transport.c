@@ -107,7 +107,7 @@ struct transport *transport_free(struct transport *t)
 	return NULL;
 }
 
-static void fail(struct exchange *x, enum exchange_end end, enum modbus_fault fault)
+static void fail_exchange(struct modbus_exchange *x, enum exchange_end end, enum modbus_fault fault)
 {
 	x->end = end;
 	x->fault = fault;
@@ -117,7 +117,7 @@ static void fail(struct exchange *x, enum exchange_end end, enum modbus_fault fa
 
 /* ---- the way there ---- */
 
-static void fail_to_open(struct exchange *x, int error)
+static void fail_to_open(struct modbus_exchange *x, int error)
 {
 	static const struct {
 		int error;
@@ -132,19 +132,19 @@ static void fail_to_open(struct exchange *x, int error)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (known[i].error == error)
 			fault = known[i].fault;
-	fail(x, EXCHANGE_DOWN, fault);
+	fail_exchange(x, EXCHANGE_DOWN, fault);
 	if (fault == FAULT_PORT_ERROR && strerrordesc_np(error))
 		x->detail = strerrordesc_np(error);
 }
 
-static bool connect_anew(struct transport *t, struct exchange *x)
+static bool connect_anew(struct transport *t, struct modbus_exchange *x)
 {
 	int r;
 
 	t->has_answered = false;
 
 	if (t->host) {
-		fail(x, EXCHANGE_DOWN, FAULT_NO_CONNECTION);
+		fail_exchange(x, EXCHANGE_DOWN, FAULT_NO_CONNECTION);
 		t->fd = hay_connect(t->host, t->port, t->unknown, t->timeout_us, t->now, &x->reason, &x->detail);
 	} else {
 		r = tty_open(&t->tty_conf, &t->tty, &x->notice);
@@ -164,7 +164,7 @@ static void note_closed(struct transport *t)
 }
 
 /* It cannot be used any more. A serial port stays open until its watcher has let go of it. */
-static void disconnect(struct transport *t)
+static void close_connection(struct transport *t)
 {
 	if (t->tty)
 		t->broken = true;
@@ -175,7 +175,7 @@ static void disconnect(struct transport *t)
 enum { NOTHING = 0, GONE = -1 };
 
 /* What comes, waiting at most that long for it: bytes, NOTHING or GONE. */
-static ssize_t take(struct transport *t, uint8_t *into, size_t room, uint64_t wait_us)
+static ssize_t read_some(struct transport *t, uint8_t *into, size_t room, uint64_t wait_us)
 {
 	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
 	struct timespec time = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
@@ -200,7 +200,7 @@ enum settled { SETTLED, LOST, RESTLESS };
 
 static void quiet_is_over(struct transport *t)
 {
-	if (!t->quiet_alone) /* others were asked meanwhile: nobody knows */
+	if (!t->quiet_alone) /* others were asked meanwhile: it is not known */
 		t->absent[t->quiet_unit] = !t->heard;
 	if (!t->quiet_alone && t->heard)
 		t->owes[t->quiet_unit] = false;
@@ -222,7 +222,7 @@ static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t 
 	end = (now > quiet ? now : quiet) + gap + t->timeout_us;
 	for (;;) {
 		uint64_t until = t->last_us + gap > quiet ? t->last_us + gap : quiet;
-		ssize_t n = take(t, scratch, room, until > now ? until - now : 0);
+		ssize_t n = read_some(t, scratch, room, until > now ? until - now : 0);
 
 		now = t->now();
 		if (n == GONE)
@@ -242,7 +242,7 @@ static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t 
 }
 
 /* No answer came in time: it may come late. */
-static void expect_late_answer(struct transport *t, const struct exchange *x, bool heard)
+static void expect_late_answer(struct transport *t, const struct modbus_exchange *x, bool heard)
 {
 	t->quiet_us = t->now() + t->timeout_us;
 	t->quiet_unit = x->unit;
@@ -254,7 +254,7 @@ static void expect_late_answer(struct transport *t, const struct exchange *x, bo
 
 /* ---- question and answer ---- */
 
-static bool send_frame(struct transport *t, struct exchange *x, const struct frame *frame)
+static bool send_frame(struct transport *t, struct modbus_exchange *x, const struct frame *frame)
 {
 	ssize_t n =
 		t->tty ? write(t->fd, frame->bytes, frame->size) : send(t->fd, frame->bytes, frame->size, MSG_NOSIGNAL);
@@ -264,11 +264,11 @@ static bool send_frame(struct transport *t, struct exchange *x, const struct fra
 }
 
 /* No answer: only bytes of something else, if any. */
-static void give_up(struct transport *t, struct exchange *x, size_t n, enum modbus_fault fault)
+static void give_up(struct transport *t, struct modbus_exchange *x, size_t n, enum modbus_fault fault)
 {
 	bool only_echo = fault == FAULT_ONLY_ECHO, other = fault != FAULT_NONE && !only_echo;
 
-	fail(x, EXCHANGE_FAILED, fault ? fault : n ? FAULT_CUT_SHORT : FAULT_SILENCE);
+	fail_exchange(x, EXCHANGE_FAILED, fault ? fault : n ? FAULT_CUT_SHORT : FAULT_SILENCE);
 	if (t->framing != FRAMING_RTU)
 		return;
 	expect_late_answer(t, x, n > 0 && !only_echo);
@@ -277,7 +277,7 @@ static void give_up(struct transport *t, struct exchange *x, size_t n, enum modb
 }
 
 /* Ask over the connection there is. False: it is closed, and not a byte of an answer came. */
-static bool ask(struct transport *t, struct exchange *x)
+static bool send_request(struct transport *t, struct modbus_exchange *x)
 {
 	uint64_t sent, deadline, now;
 	enum modbus_fault fault = FAULT_NONE;
@@ -288,11 +288,11 @@ static bool ask(struct transport *t, struct exchange *x)
 	frame_build(t->framing, ++t->transaction, x->unit, &x->pdu, &request);
 	sent = t->now();
 	if (x->not_after_us > 0 && sent > x->not_after_us) {
-		fail(x, EXCHANGE_FAILED, FAULT_EXPIRED);
+		fail_exchange(x, EXCHANGE_FAILED, FAULT_EXPIRED);
 		return true;
 	}
 	if (!send_frame(t, x, &request)) {
-		fail(x, EXCHANGE_FAILED, FAULT_CLOSED_BEFORE);
+		fail_exchange(x, EXCHANGE_FAILED, FAULT_CLOSED_BEFORE);
 		return false;
 	}
 	t->last_us = sent + request.size * t->char_us;
@@ -304,10 +304,10 @@ static bool ask(struct transport *t, struct exchange *x)
 		ssize_t n;
 
 		now = t->now();
-		n = now < deadline ? take(t, x->bytes + size, sizeof(x->bytes) - size, deadline - now) : NOTHING;
+		n = now < deadline ? read_some(t, x->bytes + size, sizeof(x->bytes) - size, deadline - now) : NOTHING;
 		now = t->now();
 		if (n == GONE) {
-			fail(x, EXCHANGE_FAILED, size ? FAULT_CLOSED_WITHIN : FAULT_CLOSED);
+			fail_exchange(x, EXCHANGE_FAILED, size ? FAULT_CLOSED_WITHIN : FAULT_CLOSED);
 			return size > 0;
 		}
 		if (n == NOTHING) {
@@ -322,7 +322,7 @@ static bool ask(struct transport *t, struct exchange *x)
 		if (found == FRAME_FOUND)
 			break;
 		if (found == FRAME_WRONG || size == sizeof(x->bytes)) {
-			fail(x, EXCHANGE_FAILED, fault ? fault : FAULT_NO_FRAME);
+			fail_exchange(x, EXCHANGE_FAILED, fault ? fault : FAULT_NO_FRAME);
 			return true;
 		}
 	}
@@ -343,28 +343,28 @@ static bool ask(struct transport *t, struct exchange *x)
 	return true;
 }
 
-static enum settled settle(struct transport *t, struct exchange *x)
+static enum settled settle_line(struct transport *t, struct modbus_exchange *x)
 {
 	return wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
 }
 
 /* What is sent once is lost on a connection that the device is about to close: where it is one that does, it gets a moment
    for that after its answer. True: it has. */
-static bool closes_now(struct transport *t, struct exchange *x)
+static bool closes_now(struct transport *t, struct modbus_exchange *x)
 {
 	uint64_t now = t->now(), until = t->answered_us + CLOSE_WAIT_US;
 
 	return x->once && t->closes && t->has_answered && now < until &&
-	       take(t, x->bytes, sizeof(x->bytes), until - now) == GONE;
+	       read_some(t, x->bytes, sizeof(x->bytes), until - now) == GONE;
 }
 
-static void port_has_gone(struct transport *t, struct exchange *x)
+static void port_has_gone(struct transport *t, struct modbus_exchange *x)
 {
 	t->broken = true;
-	fail(x, EXCHANGE_DOWN, FAULT_PORT_GONE);
+	fail_exchange(x, EXCHANGE_DOWN, FAULT_PORT_GONE);
 }
 
-void transport_exchange(struct transport *t, struct exchange *x)
+void transport_exchange(struct transport *t, struct modbus_exchange *x)
 {
 	enum settled settled;
 
@@ -375,10 +375,10 @@ void transport_exchange(struct transport *t, struct exchange *x)
 		port_has_gone(t, x);
 		return;
 	}
-	settled = t->fd >= 0 && !closes_now(t, x) ? settle(t, x) : LOST;
+	settled = t->fd >= 0 && !closes_now(t, x) ? settle_line(t, x) : LOST;
 	if (settled == LOST && t->fd >= 0 && !t->tty) {
 		note_closed(t);
-		disconnect(t);
+		close_connection(t);
 	}
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
 		bool asked = false;
@@ -386,16 +386,16 @@ void transport_exchange(struct transport *t, struct exchange *x)
 		if (t->fd < 0) {
 			if (!connect_anew(t, x))
 				return;
-			settled = settle(t, x);
+			settled = settle_line(t, x);
 		}
 		if (settled == RESTLESS) {
-			fail(x, EXCHANGE_FAILED, FAULT_RESTLESS);
+			fail_exchange(x, EXCHANGE_FAILED, FAULT_RESTLESS);
 			break;
 		}
 		if (settled == LOST)
-			fail(x, EXCHANGE_FAILED, FAULT_CLOSED);
+			fail_exchange(x, EXCHANGE_FAILED, FAULT_CLOSED);
 		else
-			asked = ask(t, x);
+			asked = send_request(t, x);
 		if (t->tty && (!asked || (x->end == EXCHANGE_FAILED && x->reason == HAY_REFUSED))) {
 			port_has_gone(t, x);
 			return;
@@ -404,16 +404,16 @@ void transport_exchange(struct transport *t, struct exchange *x)
 			note_closed(t);
 		if (asked || (x->once && x->sent))
 			break;
-		disconnect(t);
+		close_connection(t);
 	}
-	/* After a time-out or nonsense nobody knows what comes next on this connection: the next question has a new one. */
+	/* After a time-out or nonsense it is not known what comes next on this connection: the next question has a new one. */
 	if (t->tty)
 		x->port_fd = t->fd;
 	else if (x->end != EXCHANGE_ANSWERED)
-		disconnect(t);
+		close_connection(t);
 }
 
-void transport_reopen(struct transport *t, struct exchange *x)
+void transport_reopen(struct transport *t, struct modbus_exchange *x)
 {
 	x->port_fd = -1;
 	x->notice = NULL;

@@ -4,7 +4,7 @@
  * link's worker only; it is made before the first work and freed after the last.
  *
  * On a serial line, and behind a converter that carries its frames over TCP, an answer bears no number: nothing
- * but time tells a late one from the next. So after a time-out the line is kept silent for one time-out more, and what
+ * but time to distinguish a late one from the next. So after a time-out the line is kept silent for one time-out more, and what
  * comes then is thrown away. A unit that stayed silent all that time is taken for absent: from then on its time-outs
  * make only itself wait, not its neighbours.
  */
@@ -34,7 +34,7 @@ enum exchange_end {
 	EXCHANGE_DOWN,	   /* no connection could be made, or the port has gone */
 };
 
-struct exchange {
+struct modbus_exchange {
 	/* The question. */
 	uint8_t unit;
 	struct pdu pdu;
@@ -68,13 +68,13 @@ struct transport *transport_free(struct transport *transport);
  * Ask and wait for the answer, at most the time-out for it; connect first where there is no connection. A connection
  * that turns out closed before any byte of the answer is made anew once: many devices close it after each answer. What
  * goes `once` is sent over the new one only where not a byte of it went over the old one.
- * A serial port that fails is left alone, DOWN, until transport_reopen(): whoever watches it lets go of it first.
+ * A serial port that fails is left alone, DOWN, until transport_reopen(): the caller that watches it lets go of it first.
  */
-void transport_exchange(struct transport *transport, struct exchange *exchange);
+void transport_exchange(struct transport *transport, struct modbus_exchange *exchange);
 
 /* Close the serial port. */
 void transport_close(struct transport *transport);
 /* Open the serial port where it is closed; EXCHANGE_ANSWERED: it is open. */
-void transport_reopen(struct transport *transport, struct exchange *exchange);
+void transport_reopen(struct transport *transport, struct modbus_exchange *exchange);
 
 #endif

@@ -45,8 +45,8 @@ uint64_t tty_char_us(const struct tty_conf *conf)
 	return (bits * UINT64_C(1000000) + conf->baud - 1) / conf->baud;
 }
 
-/* Whether nobody holds it, before its settings are touched. */
-static int look(const char *path)
+/* Whether no process has locked it, before its settings are touched. */
+static int open_unlocked(const char *path)
 {
 	int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), r = 0;
 
@@ -73,7 +73,7 @@ static bool set_rs485(int fd, uint64_t delay_us)
 int tty_open(const struct tty_conf *conf, struct tty **ret, const char **ret_notice)
 {
 	struct tty *tty;
-	int r = look(conf->path);
+	int r = open_unlocked(conf->path);
 
 	if (r < 0)
 		return r;

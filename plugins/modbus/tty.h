@@ -25,7 +25,7 @@ bool tty_knows_baud(unsigned baud);
 uint64_t tty_char_us(const struct tty_conf *conf);
 
 /*
- * Non-blocking, raw, and nobody else's while it is open. *ret_notice: NULL, or what could not be set, in words.
+ * Non-blocking, raw, and locked against others while it is open. *ret_notice: NULL, or what could not be set, in words.
  * -EBUSY: another program has it; other -errno.
  */
 int tty_open(const struct tty_conf *conf, struct tty **ret, const char **ret_notice);

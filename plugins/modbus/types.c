@@ -60,7 +60,7 @@ static bool set_bits(struct value_form *form, const char *bits)
 	return true;
 }
 
-static int wrong(const char *key, const char *error, const char **ret_key, const char **ret_error)
+static int wrong_key(const char *key, const char *error, const char **ret_key, const char **ret_error)
 {
 	*ret_key = key;
 	*ret_error = error;
@@ -71,15 +71,16 @@ static int string_form(const struct value_words *words, struct value_form *ret, 
 		       const char **ret_error)
 {
 	if (words->order)
-		return wrong("order", "is for numbers; a string has string_order = \"AB\" or \"BA\"", ret_key,
-			     ret_error);
+		return wrong_key("order", "is for numbers; a string has string_order = \"AB\" or \"BA\"", ret_key,
+				 ret_error);
 	if (words->bits)
-		return wrong("bits", "are taken from a whole number, not from a string", ret_key, ret_error);
+		return wrong_key("bits", "are taken from a whole number, not from a string", ret_key, ret_error);
 	if (!words->length)
-		return wrong("length", "a string needs its length, in registers: 1 to 125", ret_key, ret_error);
+		return wrong_key("length", "a string needs its length, in registers: 1 to 125", ret_key, ret_error);
 	if (words->string_order && strcmp(words->string_order, "AB") && strcmp(words->string_order, "BA"))
-		return wrong("string_order", "is \"AB\" (the first character of a register is its high byte) or \"BA\"",
-			     ret_key, ret_error);
+		return wrong_key("string_order",
+				 "is \"AB\" (the first character of a register is its high byte) or \"BA\"", ret_key,
+				 ret_error);
 	*ret = (struct value_form){.type = HAY_STRING,
 				   .kind = KIND_STRING,
 				   .n_bytes = (uint16_t)(words->length * 2),
@@ -93,18 +94,18 @@ static int bits_form(enum hay_type type, const char *bits, struct value_form *fo
 {
 	if (form->kind != KIND_PLAIN || (type != HAY_TYPE_NONE && type != HAY_BOOL && type != HAY_UINT16 &&
 					 type != HAY_UINT32 && type != HAY_UINT64))
-		return wrong("type",
-			     "does not go with bits; right would be \"bool\", \"uint16\", \"uint32\" or \"uint64\"",
-			     ret_key, ret_error);
+		return wrong_key("type",
+				 "does not go with bits; right would be \"bool\", \"uint16\", \"uint32\" or \"uint64\"",
+				 ret_key, ret_error);
 	if (!set_bits(form, bits))
-		return wrong(
+		return wrong_key(
 			"bits",
 			"is one bit, \"3\", or a range from the lower to the higher one, \"4-7\", and the lowest bit of a register is 0",
 			ret_key, ret_error);
 	form->kind = KIND_BITS;
 	form->type = type != HAY_TYPE_NONE ? type : form->width == 1 ? HAY_BOOL : HAY_UINT16;
 	if (form->type == HAY_BOOL && form->width > 1)
-		return wrong("type", "several bits are no bool; leave the type out, or uint16", ret_key, ret_error);
+		return wrong_key("type", "several bits are no bool; leave the type out, or uint16", ret_key, ret_error);
 	return 0;
 }
 
@@ -121,9 +122,9 @@ int types_form(enum hay_type type, const struct value_words *words, struct value
 	if (type == HAY_STRING)
 		return string_form(words, ret, ret_key, ret_error);
 	if (words->length)
-		return wrong("length", "is for strings; a number has the length of its type", ret_key, ret_error);
+		return wrong_key("length", "is for strings; a number has the length of its type", ret_key, ret_error);
 	if (words->string_order)
-		return wrong("string_order", "is for strings; a number has an order", ret_key, ret_error);
+		return wrong_key("string_order", "is for strings; a number has an order", ret_key, ret_error);
 	if (type == HAY_TYPE_NONE && words->type) {
 		form.kind = !strcmp(words->type, "float16") ? KIND_FLOAT16 : KIND_BCD;
 		form.type = form.kind == KIND_FLOAT16	    ? HAY_FLOAT32
@@ -136,10 +137,10 @@ int types_form(enum hay_type type, const struct value_words *words, struct value
 		form.n_bytes = (uint16_t)number_bytes(form.type);
 	}
 	if (!form.n_bytes)
-		return wrong("type", "is not read from registers; right would be a number, bool or string", ret_key,
-			     ret_error);
+		return wrong_key("type", "is not read from registers; right would be a number, bool or string", ret_key,
+				 ret_error);
 	if (hay_byte_order(words->order, form.n_bytes, form.order) < 0)
-		return wrong("order", examples[form.n_bytes], ret_key, ret_error);
+		return wrong_key("order", examples[form.n_bytes], ret_key, ret_error);
 	if (words->bits) {
 		int r = bits_form(words->type ? type : HAY_TYPE_NONE, words->bits, &form, ret_key, ret_error);
 

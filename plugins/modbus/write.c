@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One write. It is sent once: what comes to no right answer is told as unknown. Sent again is only what the device itself
+ * One write. It is sent once: a write without a right answer is reported as unknown. Sent again is only what the device itself
  * said that it did not do: with another function after exception 1, later after exception 6 (busy).
  *
  * Then the device is asked what it holds. Many show a value some time after they took it (0.4 s are usual), and some answer
  * exception 5, "accepted, it takes a while": so there are further looks, for 1 s in all, each a work of its own, so that
- * the line is free in between. What it holds then is told, whether it is what was asked for or not.
+ * the line is free in between. What it holds then is reported, whether it is what was asked for or not.
  *
  * A write and the first look, and a read and the write that depends on it, are one work: no poll comes between. Main
  * thread, but for run_write() and what it calls.
@@ -40,7 +40,7 @@ struct modbus_write {
 	unsigned pauses; /* taken */
 
 	/* The worker's, while it has the work. */
-	struct exchange exchange;
+	struct modbus_exchange exchange;
 	enum write_step step;
 	bool was_accepted; /* exception 5: not done yet, as far as is known */
 	bool is_mirror;	   /* the acknowledgement might be an echo */
@@ -57,7 +57,7 @@ static void set_outcome(struct modbus_write *w, enum hay_outcome outcome, const 
 	snprintf(w->detail, sizeof(w->detail), "%s%s", what, why);
 }
 
-static void end(struct modbus_write *w, enum hay_outcome outcome, const char *what, const char *why)
+static void end_write(struct modbus_write *w, enum hay_outcome outcome, const char *what, const char *why)
 {
 	w->step = STEP_OVER;
 	set_outcome(w, outcome, what, why);
@@ -69,7 +69,7 @@ static void end(struct modbus_write *w, enum hay_outcome outcome, const char *wh
 static bool send_once(struct modbus_write *w)
 {
 	const struct hay_command *command = w->command;
-	struct exchange *x = &w->exchange;
+	struct modbus_exchange *x = &w->exchange;
 
 	x->unit = w->device->unit;
 	x->once = true;
@@ -82,18 +82,18 @@ static bool send_once(struct modbus_write *w)
 		return true;
 	}
 	if (x->sent)
-		end(w, HAY_UNKNOWN, "", x->detail);
+		end_write(w, HAY_UNKNOWN, "", x->detail);
 	else if (command->expires_us > 0 && w->device->device->link->host->now() > command->expires_us)
-		end(w, HAY_EXPIRED, "expired before it could be sent: ", x->detail);
+		end_write(w, HAY_EXPIRED, "expired before it could be sent: ", x->detail);
 	else
-		end(w, HAY_NOT_WRITTEN, "", x->detail);
+		end_write(w, HAY_NOT_WRITTEN, "", x->detail);
 	return false;
 }
 
 /* Read the place: reads may be asked again. False: there is no right answer; an exception is one. */
 static bool read_place(struct modbus_write *w, const struct plan_place *place)
 {
-	struct exchange *x = &w->exchange;
+	struct modbus_exchange *x = &w->exchange;
 
 	pdu_read(place, &x->pdu);
 	x->unit = w->device->unit;
@@ -131,14 +131,14 @@ static void take_answer(struct modbus_write *w)
 		break;
 	case EXCEPTION_DEVICE_FAILURE:
 		/* "while the server was attempting to perform the requested action": perhaps half of it. */
-		end(w, HAY_UNKNOWN, "the device failed while it did it: ", exception_name(exception));
+		end_write(w, HAY_UNKNOWN, "the device failed while it did it: ", exception_name(exception));
 		break;
 	case EXCEPTION_NO_TARGET:
 		/* The gateway sent it on. */
-		end(w, HAY_UNKNOWN, "", exception_name(exception));
+		end_write(w, HAY_UNKNOWN, "", exception_name(exception));
 		break;
 	default:
-		end(w, HAY_NOT_WRITTEN, "refused: ", exception_name(exception));
+		end_write(w, HAY_NOT_WRITTEN, "refused: ", exception_name(exception));
 		break;
 	}
 }
@@ -180,7 +180,7 @@ static void write_bits(struct modbus_write *w)
 		w->device->no_mask_write = answer->exception == EXCEPTION_ILLEGAL_FUNCTION;
 	}
 	if (!read_place(w, &w->place)) {
-		end(w, HAY_NOT_WRITTEN, "the register could not be read before the write: ", w->exchange.detail);
+		end_write(w, HAY_NOT_WRITTEN, "the register could not be read before the write: ", w->exchange.detail);
 		return;
 	}
 	if (answer->exception == EXCEPTION_BUSY || answer->exception == EXCEPTION_ACKNOWLEDGE) {
@@ -188,8 +188,8 @@ static void write_bits(struct modbus_write *w)
 		return;
 	}
 	if (answer->exception) {
-		end(w, HAY_NOT_WRITTEN,
-		    "the register could not be read before the write: ", exception_name(answer->exception));
+		end_write(w, HAY_NOT_WRITTEN,
+			  "the register could not be read before the write: ", exception_name(answer->exception));
 		return;
 	}
 	for (unsigned i = 0; i < 2; i++)
@@ -200,7 +200,7 @@ static void write_bits(struct modbus_write *w)
 /* ---- what came of it ---- */
 
 /* A value in registers; its text, if it has one, lies in text. */
-static void decode(const struct modbus_write *w, const uint8_t *wire, char *text, struct hay_value *ret)
+static void decode_held(const struct modbus_write *w, const uint8_t *wire, char *text, struct hay_value *ret)
 {
 	if (types_decode(w->form, wire, text, ret) < 0)
 		ret->type = HAY_TYPE_NONE;
@@ -217,7 +217,7 @@ static bool holds_what_was_asked(const struct modbus_write *w)
 		return w->held.b == w->coil;
 	if (w->form->kind == KIND_STRING) {
 		/* Some fill up with blanks what was sent with NULs. */
-		decode(w, w->wire, text, &asked);
+		decode_held(w, w->wire, text, &asked);
 		return asked.s.size == w->held.s.size && !memcmp(asked.s.data, w->held.s.data, asked.s.size);
 	}
 	if (w->form->kind == KIND_BITS)
@@ -238,14 +238,14 @@ static void cannot_look(struct modbus_write *w, const char *why)
 {
 	bool is_doubtful = w->was_accepted || was_echo(w) || (w->is_mirror && w->exchange.end != EXCHANGE_ANSWERED);
 
-	end(w, is_doubtful ? HAY_UNKNOWN : HAY_WRITTEN,
-	    w->was_accepted ? "accepted by the device, and it cannot be read back: "
-	    : was_echo(w)   ? "its acknowledgement may have been its echo, and it cannot be read back: "
-			    : "cannot be read back: ",
-	    why);
+	end_write(w, is_doubtful ? HAY_UNKNOWN : HAY_WRITTEN,
+		  w->was_accepted ? "accepted by the device, and it cannot be read back: "
+		  : was_echo(w)	  ? "its acknowledgement may have been its echo, and it cannot be read back: "
+				  : "cannot be read back: ",
+		  why);
 }
 
-static void look(struct modbus_write *w)
+static void look_again(struct modbus_write *w)
 {
 	uint8_t exception;
 
@@ -257,7 +257,7 @@ static void look(struct modbus_write *w)
 	exception = w->exchange.answer.exception;
 	if (is_refusal(exception) && w->bank.count > 1) {
 		w->bank = w->place;
-		look(w);
+		look_again(w);
 		return;
 	}
 	if (exception == EXCEPTION_BUSY || exception == EXCEPTION_ACKNOWLEDGE) {
@@ -274,10 +274,10 @@ static void look(struct modbus_write *w)
 		w->held = (struct hay_value){
 			.type = HAY_BOOL, .b = types_bit(w->exchange.answer.data, w->place.address - w->bank.address)};
 	else
-		decode(w, w->exchange.answer.data, w->text, &w->held);
+		decode_held(w, w->exchange.answer.data, w->text, &w->held);
 	w->has_held = true;
 	if (holds_what_was_asked(w))
-		end(w, HAY_WRITTEN, "", "");
+		end_write(w, HAY_WRITTEN, "", "");
 	else if (w->was_accepted)
 		set_outcome(w, HAY_UNKNOWN, "accepted by the device, which had not done it after 1 s", "");
 	else if (was_echo(w))
@@ -296,7 +296,7 @@ static void run_write(struct hay_work *work)
 	else if (w->step == STEP_WRITE)
 		write_one_or_many(w);
 	if (w->step == STEP_LOOK)
-		look(w);
+		look_again(w);
 }
 
 /* ---- main thread ---- */
@@ -308,7 +308,7 @@ static void write_free(struct modbus_write *w)
 	free(w);
 }
 
-static void answer(struct modbus_write *w)
+static void answer_write(struct modbus_write *w)
 {
 	struct hay_command_result result = {
 		.outcome = w->outcome, .read_back = w->has_held, .detail = w->detail[0] ? w->detail : NULL};
@@ -318,7 +318,7 @@ static void answer(struct modbus_write *w)
 	else if (w->outcome == HAY_WRITTEN && w->place.table == TABLE_COIL)
 		result.value = (struct hay_value){.type = HAY_BOOL, .b = w->coil};
 	else if (w->outcome == HAY_WRITTEN)
-		decode(w, w->wire, w->text, &result.value);
+		decode_held(w, w->wire, w->text, &result.value);
 	w->device->device->link->host->command_done(w->command, &result);
 	write_free(w);
 }
@@ -328,7 +328,7 @@ static void go_on(void *userdata)
 	struct modbus_write *w = userdata;
 
 	if (w->device->device->link->host->submit(w->device->device->link, &w->work, HAY_LANE_COMMAND) < 0)
-		answer(w);
+		answer_write(w);
 }
 
 static void write_done(struct hay_work *work)
@@ -339,7 +339,7 @@ static void write_done(struct hay_work *work)
 	line_heard(w->device->link, &w->exchange);
 	if (w->step == STEP_OVER || w->pauses == PAUSES ||
 	    (!w->timer && link->host->add_timer(link, UINT64_MAX, go_on, w, &w->timer) < 0))
-		answer(w);
+		answer_write(w);
 	else
 		link->host->set_timer(w->timer, pauses_us[w->pauses++]);
 }
@@ -347,7 +347,7 @@ static void write_done(struct hay_work *work)
 void write_stop(struct modbus_device *md)
 {
 	if (md->write)
-		answer(md->write);
+		answer_write(md->write);
 }
 
 /*

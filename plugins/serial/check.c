@@ -15,7 +15,7 @@ static int read_mark(const char *text, const char *fallback, struct mark *ret)
 	return n < 0 ? n : 0;
 }
 
-int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret)
+int serial_frame_rules(const struct serial_link_conf *conf, struct frame_rules *ret)
 {
 	struct mark escape = {.size = 0};
 	bool marked = conf->frame == FRAME_STX_ETX;
@@ -48,7 +48,7 @@ int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret)
 	return r;
 }
 
-void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret)
+void serial_decode_rules(const struct serial_link_conf *conf, struct decode_rules *ret)
 {
 	*ret = (struct decode_rules){.kind = (enum decode_kind)conf->decode,
 				     .separator = text_of(conf->separator),
@@ -71,7 +71,7 @@ int serial_match_place(const char *match_field, size_t *ret)
 	return 0;
 }
 
-static size_t type_bytes(enum hay_type type, const char *name, const struct point_conf *conf)
+static size_t type_bytes(enum hay_type type, const char *name, const struct serial_point_conf *conf)
 {
 	if (name && (strcmp(name, "int8") == 0 || strcmp(name, "uint8") == 0))
 		return 1;
@@ -95,10 +95,11 @@ static size_t type_bytes(enum hay_type type, const char *name, const struct poin
 	}
 }
 
-int serial_binary_form(const struct point_conf *conf, enum hay_type type, const char *type_name,
-		       struct binary_form *ret)
+int serial_binary_form(const struct serial_point_conf *conf, enum hay_type type, const char *type_name,
+		       struct serial_binary_form *ret)
 {
-	*ret = (struct binary_form){.at = (size_t)conf->at, .n_bytes = type_bytes(type, type_name, conf), .type = type};
+	*ret = (struct serial_binary_form){
+		.at = (size_t)conf->at, .n_bytes = type_bytes(type, type_name, conf), .type = type};
 	if (type == HAY_STRING || type == HAY_BYTES)
 		return conf->order ? -EINVAL : 0;
 	return binary_order(conf->order, ret->n_bytes, ret->order);
@@ -122,7 +123,7 @@ static void check_escapes(const struct hay_report *report, const char *key, cons
 
 /* What is sent. */
 static void check_template(const struct hay_report *report, const char *key, const char *text,
-			   const struct link_conf *link)
+			   const struct serial_link_conf *link)
 {
 	check_escapes(report, key, text, TEMPLATE_MAX, false);
 	if (text && strstr(text, TEMPLATE_CHECKSUM) && link->checksum == CHECKSUM_NONE)
@@ -130,7 +131,7 @@ static void check_template(const struct hay_report *report, const char *key, con
 }
 
 /* Keys that say something only together with another one. */
-static void check_belongs(const struct link_conf *c, const struct hay_report *report)
+static void check_belongs(const struct serial_link_conf *c, const struct hay_report *report)
 {
 	bool marked = c->frame == FRAME_LINE || c->frame == FRAME_STX_ETX;
 	const struct {
@@ -168,7 +169,7 @@ static void check_belongs(const struct link_conf *c, const struct hay_report *re
 				      keys[i].where);
 }
 
-static void check_frame(const struct link_conf *c, const struct hay_report *report)
+static void check_frame(const struct serial_link_conf *c, const struct hay_report *report)
 {
 	size_t check = checksum_wire_size((enum checksum)c->checksum, c->checksum_form == FORM_HEX);
 
@@ -188,7 +189,7 @@ static void check_frame(const struct link_conf *c, const struct hay_report *repo
 		report->error(report, "length_at", "the length would stand past `max_frame`");
 }
 
-static void check_decode(const struct link_conf *c, const struct hay_report *report)
+static void check_decode(const struct serial_link_conf *c, const struct hay_report *report)
 {
 	struct decode_rules rules;
 	struct decoder *decoder;
@@ -225,7 +226,7 @@ static void check_decode(const struct link_conf *c, const struct hay_report *rep
 
 void check_link(const void *conf, const struct hay_report *report)
 {
-	const struct link_conf *c = conf;
+	const struct serial_link_conf *c = conf;
 	struct port_mode mode;
 
 	if (c->port && !*c->port)
@@ -245,8 +246,8 @@ void check_link(const void *conf, const struct hay_report *report)
 
 void check_device(const void *conf, const void *link_conf, const struct hay_report *report)
 {
-	const struct device_conf *c = conf;
-	const struct link_conf *link = link_conf;
+	const struct serial_device_conf *c = conf;
+	const struct serial_link_conf *link = link_conf;
 
 	check_template(report, "request", c->request, link);
 	if (c->match && !link->match_field)
@@ -257,9 +258,10 @@ void check_device(const void *conf, const void *link_conf, const struct hay_repo
 			      link->match_field);
 }
 
-static void check_binary(const struct hay_point *point, const struct point_conf *c, const struct hay_report *report)
+static void check_binary(const struct hay_point *point, const struct serial_point_conf *c,
+			 const struct hay_report *report)
 {
-	struct binary_form form;
+	struct serial_binary_form form;
 
 	if (c->field)
 		report->error(report, "field", "bytes have no names: `at` says where the value stands");
@@ -274,8 +276,8 @@ static void check_binary(const struct hay_point *point, const struct point_conf 
 			      form.n_bytes, form.n_bytes == 1 ? "" : "s");
 }
 
-static void check_field(const struct hay_point *point, const struct point_conf *c, const struct link_conf *link,
-			const struct hay_report *report)
+static void check_field(const struct hay_point *point, const struct serial_point_conf *c,
+			const struct serial_link_conf *link, const struct hay_report *report)
 {
 	const char *field = c->field ? c->field : point->name;
 	struct decode_rules rules;
@@ -294,14 +296,14 @@ static void check_field(const struct hay_point *point, const struct point_conf *
 		return;
 	serial_decode_rules(link, &rules);
 	if (decoder_new(&rules, &decoder, error) < 0)
-		return; /* told at the link */
+		return; /* reported at the link */
 	if (!decoder_has_group(decoder, field) && !(point->flags & HAY_POINT_WRITABLE))
 		report->error(report, c->field ? "field" : NULL, "the link's pattern has no group `%s`", field);
 	decoder_free(decoder);
 }
 
-static void check_write(const struct hay_point *point, const struct point_conf *c, const struct link_conf *link,
-			const struct hay_report *report)
+static void check_write(const struct hay_point *point, const struct serial_point_conf *c,
+			const struct serial_link_conf *link, const struct hay_report *report)
 {
 	char error[DECODE_ERROR_MAX];
 	struct regex *ack;
@@ -326,8 +328,8 @@ void check_point(struct hay_point *point, const void *device_conf, const void *l
 		const char *name;
 		enum hay_type type;
 	} own[] = {{"int8", HAY_INT16}, {"uint8", HAY_UINT16}, {"int24", HAY_INT32}, {"uint24", HAY_UINT32}};
-	const struct point_conf *c = point->conf;
-	const struct link_conf *link = link_conf;
+	const struct serial_point_conf *c = point->conf;
+	const struct serial_link_conf *link = link_conf;
 
 	(void)device_conf;
 	if (point->type == HAY_TYPE_NONE)

@@ -54,8 +54,8 @@ static struct text without_noise(struct text text)
 	}
 }
 
-enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size, struct record *record,
-			 const char **ret_error)
+enum serial_decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size,
+				struct serial_record *record, const char **ret_error)
 {
 	struct text text = decoder->rules.kind == DECODE_BINARY || decoder->rules.kind == DECODE_SML
 				   ? (struct text){(const char *)frame, size}
@@ -87,7 +87,7 @@ enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t s
 	return DECODED;
 }
 
-void decoder_clear(struct decoder *decoder, struct record *record)
+void decoder_clear(struct decoder *decoder, struct serial_record *record)
 {
 	if (decoder->rules.kind == DECODE_JSON)
 		decode_json_clear(record);

@@ -35,16 +35,16 @@ struct decoder;
 int decoder_new(const struct decode_rules *rules, struct decoder **ret, char error[DECODE_ERROR_MAX]);
 struct decoder *decoder_free(struct decoder *decoder);
 
-enum decoded {
+enum serial_decoded {
 	DECODED,       /* the record holds what the frame says */
 	DECODED_OTHER, /* a right frame that is not asked for: a header, another sentence, no match */
 	DECODED_WRONG, /* nonsense; *ret_error says why */
 };
 
 /* The record's items live until the next frame, or record_clear of decoder_clear(), and while the frame does. */
-enum decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size, struct record *record,
-			 const char **ret_error);
-void decoder_clear(struct decoder *decoder, struct record *record);
+enum serial_decoded decoder_run(struct decoder *decoder, const uint8_t *frame, size_t size,
+				struct serial_record *record, const char **ret_error);
+void decoder_clear(struct decoder *decoder, struct serial_record *record);
 /* Names that came over the line are forgotten: it was cut. */
 void decoder_restart(struct decoder *decoder);
 
@@ -53,17 +53,17 @@ bool decoder_has_group(const struct decoder *decoder, const char *name);
 
 /* ---- the decoders ---- */
 
-enum decoded decode_json(struct text frame, struct record *record, const char **ret_error);
-void decode_json_clear(struct record *record);
+enum serial_decoded decode_json(struct text frame, struct serial_record *record, const char **ret_error);
+void decode_json_clear(struct serial_record *record);
 
 struct csv_columns {
 	char *names; /* of the header, one after the other, each terminated */
 	size_t n;
 };
-enum decoded decode_csv(const struct decode_rules *rules, struct csv_columns *columns, struct text frame,
-			struct record *record, const char **ret_error);
-enum decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct record *record,
-			     const char **ret_error);
+enum serial_decoded decode_csv(const struct decode_rules *rules, struct csv_columns *columns, struct text frame,
+			       struct serial_record *record, const char **ret_error);
+enum serial_decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct serial_record *record,
+				    const char **ret_error);
 
 struct regex;
 /* need_groups: a pattern without named groups is an error. */
@@ -71,16 +71,16 @@ int regex_new(const char *pattern, bool need_groups, struct regex **ret, char er
 struct regex *regex_free(struct regex *regex);
 bool regex_has_group(const struct regex *regex, const char *name);
 /* 1: it matches; 0: it does not; -E2BIG: it took too much trying. record: gets the named groups; may be NULL. */
-int regex_match(struct regex *regex, struct text text, struct record *record);
+int regex_match(struct regex *regex, struct text text, struct serial_record *record);
 
-enum decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct record *record,
-			 const char **ret_error);
+enum serial_decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct serial_record *record,
+				const char **ret_error);
 
-enum decoded decode_obis(struct text frame, struct record *record, const char **ret_error);
-enum decoded decode_sml(struct text frame, struct record *record, const char **ret_error);
+enum serial_decoded decode_obis(struct text frame, struct serial_record *record, const char **ret_error);
+enum serial_decoded decode_sml(struct text frame, struct serial_record *record, const char **ret_error);
 
 /* A value in a frame of bytes. */
-struct binary_form {
+struct serial_binary_form {
 	size_t at, n_bytes;
 	enum hay_type type;		     /* of the value: int24 is an int32 of 3 bytes */
 	uint8_t order[HAY_NUMBER_BYTES_MAX]; /* of hay_byte_order() */
@@ -88,6 +88,6 @@ struct binary_form {
 /* "ABCD" and all its arrangements, "big", "little"; NULL: big. -EINVAL: it does not fit n_bytes. */
 int binary_order(const char *text, size_t n_bytes, uint8_t order[HAY_NUMBER_BYTES_MAX]);
 /* -EINVAL: the frame is too short; -EDOM: not a number. */
-int binary_value(const struct binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret);
+int binary_value(const struct serial_binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret);
 
 #endif

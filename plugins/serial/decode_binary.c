@@ -18,7 +18,7 @@ int binary_order(const char *text, size_t n_bytes, uint8_t order[HAY_NUMBER_BYTE
 	return 0;
 }
 
-int binary_value(const struct binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret)
+int binary_value(const struct serial_binary_form *form, const uint8_t *frame, size_t size, struct hay_value *ret)
 {
 	uint64_t bits;
 
@@ -27,7 +27,7 @@ int binary_value(const struct binary_form *form, const uint8_t *frame, size_t si
 	frame += form->at;
 	*ret = (struct hay_value){.type = form->type};
 	if (form->type == HAY_STRING || form->type == HAY_BYTES) {
-		struct item item = {.is_text = true, .text = {(const char *)frame, form->n_bytes}};
+		struct serial_item item = {.is_text = true, .text = {(const char *)frame, form->n_bytes}};
 
 		if (form->type == HAY_STRING)
 			item.text.size = strnlen(item.text.data, form->n_bytes); /* filled up with zeros */

@@ -7,7 +7,7 @@
 #define COLUMNS_MAX (RECORD_ITEMS_MAX / 2)
 
 /* A cell in quotes, with "" for a quote: undone in the names' room. False: there is no end of it. */
-static bool take_quoted(struct text *rest, struct record *record, struct text *ret)
+static bool take_quoted(struct text *rest, struct serial_record *record, struct text *ret)
 {
 	size_t room = record->names_size - record->names_used, n = 0, at = 1;
 	char *into = record->names + record->names_used;
@@ -30,7 +30,8 @@ static bool take_quoted(struct text *rest, struct record *record, struct text *r
 }
 
 /* The next cell, past its separator. 1: there is one; 0: no more; -1: the quotes are wrong. */
-static int take_cell(struct text *rest, struct text separator, struct record *record, struct text *ret, bool *more)
+static int take_cell(struct text *rest, struct text separator, struct serial_record *record, struct text *ret,
+		     bool *more)
 {
 	bool blank = separator.size == 1 && separator.data[0] == ' ', quoted = false;
 	const char *end;
@@ -62,9 +63,9 @@ static int take_cell(struct text *rest, struct text separator, struct record *re
 	return 1;
 }
 
-/* "- 450.38" cut at its blanks: minus 450.38, or a value that is missing before 450.38. Nobody can say, so it is no
+/* "- 450.38" cut at its blanks: minus 450.38, or a value that is missing before 450.38. That cannot be known, so it is no
    number at all. */
-static void doubt_sign_apart(struct record *record)
+static void doubt_sign_apart(struct serial_record *record)
 {
 	struct text sign = record->n > 1 ? record->items[record->n - 2].text : (struct text){0};
 
@@ -72,7 +73,7 @@ static void doubt_sign_apart(struct record *record)
 		record->items[record->n - 1].text.size = 0;
 }
 
-static bool is_header(const struct record *record)
+static bool is_header(const struct serial_record *record)
 {
 	bool any = false;
 
@@ -87,7 +88,7 @@ static bool is_header(const struct record *record)
 	return any;
 }
 
-static bool keep_header(struct csv_columns *columns, const struct record *record)
+static bool keep_header(struct csv_columns *columns, const struct serial_record *record)
 {
 	size_t size = 1;
 	char *names, *at;
@@ -122,8 +123,8 @@ static struct text next_column(const char **at)
 	return text_trim(name);
 }
 
-static enum decoded name_cells(const struct decode_rules *rules, const struct csv_columns *columns,
-			       struct record *record, const char **ret_error)
+static enum serial_decoded name_cells(const struct decode_rules *rules, const struct csv_columns *columns,
+				      struct serial_record *record, const char **ret_error)
 {
 	const char *at = rules->columns ? rules->columns : columns->names ? columns->names : "";
 	size_t n = record->n, named = 0;
@@ -154,15 +155,15 @@ static enum decoded name_cells(const struct decode_rules *rules, const struct cs
 		*ret_error = "it has fewer cells than there are columns";
 		return DECODED_WRONG;
 	}
-	/* Before the header nobody knows what the cells are; by their numbers they can be had. */
+	/* Before the header it is not known what the cells are; by their numbers they can be had. */
 	if (rules->header && !rules->columns && named == 0)
 		for (size_t i = 0; i < n; i++)
 			record->items[i].hidden = true;
 	return DECODED;
 }
 
-enum decoded decode_csv(const struct decode_rules *rules, struct csv_columns *columns, struct text frame,
-			struct record *record, const char **ret_error)
+enum serial_decoded decode_csv(const struct decode_rules *rules, struct csv_columns *columns, struct text frame,
+			       struct serial_record *record, const char **ret_error)
 {
 	struct text separator = rules->separator.size > 0 ? rules->separator : (struct text){",", 1};
 	struct text rest = text_trim(frame), cell;

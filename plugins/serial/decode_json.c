@@ -39,7 +39,7 @@ static bool is_beyond_double(struct text number)
 /* Not a number, or one that is too large for a signed integer of 64 bits or for a double. */
 static bool is_strange(struct text word)
 {
-	struct item item = {.is_text = true, .text = word};
+	struct serial_item item = {.is_text = true, .text = word};
 	bool real = memchr(word.data, '.', word.size) || memchr(word.data, 'e', word.size) ||
 		    memchr(word.data, 'E', word.size);
 	struct hay_value value;
@@ -122,9 +122,9 @@ static json_t *load_strange(struct text rest)
 
 /* ---- leaves ---- */
 
-static int add_leaf(struct record *record, struct text name, const json_t *leaf)
+static int add_leaf(struct serial_record *record, struct text name, const json_t *leaf)
 {
-	struct item item = {.name = name};
+	struct serial_item item = {.name = name};
 
 	switch (json_typeof(leaf)) {
 	case JSON_STRING:
@@ -152,16 +152,16 @@ static int add_leaf(struct record *record, struct text name, const json_t *leaf)
 	return record_add(record, &item);
 }
 
-static int add_tree(struct record *record, struct text path, json_t *tree, unsigned depth);
+static int add_tree(struct serial_record *record, struct text path, json_t *tree, unsigned depth);
 
-static int add_member(struct record *record, struct text path, const char *key, json_t *member, unsigned depth)
+static int add_member(struct serial_record *record, struct text path, const char *key, json_t *member, unsigned depth)
 {
 	struct text name = path.size > 0 ? record_name(record, path, ".", text_of(key), "") : text_of(key);
 
 	return name.data ? add_tree(record, name, member, depth + 1) : -E2BIG;
 }
 
-static int add_tree(struct record *record, struct text path, json_t *tree, unsigned depth)
+static int add_tree(struct serial_record *record, struct text path, json_t *tree, unsigned depth)
 {
 	const char *key;
 	json_t *member;
@@ -194,7 +194,7 @@ static int add_tree(struct record *record, struct text path, json_t *tree, unsig
 	return add_leaf(record, path, tree);
 }
 
-enum decoded decode_json(struct text frame, struct record *record, const char **ret_error)
+enum serial_decoded decode_json(struct text frame, struct serial_record *record, const char **ret_error)
 {
 	json_error_t error;
 	json_t *tree = json_loadb(frame.data, frame.size, 0, &error);
@@ -213,7 +213,7 @@ enum decoded decode_json(struct text frame, struct record *record, const char **
 	return DECODED;
 }
 
-void decode_json_clear(struct record *record)
+void decode_json_clear(struct serial_record *record)
 {
 	json_decref(record->tree);
 	record->tree = NULL;

@@ -60,8 +60,8 @@ static bool is_torn(struct text word, size_t assign_size, bool behind_pair)
 	return (behind_pair || assign_size > 0) && text_looks_numeric(rest);
 }
 
-enum decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct record *record,
-			     const char **ret_error)
+enum serial_decoded decode_keyvalue(const struct decode_rules *rules, struct text frame, struct serial_record *record,
+				    const char **ret_error)
 {
 	struct text rest = text_trim(frame), assign = rules->assign;
 	size_t n_pairs = 0;

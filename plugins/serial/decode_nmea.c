@@ -68,7 +68,7 @@ struct sentence {
 	bool no_fix; /* it says itself that position and speed mean nothing */
 };
 
-static int hex(char c)
+static int hex_value(char c)
 {
 	return c >= '0' && c <= '9'   ? c - '0'
 	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
@@ -89,16 +89,16 @@ static bool take_body(struct text frame, struct text *ret, const char **ret_erro
 	for (; at < frame.size && frame.data[at] != '*'; at++)
 		sum ^= (uint8_t)frame.data[at];
 	*ret_error = "it has no checksum";
-	if (at + 3 != frame.size || hex(frame.data[at + 1]) < 0 || hex(frame.data[at + 2]) < 0)
+	if (at + 3 != frame.size || hex_value(frame.data[at + 1]) < 0 || hex_value(frame.data[at + 2]) < 0)
 		return false;
 	*ret_error = "its checksum is wrong";
-	if ((unsigned)(hex(frame.data[at + 1]) << 4 | hex(frame.data[at + 2])) != sum)
+	if ((unsigned)(hex_value(frame.data[at + 1]) << 4 | hex_value(frame.data[at + 2])) != sum)
 		return false;
 	*ret = (struct text){frame.data + 1, at - 1};
 	return true;
 }
 
-static void split(struct text body, struct sentence *sentence)
+static void split_sentence(struct text body, struct sentence *sentence)
 {
 	const char *end = body.data + body.size;
 
@@ -136,7 +136,7 @@ static bool is_letter(struct text text, char letter)
 }
 
 /* ddmm.mmm and a hemisphere, as degrees. */
-static bool position(const struct sentence *sentence, const struct field *field, double *ret)
+static bool read_position(const struct sentence *sentence, const struct field *field, double *ret)
 {
 	struct text text = field_of(sentence, field->number), side = field_of(sentence, field->number + 1u);
 	const char *sides = field->kind == LATITUDE ? "NS" : "EW";
@@ -191,8 +191,8 @@ static bool date_and_time(const struct sentence *sentence, double *ret)
 }
 
 /* Under its name, "GGA.name", "GGA.9" and "9". */
-static int add_names(struct record *record, const struct sentence *sentence, const struct field *field, size_t number,
-		     struct item item)
+static int add_names(struct serial_record *record, const struct sentence *sentence, const struct field *field,
+		     size_t number, struct serial_item item)
 {
 	char digits[TEXT_NUMBER_MAX];
 	struct text count = text_of_number(number, digits), none = {0}, name = text_of(field ? field->name : NULL);
@@ -213,18 +213,18 @@ static int add_names(struct record *record, const struct sentence *sentence, con
 	return 0;
 }
 
-static int add_field(struct record *record, const struct sentence *sentence, size_t number)
+static int add_field(struct serial_record *record, const struct sentence *sentence, size_t number)
 {
 	const struct field *field = NULL;
-	struct item item = {.is_text = true, .text = sentence->fields[number]};
+	struct serial_item item = {.is_text = true, .text = sentence->fields[number]};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && !field; i++)
 		if (fields[i].number == number && text_equal(sentence->name, text_of(fields[i].sentence)))
 			field = &fields[i];
 	if (field && (field->kind == LATITUDE || field->kind == LONGITUDE)) {
-		struct item place = {.value.type = HAY_FLOAT64, .unit = field->unit};
+		struct serial_item place = {.value.type = HAY_FLOAT64, .unit = field->unit};
 
-		if (!sentence->no_fix && position(sentence, field, &place.value.d) &&
+		if (!sentence->no_fix && read_position(sentence, field, &place.value.d) &&
 		    add_names(record, sentence, field, number, place) < 0)
 			return -1;
 		return 0;
@@ -237,7 +237,7 @@ static int add_field(struct record *record, const struct sentence *sentence, siz
 }
 
 /* XDR: quadruples of type, value, unit and the transducer's own name. */
-static int add_transducers(struct record *record, const struct sentence *sentence)
+static int add_transducers(struct serial_record *record, const struct sentence *sentence)
 {
 	for (size_t i = 1; i + 3 < sentence->n_fields; i += 4)
 		if (sentence->fields[i + 3].size > 0 && sentence->fields[i + 1].size > 0 &&
@@ -246,17 +246,17 @@ static int add_transducers(struct record *record, const struct sentence *sentenc
 	return 0;
 }
 
-enum decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct record *record,
-			 const char **ret_error)
+enum serial_decoded decode_nmea(const struct decode_rules *rules, struct text frame, struct serial_record *record,
+				const char **ret_error)
 {
 	struct sentence sentence = {0};
-	struct item moment = {.name = text_of("datetime"), .hidden = true, .value.type = HAY_FLOAT64};
+	struct serial_item moment = {.name = text_of("datetime"), .hidden = true, .value.type = HAY_FLOAT64};
 	struct text body;
 	int r = 0;
 
 	if (!take_body(frame, &body, ret_error))
 		return DECODED_WRONG;
-	split(body, &sentence);
+	split_sentence(body, &sentence);
 	if (!is_wanted(&sentence, rules->sentence))
 		return DECODED_OTHER;
 	sentence.no_fix = (text_equal(sentence.name, text_of("RMC")) && is_letter(field_of(&sentence, 2), 'V')) ||

@@ -56,7 +56,7 @@ static bool take_set(struct text *line, struct text *ret_name, struct text *ret_
 }
 
 /* Two values joined by "&" (the greatest temperatures of a heat meter) are no number: they stay a text. */
-static void read_inside(struct text inside, struct item *item)
+static void read_inside(struct text inside, struct serial_item *item)
 {
 	const char *star = inside.size > 0 ? memchr(inside.data, '*', inside.size) : NULL;
 
@@ -81,7 +81,7 @@ static struct text next_line(struct text *rest)
 }
 
 /* A line of parentheses alone gives the value to a set that has none yet: (m3), a unit, where DSMR 2.2 puts it. */
-static bool goes_on(const struct item *before, struct item *item)
+static bool goes_on(const struct serial_item *before, struct serial_item *item)
 {
 	double number;
 
@@ -95,9 +95,9 @@ static bool goes_on(const struct item *before, struct item *item)
 }
 
 /* before: the set of the line before, NULL where that was none. -E2BIG, -ENOMEM, or 0. */
-static int add_set(struct record *record, struct item *before, struct text name, struct text inside)
+static int add_set(struct serial_record *record, struct serial_item *before, struct text name, struct text inside)
 {
-	struct item item = {.name = name};
+	struct serial_item item = {.name = name};
 
 	read_inside(inside, &item);
 	if (name.size == 0) {
@@ -122,7 +122,7 @@ static bool is_whole(struct text line)
 	return true;
 }
 
-enum decoded decode_obis(struct text frame, struct record *record, const char **ret_error)
+enum serial_decoded decode_obis(struct text frame, struct serial_record *record, const char **ret_error)
 {
 	struct text rest = frame, name, inside;
 	bool after_set = false;
@@ -137,7 +137,7 @@ enum decoded decode_obis(struct text frame, struct record *record, const char **
 			continue; /* who it is; the end */
 		}
 		while (take_set(&line, &name, &inside)) {
-			struct item *before = after_set && record->n > 0 ? &record->items[record->n - 1] : NULL;
+			struct serial_item *before = after_set && record->n > 0 ? &record->items[record->n - 1] : NULL;
 
 			if (add_set(record, before, name, inside) < 0) {
 				*ret_error = "it has too many lines";

@@ -83,7 +83,7 @@ bool regex_has_group(const struct regex *regex, const char *name)
 	return false;
 }
 
-int regex_match(struct regex *regex, struct text text, struct record *record)
+int regex_match(struct regex *regex, struct text text, struct serial_record *record)
 {
 	const PCRE2_SIZE *places;
 	int n = pcre2_match(regex->code, (PCRE2_SPTR)(text.data ? text.data : ""), text.size, 0, 0, regex->match,

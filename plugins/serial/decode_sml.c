@@ -26,7 +26,7 @@ struct sml_value {
 };
 
 /* The next element; of a list only its head. */
-static bool take(struct sml *sml, struct sml_value *ret)
+static bool take_value(struct sml *sml, struct sml_value *ret)
 {
 	size_t size = 0, head = 0;
 	uint8_t byte;
@@ -56,13 +56,13 @@ static bool take(struct sml *sml, struct sml_value *ret)
 }
 
 /* One element with all that is in it. */
-static bool skip(struct sml *sml)
+static bool skip_value(struct sml *sml)
 {
 	struct sml_value value;
 	size_t left = 1;
 
 	for (; left > 0; left--) {
-		if (!take(sml, &value))
+		if (!take_value(sml, &value))
 			return false;
 		if (value.type == SML_LIST)
 			left += value.size;
@@ -72,7 +72,7 @@ static bool skip(struct sml *sml)
 
 static bool skip_n(struct sml *sml, size_t n)
 {
-	while (n > 0 && skip(sml))
+	while (n > 0 && skip_value(sml))
 		n--;
 	return n == 0;
 }
@@ -81,7 +81,7 @@ static bool take_list(struct sml *sml, size_t n)
 {
 	struct sml_value value;
 
-	return take(sml, &value) && value.type == SML_LIST && value.size == n;
+	return take_value(sml, &value) && value.type == SML_LIST && value.size == n;
 }
 
 static uint64_t raw_of(const struct sml_value *value)
@@ -105,7 +105,7 @@ static const char *unit_of(const struct sml_value *value)
 	return code < sizeof(units) / sizeof(units[0]) ? units[code] : NULL;
 }
 
-static struct text hex_of(struct record *record, const struct sml_value *value)
+static struct text hex_of(struct serial_record *record, const struct sml_value *value)
 {
 	size_t room = record->names_size - record->names_used;
 	char *at = record->names + record->names_used;
@@ -121,7 +121,7 @@ static struct text hex_of(struct record *record, const struct sml_value *value)
 }
 
 /* Octets that print are text; others are written in hex. */
-static bool octets(struct record *record, const struct sml_value *value, struct item *item)
+static bool add_octets(struct serial_record *record, const struct sml_value *value, struct serial_item *item)
 {
 	size_t n = 0;
 
@@ -134,7 +134,7 @@ static bool octets(struct record *record, const struct sml_value *value, struct 
 	return item->text.data != NULL;
 }
 
-static void number(const struct sml_value *value, int scaler, struct item *item)
+static void add_number(const struct sml_value *value, int scaler, struct serial_item *item)
 {
 	uint64_t raw = raw_of(value);
 	double real = value->type == SML_INT ? (double)(int64_t)raw : (double)raw;
@@ -147,7 +147,7 @@ static void number(const struct sml_value *value, int scaler, struct item *item)
 }
 
 /* Its name, from the six bytes of its number. */
-static struct text obis_name(struct record *record, const uint8_t *obis)
+static struct text obis_name(struct serial_record *record, const uint8_t *obis)
 {
 	static const char between[] = {'-', ':', '.', '.', '*'};
 	char name[6 * 4], digits[TEXT_NUMBER_MAX];
@@ -164,18 +164,18 @@ static struct text obis_name(struct record *record, const uint8_t *obis)
 	return record_name(record, (struct text){name, n}, "", (struct text){0}, "");
 }
 
-static bool entry(struct sml *sml, struct record *record)
+static bool read_entry(struct sml *sml, struct serial_record *record)
 {
 	struct sml_value name, unit, scaler, value;
-	struct item item = {0};
+	struct serial_item item = {0};
 
-	if (!take_list(sml, ENTRY_FIELDS) || !take(sml, &name) || !skip_n(sml, 2) || !take(sml, &unit) ||
-	    !take(sml, &scaler))
+	if (!take_list(sml, ENTRY_FIELDS) || !take_value(sml, &name) || !skip_n(sml, 2) || !take_value(sml, &unit) ||
+	    !take_value(sml, &scaler))
 		return false;
 
 	struct sml behind = *sml;
 
-	if (!take(sml, &value) || name.type == SML_LIST || unit.type == SML_LIST || scaler.type == SML_LIST)
+	if (!take_value(sml, &value) || name.type == SML_LIST || unit.type == SML_LIST || scaler.type == SML_LIST)
 		return false;
 	if (value.type == SML_LIST || name.size != 6) { /* a load profile, or the like */
 		*sml = behind;
@@ -183,35 +183,35 @@ static bool entry(struct sml *sml, struct record *record)
 	}
 	item.unit = unit_of(&unit);
 	if (value.type == SML_OCTETS) {
-		if (value.size > 0 && !octets(record, &value, &item))
+		if (value.size > 0 && !add_octets(record, &value, &item))
 			return false;
 	} else if (value.type == SML_BOOL) {
 		item.value = (struct hay_value){.type = HAY_BOOL, .b = raw_of(&value) != 0};
 	} else if (value.size == 0 || value.size > 8) {
 		return false;
 	} else {
-		number(&value, scaler.size == 1 ? (int8_t)scaler.data[0] : 0, &item);
+		add_number(&value, scaler.size == 1 ? (int8_t)scaler.data[0] : 0, &item);
 	}
 	item.name = obis_name(record, name.data);
-	return item.name.data && record_add(record, &item) == 0 && skip(sml);
+	return item.name.data && record_add(record, &item) == 0 && skip_value(sml);
 }
 
-static bool get_list_answer(struct sml *sml, struct record *record)
+static bool get_list_answer(struct sml *sml, struct serial_record *record)
 {
 	struct sml_value server, entries;
 
-	if (!take_list(sml, LIST_FIELDS) || !skip(sml) || !take(sml, &server) || server.type != SML_OCTETS ||
-	    !skip_n(sml, 2) || !take(sml, &entries) || entries.type != SML_LIST)
+	if (!take_list(sml, LIST_FIELDS) || !skip_value(sml) || !take_value(sml, &server) ||
+	    server.type != SML_OCTETS || !skip_n(sml, 2) || !take_value(sml, &entries) || entries.type != SML_LIST)
 		return false;
 	if (record_add_text(record, text_of("server"), hex_of(record, &server), true) < 0)
 		return false;
 	for (size_t i = 0; i < entries.size; i++)
-		if (!entry(sml, record))
+		if (!read_entry(sml, record))
 			return false;
 	return skip_n(sml, 2);
 }
 
-enum decoded decode_sml(struct text frame, struct record *record, const char **ret_error)
+enum serial_decoded decode_sml(struct text frame, struct serial_record *record, const char **ret_error)
 {
 	struct sml sml = {(const uint8_t *)frame.data, (const uint8_t *)frame.data + frame.size};
 	struct sml_value kind;
@@ -222,10 +222,10 @@ enum decoded decode_sml(struct text frame, struct record *record, const char **r
 			sml.at++;
 			continue;
 		}
-		if (!take_list(&sml, MESSAGE_FIELDS) || !skip_n(&sml, 3) || !take_list(&sml, 2) || !take(&sml, &kind) ||
-		    kind.type != SML_UINT)
+		if (!take_list(&sml, MESSAGE_FIELDS) || !skip_n(&sml, 3) || !take_list(&sml, 2) ||
+		    !take_value(&sml, &kind) || kind.type != SML_UINT)
 			return DECODED_WRONG;
-		if (raw_of(&kind) == GET_LIST_ANSWER ? !get_list_answer(&sml, record) : !skip(&sml))
+		if (raw_of(&kind) == GET_LIST_ANSWER ? !get_list_answer(&sml, record) : !skip_value(&sml))
 			return DECODED_WRONG;
 		if (!skip_n(&sml, 2))
 			return DECODED_WRONG;

@@ -21,9 +21,9 @@ static void drop_output(struct serial_link *line)
 }
 
 /* What the port takes now; the rest is kept and goes when it takes more. False: the line broke. */
-static bool send(struct serial_link *line, const uint8_t *data, size_t size)
+static bool send_bytes(struct serial_link *line, const uint8_t *data, size_t size)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	ssize_t n = write(line->fd, data, size);
 	uint8_t *rest = NULL;
 
@@ -53,7 +53,7 @@ static bool send(struct serial_link *line, const uint8_t *data, size_t size)
 /* ---- ends ---- */
 
 /* The exchange is over; the line is free for the next one. */
-static void end(struct serial_link *line)
+static void end_exchange(struct serial_link *line)
 {
 	drop_output(line);
 	line->exchange.kind = EXCHANGE_NONE;
@@ -68,7 +68,7 @@ static void end_round(struct serial_link *line, const struct hay_sample *sample,
 	struct serial_device *device = line->exchange.device;
 	uint64_t rtt = result == HAY_OK ? line->host->now() - line->exchange.sent_us : 0;
 
-	end(line);
+	end_exchange(line);
 	memset(device->due, 0, device->n_own * sizeof(*device->due));
 	line->host->round_done(device->device, sample, result, reason, detail, rtt);
 }
@@ -87,7 +87,7 @@ static void end_command(struct serial_link *line, enum hay_outcome outcome, cons
 {
 	struct hay_command *command = line->exchange.command;
 
-	end(line);
+	end_exchange(line);
 	answer_command(line, command, outcome, detail);
 }
 
@@ -118,7 +118,7 @@ static void all_due_bad(struct serial_device *device, enum hay_reason reason)
 
 static void poll_timed_out(struct serial_link *line)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	struct serial_device *device = exchange->device;
 	struct hay_sample sample = {.time_us = line->host->now()};
 	bool stuck = exchange->out_size > 0;
@@ -181,7 +181,7 @@ static const struct serial_point *written_point(const struct hay_command *comman
 
 static void all_sent(struct serial_link *line)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 
 	exchange->sent_us = line->host->now();
 	if (exchange->kind == EXCHANGE_WRITE && !written_point(exchange->command)->ack)
@@ -190,10 +190,10 @@ static void all_sent(struct serial_link *line)
 		line->host->set_timer(line->pace, line->conf->timeout_us);
 }
 
-static void begin(struct serial_link *line, enum exchange_kind kind, struct serial_device *device, const uint8_t *data,
-		  size_t size)
+static void begin_exchange(struct serial_link *line, enum exchange_kind kind, struct serial_device *device,
+			   const uint8_t *data, size_t size)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 
 	exchange->kind = kind;
 	exchange->device = device;
@@ -201,20 +201,20 @@ static void begin(struct serial_link *line, enum exchange_kind kind, struct seri
 	exchange->some_left = false;
 	exchange->sent_us = line->host->now();
 	if (line->only_asked) {
-		/* Nobody speaks unasked: what is there is old. */
+		/* No device speaks unasked: what is there is old. */
 		port_discard_input(line->fd);
 		framer_reset(line->framer, true);
 	}
 	exchange->quiet_until_us = 0;
 	echo_begin(line, data, size);
 	line->host->set_timer(line->pace, line->conf->timeout_us);
-	if (send(line, data, size) && exchange->out_size == 0)
+	if (send_bytes(line, data, size) && exchange->out_size == 0)
 		all_sent(line);
 }
 
 void exchange_output_ready(struct serial_link *line)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	uint8_t *out = exchange->out;
 	size_t size = exchange->out_size;
 
@@ -223,7 +223,7 @@ void exchange_output_ready(struct serial_link *line)
 		return;
 	}
 	exchange->out = NULL;
-	if (send(line, out, size) && exchange->out_size == 0)
+	if (send_bytes(line, out, size) && exchange->out_size == 0)
 		all_sent(line);
 	free(out);
 }
@@ -232,7 +232,7 @@ void exchange_output_ready(struct serial_link *line)
 
 static void begin_write(struct serial_link *line, struct hay_command *command)
 {
-	const struct point_conf *conf = command->device->points[command->point]->conf;
+	const struct serial_point_conf *conf = command->device->points[command->point]->conf;
 	struct bytes bytes;
 	int r;
 
@@ -248,7 +248,7 @@ static void begin_write(struct serial_link *line, struct hay_command *command)
 			    r == -EINVAL ? "a text with control characters cannot be sent" : strerror(-r));
 		return;
 	}
-	begin(line, EXCHANGE_WRITE, command->device->state, bytes.data, bytes.size);
+	begin_exchange(line, EXCHANGE_WRITE, command->device->state, bytes.data, bytes.size);
 	free(bytes.data);
 }
 
@@ -266,7 +266,7 @@ static uint64_t quiet_left_us(const struct serial_link *line)
 
 static void start_next(struct serial_link *line)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	struct serial_device *device = exchange->poll_waits;
 	uint64_t quiet_us = quiet_left_us(line);
 
@@ -289,7 +289,7 @@ static void start_next(struct serial_link *line)
 		return;
 	}
 	exchange->poll_waits = NULL;
-	begin(line, EXCHANGE_POLL, device, device->request.data, device->request.size);
+	begin_exchange(line, EXCHANGE_POLL, device, device->request.data, device->request.size);
 }
 
 /* ---- what the host and the line call ---- */
@@ -314,7 +314,7 @@ int exchange_write(struct hay_command *command)
 {
 	struct serial_device *device = command->device->state;
 	struct serial_link *line = device->line;
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 
 	if (command->point >= device->n_own)
 		return -EOPNOTSUPP;
@@ -330,7 +330,7 @@ int exchange_write(struct hay_command *command)
 
 bool exchange_acknowledges(struct serial_link *line, const uint8_t *frame, size_t size)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	struct regex *ack;
 
 	if (exchange->kind != EXCHANGE_WRITE || exchange->out_size > 0)
@@ -351,7 +351,7 @@ void exchange_line_up(struct serial_link *line)
 
 void exchange_line_down(struct serial_link *line, const char *why)
 {
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	struct serial_device *waits = exchange->poll_waits;
 
 	exchange->poll_waits = NULL;
@@ -369,7 +369,7 @@ void exchange_line_down(struct serial_link *line, const char *why)
 void exchange_forget(struct serial_device *device)
 {
 	struct serial_link *line = device->line;
-	struct exchange *exchange = &line->exchange;
+	struct serial_exchange *exchange = &line->exchange;
 	size_t n = 0;
 
 	if (exchange->poll_waits == device)
@@ -385,6 +385,6 @@ void exchange_forget(struct serial_device *device)
 		if (exchange->kind == EXCHANGE_WRITE)
 			break_command(line, "the device was stopped meanwhile");
 		else
-			end(line);
+			end_exchange(line);
 	}
 }

@@ -10,7 +10,7 @@ static bool is_text(uint8_t byte)
 }
 
 /* Whole lines: the first may be half of one, the last is not done. */
-static size_t split(struct text rest, char delimiter, struct text lines[LINES_MAX])
+static size_t split_lines(struct text rest, char delimiter, struct text lines[LINES_MAX])
 {
 	bool first = true;
 	size_t n = 0;
@@ -33,7 +33,7 @@ static size_t split(struct text rest, char delimiter, struct text lines[LINES_MA
 }
 
 /* Numbers in every line, and as many cells in each: else any prose would be CSV. */
-static bool is_table_row(const struct record *record, size_t *columns)
+static bool is_table_row(const struct serial_record *record, size_t *columns)
 {
 	size_t n_cells = 0, n_numbers = 0;
 	double number;
@@ -52,9 +52,9 @@ static bool is_table_row(const struct record *record, size_t *columns)
 }
 
 /* 21,5: a number with decimals behind a comma. */
-static bool is_comma_number(const struct item *item)
+static bool is_comma_number(const struct serial_item *item)
 {
-	struct item with = *item;
+	struct serial_item with = *item;
 	const char *comma = item->text.size > 0 ? memchr(item->text.data, ',', item->text.size) : NULL;
 	double number;
 
@@ -63,7 +63,7 @@ static bool is_comma_number(const struct item *item)
 	       comma[1] >= '0' && comma[1] <= '9' && item_number(&with, &number);
 }
 
-static bool has_comma_number(const struct record *record)
+static bool has_comma_number(const struct serial_record *record)
 {
 	for (size_t i = 0; i < record->n; i++)
 		if (!record->items[i].hidden && is_comma_number(&record->items[i]))
@@ -72,7 +72,7 @@ static bool has_comma_number(const struct record *record)
 }
 
 /* Whether a decoder's lines have decimal commas: in one line at least, and nowhere a decimal point. */
-static bool has_commas(const struct guess *guess, const struct text *lines, size_t n, struct record *record)
+static bool has_commas(const struct guess *guess, const struct text *lines, size_t n, struct serial_record *record)
 {
 	char error[DECODE_ERROR_MAX];
 	struct decode_rules rules;
@@ -96,11 +96,11 @@ static bool has_commas(const struct guess *guess, const struct text *lines, size
 	return commas && !points;
 }
 
-/* 21,5 in every line, and nothing else: nobody can say whether that is one number. */
+/* 21,5 in every line, and nothing else: it cannot be known whether that is one number. */
 static bool is_one_or_two(const struct text *lines, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct item whole = {.is_text = true, .text = lines[i]};
+		struct serial_item whole = {.is_text = true, .text = lines[i]};
 
 		if (!is_comma_number(&whole))
 			return false;
@@ -139,8 +139,8 @@ static bool prose_has_commas(const struct text *lines, size_t n)
 	return commas && !points;
 }
 
-static unsigned try_lines(const struct decode_rules *rules, const struct text *lines, size_t n, struct record *record,
-			  struct text *ret_line)
+static unsigned try_lines(const struct decode_rules *rules, const struct text *lines, size_t n,
+			  struct serial_record *record, struct text *ret_line)
 {
 	char error[DECODE_ERROR_MAX];
 	struct decoder *decoder;
@@ -181,7 +181,7 @@ void guess_rules(const struct guess *guess, struct decode_rules *ret)
 }
 
 /* A row without any number, as wide as the others, above them. */
-static bool has_header(const struct guess *guess, const struct text *lines, size_t n, struct record *record)
+static bool has_header(const struct guess *guess, const struct text *lines, size_t n, struct serial_record *record)
 {
 	struct guess with = *guess;
 	struct decode_rules rules;
@@ -223,7 +223,7 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 		     {DECODE_CSV, " ", false}};
 	struct text all = {(const char *)bytes, size}, lines[LINES_MAX];
 	struct guess best = {.decode = DECODE_REGEX};
-	struct record record;
+	struct serial_record record;
 	size_t n_text = 0, n;
 
 	for (size_t i = 0; i < size; i++)
@@ -231,7 +231,7 @@ void guess_make(const uint8_t *bytes, size_t size, struct guess *ret)
 	best.is_sml = size > 0 && memmem(bytes, size, "\x1b\x1b\x1b\x1b\x01\x01\x01\x01", 8) != NULL;
 	best.printable = size > 0 ? (unsigned)(n_text * 100 / size) : 0;
 	best.only_returns = size > 0 && !memchr(bytes, '\n', size) && memchr(bytes, '\r', size);
-	n = split(all, best.only_returns ? '\r' : '\n', lines);
+	n = split_lines(all, best.only_returns ? '\r' : '\n', lines);
 	best.n_lines = n;
 	if (n > 0)
 		best.line = lines[n - 1];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What bytes from a line nobody has described look like. Pure. */
+/* What bytes from a line that is not described yet look like. Pure. */
 #ifndef SERIAL_GUESS_H
 #define SERIAL_GUESS_H
 

@@ -113,9 +113,9 @@ static void begin_listening(struct serial_link *line)
 
 static void bytes_came(int fd, uint32_t events, void *userdata);
 
-static void look(struct serial_link *line)
+static void look_for_port(struct serial_link *line)
 {
-	const struct link_conf *conf = line->conf;
+	const struct serial_link_conf *conf = line->conf;
 	struct port_said said;
 	int fd = port_open(&line->port, &said), r = fd;
 
@@ -166,14 +166,14 @@ static void look_timer(void *userdata)
 	} else if (line->state == LINE_UP) {
 		log_rest(line);
 	} else {
-		look(line);
+		look_for_port(line);
 	}
 }
 
 void line_try_first(struct serial_link *line)
 {
 	if (line->state == LINE_NEW)
-		look(line);
+		look_for_port(line);
 }
 
 /* ---- bytes ---- */
@@ -182,15 +182,15 @@ static void log_counts(struct serial_link *line)
 {
 	const struct frame_counts *counts = framer_counts(line->framer);
 
-	if (counts->too_long > line->told.too_long)
-		line_log_limited(line, &line->limit_long, counts->too_long - line->told.too_long, HAY_LOG_WARNING,
+	if (counts->too_long > line->logged.too_long)
+		line_log_limited(line, &line->limit_long, counts->too_long - line->logged.too_long, HAY_LOG_WARNING,
 				 "a frame longer than max_frame, %llu bytes, is dropped; going on with the next",
 				 (unsigned long long)line->conf->max_frame);
-	if (counts->bad_checksum > line->told.bad_checksum)
-		line_log_limited(line, &line->limit_checksum, counts->bad_checksum - line->told.bad_checksum,
+	if (counts->bad_checksum > line->logged.bad_checksum)
+		line_log_limited(line, &line->limit_checksum, counts->bad_checksum - line->logged.bad_checksum,
 				 HAY_LOG_WARNING, "a frame with a wrong checksum is dropped; going on with the next");
-	line->told.too_long = counts->too_long;
-	line->told.bad_checksum = counts->bad_checksum;
+	line->logged.too_long = counts->too_long;
+	line->logged.bad_checksum = counts->bad_checksum;
 }
 
 /* Past the framer: what waited for it to be done. */
@@ -297,7 +297,7 @@ int line_open(struct serial_link *line)
 	const struct hay_host *host = line->host;
 	int r;
 
-	/* The first look comes with the loop: then the link's devices are there to be told of. */
+	/* The first look comes with the loop: then the link's devices are there, and can be offline. */
 	r = host->add_timer(line->link, 0, look_timer, line, &line->look);
 	if (r == 0)
 		r = host->add_timer(line->link, UINT64_MAX, exchange_timer, line, &line->pace);

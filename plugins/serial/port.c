@@ -26,7 +26,7 @@ int port_mode_parse(const char *text, struct port_mode *ret)
 	return 0;
 }
 
-static int fail(struct port_said *said, int error, const char *path, const char *what)
+static int fail_port(struct port_said *said, int error, const char *path, const char *what)
 {
 	snprintf(said->text, sizeof(said->text), "%s: %s", path, what ? what : strerror(error));
 	return -error;
@@ -54,7 +54,7 @@ static int set_line(int fd, const struct port_rules *rules, bool pseudo, struct 
 	unsigned flags = mode_flags(rules);
 
 	if (ioctl(fd, TCGETS2, &line) < 0)
-		return fail(said, errno, rules->path, errno == ENOTTY ? "this is no serial port" : NULL);
+		return fail_port(said, errno, rules->path, errno == ENOTTY ? "this is no serial port" : NULL);
 	line.c_iflag = rules->mode.parity != 'N' ? INPCK : 0;
 	if (rules->flow == FLOW_XONXOFF)
 		line.c_iflag |= IXON | IXOFF;
@@ -69,7 +69,7 @@ static int set_line(int fd, const struct port_rules *rules, bool pseudo, struct 
 	line.c_cc[VTIME] = 0;
 	line.c_ispeed = line.c_ospeed = rules->baud;
 	if (ioctl(fd, TCSETS2, &line) < 0 || ioctl(fd, TCGETS2, &got) < 0)
-		return fail(said, errno, rules->path, NULL);
+		return fail_port(said, errno, rules->path, NULL);
 	if ((got.c_cflag & asked) != flags) {
 		snprintf(said->text, sizeof(said->text), "%s does not do %u%c%u%s", rules->path, rules->mode.data_bits,
 			 rules->mode.parity, rules->mode.stop_bits,
@@ -86,10 +86,10 @@ static int set_line(int fd, const struct port_rules *rules, bool pseudo, struct 
 	return 0;
 }
 
-static int lock(int fd, const char *path, struct port_said *said)
+static int lock_port(int fd, const char *path, struct port_said *said)
 {
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return fail(said, EBUSY, path, "another program has it open and locked");
+		return fail_port(said, EBUSY, path, "another program has it open and locked");
 	/* Keeps out programs that do not ask for the lock; not the superuser's. */
 	ioctl(fd, TIOCEXCL);
 	return 0;
@@ -116,22 +116,22 @@ int port_open(const struct port_rules *rules, struct port_said *said)
 
 	said->text[0] = 0;
 	if (!path)
-		return fail(said, errno, rules->path, errno == ENOENT ? "the port is not there" : NULL);
+		return fail_port(said, errno, rules->path, errno == ENOENT ? "the port is not there" : NULL);
 	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	r = errno;
 	free(path);
 	if (fd < 0)
-		return fail(said, r, rules->path,
-			    r == EBUSY	  ? "another program has it open"
-			    : r == EACCES ? "permission denied: the daemon's user must be in the group of the port"
-			    : r == ENOENT || r == ENXIO || r == ENODEV || r == EIO ? "is not there"
-										   : NULL);
+		return fail_port(said, r, rules->path,
+				 r == EBUSY    ? "another program has it open"
+				 : r == EACCES ? "permission denied: the daemon's user must be in the group of the port"
+				 : r == ENOENT || r == ENXIO || r == ENODEV || r == EIO ? "is not there"
+											: NULL);
 	pseudo = ioctl(fd, TIOCMGET, &wires) < 0;
-	r = lock(fd, rules->path, said);
+	r = lock_port(fd, rules->path, said);
 	if (r == 0)
 		r = set_line(fd, rules, pseudo, said);
 	if (r == 0 && port_is_gone(fd))
-		r = fail(said, ENXIO, rules->path, "is not there: nothing at its other end");
+		r = fail_port(said, ENXIO, rules->path, "is not there: nothing at its other end");
 	if (r < 0) {
 		close(fd);
 		return r;

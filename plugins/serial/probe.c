@@ -119,7 +119,7 @@ static int list_ports(const struct hay_probe *probe)
 
 /* ---- listening ---- */
 
-struct heard {
+struct serial_heard {
 	uint8_t bytes[HEARD_MAX];
 	size_t size;
 	unsigned baud;
@@ -136,7 +136,7 @@ static uint64_t now_ms(void)
 
 /* At one baud rate, until it is sure or the time is over. -errno: the port cannot be opened, or is gone. */
 static int listen_at(const struct hay_probe *probe, const char *path, unsigned baud, unsigned seconds,
-		     struct heard *heard)
+		     struct serial_heard *heard)
 {
 	struct port_rules rules = {.path = path, .baud = baud, .mode = {8, 'N', 1}, .dtr = true};
 	uint64_t end = now_ms() + seconds * (uint64_t)1000;
@@ -173,7 +173,7 @@ static int listen_at(const struct hay_probe *probe, const char *path, unsigned b
 	return r;
 }
 
-static unsigned worth(const struct heard *heard)
+static unsigned rate_heard(const struct serial_heard *heard)
 {
 	if (heard->size == 0)
 		return 0;
@@ -187,7 +187,7 @@ static unsigned worth(const struct heard *heard)
 static const char *const decode_names[] = {"json", "csv", "keyvalue", "regex", "nmea", "binary", "obis", "sml"};
 
 /* A text of the line inside quotes of the configuration. */
-static void quote(struct text text, char *into, size_t size)
+static void quote_text(struct text text, char *into, size_t size)
 {
 	size_t n = 0;
 
@@ -207,14 +207,14 @@ static bool is_name(struct text text)
 	return text.size > 0 && text.size <= 64;
 }
 
-static void print_points(const struct hay_probe *probe, const struct record *record)
+static void print_points(const struct hay_probe *probe, const struct serial_record *record)
 {
 	size_t n = 0, left = 0;
 
 	for (size_t i = 0; i < record->n; i++)
 		left += !record->items[i].hidden;
 	for (size_t i = 0; i < record->n; i++) {
-		const struct item *item = &record->items[i];
+		const struct serial_item *item = &record->items[i];
 		enum hay_type type = item_natural_type(item);
 		const char *comma = --left > 0 && !item->hidden ? "," : "";
 		char field[512];
@@ -224,7 +224,7 @@ static void print_points(const struct hay_probe *probe, const struct record *rec
 			continue;
 		}
 		n++;
-		quote(item->name, field, sizeof(field));
+		quote_text(item->name, field, sizeof(field));
 		if (is_name(item->name))
 			probe->print(probe, "      { name = \"%s\";%s }%s", field,
 				     type == HAY_STRING ? " type = \"string\";"
@@ -240,12 +240,12 @@ static void print_points(const struct hay_probe *probe, const struct record *rec
 	}
 }
 
-static void print_block(const struct hay_probe *probe, const char *path, const struct heard *heard)
+static void print_block(const struct hay_probe *probe, const char *path, const struct serial_heard *heard)
 {
 	const struct guess *guess = &heard->guess;
 	char *by_id = find_by_id(path), error[DECODE_ERROR_MAX];
 	struct decode_rules rules;
-	struct record record = {0};
+	struct serial_record record = {0};
 	struct decoder *decoder = NULL;
 	const char *why;
 
@@ -284,7 +284,7 @@ static void print_block(const struct hay_probe *probe, const char *path, const s
 	free(by_id);
 }
 
-static void print_sml(const struct hay_probe *probe, const char *path, const struct heard *heard)
+static void print_sml(const struct hay_probe *probe, const char *path, const struct serial_heard *heard)
 {
 	char *by_id = find_by_id(path);
 
@@ -300,7 +300,7 @@ static void print_sml(const struct hay_probe *probe, const char *path, const str
 	free(by_id);
 }
 
-static void print_bytes(const struct hay_probe *probe, const struct heard *heard)
+static void print_bytes(const struct hay_probe *probe, const struct serial_heard *heard)
 {
 	for (size_t at = 0; at < heard->size && at < 64; at += 16) {
 		char hex[3 * 16 + 1] = "";
@@ -311,7 +311,7 @@ static void print_bytes(const struct hay_probe *probe, const struct heard *heard
 	}
 }
 
-static int print_result(const struct hay_probe *probe, const char *path, const struct heard *heard)
+static int print_result(const struct hay_probe *probe, const char *path, const struct serial_heard *heard)
 {
 	const struct guess *guess = &heard->guess;
 	char line[256];
@@ -356,7 +356,7 @@ static int listen_to(const struct hay_probe *probe, const char *path, unsigned b
 	static const unsigned bauds[] = {115200, 9600,	 57600,	 38400,	 19200, 4800,
 					 2400,	 230400, 460800, 921600, 1200,	300};
 	unsigned total = baud ? 1 : sizeof(bauds) / sizeof(bauds[0]);
-	struct heard *heard = calloc(2, sizeof(*heard)); /* this one, the best one */
+	struct serial_heard *heard = calloc(2, sizeof(*heard)); /* this one, the best one */
 	int r = heard ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; i < total && r == 0 && !probe->cancelled(probe); i++) {
@@ -365,7 +365,7 @@ static int listen_to(const struct hay_probe *probe, const char *path, unsigned b
 		snprintf(what, sizeof(what), "listening at %u baud", baud ? baud : bauds[i]);
 		probe->progress(probe, i + 1, total, what);
 		r = listen_at(probe, path, baud ? baud : bauds[i], seconds, &heard[0]);
-		if (worth(&heard[0]) <= worth(&heard[1]))
+		if (rate_heard(&heard[0]) <= rate_heard(&heard[1]))
 			continue;
 		heard[1] = heard[0];
 		heard[1].guess.line.data = NULL;

@@ -9,34 +9,34 @@
 
 enum { LONGEST_NUMBER = 63 };
 
-int record_init(struct record *record, size_t names_size)
+int record_init(struct serial_record *record, size_t names_size)
 {
-	*record = (struct record){.names_size = names_size};
+	*record = (struct serial_record){.names_size = names_size};
 	record->names = malloc(names_size);
 	return record->names ? 0 : -ENOMEM;
 }
 
-void record_done(struct record *record)
+void record_done(struct serial_record *record)
 {
 	free(record->items);
 	free(record->names);
-	*record = (struct record){0};
+	*record = (struct serial_record){0};
 }
 
-void record_clear(struct record *record)
+void record_clear(struct serial_record *record)
 {
 	record->n = 0;
 	record->names_used = 0;
 	record->note = NULL;
 }
 
-int record_add(struct record *record, const struct item *item)
+int record_add(struct serial_record *record, const struct serial_item *item)
 {
 	if (record->n == RECORD_ITEMS_MAX)
 		return -E2BIG;
 	if (record->n == record->capacity) {
 		size_t capacity = record->capacity ? record->capacity * 2 : 16;
-		struct item *items = reallocarray(record->items, capacity, sizeof(*items));
+		struct serial_item *items = reallocarray(record->items, capacity, sizeof(*items));
 
 		if (!items)
 			return -ENOMEM;
@@ -47,14 +47,15 @@ int record_add(struct record *record, const struct item *item)
 	return 0;
 }
 
-int record_add_text(struct record *record, struct text name, struct text text, bool hidden)
+int record_add_text(struct serial_record *record, struct text name, struct text text, bool hidden)
 {
-	struct item item = {.name = name, .is_text = true, .text = text, .hidden = hidden, .comma = record->comma};
+	struct serial_item item = {
+		.name = name, .is_text = true, .text = text, .hidden = hidden, .comma = record->comma};
 
 	return record_add(record, &item);
 }
 
-struct text record_name(struct record *record, struct text first, const char *between, struct text second,
+struct text record_name(struct serial_record *record, struct text first, const char *between, struct text second,
 			const char *behind)
 {
 	const struct text parts[] = {first, text_of(between), second, text_of(behind)};
@@ -72,7 +73,7 @@ struct text record_name(struct record *record, struct text first, const char *be
 	return (struct text){at, n};
 }
 
-const struct item *record_get(const struct record *record, struct text name, size_t *hint)
+const struct serial_item *record_get(const struct serial_record *record, struct text name, size_t *hint)
 {
 	if (*hint < record->n && text_equal(record->items[*hint].name, name))
 		return &record->items[*hint];
@@ -303,7 +304,7 @@ static int value_from_number(struct text text, enum hay_type type, struct hay_va
 	return text.size > LONGEST_NUMBER ? -ERANGE : value_from_text(text, false, type, ret);
 }
 
-int item_value(const struct item *item, enum hay_type type, struct hay_value *ret)
+int item_value(const struct serial_item *item, enum hay_type type, struct hay_value *ret)
 {
 	const struct hay_value *value = &item->value;
 
@@ -330,7 +331,7 @@ int item_value(const struct item *item, enum hay_type type, struct hay_value *re
 	}
 }
 
-struct text item_text(const struct item *item, char buffer[32])
+struct text item_text(const struct serial_item *item, char buffer[32])
 {
 	const struct hay_value *value = &item->value;
 	int n = 0;
@@ -354,7 +355,7 @@ struct text item_text(const struct item *item, char buffer[32])
 	return (struct text){buffer, n > 0 ? (size_t)n : 0};
 }
 
-bool item_is_beyond_64_bits(const struct item *item)
+bool item_is_beyond_64_bits(const struct serial_item *item)
 {
 	char copy[LONGEST_NUMBER + 1];
 	const char *digits = copy;
@@ -367,7 +368,7 @@ bool item_is_beyond_64_bits(const struct item *item)
 	       (*copy == '-' && number_from_text(text_of(copy), false, HAY_INT64, &value) == -ERANGE);
 }
 
-bool item_number(const struct item *item, double *ret)
+bool item_number(const struct serial_item *item, double *ret)
 {
 	struct hay_value value;
 
@@ -378,14 +379,14 @@ bool item_number(const struct item *item, double *ret)
 }
 
 /* -1e400, 1.5e400, 1e+400. Without a sign or a point it may be a serial number in hexadecimal: 0012e9345678. */
-static bool is_number_beyond_double(const struct item *item, struct text text)
+static bool is_number_beyond_double(const struct serial_item *item, struct text text)
 {
 	char copy[LONGEST_NUMBER + 1], *end;
 
 	return copy_number(text, item->comma, copy) && strpbrk(copy, "+-.") && isinf(strtod(copy, &end)) && !*end;
 }
 
-enum hay_type item_natural_type(const struct item *item)
+enum hay_type item_natural_type(const struct serial_item *item)
 {
 	if (!item->is_text)
 		return item->value.type == HAY_INT64 ? HAY_FLOAT64 : item->value.type;

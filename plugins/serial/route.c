@@ -7,8 +7,8 @@ static bool is_asked(const struct serial_link *line, const struct serial_device 
 	return line->exchange.kind == EXCHANGE_POLL && line->exchange.device == device;
 }
 
-static bool deliver(struct serial_link *line, struct serial_device *device, const uint8_t *frame, size_t size,
-		    uint64_t time_us)
+static bool deliver_frame(struct serial_link *line, struct serial_device *device, const uint8_t *frame, size_t size,
+			  uint64_t time_us)
 {
 	bool asked = is_asked(line, device);
 
@@ -35,9 +35,9 @@ static bool deliver(struct serial_link *line, struct serial_device *device, cons
 /* What match_field says in this frame. False: it is not there. */
 static bool find_match(struct serial_link *line, const uint8_t *frame, size_t size, char buffer[32], struct text *ret)
 {
-	const struct link_conf *conf = line->conf;
-	struct item byte = {.value = {.type = HAY_INT64}};
-	const struct item *item = &byte;
+	const struct serial_link_conf *conf = line->conf;
+	struct serial_item byte = {.value = {.type = HAY_INT64}};
+	const struct serial_item *item = &byte;
 
 	if (conf->decode == DECODE_BINARY) {
 		if (line->match_place >= size)
@@ -67,7 +67,7 @@ static void route_by_match(struct serial_link *line, const uint8_t *frame, size_
 	for (struct serial_device *device = line->devices; device; device = device->next) {
 		if (!text_equal(device->match, match))
 			continue;
-		deliver(line, device, frame, size, time_us);
+		deliver_frame(line, device, frame, size, time_us);
 		known = true;
 	}
 	if (!known)
@@ -83,12 +83,12 @@ static void route_by_turn(struct serial_link *line, const uint8_t *frame, size_t
 	struct serial_device *asked = line->exchange.kind == EXCHANGE_POLL ? line->exchange.device : NULL;
 	bool taken = asked;
 
-	if (asked && deliver(line, asked, frame, size, time_us))
+	if (asked && deliver_frame(line, asked, frame, size, time_us))
 		return;
 	for (struct serial_device *device = line->devices; device; device = device->next) {
 		if (device->request.data)
 			continue;
-		deliver(line, device, frame, size, time_us);
+		deliver_frame(line, device, frame, size, time_us);
 		taken = true;
 	}
 	if (!taken)
@@ -101,7 +101,7 @@ void route_frame(const uint8_t *frame, size_t size, void *userdata)
 {
 	struct serial_link *line = userdata;
 	const char *error = NULL;
-	enum decoded decoded;
+	enum serial_decoded decoded;
 
 	if (line->broken)
 		return;

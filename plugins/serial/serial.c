@@ -20,7 +20,7 @@ static const char *const time_units[] = {"s", "ms", "us", "iso", NULL};
 /* Beside the plain types, in frames of bytes. */
 static const char *const own_types[] = {"int8", "uint8", "int24", "uint24", NULL};
 
-#define LINK(name) .offset = offsetof(struct link_conf, name)
+#define LINK(name) .offset = offsetof(struct serial_link_conf, name)
 
 static const struct hay_option link_table[] = {
 	{.key = "port",
@@ -124,7 +124,7 @@ static const struct hay_option link_table[] = {
 	 LINK(checksum),
 	 .fallback = "none",
 	 .choices = checksums,
-	 .help = "what tells whether a frame came unharmed"},
+	 .help = "what shows whether a frame came unharmed"},
 	{.key = "checksum_at",
 	 .type = HAY_OPT_CHOICE,
 	 LINK(checksum_at),
@@ -193,19 +193,19 @@ static const struct hay_option link_table[] = {
 	 .type = HAY_OPT_STRING,
 	 LINK(match_field),
 	 .flags = HAY_OPT_NUMBER_OK,
-	 .help = "the field that tells devices apart"},
+	 .help = "the field that says which device a frame is of"},
 	{.key = NULL},
 };
 
 static const struct hay_option device_table[] = {
 	{.key = "match",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct device_conf, match),
+	 .offset = offsetof(struct serial_device_conf, match),
 	 .flags = HAY_OPT_NUMBER_OK,
 	 .help = "the value of match_field in its frames"},
 	{.key = "request",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct device_conf, request),
+	 .offset = offsetof(struct serial_device_conf, request),
 	 .help = "a request of its own"},
 	{.key = NULL},
 };
@@ -213,34 +213,34 @@ static const struct hay_option device_table[] = {
 static const struct hay_option point_table[] = {
 	{.key = "field",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, field),
+	 .offset = offsetof(struct serial_point_conf, field),
 	 .flags = HAY_OPT_NUMBER_OK,
 	 .help = "its name in the frame; the point's own name where it is left out"},
 	{.key = "at",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct point_conf, at),
+	 .offset = offsetof(struct serial_point_conf, at),
 	 .fallback = "-1",
 	 .min = 0,
 	 .max = 65535,
 	 .help = "binary: the first byte, from 0"},
 	{.key = "length",
 	 .type = HAY_OPT_INT,
-	 .offset = offsetof(struct point_conf, length),
+	 .offset = offsetof(struct serial_point_conf, length),
 	 .fallback = "0",
 	 .min = 1,
 	 .max = 65535,
 	 .help = "binary: bytes of a string"},
 	{.key = "order",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, order),
+	 .offset = offsetof(struct serial_point_conf, order),
 	 .help = "binary: \"big\", \"little\", or bytes as they come, A the most significant: \"CDAB\""},
 	{.key = "write_template",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, write_template),
+	 .offset = offsetof(struct serial_point_conf, write_template),
 	 .help = "what a command sends, with {value}"},
 	{.key = "write_ack",
 	 .type = HAY_OPT_STRING,
-	 .offset = offsetof(struct point_conf, write_ack),
+	 .offset = offsetof(struct serial_point_conf, write_ack),
 	 .help = "a pattern that the device's answer to it matches"},
 	{.key = NULL},
 };
@@ -263,7 +263,7 @@ static void close_link(struct hay_link *link)
 
 static int open_link(struct hay_link *link)
 {
-	const struct link_conf *conf = link->conf;
+	const struct serial_link_conf *conf = link->conf;
 	struct serial_link *line = calloc(1, sizeof(*line));
 	char error[DECODE_ERROR_MAX];
 	struct decode_rules decode;
@@ -340,9 +340,9 @@ static void stop_device(struct hay_device *hay)
 	hay->state = NULL;
 }
 
-static int prepare_point(const struct hay_point *hay, const struct link_conf *link, struct serial_point *point)
+static int prepare_point(const struct hay_point *hay, const struct serial_link_conf *link, struct serial_point *point)
 {
-	const struct point_conf *conf = hay->conf;
+	const struct serial_point_conf *conf = hay->conf;
 	char error[DECODE_ERROR_MAX];
 
 	point->field = text_of(conf->field ? conf->field : hay->name);
@@ -354,7 +354,7 @@ static int prepare_point(const struct hay_point *hay, const struct link_conf *li
 static int start_device(struct hay_device *hay)
 {
 	struct serial_link *line = hay->link->state;
-	const struct device_conf *conf = hay->conf;
+	const struct serial_device_conf *conf = hay->conf;
 	const char *request = conf->request ? conf->request : line->conf->request;
 	struct serial_device *device = calloc(1, sizeof(*device));
 	int r = 0;
@@ -390,9 +390,9 @@ static int poll_device(struct hay_device *device, const uint32_t *due, size_t n_
 }
 
 HAY_PLUGIN("serial", .version = HAYWAIN_VERSION, .summary = "what boards and meters say on serial lines",
-	   .types = own_types, .link_options = {.table = link_table, .size = sizeof(struct link_conf)},
-	   .device_options = {.table = device_table, .size = sizeof(struct device_conf)},
-	   .point_options = {.table = point_table, .size = sizeof(struct point_conf)}, .check_link = check_link,
+	   .types = own_types, .link_options = {.table = link_table, .size = sizeof(struct serial_link_conf)},
+	   .device_options = {.table = device_table, .size = sizeof(struct serial_device_conf)},
+	   .point_options = {.table = point_table, .size = sizeof(struct serial_point_conf)}, .check_link = check_link,
 	   .check_device = check_device, .check_point = check_point, .open = open_link, .close = close_link,
 	   .start = start_device, .stop = stop_device, .poll = poll_device, .write = exchange_write,
 	   .probe = serial_probe, .probe_link = HAY_PROBE_TAKES_LINK);

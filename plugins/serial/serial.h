@@ -17,7 +17,7 @@
 enum checksum_form { FORM_AUTO, FORM_BYTES, FORM_HEX };
 enum time_unit { TIME_S, TIME_MS, TIME_US, TIME_ISO };
 
-struct link_conf {
+struct serial_link_conf {
 	const char *port;
 	int64_t baud;
 	const char *mode;
@@ -43,11 +43,11 @@ struct link_conf {
 	int time_unit;
 };
 
-struct device_conf {
+struct serial_device_conf {
 	const char *match, *request;
 };
 
-struct point_conf {
+struct serial_point_conf {
 	const char *field;
 	int64_t at, length;
 	const char *order;
@@ -55,18 +55,18 @@ struct point_conf {
 };
 
 /* Rules out of the configuration. What check_link() has passed is right, but for memory: 0, -ENOMEM, -EINVAL. */
-int serial_frame_rules(const struct link_conf *conf, struct frame_rules *ret);
-void serial_decode_rules(const struct link_conf *conf, struct decode_rules *ret);
+int serial_frame_rules(const struct serial_link_conf *conf, struct frame_rules *ret);
+void serial_decode_rules(const struct serial_link_conf *conf, struct decode_rules *ret);
 /* Where a point lies in a frame of bytes. type_name: as written, or NULL; type: the plain one of it. -EINVAL. */
-int serial_binary_form(const struct point_conf *conf, enum hay_type type, const char *type_name,
-		       struct binary_form *ret);
+int serial_binary_form(const struct serial_point_conf *conf, enum hay_type type, const char *type_name,
+		       struct serial_binary_form *ret);
 /* The byte that match_field names where decode = "binary"; -EINVAL. */
 int serial_match_place(const char *match_field, size_t *ret);
 
 struct serial_point {
 	struct text field;
 	size_t hint; /* where the field was last in a record */
-	struct binary_form form;
+	struct serial_binary_form form;
 	struct regex *ack; /* or NULL */
 };
 
@@ -107,7 +107,7 @@ enum exchange_kind { EXCHANGE_NONE, EXCHANGE_POLL, EXCHANGE_WRITE };
 #define COMMANDS_MAX 16
 
 /* What is asked or written, and what waits for the line to be free. */
-struct exchange {
+struct serial_exchange {
 	enum exchange_kind kind;
 	struct serial_device *device; /* whose; NULL where it was stopped meanwhile */
 	struct hay_command *command;  /* EXCHANGE_WRITE */
@@ -151,12 +151,12 @@ struct echo {
 struct serial_link {
 	struct hay_link *link;
 	const struct hay_host *host;
-	const struct link_conf *conf;
+	const struct serial_link_conf *conf;
 	struct port_rules port;
 	struct frame_rules frame;
 	struct framer *framer;
 	struct decoder *decoder;
-	struct record record;
+	struct serial_record record;
 	struct serial_device *devices;
 	size_t match_hint, time_hint, match_place;
 	enum hay_reason time_doubt; /* of the record's values: their time is that of arrival */
@@ -174,11 +174,11 @@ struct serial_link {
 	int down_error;		 /* the -errno of the last try to open it, as the log knows; 0: none since it broke */
 	uint64_t n_frames;
 
-	struct exchange exchange;
+	struct serial_exchange exchange;
 	struct echo echo;
 	struct framer_seen {
 		uint64_t too_long, bad_checksum;
-	} told; /* counts that the log knows */
+	} logged; /* counts that the log has */
 	struct unframed {
 		uint64_t n_cut; /* frames, good and bad, until since_us */
 		uint64_t since_us, bytes;

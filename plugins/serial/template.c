@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The shortest text that reads back as the same number: what was sent is what is told to have been written. */
+/* The shortest text that reads back as the same number: what was sent is what is reported as written. */
 static int print_float32(float value, char buffer[32])
 {
 	int n = 0;

@@ -31,7 +31,7 @@ int values_reserve(struct serial_device *device, size_t n)
 }
 
 /* r: how the value came out of item, where it came out of one. */
-static void add_reading(struct serial_device *device, uint32_t point, const struct item *item,
+static void add_reading(struct serial_device *device, uint32_t point, const struct serial_item *item,
 			const struct hay_value *value, int r)
 {
 	struct hay_reading reading = {.point = point};
@@ -61,7 +61,7 @@ static void collect_own(struct serial_device *device, const uint8_t *frame, size
 	for (uint32_t i = 0; i < device->n_own; i++) {
 		struct serial_point *point = &device->points[i];
 		enum hay_type type = device->device->points[i]->type;
-		const struct item *item;
+		const struct serial_item *item;
 		struct hay_value value;
 
 		if (due && !due[i])
@@ -78,7 +78,7 @@ static void collect_own(struct serial_device *device, const uint8_t *frame, size
 	}
 }
 
-/* ---- points that nobody configured ---- */
+/* ---- points that are not configured ---- */
 
 /* A field's name as a point may be called: "list[0].t" is list.0.t. */
 static void point_name(struct text field, char name[NAME_MAX_BYTES + 1])
@@ -111,7 +111,7 @@ static bool point_is_taken(const struct serial_device *device, const struct seri
 }
 
 /* Numbers win: where the point is one already, what comes otherwise is bad and leaves it as it is. */
-static int add_point(struct serial_device *device, struct serial_found *found, const struct item *item,
+static int add_point(struct serial_device *device, struct serial_found *found, const struct serial_item *item,
 		     enum hay_type type)
 {
 	const struct hay_host *host = device->line->host;
@@ -132,7 +132,7 @@ static int add_point(struct serial_device *device, struct serial_found *found, c
 	return r;
 }
 
-static void remember_text(struct serial_found *found, const struct item *item)
+static void remember_text(struct serial_found *found, const struct serial_item *item)
 {
 	char buffer[32];
 	struct text text = item_text(item, buffer);
@@ -143,7 +143,7 @@ static void remember_text(struct serial_found *found, const struct item *item)
 		found->said = strndup(text.data, text.size);
 }
 
-static struct serial_found *make_found(struct serial_device *device, const struct item *item)
+static struct serial_found *make_found(struct serial_device *device, const struct serial_item *item)
 {
 	struct serial_link *line = device->line;
 	enum hay_type type = item_natural_type(item);
@@ -179,9 +179,9 @@ static struct serial_found *make_found(struct serial_device *device, const struc
 }
 
 /* A word that a board says instead of a number, such as "init", must not make a text of the point for good. Where
-   the frame itself tells numbers from texts (JSON), the first number makes it one. Where it does not, a name may well be
+   the frame itself distinguishes numbers from texts (JSON), the first number makes it one. Where it does not, a name may well be
    all digits now and then: there only a point that has said one and the same word until now. */
-static void follow_type(struct serial_device *device, struct serial_found *found, const struct item *item)
+static void follow_type(struct serial_device *device, struct serial_found *found, const struct serial_item *item)
 {
 	enum hay_type before = device->device->points[found->point]->type, type = item_natural_type(item);
 
@@ -192,7 +192,7 @@ static void follow_type(struct serial_device *device, struct serial_found *found
 		add_point(device, found, item, type);
 }
 
-static struct serial_found *find_found(struct serial_device *device, const struct item *item, size_t hint)
+static struct serial_found *find_found(struct serial_device *device, const struct serial_item *item, size_t hint)
 {
 	if (hint < device->n_found && text_equal(text_of(device->found[hint].name), item->name))
 		return &device->found[hint];
@@ -202,7 +202,7 @@ static struct serial_found *find_found(struct serial_device *device, const struc
 	return NULL;
 }
 
-static bool is_about_frame(const struct link_conf *conf, struct text name)
+static bool is_about_frame(const struct serial_link_conf *conf, struct text name)
 {
 	return (conf->match_field && text_equal(name, text_of(conf->match_field))) ||
 	       (conf->time_field && text_equal(name, text_of(conf->time_field)));
@@ -213,7 +213,7 @@ static void collect_found(struct serial_device *device)
 	struct serial_link *line = device->line;
 
 	for (size_t i = 0, at = 0; i < line->record.n; i++) {
-		const struct item *item = &line->record.items[i];
+		const struct serial_item *item = &line->record.items[i];
 		struct serial_found *found;
 		struct hay_value value;
 
@@ -287,7 +287,7 @@ static bool parse_iso(struct text text, double *ret_us)
 	return isfinite(*ret_us);
 }
 
-static bool stamp_us(const struct serial_link *line, const struct item *item, double *ret_us)
+static bool stamp_us(const struct serial_link *line, const struct serial_item *item, double *ret_us)
 {
 	static const double factors[] = {[TIME_S] = 1e6, [TIME_MS] = 1e3, [TIME_US] = 1};
 	char buffer[32];
@@ -301,7 +301,7 @@ static bool stamp_us(const struct serial_link *line, const struct item *item, do
 }
 
 /* The time of arrival, and a word for the log and a reason for doubt that it is the time of the measurement. */
-static uint64_t arrival(struct serial_link *line, enum hay_reason doubt, const char *what)
+static uint64_t arrival_time(struct serial_link *line, enum hay_reason doubt, const char *what)
 {
 	line->time_doubt = doubt;
 	line_log_limited(line, &line->limit_time, 1, HAY_LOG_WARNING,
@@ -313,7 +313,7 @@ static uint64_t arrival(struct serial_link *line, enum hay_reason doubt, const c
 uint64_t values_time(struct serial_link *line)
 {
 	uint64_t now = line->host->now();
-	const struct item *item;
+	const struct serial_item *item;
 	struct timespec wall;
 	double stamp, age;
 
@@ -325,12 +325,12 @@ uint64_t values_time(struct serial_link *line)
 		return now;
 	clock_gettime(CLOCK_REALTIME, &wall);
 	if (!stamp_us(line, item, &stamp))
-		return arrival(line, HAY_DECODE, "holds no time that can be read");
+		return arrival_time(line, HAY_DECODE, "holds no time that can be read");
 	age = (double)wall.tv_sec * 1e6 + (double)wall.tv_nsec / 1e3 - stamp;
 	if (age < -(double)AHEAD_OK_US)
-		return arrival(line, HAY_OUT_OF_RANGE, "is in the future");
+		return arrival_time(line, HAY_OUT_OF_RANGE, "is in the future");
 	if (age > (double)OLDEST_US)
-		return arrival(line, HAY_OUT_OF_RANGE, "is too old");
+		return arrival_time(line, HAY_OUT_OF_RANGE, "is too old");
 	age -= HALF_MS_US;
 	return age < 0 ? now : now - (uint64_t)age; /* also before the machine's start: a logger's replay */
 }

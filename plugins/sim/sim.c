@@ -17,14 +17,14 @@
 
 /* ---- what may be configured ---- */
 
-struct device_conf {
+struct sim_device_conf {
 	uint64_t silent_after_us; /* goes silent this long after its start, for trying out what follows */
 };
 
 static const struct hay_option device_options[] = {
 	{.key = "silent_after",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct device_conf, silent_after_us),
+	 .offset = offsetof(struct sim_device_conf, silent_after_us),
 	 .help = "stop answering this long after the start; 0s: never"},
 	{0},
 };
@@ -32,7 +32,7 @@ static const struct hay_option device_options[] = {
 enum wave { WAVE_SINE, WAVE_RAMP, WAVE_SQUARE, WAVE_RANDOM, WAVE_COUNTER };
 static const char *const waves[] = {"sine", "ramp", "square", "random", "counter", NULL};
 
-struct point_conf {
+struct sim_point_conf {
 	int wave;
 	double low, high;
 	uint64_t period_us;
@@ -41,23 +41,23 @@ struct point_conf {
 static const struct hay_option point_options[] = {
 	{.key = "wave",
 	 .type = HAY_OPT_CHOICE,
-	 .offset = offsetof(struct point_conf, wave),
+	 .offset = offsetof(struct sim_point_conf, wave),
 	 .fallback = "sine",
 	 .choices = waves,
 	 .help = "the shape of the values; counter: 0, 1, 2, one more at each poll"},
 	{.key = "low",
 	 .type = HAY_OPT_FLOAT,
-	 .offset = offsetof(struct point_conf, low),
+	 .offset = offsetof(struct sim_point_conf, low),
 	 .fallback = "0",
 	 .help = "least value"},
 	{.key = "high",
 	 .type = HAY_OPT_FLOAT,
-	 .offset = offsetof(struct point_conf, high),
+	 .offset = offsetof(struct sim_point_conf, high),
 	 .fallback = "100",
 	 .help = "greatest value"},
 	{.key = "period",
 	 .type = HAY_OPT_DURATION,
-	 .offset = offsetof(struct point_conf, period_us),
+	 .offset = offsetof(struct sim_point_conf, period_us),
 	 .fallback = "1m",
 	 .min = 1000,
 	 .max = INT64_MAX,
@@ -69,7 +69,7 @@ static const struct hay_option point_options[] = {
 static void check_point(struct hay_point *point, const void *device_conf, const void *link_conf,
 			const struct hay_report *report)
 {
-	const struct point_conf *conf = point->conf;
+	const struct sim_point_conf *conf = point->conf;
 
 	(void)device_conf;
 	(void)link_conf;
@@ -85,7 +85,7 @@ static void check_point(struct hay_point *point, const void *device_conf, const 
 
 /* ---- a device at run time ---- */
 
-struct device {
+struct sim_device {
 	uint64_t started_us;
 	uint64_t polls;
 	uint64_t *written;	   /* per point: the bits of the last written value … */
@@ -95,7 +95,7 @@ struct device {
 
 static int start_device(struct hay_device *hay)
 {
-	struct device *device = calloc(1, sizeof(*device));
+	struct sim_device *device = calloc(1, sizeof(*device));
 	size_t n = hay->n_points > 0 ? hay->n_points : 1;
 
 	if (!device)
@@ -116,7 +116,7 @@ static int start_device(struct hay_device *hay)
 
 static void stop_device(struct hay_device *hay)
 {
-	struct device *device = hay->state;
+	struct sim_device *device = hay->state;
 
 	free(device->readings);
 	free(device->written);
@@ -124,7 +124,7 @@ static void stop_device(struct hay_device *hay)
 	free(device);
 }
 
-static double wave_at(const struct point_conf *conf, const struct device *device, uint64_t now)
+static double wave_at(const struct sim_point_conf *conf, const struct sim_device *device, uint64_t now)
 {
 	double turn = fmod((double)(now - device->started_us) / (double)conf->period_us, 1.0), height = 0;
 
@@ -147,14 +147,14 @@ static double wave_at(const struct point_conf *conf, const struct device *device
 	return conf->low + height * (conf->high - conf->low);
 }
 
-static struct hay_value make_value(const struct hay_point *point, const struct device *device, uint64_t now)
+static struct hay_value make_value(const struct hay_point *point, const struct sim_device *device, uint64_t now)
 {
 	double number = wave_at(point->conf, device, now);
 	struct hay_value value = {.type = point->type};
 
 	switch (point->type) {
 	case HAY_BOOL:
-		value.b = number > ((const struct point_conf *)point->conf)->low;
+		value.b = number > ((const struct sim_point_conf *)point->conf)->low;
 		break;
 	case HAY_INT16:
 	case HAY_INT32:
@@ -182,8 +182,8 @@ static struct hay_value make_value(const struct hay_point *point, const struct d
 static int poll_device(struct hay_device *hay, const uint32_t *due, size_t n_due)
 {
 	const struct hay_host *host = hay->link->host;
-	const struct device_conf *conf = hay->conf;
-	struct device *device = hay->state;
+	const struct sim_device_conf *conf = hay->conf;
+	struct sim_device *device = hay->state;
 	struct hay_sample sample = {.time_us = host->now(), .readings = device->readings, .n_readings = n_due};
 
 	if (conf->silent_after_us > 0 && sample.time_us - device->started_us >= conf->silent_after_us) {
@@ -212,7 +212,7 @@ static int poll_device(struct hay_device *hay, const uint32_t *due, size_t n_due
  */
 static int write_point(struct hay_command *command)
 {
-	struct device *device = command->device->state;
+	struct sim_device *device = command->device->state;
 	struct hay_command_result result = {.outcome = HAY_WRITTEN, .value = command->value, .read_back = true};
 
 	memcpy(&device->written[command->point], &command->value.u, sizeof(command->value.u));
@@ -222,6 +222,6 @@ static int write_point(struct hay_command *command)
 }
 
 HAY_PLUGIN("sim", .version = "1.0", .summary = "generated values, and the example for plugin authors",
-	   .device_options = {device_options, sizeof(struct device_conf)},
-	   .point_options = {point_options, sizeof(struct point_conf)}, .check_point = check_point,
+	   .device_options = {device_options, sizeof(struct sim_device_conf)},
+	   .point_options = {point_options, sizeof(struct sim_point_conf)}, .check_point = check_point,
 	   .start = start_device, .stop = stop_device, .poll = poll_device, .write = write_point);

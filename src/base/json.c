@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* A comma belongs before a value unless it opens the document, a list, or follows its key. */
-static void separate(struct buf *out)
+static void add_comma(struct buf *out)
 {
 	if (out->failed || out->size == 0)
 		return;
@@ -18,7 +18,7 @@ static void separate(struct buf *out)
 
 void json_open(struct buf *out, char bracket)
 {
-	separate(out);
+	add_comma(out);
 	buf_add_char(out, bracket);
 }
 
@@ -71,7 +71,7 @@ static void add_escaped(struct buf *out, const char *text, size_t size)
 
 void json_text_n(struct buf *out, const char *text, size_t size)
 {
-	separate(out);
+	add_comma(out);
 	buf_add_char(out, '"');
 	add_escaped(out, text, size);
 	buf_add_char(out, '"');
@@ -93,7 +93,7 @@ void json_bytes(struct buf *out, const void *data, size_t size)
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const uint8_t *bytes = data;
 
-	separate(out);
+	add_comma(out);
 	buf_add_char(out, '"');
 	for (size_t i = 0; i < size; i += 3) {
 		size_t n = MIN(size - i, (size_t)3);
@@ -117,7 +117,7 @@ static void add_digits(struct buf *out, uint64_t value, bool negative)
 	while ((value /= 10) > 0);
 	if (negative)
 		*--at = '-';
-	separate(out);
+	add_comma(out);
 	buf_add(out, at, (size_t)(digits + sizeof(digits) - at));
 }
 
@@ -139,7 +139,7 @@ void json_double(struct buf *out, double value)
 		json_raw(out, "null");
 		return;
 	}
-	separate(out);
+	add_comma(out);
 	buf_add(out, text, format_double(value, text));
 }
 
@@ -151,7 +151,7 @@ void json_float(struct buf *out, float value)
 		json_raw(out, "null");
 		return;
 	}
-	separate(out);
+	add_comma(out);
 	buf_add(out, text, format_float(value, text));
 }
 
@@ -162,6 +162,6 @@ void json_bool(struct buf *out, bool value)
 
 void json_raw(struct buf *out, const char *json)
 {
-	separate(out);
+	add_comma(out);
 	buf_add_text(out, json);
 }

@@ -2,7 +2,7 @@
 /*
  * The log: one line a message, on a terminal, into the journal, or to syslog. Any thread.
  *
- * base, normalize and queue log nothing above debug: whoever decides what happens next says so, once.
+ * base, normalize and queue log nothing above debug: the caller that decides what happens next logs it, once.
  */
 #ifndef HAYWAIN_BASE_LOG_H
 #define HAYWAIN_BASE_LOG_H

@@ -35,7 +35,7 @@ struct pool *pool_free(struct pool *pool)
 	return NULL;
 }
 
-static void *take(struct pool *pool, size_t size, size_t alignment)
+static void *take_bytes(struct pool *pool, size_t size, size_t alignment)
 {
 	size_t skip = pool->at ? -(uintptr_t)pool->at & (alignment - 1) : 0;
 
@@ -63,12 +63,12 @@ static void *take(struct pool *pool, size_t size, size_t alignment)
 
 void *pool_alloc(struct pool *pool, size_t size)
 {
-	return take(pool, MAX(size, (size_t)1), alignof(max_align_t));
+	return take_bytes(pool, MAX(size, (size_t)1), alignof(max_align_t));
 }
 
 char *pool_strndup(struct pool *pool, const char *text, size_t size)
 {
-	char *copy = take(pool, size + 1, 1);
+	char *copy = take_bytes(pool, size + 1, 1);
 
 	if (copy)
 		memcpy(copy, text, size); /* chunks are zeroed: it is terminated */
@@ -90,7 +90,7 @@ char *pool_printf(struct pool *pool, const char *format, ...)
 	if (length < 0)
 		return NULL;
 
-	char *text = take(pool, (size_t)length + 1, 1);
+	char *text = take_bytes(pool, (size_t)length + 1, 1);
 
 	if (!text)
 		return NULL;

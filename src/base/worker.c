@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-struct list {
+struct work_list {
 	struct hay_work *first, *last;
 };
 
@@ -16,8 +16,8 @@ struct worker {
 	pthread_t thread;
 	struct mutex mutex;
 	sem_t wake; /* one for each work submitted, and one to stop; a condition costs one more call of the kernel */
-	struct list lanes[2], finished; /* under mutex */
-	bool handing_back;		/* under mutex: the eventfd was written and not yet read */
+	struct work_list lanes[2], finished; /* under mutex */
+	bool handing_back;		     /* under mutex: the eventfd was written and not yet read */
 	int fd;
 	sd_event_source *source;
 	void (*done)(struct hay_work *work, void *userdata);
@@ -25,7 +25,7 @@ struct worker {
 	unsigned outstanding; /* loop's thread only */
 };
 
-static void push(struct list *list, struct hay_work *work)
+static void list_push(struct work_list *list, struct hay_work *work)
 {
 	work->next = NULL;
 	if (list->last)
@@ -35,7 +35,7 @@ static void push(struct list *list, struct hay_work *work)
 	list->last = work;
 }
 
-static struct hay_work *pop(struct list *list)
+static struct hay_work *list_pop(struct work_list *list)
 {
 	struct hay_work *work = list->first;
 
@@ -80,22 +80,22 @@ static void *work_on(void *userdata)
 		while (sem_wait(&worker->wake) < 0)
 			continue;
 		mutex_lock(&worker->mutex);
-		struct hay_work *work = pop(&worker->lanes[HAY_LANE_COMMAND]);
+		struct hay_work *work = list_pop(&worker->lanes[HAY_LANE_COMMAND]);
 
 		if (!work)
-			work = pop(&worker->lanes[HAY_LANE_POLL]);
+			work = list_pop(&worker->lanes[HAY_LANE_POLL]);
 		mutex_unlock(&worker->mutex);
 		if (!work)
 			return NULL;
 		work->run(work);
 		mutex_lock(&worker->mutex);
-		push(&worker->finished, work);
-		bool tell = !worker->handing_back;
+		list_push(&worker->finished, work);
+		bool wake = !worker->handing_back;
 
 		worker->handing_back = true;
 		mutex_unlock(&worker->mutex);
 		/* Not under the lock: the loop would wake up only to wait for it. */
-		if (tell)
+		if (wake)
 			eventfd_write(worker->fd, 1);
 	}
 }
@@ -109,8 +109,8 @@ static int hand_back(sd_event_source *source _unused_, int fd, uint32_t events _
 	eventfd_read(fd, &count);
 	mutex_lock(&worker->mutex);
 	worker->handing_back = false;
-	struct list finished = worker->finished;
-	worker->finished = (struct list){0};
+	struct work_list finished = worker->finished;
+	worker->finished = (struct work_list){0};
 	mutex_unlock(&worker->mutex);
 
 	for (struct hay_work *work = finished.first; work; work = next) {
@@ -168,7 +168,7 @@ void worker_submit(struct worker *worker, struct hay_work *work, enum hay_lane l
 {
 	worker->outstanding++;
 	mutex_lock(&worker->mutex);
-	push(&worker->lanes[lane], work);
+	list_push(&worker->lanes[lane], work);
 	mutex_unlock(&worker->mutex);
 	sem_post(&worker->wake);
 }

@@ -17,8 +17,8 @@
 #define ADDED_POINTS_MAX 1024
 #define SLACK_US USEC_PER_MSEC /* a period that is due this soon joins the round */
 
-static void about(const struct device *device, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
-static void about(const struct device *device, enum hay_log_level level, const char *format, ...)
+static void log_device(const struct device *device, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+static void log_device(const struct device *device, enum hay_log_level level, const char *format, ...)
 {
 	struct log_subject subject = {.device = device->conf->name, .link = device->conf->link};
 	va_list args;
@@ -177,7 +177,8 @@ void device_resume(struct device *device)
 		device->phase = DEVICE_STARTED;
 		return;
 	}
-	about(device, HAY_LOG_ERROR, "cannot be started again: %s; it is left out until the next reload", strerror(-r));
+	log_device(device, HAY_LOG_ERROR, "cannot be started again: %s; it is left out until the next reload",
+		   strerror(-r));
 	field_stop_device(device);
 }
 
@@ -214,7 +215,7 @@ static int make_point_number(struct device *device, uint32_t index, enum hay_typ
 	point->type = type;
 	point->type_name = type_to_string(type);
 	device->points[index] = point;
-	about(device, HAY_LOG_NOTICE, "%s was no number at first, and is one from now on", point->name);
+	log_device(device, HAY_LOG_NOTICE, "%s was no number at first, and is one from now on", point->name);
 	device_publish_info(device);
 	return 0;
 }
@@ -382,13 +383,13 @@ static void end_bad(struct device *device, const struct hay_sample *sample, enum
 	} else if (device->failures >= FAILURES_TO_OFFLINE) {
 		device_went_offline(device, reason, detail, false);
 	} else {
-		about(device, HAY_LOG_DEBUG, "no good answer: %s", detail ? detail : reason_to_string(reason));
+		log_device(device, HAY_LOG_DEBUG, "no good answer: %s", detail ? detail : reason_to_string(reason));
 		if (sample)
 			normal_device_sample(device->normal, sample);
 	}
 }
 
-/* Nothing was asked that would tell how the device is. */
+/* Nothing was asked that would show how the device is. */
 static void end_skipped(struct device *device, const struct hay_sample *sample)
 {
 	if (link_is_down(device->link))
@@ -492,7 +493,7 @@ void device_publish_info(struct device *device)
 	device_info_unref(info);
 }
 
-/* A line about coming or going. One that comes and goes all the time is told of in few. */
+/* A line about coming or going. For a device that comes and goes all the time few lines are enough. */
 static void about_state(struct device *device, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
 static void about_state(struct device *device, enum hay_log_level level, const char *format, ...)
 {
@@ -508,7 +509,8 @@ static void about_state(struct device *device, enum hay_log_level level, const c
 	va_end(args);
 	if (r < 0)
 		text = NULL;
-	about(device, level, "%s%s", text ? text : "out of memory", rate_limit_text(&device->limit, before, often));
+	log_device(device, level, "%s%s", text ? text : "out of memory",
+		   rate_limit_text(&device->limit, before, often));
 }
 
 void device_went_online(struct device *device)
@@ -523,12 +525,12 @@ void device_went_online(struct device *device)
 	device->state = DEVICE_ONLINE;
 	device->pause_us = 0;
 	if (before == DEVICE_NEW && device_is_polled(device))
-		about(device, HAY_LOG_INFO, "online: %u point%s every %s", device->hay.n_points,
-		      device->hay.n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
+		log_device(device, HAY_LOG_INFO, "online: %u point%s every %s", device->hay.n_points,
+			   device->hay.n_points == 1 ? "" : "s", format_duration(device->conf->every_us, duration));
 	else if (before == DEVICE_NEW)
-		about(device, HAY_LOG_INFO, "online");
+		log_device(device, HAY_LOG_INFO, "online");
 	else if (before == DEVICE_OFFLINE_WITH_LINK)
-		about(device, HAY_LOG_DEBUG, "online again with its link");
+		log_device(device, HAY_LOG_DEBUG, "online again with its link");
 	else
 		about_state(device, HAY_LOG_NOTICE, "online again after %s",
 			    format_duration(now - device->since_us, duration));
@@ -556,7 +558,7 @@ void device_went_offline(struct device *device, enum hay_reason reason, const ch
 	device->reason = strdup(reason == HAY_EXCEPTION && detail ? detail : reason_to_string(reason));
 	device->pause_us = because_of_link || !device_is_polled(device) ? 0 : FIELD_PAUSE_FIRST_US;
 	if (because_of_link)
-		about(device, HAY_LOG_DEBUG, "offline with its link");
+		log_device(device, HAY_LOG_DEBUG, "offline with its link");
 	else if (device_is_polled(device))
 		about_state(device, HAY_LOG_WARNING, "offline: %s; %s", text,
 			    backoff_text(MAX(device->pause_us, device->conf->every_us),

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int advance(sd_event_source *source, void *userdata);
+static int advance_field(sd_event_source *source, void *userdata);
 
 static void device_due(struct schedule_entry *entry, void *userdata _unused_)
 {
@@ -38,7 +38,7 @@ int field_new(sd_event *event, struct series_set *series, struct normalize *norm
 	if (field->memory)
 		r = schedule_new(event, device_due, field, &field->schedule);
 	if (r >= 0)
-		r = sd_event_add_defer(event, &field->advance, advance, field);
+		r = sd_event_add_defer(event, &field->advance, advance_field, field);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(field->advance, SD_EVENT_OFF);
 	if (r < 0) {
@@ -104,7 +104,7 @@ static bool is_pending(const struct field *field, const char *device)
 	return false;
 }
 
-static bool among(const char *const *names, const char *name)
+static bool is_among(const char *const *names, const char *name)
 {
 	for (; names && *names; names++)
 		if (strcmp(*names, name) == 0)
@@ -249,7 +249,7 @@ static void start_what_can(struct field *field)
 	field->n_pending_devices = left;
 }
 
-static int advance(sd_event_source *source _unused_, void *userdata)
+static int advance_field(sd_event_source *source _unused_, void *userdata)
 {
 	struct field *field = userdata;
 
@@ -284,7 +284,7 @@ static bool link_stays(const struct field_wanted *wanted, const struct link *lin
 
 	if (now)
 		return now->digest == link->conf->digest && now->plugin == link->conf->plugin;
-	return among(wanted->keep_links, link->conf->name) || among(wanted->keep_files, link->conf->file);
+	return is_among(wanted->keep_links, link->conf->name) || is_among(wanted->keep_files, link->conf->file);
 }
 
 static bool device_stays(const struct field_wanted *wanted, const struct device *device)
@@ -293,7 +293,7 @@ static bool device_stays(const struct field_wanted *wanted, const struct device 
 
 	if (now)
 		return now->digest == device->conf->digest && strcmp(now->link, device->conf->link) == 0;
-	return among(wanted->keep_devices, device->conf->name) || among(wanted->keep_files, device->conf->file);
+	return is_among(wanted->keep_devices, device->conf->name) || is_among(wanted->keep_files, device->conf->file);
 }
 
 /* Its new form is bad, or its whole file, so that the last good one goes on; and there is a link for it. */
@@ -302,7 +302,7 @@ static bool device_is_kept(const struct field_wanted *wanted, const struct devic
 	const struct link_conf *link = wanted_link(wanted, device->conf->link);
 
 	if (wanted_device(wanted, device->conf->name) ||
-	    (!among(wanted->keep_devices, device->conf->name) && !among(wanted->keep_files, device->conf->file)))
+	    (!is_among(wanted->keep_devices, device->conf->name) && !is_among(wanted->keep_files, device->conf->file)))
 		return false;
 	return link ? link->plugin == device->link->conf->plugin : link_stays(wanted, device->link);
 }
@@ -316,7 +316,7 @@ static void keep_pending(struct field *field, const struct field_wanted *wanted)
 		struct link_conf *conf = field->pending_links[i];
 
 		if (!wanted_link(wanted, conf->name) &&
-		    (among(wanted->keep_links, conf->name) || among(wanted->keep_files, conf->file)))
+		    (is_among(wanted->keep_links, conf->name) || is_among(wanted->keep_files, conf->file)))
 			field->pending_links[n_links++] = conf;
 		else
 			link_conf_free(conf);
@@ -325,7 +325,7 @@ static void keep_pending(struct field *field, const struct field_wanted *wanted)
 		struct device_conf *conf = field->pending_devices[i];
 
 		if (!wanted_device(wanted, conf->name) &&
-		    (among(wanted->keep_devices, conf->name) || among(wanted->keep_files, conf->file)))
+		    (is_among(wanted->keep_devices, conf->name) || is_among(wanted->keep_files, conf->file)))
 			field->pending_devices[n_devices++] = conf;
 		else
 			device_conf_free(conf);
@@ -384,7 +384,7 @@ static void stop_what_changed(struct field *field, const struct field_wanted *wa
 				device->afterwards = AFTERWARDS_RESTART;
 			else
 				do_not_restart(device);
-			if (!link->conf->file[0]) /* the gateway's own is nobody's business */
+			if (!link->conf->file[0]) /* the gateway's own is not counted */
 				continue;
 			if (device_is_stopping(device))
 				changes->stopped++;
@@ -444,7 +444,7 @@ void field_apply(struct field *field, struct field_wanted *wanted, struct field_
 			for (struct device *device = link->devices; device; device = device->next)
 				do_not_restart(device); /* there is no room for them to wait */
 	}
-	advance(NULL, field);
+	advance_field(NULL, field);
 }
 
 void field_poll_now(struct field *field)
@@ -463,7 +463,8 @@ void field_stop(struct field *field)
 		field_stop_link(link);
 	scan_abort(field->scan, "the gateway is leaving");
 	end_what_is_idle(field);
-	plugin_state_flush(field->memory, 0); /* begun while the uplinks say good-bye, awaited at the end */
+	plugin_state_flush(field->memory,
+			   0); /* begun while the uplinks publish their last messages, awaited at the end */
 }
 
 int field_flush(struct field *field, uint64_t timeout_us)
@@ -487,7 +488,7 @@ void field_publish_infos(struct field *field)
 void field_remind(const struct field *field)
 {
 	for (struct link *link = field->links; link; link = link->next)
-		if (!link_is_stopping(link) && link->conf->file[0]) /* the gateway's own is nobody's business */
+		if (!link_is_stopping(link) && link->conf->file[0]) /* not the gateway's own */
 			link_remind(link);
 }
 

@@ -13,18 +13,18 @@
 struct field;
 
 struct field_hooks {
-	/* What the world shall know of a device has changed. The info is the callee's to keep by a reference of its own. */
+	/* A device's information has changed. The callee may keep it by a reference of its own. */
 	void (*info)(struct device_info *info, void *userdata);
 	void (*removed)(const char *device, void *userdata);
 	void *userdata;
 };
 
-/* state_dir: where plugins' memories lie (learnt.json); NULL: they last as long as the process. */
+/* state_dir: where what plugins learnt is kept (learnt.json); NULL: it lasts as long as the process. */
 int field_new(sd_event *event, struct series_set *series, struct normalize *normalize, const char *state_dir,
 	      const struct field_hooks *hooks, struct field **ret);
 
-/* What shall be there from now on. Takes the links and devices that it starts (leaves NULL); what is as it
-   was goes on undisturbed, what changed or went is stopped first. Names in keep_links and keep_devices, and whatever came
+/* A new configuration. field_apply() takes the links and devices that it starts (leaves NULL). Unchanged links and devices
+   keep running; changed or removed ones are stopped first. Names in keep_links and keep_devices, and whatever came
    from keep_files, stay as they are if they are there: their new form was bad. Where nothing was bad, what was learnt
    about devices that are not wanted is forgotten. */
 struct field_wanted {
@@ -54,7 +54,7 @@ bool field_idle(const struct field *field);
 int field_flush(struct field *field, uint64_t timeout_us);
 struct field *field_free(struct field *field); /* only when idle; NULL is fine */
 
-/* Tell every device's info again: a new uplink wants them all. */
+/* Publish every device's information again: a new uplink needs all of it. */
 void field_publish_infos(struct field *field);
 
 /* Say once more in the log which links and devices have been away for long. */

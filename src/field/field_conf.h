@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links, devices and points as configured: read by the tables of the house and of the link's plugin. */
+/* Links, devices and points as configured: read by the option tables of the daemon and of the link's plugin. */
 #ifndef HAYWAIN_FIELD_CONF_H
 #define HAYWAIN_FIELD_CONF_H
 
@@ -18,7 +18,7 @@ struct link_conf {
 	unsigned line;
 
 	const char *name;
-	bool bad; /* mistakes were told: only good for looking at its devices, which are bad too */
+	bool bad; /* mistakes were reported: only good for looking at its devices, which are bad too */
 	const struct plugin *plugin;
 	void *conf; /* of plugin's link_options */
 };

@@ -21,7 +21,7 @@ unsigned invalid_conf_read(const struct conf_group *group, struct pool *pool, st
 unsigned points_conf_read(struct device_conf *device, const struct link_conf *link, const config_setting_t *own,
 			  const config_setting_t *model, bool check, struct conf_messages *messages);
 
-/* The group `model` of the model a device names; NULL: mistakes, told at `setting` and in the model's file. */
+/* The group `model` of the model a device names; NULL: mistakes, reported at `setting` and in the model's file. */
 const config_setting_t *model_read(const char *name, const config_setting_t *setting, const struct link_conf *link,
 				   struct conf_messages *messages, struct conf_file **ret_file);
 

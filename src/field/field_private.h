@@ -33,7 +33,7 @@ struct field {
 	uint64_t rounds, failures, late;
 };
 
-/* NULL: nobody of that name. */
+/* NULL: none has that name. */
 struct link *field_find_link(const struct field *field, const char *name);
 struct device *field_find_device(const struct field *field, const char *name);
 

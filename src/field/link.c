@@ -18,8 +18,8 @@
 #define LATE_LOAD 0.9		    /* of the time: below it, it is not the periods */
 #define LATE_AGAIN_US USEC_PER_HOUR /* said so often at most */
 
-static void about(const struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
-static void about(const struct link *link, enum hay_log_level level, const char *format, ...)
+static void log_link(const struct link *link, enum hay_log_level level, const char *format, ...) _printf_(3, 4);
+static void log_link(const struct link *link, enum hay_log_level level, const char *format, ...)
 {
 	struct log_subject subject = {.link = link->conf->name};
 	va_list args;
@@ -69,8 +69,8 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 	int r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
 
 	if (r < 0) {
-		about(link, HAY_LOG_ERROR, "cannot be opened: %s; its devices are left out until the next reload",
-		      strerror(-r));
+		log_link(link, HAY_LOG_ERROR, "cannot be opened: %s; its devices are left out until the next reload",
+			 strerror(-r));
 		link_free(link);
 		return r;
 	}
@@ -79,8 +79,8 @@ int link_new(struct field *field, struct link_conf *conf, struct link **ret)
 	const char *target = link_target(link);
 
 	if (conf->file[0])
-		about(link, HAY_LOG_INFO, "starts, plugin %s%s%s", link->plugin->name, target ? ", " : "",
-		      target ? target : "");
+		log_link(link, HAY_LOG_INFO, "starts, plugin %s%s%s", link->plugin->name, target ? ", " : "",
+			 target ? target : "");
 	*ret = link;
 	return 0;
 }
@@ -332,10 +332,11 @@ void link_went_down(struct link *link, enum hay_reason reason, const char *detai
 		buf_printf(&where, "%s: ", link_target(link));
 	/* For a link that comes and goes all the time few lines are enough, and always both of a pair. */
 	link->down_unlogged = !rate_limit_allows(&link->limit, clock_now(), &before);
-	about(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_WARNING, "down: %s%s; its %u device%s offline%s%s%s",
-	      buf_text(&where), text, n, n == 1 ? " is" : "s are", next_prober(link) ? ", " : " until it is back",
-	      next_prober(link) ? backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries) : "",
-	      rate_limit_text(&link->limit, before, often));
+	log_link(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_WARNING,
+		 "down: %s%s; its %u device%s offline%s%s%s", buf_text(&where), text, n, n == 1 ? " is" : "s are",
+		 next_prober(link) ? ", " : " until it is back",
+		 next_prober(link) ? backoff_text(link->pause_us, FIELD_PAUSE_LAST_US, tries) : "",
+		 rate_limit_text(&link->limit, before, often));
 	devices_go_offline(link, reason, text);
 	/* Found out in a round: the end of that round counts as the first try. */
 	if (!link->polling)
@@ -380,12 +381,13 @@ void link_note_late(struct link *link, uint64_t n)
 	if (load < LATE_LOAD || !most ||
 	    !hay_rate_limit_allows(&link->late_limit, 1, LATE_AGAIN_US, clock_now(), &unsaid))
 		return;
-	about(link, HAY_LOG_WARNING,
-	      "cannot keep its periods: %" PRIu64
-	      " poll%s left out; its devices need %.0f %% of its time, most of it %s: %s a round (its slowest request %s), due every %s; longer periods or fewer requests would help",
-	      link->late, link->late == 1 ? " was" : "s were", load * 100, most->conf->name,
-	      format_duration(most->round_us, round), format_duration(most->rtt_us, request),
-	      format_duration(device_shortest_period(most), every));
+	log_link(
+		link, HAY_LOG_WARNING,
+		"cannot keep its periods: %" PRIu64
+		" poll%s left out; its devices need %.0f %% of its time, most of it %s: %s a round (its slowest request %s), due every %s; longer periods or fewer requests would help",
+		link->late, link->late == 1 ? " was" : "s were", load * 100, most->conf->name,
+		format_duration(most->round_us, round), format_duration(most->rtt_us, request),
+		format_duration(device_shortest_period(most), every));
 	link->late = 0;
 	link->late_rounds = 0;
 }
@@ -418,15 +420,15 @@ void link_remind(struct link *link)
 	if (link_is_suspended(link))
 		return;
 	if (link_is_down(link) && now - link->since_us >= REMIND_AFTER_US) {
-		about(link, HAY_LOG_WARNING, "still down after %s: %s; %s",
-		      format_duration(now - link->since_us, duration), link->reason ? link->reason : "out of memory",
-		      next_prober(link) ? backoff_text(FIELD_PAUSE_LAST_US, FIELD_PAUSE_LAST_US, tries)
-					: "it is looked for all the time");
+		log_link(link, HAY_LOG_WARNING, "still down after %s: %s; %s",
+			 format_duration(now - link->since_us, duration), link->reason ? link->reason : "out of memory",
+			 next_prober(link) ? backoff_text(FIELD_PAUSE_LAST_US, FIELD_PAUSE_LAST_US, tries)
+					   : "it is looked for all the time");
 		return;
 	}
 	n = link_is_down(link) ? 0 : list_away(link, now, &names);
 	if (n > 0)
-		about(link, HAY_LOG_WARNING, "still without %s; the rest goes on", buf_text(&names));
+		log_link(link, HAY_LOG_WARNING, "still without %s; the rest goes on", buf_text(&names));
 }
 
 static void be_up(struct link *link)
@@ -458,8 +460,8 @@ void link_went_up(struct link *link)
 	link_note_use(link);
 	if (!link_is_down(link) || link_is_suspended(link) || link_is_stopping(link))
 		return;
-	about(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",
-	      format_duration(clock_now() - link->since_us, duration));
+	log_link(link, link->down_unlogged ? HAY_LOG_DEBUG : HAY_LOG_NOTICE, "up again after %s",
+		 format_duration(clock_now() - link->since_us, duration));
 	be_up(link);
 }
 
@@ -469,7 +471,7 @@ void link_log_scan(struct link *link)
 {
 	unsigned n = count_devices(link);
 
-	about(link, HAY_LOG_INFO, "is being scanned; its %u device%s on meanwhile", n, n == 1 ? " goes" : "s go");
+	log_link(link, HAY_LOG_INFO, "is being scanned; its %u device%s on meanwhile", n, n == 1 ? " goes" : "s go");
 }
 
 int link_request_step(struct link *link, struct link_step *step)
@@ -495,8 +497,8 @@ void link_begin_suspending(struct link *link)
 {
 	unsigned n = count_devices(link);
 
-	about(link, HAY_LOG_NOTICE, "is being scanned; its %u device%s until that is over", n,
-	      n == 1 ? " waits" : "s wait");
+	log_link(link, HAY_LOG_NOTICE, "is being scanned; its %u device%s until that is over", n,
+		 n == 1 ? " waits" : "s wait");
 	link->phase = LINK_SUSPENDING;
 	if (link_is_down(link)) {
 		/* Nor does a device try meanwhile whether it is back. */
@@ -536,14 +538,14 @@ void link_resume(struct link *link)
 	if (link_is_stopping(link))
 		return;
 	link->phase = was_closed ? LINK_OPENING : LINK_RUNNING;
-	about(link, HAY_LOG_NOTICE, "is scanned no more; its devices are asked again");
+	log_link(link, HAY_LOG_NOTICE, "is scanned no more; its devices are asked again");
 	be_up(link);
 	if (!was_closed) /* the scan came to nothing */
 		return;
 	r = link->plugin->open ? link->plugin->open(&link->hay) : 0;
 	if (r < 0) {
-		about(link, HAY_LOG_ERROR, "cannot be opened again: %s; its devices are left out until the next reload",
-		      strerror(-r));
+		log_link(link, HAY_LOG_ERROR,
+			 "cannot be opened again: %s; its devices are left out until the next reload", strerror(-r));
 		field_stop_link(link);
 		return;
 	}

@@ -13,7 +13,7 @@
 #include "field/plugin_load.h"
 #include "field/schedule.h"
 
-/* Between two tries of a link or of a device that is away. */
+/* The pause between two tries of a link or device that is away. */
 #define FIELD_PAUSE_FIRST_US USEC_PER_SEC
 #define FIELD_PAUSE_LAST_US (60 * USEC_PER_SEC)
 
@@ -143,7 +143,7 @@ void link_remind(struct link *link);
 void link_note_late(struct link *link, uint64_t n);
 /* Down, and the try has failed: the next one after a longer pause. */
 void link_try_later(struct link *link);
-/* Devices came or went: where nobody is left to try, another one does. */
+/* Devices came or went: if the device that was to try next has gone, another one tries. */
 void link_keep_trying(struct link *link);
 
 /* Share of the time since the last call that a round was under way, 0 to 1. *busy_us, *at_us: the caller's, of the last

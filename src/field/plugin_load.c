@@ -77,9 +77,9 @@ const struct plugin *plugin_add(struct plugin_set *set, const struct hay_plugin 
 	return plugin;
 }
 
-static const struct plugin *fail(struct plugin_set *set, const char **ret_error, const char *format, ...)
+static const struct plugin *fail_load(struct plugin_set *set, const char **ret_error, const char *format, ...)
 	_printf_(3, 4);
-static const struct plugin *fail(struct plugin_set *set, const char **ret_error, const char *format, ...)
+static const struct plugin *fail_load(struct plugin_set *set, const char **ret_error, const char *format, ...)
 {
 	va_list args;
 
@@ -141,7 +141,7 @@ int plugin_names(struct plugin_set *set, const char ***ret, const char **ret_err
 	for (char **dir = set->dirs; *dir && r == 0; dir++) {
 		r = add_names(set, *dir, &names, &n);
 		if (r < 0)
-			fail(set, ret_error, "the folder %s cannot be read: %s", *dir, strerror(-r));
+			fail_load(set, ret_error, "the folder %s cannot be read: %s", *dir, strerror(-r));
 	}
 	if (r < 0) {
 		free(names);
@@ -164,7 +164,7 @@ static const struct plugin *fail_unknown(struct plugin_set *set, const char *nam
 	if (plugin_names(set, &names, &error) < 0) {
 		_cleanup_free_ char *why = strdup(error);
 
-		return fail(set, ret_error, "there is no plugin `%s`: %s", name, why ? why : "out of memory");
+		return fail_load(set, ret_error, "there is no plugin `%s`: %s", name, why ? why : "out of memory");
 	}
 	for (char **dir = set->dirs; *dir; dir++)
 		buf_printf(&where, "%s%s", where.size > 0 ? " and " : "", *dir);
@@ -173,9 +173,9 @@ static const struct plugin *fail_unknown(struct plugin_set *set, const char *nam
 		buf_printf(&all, "%s`%s`", all.size > 0 ? ", " : "", names[i]);
 	}
 	if (nearest.best)
-		return fail(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);
-	return fail(set, ret_error, "there is no plugin `%s`: in %s there %s %s", name, buf_text(&where),
-		    all.size > 0 ? "are" : "is", all.size > 0 ? buf_text(&all) : "none");
+		return fail_load(set, ret_error, "there is no plugin `%s`, did you mean `%s`?", name, nearest.best);
+	return fail_load(set, ret_error, "there is no plugin `%s`: in %s there %s %s", name, buf_text(&where),
+			 all.size > 0 ? "are" : "is", all.size > 0 ? buf_text(&all) : "none");
 }
 
 /* Members that this host does not know are set somewhere in a table: it could not do what they ask for. */
@@ -199,13 +199,13 @@ static char *find_file(struct plugin_set *set, const char *name, const char **re
 		char *path;
 
 		if (asprintf(&path, "%s/%s.so", *dir, name) < 0) {
-			fail(set, ret_error, "out of memory");
+			fail_load(set, ret_error, "out of memory");
 			return NULL;
 		}
 		if (access(path, F_OK) == 0)
 			return path;
 		if (errno != ENOENT)
-			fail(set, ret_error, "plugin `%s` cannot be loaded: %s: %s", name, path, strerror(errno));
+			fail_load(set, ret_error, "plugin `%s` cannot be loaded: %s: %s", name, path, strerror(errno));
 		free(path);
 		if (*ret_error)
 			return NULL;
@@ -229,20 +229,20 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
 	if (!object)
-		return fail(set, ret_error, "plugin `%s` cannot be loaded: %s", name, dlerror());
+		return fail_load(set, ret_error, "plugin `%s` cannot be loaded: %s", name, dlerror());
 
 	const struct hay_plugin *descriptor = dlsym(object, "hay_plugin");
 
 	if (!descriptor || descriptor->magic != HAY_MAGIC) {
 		dlclose(object);
-		return fail(set, ret_error, "%s is no Haywain plugin: it %s `hay_plugin`", path,
-			    descriptor ? "has another kind of" : "does not export");
+		return fail_load(set, ret_error, "%s is no Haywain plugin: it %s `hay_plugin`", path,
+				 descriptor ? "has another kind of" : "does not export");
 	}
 	if (descriptor->abi != HAY_ABI) {
 		unsigned abi = descriptor->abi;
 
 		dlclose(object);
-		return fail(
+		return fail_load(
 			set, ret_error,
 			"plugin `%s` was built for plugin interface %u, this Haywain has %u: build it again against <haywain/plugin.h> of version " HAYWAIN_VERSION,
 			name, abi, HAY_ABI);
@@ -250,19 +250,19 @@ const struct plugin *plugin_get(struct plugin_set *set, const char *name, const 
 	if (table_is_newer(descriptor->link_options.table) || table_is_newer(descriptor->device_options.table) ||
 	    table_is_newer(descriptor->point_options.table)) {
 		dlclose(object);
-		return fail(set, ret_error,
-			    "plugin `%s` was built for a newer Haywain than version " HAYWAIN_VERSION
-			    ": upgrade Haywain",
-			    name);
+		return fail_load(set, ret_error,
+				 "plugin `%s` was built for a newer Haywain than version " HAYWAIN_VERSION
+				 ": upgrade Haywain",
+				 name);
 	}
 	if (strcmp(descriptor->name, name) != 0) {
 		_cleanup_free_ char *says = strdup(descriptor->name);
 
 		dlclose(object);
-		return fail(set, ret_error, "%s says it is the plugin `%s`: a plugin's file bears its name", path,
-			    says ? says : "?");
+		return fail_load(set, ret_error, "%s says it is the plugin `%s`: a plugin's file bears its name", path,
+				 says ? says : "?");
 	}
 	const struct plugin *plugin = plugin_add(set, descriptor);
 
-	return plugin ? plugin : fail(set, ret_error, "out of memory");
+	return plugin ? plugin : fail_load(set, ret_error, "out of memory");
 }

@@ -32,7 +32,7 @@ struct plugin_state {
 	struct timespec due;
 	bool hurries, is_writing, ends;
 
-	bool is_failing; /* the thread's, and that was told */
+	bool is_failing; /* the thread's, and that was logged */
 };
 
 /* ---- the file ---- */
@@ -58,7 +58,7 @@ static void log_damaged(const struct plugin_state *state, const char *why, int l
 		is_aside ? state->damaged : "");
 }
 
-static json_t *load(const struct plugin_state *state)
+static json_t *load_file(const struct plugin_state *state)
 {
 	json_error_t error;
 	json_t *root = NULL;
@@ -94,7 +94,7 @@ static void log_result(struct plugin_state *state, int r)
 }
 
 /* Until there is something to write and it is time to. */
-static void await(struct plugin_state *state) REQUIRES(state->lock)
+static void await_due(struct plugin_state *state) REQUIRES(state->lock)
 {
 	int r = 0;
 
@@ -123,13 +123,13 @@ static void write_text(struct plugin_state *state) REQUIRES(state->lock)
 	free(text);
 }
 
-static void *keep(void *userdata)
+static void *write_when_due(void *userdata)
 {
 	struct plugin_state *state = userdata;
 
 	mutex_lock(&state->lock);
 	do {
-		await(state);
+		await_due(state);
 		state->hurries = false;
 		if (state->text)
 			write_text(state);
@@ -141,14 +141,14 @@ static void *keep(void *userdata)
 	return NULL;
 }
 
-static int save(struct plugin_state *state)
+static int save_soon(struct plugin_state *state)
 {
 	char *text;
 
 	if (!state->path)
 		return 0;
 	if (!state->has_thread) {
-		int r = thread_start(&state->thread, "learnt", keep, state);
+		int r = thread_start(&state->thread, "learnt", write_when_due, state);
 
 		if (r < 0)
 			return r;
@@ -198,7 +198,7 @@ struct plugin_state *plugin_state_new(const char *path)
 	pthread_condattr_destroy(&attr);
 	if (path && make_paths(state, path) < 0)
 		return plugin_state_free(state);
-	state->root = path ? load(state) : json_object();
+	state->root = path ? load_file(state) : json_object();
 	return state->root ? state : plugin_state_free(state);
 }
 
@@ -241,7 +241,7 @@ int plugin_state_put(struct plugin_state *state, const char *device, const char 
 		json_object_del(group, key);
 		if (json_object_size(group) == 0)
 			json_object_del(state->root, device);
-		return save(state);
+		return save_soon(state);
 	}
 	if (!json_is_object(group)) {
 		group = json_object();
@@ -250,7 +250,7 @@ int plugin_state_put(struct plugin_state *state, const char *device, const char 
 	}
 	if (json_object_set_new(group, key, json_string(text)) < 0)
 		return -ENOMEM;
-	return save(state);
+	return save_soon(state);
 }
 
 void plugin_state_retain(struct plugin_state *state, bool (*is_wanted)(const char *device, void *userdata),
@@ -270,7 +270,7 @@ void plugin_state_retain(struct plugin_state *state, bool (*is_wanted)(const cha
 		has_changed = true;
 	}
 	if (has_changed)
-		save(state);
+		save_soon(state);
 }
 
 int plugin_state_get(struct plugin_state *state, const char *device, const char *key, void *data, size_t size)

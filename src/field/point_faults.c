@@ -37,19 +37,19 @@ static bool is_bad(const struct point_faults *faults, const struct hay_reading *
 	if (reading->quality != HAY_BAD || reading->reason == HAY_OFFLINE)
 		return false;
 	if (reading->reason == HAY_TIMEOUT || reading->reason == HAY_DECODE || reading->reason == HAY_REFUSED)
-		return point->is_told || point->n_bad > 1;
+		return point->is_logged || point->n_bad > 1;
 	return true;
 }
 
-static const char *why(const struct hay_reading *reading)
+static const char *reason_text(const struct hay_reading *reading)
 {
 	return reading->reason == HAY_EXCEPTION && reading->exception ? reading->exception
 								      : reason_to_string(reading->reason);
 }
 
 /* "point a", "points a, b, c, d and 3 more": those whose state is new and is `bad`. */
-static unsigned list(struct buf *out, const struct point_faults *faults, const struct hay_device *device,
-		     const struct hay_sample *sample, bool bad, const struct hay_reading **ret_first)
+static unsigned list_changed(struct buf *out, const struct point_faults *faults, const struct hay_device *device,
+			     const struct hay_sample *sample, bool bad, const struct hay_reading **ret_first)
 {
 	unsigned n = 0;
 
@@ -57,7 +57,7 @@ static unsigned list(struct buf *out, const struct point_faults *faults, const s
 		const struct hay_reading *reading = &sample->readings[i];
 
 		if (reading->point >= faults->n || is_bad(faults, reading) != bad ||
-		    faults->points[reading->point].is_told == bad || (!bad && reading->quality == HAY_BAD))
+		    faults->points[reading->point].is_logged == bad || (!bad && reading->quality == HAY_BAD))
 			continue;
 		if (n == 0)
 			*ret_first = reading;
@@ -70,12 +70,13 @@ static unsigned list(struct buf *out, const struct point_faults *faults, const s
 	return n;
 }
 
-static void say(struct point_faults *faults, const struct hay_device *device, const struct hay_sample *sample, bool bad)
+static void log_changed(struct point_faults *faults, const struct hay_device *device, const struct hay_sample *sample,
+			bool bad)
 {
 	struct log_subject subject = {.device = device->name, .link = device->link->name};
 	const struct hay_reading *first = NULL;
 	_cleanup_buf_ struct buf names = {0};
-	unsigned n = list(&names, faults, device, sample, bad, &first);
+	unsigned n = list_changed(&names, faults, device, sample, bad, &first);
 	uint64_t before;
 	char often[RATE_LIMIT_TEXT_MAX] = "";
 
@@ -90,12 +91,12 @@ static void say(struct point_faults *faults, const struct hay_device *device, co
 	}
 	if (bad)
 		log_about(&subject, level, "point%s %s: bad: %s; the device goes on%s", n == 1 ? "" : "s",
-			  buf_text(&names), why(first), often);
+			  buf_text(&names), reason_text(first), often);
 	else
 		log_about(&subject, level, "point%s %s: good again%s", n == 1 ? "" : "s", buf_text(&names), often);
 }
 
-static void count(struct point_faults *faults, const struct hay_reading *reading)
+static void count_bad(struct point_faults *faults, const struct hay_reading *reading)
 {
 	uint64_t *n = &faults->points[reading->point].n_bad;
 
@@ -113,16 +114,16 @@ void point_faults_log(struct point_faults *faults, const struct hay_device *devi
 
 		if (reading->point >= faults->n)
 			continue;
-		count(faults, reading);
-		news = news || is_bad(faults, reading) != faults->points[reading->point].is_told;
+		count_bad(faults, reading);
+		news = news || is_bad(faults, reading) != faults->points[reading->point].is_logged;
 	}
 	if (!news)
 		return;
-	say(faults, device, sample, true);
-	say(faults, device, sample, false);
+	log_changed(faults, device, sample, true);
+	log_changed(faults, device, sample, false);
 	for (size_t i = 0; i < sample->n_readings; i++)
 		if (sample->readings[i].point < faults->n)
-			faults->points[sample->readings[i].point].is_told = is_bad(faults, &sample->readings[i]);
+			faults->points[sample->readings[i].point].is_logged = is_bad(faults, &sample->readings[i]);
 }
 
 uint64_t point_faults_bad(const struct point_faults *faults, uint32_t point)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the log says of single points: that a device which answers refuses one, sends what is no number, or twice in a
- * row gives no right answer for it, is told once, and so is the end of it.
+ * row gives no right answer for it, is logged once, and so is the end of it.
  */
 #ifndef HAYWAIN_FIELD_POINT_FAULTS_H
 #define HAYWAIN_FIELD_POINT_FAULTS_H
@@ -12,7 +12,7 @@
 /* Embedded in a device, zeroed. */
 struct point_faults {
 	struct point_fault {
-		bool is_told;	/* as bad */
+		bool is_logged; /* as bad */
 		uint64_t n_bad; /* in a row */
 	} * points;
 	uint32_t n;

@@ -58,7 +58,7 @@ static void scan_free(struct scan *scan)
 
 /* ---- the probe's thread ---- */
 
-static void notify(struct scan *scan)
+static void wake_main_loop(struct scan *scan)
 {
 	eventfd_write(scan->fd, 1);
 }
@@ -68,8 +68,8 @@ static struct scan *scan_of(const struct hay_probe *hay)
 	return (struct scan *)container_of(hay, struct scan, hay);
 }
 
-static void print(const struct hay_probe *hay, const char *format, ...) _printf_(2, 3);
-static void print(const struct hay_probe *hay, const char *format, ...)
+static void probe_print(const struct hay_probe *hay, const char *format, ...) _printf_(2, 3);
+static void probe_print(const struct hay_probe *hay, const char *format, ...)
 {
 	struct scan *scan = scan_of(hay);
 	char *text = NULL;
@@ -89,11 +89,11 @@ static void print(const struct hay_probe *hay, const char *format, ...)
 	}
 	mutex_unlock(&scan->lock);
 	free(text);
-	notify(scan);
+	wake_main_loop(scan);
 }
 
 /* Only the newest counts. */
-static void progress(const struct hay_probe *hay, unsigned done, unsigned total, const char *what)
+static void probe_progress(const struct hay_probe *hay, unsigned done, unsigned total, const char *what)
 {
 	struct scan *scan = scan_of(hay);
 
@@ -103,10 +103,10 @@ static void progress(const struct hay_probe *hay, unsigned done, unsigned total,
 	scan->total = total;
 	snprintf(scan->what, sizeof(scan->what), "%s", what ? what : "");
 	mutex_unlock(&scan->lock);
-	notify(scan);
+	wake_main_loop(scan);
 }
 
-static bool cancelled(const struct hay_probe *hay)
+static bool probe_is_cancelled(const struct hay_probe *hay)
 {
 	struct scan *scan = scan_of(hay);
 
@@ -116,7 +116,7 @@ static bool cancelled(const struct hay_probe *hay)
 	return is;
 }
 
-static int step(const struct hay_probe *hay, struct hay_work *work)
+static int probe_step(const struct hay_probe *hay, struct hay_work *work)
 {
 	struct scan *scan = scan_of(hay);
 	int r = -ECANCELED;
@@ -125,7 +125,7 @@ static int step(const struct hay_probe *hay, struct hay_work *work)
 	if (!scan->cancelled) {
 		scan->asked = work;
 		mutex_unlock(&scan->lock);
-		notify(scan);
+		wake_main_loop(scan);
 		mutex_lock(&scan->lock);
 		while (scan->asked)
 			pthread_cond_wait(&scan->wake, &scan->lock.mutex);
@@ -135,7 +135,7 @@ static int step(const struct hay_probe *hay, struct hay_work *work)
 	return r;
 }
 
-static void *run(void *userdata)
+static void *run_probe(void *userdata)
 {
 	struct scan *scan = userdata;
 	int r = scan->plugin->probe(&scan->hay);
@@ -144,7 +144,7 @@ static void *run(void *userdata)
 	scan->result = r;
 	scan->finished = true;
 	mutex_unlock(&scan->lock);
-	notify(scan);
+	wake_main_loop(scan);
 	return NULL;
 }
 
@@ -190,7 +190,7 @@ static void request_step(struct scan *scan, struct hay_work *step)
 
 /* ---- its life, on the main thread ---- */
 
-static void cancel(struct scan *scan)
+static void cancel_probe(struct scan *scan)
 {
 	bool is_asked;
 
@@ -202,13 +202,13 @@ static void cancel(struct scan *scan)
 	/* A step that runs is answered by its end. */
 	if (is_asked && (!scan->step || link_cancel_step(scan->link)))
 		answer_step(scan, -ECANCELED);
-	notify(scan); /* it may not have begun yet, or wait for its reader at the end */
+	wake_main_loop(scan); /* it may not have begun yet, or wait for its reader at the end */
 }
 
 void scan_cancel(struct scan *scan)
 {
 	scan->wanted = false;
-	cancel(scan);
+	cancel_probe(scan);
 }
 
 void scan_abort(struct scan *scan, const char *why)
@@ -216,10 +216,10 @@ void scan_abort(struct scan *scan, const char *why)
 	if (!scan || scan->why)
 		return;
 	scan->why = why;
-	cancel(scan);
+	cancel_probe(scan);
 }
 
-static const char *describe(const struct scan *scan)
+static const char *describe_end(const struct scan *scan)
 {
 	if (scan->why)
 		return scan->why;
@@ -288,13 +288,13 @@ static void take_progress(struct scan *scan)
 		scan->hooks.progress(done, total, what, scan->hooks.userdata);
 }
 
-static void end(struct scan *scan)
+static void end_scan(struct scan *scan)
 {
 	struct field *field = scan->field;
 
 	field->scan = NULL;
 	if (scan->wanted)
-		scan->hooks.ended(describe(scan), scan->hooks.userdata);
+		scan->hooks.ended(describe_end(scan), scan->hooks.userdata);
 	scan_free(scan);
 	field_advance_soon(field);
 }
@@ -319,10 +319,10 @@ void scan_go_on(struct scan *scan)
 	if (!finished)
 		take_progress(scan);
 	else
-		end(scan);
+		end_scan(scan);
 }
 
-static int ready(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
+static int woken_up(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
 {
 	eventfd_t count;
 
@@ -331,9 +331,9 @@ static int ready(sd_event_source *source _unused_, int fd, uint32_t events _unus
 	return 0;
 }
 
-static int begin(struct scan *scan)
+static int start_thread(struct scan *scan)
 {
-	int r = thread_start(&scan->thread, "scan", run, scan);
+	int r = thread_start(&scan->thread, "scan", run_probe, scan);
 
 	scan->runs = r >= 0;
 	return r;
@@ -344,7 +344,7 @@ void scan_advance(struct scan *scan)
 	if (!scan || !scan->suspends || scan->runs || scan->why || !scan->link || !link_can_suspend(scan->link))
 		return;
 	link_suspend(scan->link);
-	if (begin(scan) < 0)
+	if (start_thread(scan) < 0)
 		scan_abort(scan, "out of memory");
 }
 
@@ -387,17 +387,17 @@ static int scan_new(struct field *field, const struct plugin *plugin, struct lin
 	scan->wanted = true;
 	scan->suspends = link && plugin->descriptor.probe_link == HAY_PROBE_TAKES_LINK;
 	scan->hay = (struct hay_probe){.size = sizeof(struct hay_probe),
-				       .print = print,
-				       .progress = progress,
-				       .cancelled = cancelled,
+				       .print = probe_print,
+				       .progress = probe_progress,
+				       .cancelled = probe_is_cancelled,
 				       .link = on_link ? &link->hay : NULL,
-				       .step = on_link ? step : NULL};
+				       .step = on_link ? probe_step : NULL};
 	scan->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = scan->fd < 0 ? -errno : copy_arguments(scan, request);
 	if (r >= 0)
-		r = sd_event_add_io(field->event, &scan->source, scan->fd, EPOLLIN, ready, scan);
+		r = sd_event_add_io(field->event, &scan->source, scan->fd, EPOLLIN, woken_up, scan);
 	if (r >= 0 && !scan->suspends)
-		r = begin(scan);
+		r = start_thread(scan);
 	if (r < 0) {
 		scan_free(scan);
 		return r;
@@ -406,7 +406,7 @@ static int scan_new(struct field *field, const struct plugin *plugin, struct lin
 	return 0;
 }
 
-static int refuse(const char **ret_error, int r, const char *error)
+static int refuse_start(const char **ret_error, int r, const char *error)
 {
 	*ret_error = error;
 	return r;
@@ -421,24 +421,24 @@ int scan_start(struct field *field, struct plugin_set *plugins, const struct sca
 	int r;
 
 	if (field->stopping)
-		return refuse(ret_error, -ESHUTDOWN, "the gateway is leaving");
+		return refuse_start(ret_error, -ESHUTDOWN, "the gateway is leaving");
 	if (field->scan)
-		return refuse(ret_error, -EBUSY, "another scan is under way");
+		return refuse_start(ret_error, -EBUSY, "another scan is under way");
 	if (request->link) {
 		link = field_find_link(field, request->link);
 		if (!link || link_is_stopping(link) || !link->conf->file[0])
-			return refuse(ret_error, -ENOENT, "there is no such link");
+			return refuse_start(ret_error, -ENOENT, "there is no such link");
 		if (strcmp(link->plugin->name, request->plugin) != 0)
-			return refuse(ret_error, -EINVAL, "the link is another plugin's");
+			return refuse_start(ret_error, -EINVAL, "the link is another plugin's");
 	}
 	plugin = plugin_get(plugins, request->plugin, ret_error);
 	if (!plugin)
 		return -ENOENT;
 	if (!plugin->descriptor.probe)
-		return refuse(ret_error, -EINVAL, "this plugin has nothing to probe");
+		return refuse_start(ret_error, -EINVAL, "this plugin has nothing to probe");
 	r = scan_new(field, plugin, link, request, hooks, &scan);
 	if (r < 0)
-		return refuse(ret_error, r, "out of memory or of descriptors");
+		return refuse_start(ret_error, r, "out of memory or of descriptors");
 	field->scan = scan;
 	if (link) {
 		link->scan = scan;

@@ -39,12 +39,12 @@ struct scan_hooks {
 int scan_start(struct field *field, struct plugin_set *plugins, const struct scan_request *request,
 	       const struct scan_hooks *hooks, struct scan **ret, const char **ret_error);
 void scan_go_on(struct scan *scan);
-/* Nobody wants to know any more: no hook is called from now on. It ends by itself, as soon as the probe sees it. */
+/* The result is not wanted any more: no hook is called from now on. It ends by itself, as soon as the probe sees it. */
 void scan_cancel(struct scan *scan);
 
 /* ---- for the field ---- */
 
-/* The link is being stopped, or everything is: the scan has to end, and tells why. NULL is fine. */
+/* The link is being stopped, or everything is: the scan has to end, and says why. NULL is fine. */
 void scan_abort(struct scan *scan, const char *why);
 /* The scan waits for its link to be closed: see whether that can be done now. NULL is fine. */
 void scan_advance(struct scan *scan);

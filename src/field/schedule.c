@@ -17,24 +17,24 @@ struct schedule {
 	bool running; /* inside the timer: it is armed once, at the end */
 };
 
-static void set(struct schedule *schedule, size_t place, struct schedule_entry *entry)
+static void put_at(struct schedule *schedule, size_t place, struct schedule_entry *entry)
 {
 	schedule->heap[place - 1] = entry;
 	entry->place = place;
 }
 
-static void rise(struct schedule *schedule, struct schedule_entry *entry)
+static void sift_up(struct schedule *schedule, struct schedule_entry *entry)
 {
 	size_t place = entry->place;
 
 	while (place > 1 && schedule->heap[place / 2 - 1]->due_us > entry->due_us) {
-		set(schedule, place, schedule->heap[place / 2 - 1]);
+		put_at(schedule, place, schedule->heap[place / 2 - 1]);
 		place /= 2;
 	}
-	set(schedule, place, entry);
+	put_at(schedule, place, entry);
 }
 
-static void sink(struct schedule *schedule, struct schedule_entry *entry)
+static void sift_down(struct schedule *schedule, struct schedule_entry *entry)
 {
 	size_t place = entry->place;
 
@@ -43,12 +43,12 @@ static void sink(struct schedule *schedule, struct schedule_entry *entry)
 			child++;
 		if (schedule->heap[child - 1]->due_us >= entry->due_us)
 			break;
-		set(schedule, place, schedule->heap[child - 1]);
+		put_at(schedule, place, schedule->heap[child - 1]);
 	}
-	set(schedule, place, entry);
+	put_at(schedule, place, entry);
 }
 
-static void arm(struct schedule *schedule)
+static void arm_timer(struct schedule *schedule)
 {
 	if (schedule->running)
 		return;
@@ -73,12 +73,12 @@ void schedule_remove(struct schedule *schedule, struct schedule_entry *entry)
 	struct schedule_entry *last = schedule->heap[--schedule->n];
 
 	if (last != entry) {
-		set(schedule, place, last);
-		rise(schedule, last);
-		sink(schedule, last);
+		put_at(schedule, place, last);
+		sift_up(schedule, last);
+		sift_down(schedule, last);
 	}
 	if (place == 1)
-		arm(schedule);
+		arm_timer(schedule);
 }
 
 int schedule_put(struct schedule *schedule, struct schedule_entry *entry, uint64_t due_us)
@@ -93,19 +93,19 @@ int schedule_put(struct schedule *schedule, struct schedule_entry *entry, uint64
 			schedule->heap = heap;
 			schedule->capacity = capacity;
 		}
-		set(schedule, ++schedule->n, entry);
+		put_at(schedule, ++schedule->n, entry);
 	}
 	bool was_first = entry->place == 1;
 
 	entry->due_us = due_us;
-	rise(schedule, entry);
-	sink(schedule, entry);
+	sift_up(schedule, entry);
+	sift_down(schedule, entry);
 	if (was_first || entry->place == 1)
-		arm(schedule);
+		arm_timer(schedule);
 	return 0;
 }
 
-static int run(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+static int run_due(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
 	struct schedule *schedule = userdata;
 	uint64_t now = clock_now() + ACCURACY_US;
@@ -118,7 +118,7 @@ static int run(sd_event_source *source _unused_, uint64_t when _unused_, void *u
 		schedule->due(entry, schedule->userdata);
 	}
 	schedule->running = false;
-	arm(schedule);
+	arm_timer(schedule);
 	return 0;
 }
 
@@ -131,7 +131,7 @@ int schedule_new(sd_event *event, void (*due)(struct schedule_entry *entry, void
 		return -ENOMEM;
 	schedule->due = due;
 	schedule->userdata = userdata;
-	int r = sd_event_add_time_relative(event, &schedule->timer, CLOCK_MONOTONIC, 0, ACCURACY_US, run, schedule);
+	int r = sd_event_add_time_relative(event, &schedule->timer, CLOCK_MONOTONIC, 0, ACCURACY_US, run_due, schedule);
 
 	if (r < 0) {
 		free(schedule);

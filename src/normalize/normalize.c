@@ -59,21 +59,21 @@ struct normalize *normalize_free(struct normalize *normalize)
 	return NULL;
 }
 
-static void forget(struct kept *kept)
+static void forget_kept(struct kept *kept)
 {
 	free(kept->text);
 	*kept = (struct kept){0};
 }
 
 /* Out of memory for a string: the measurement is not kept, and so counts as new the next time. */
-static void keep(struct kept *kept, const struct hay_reading *reading, uint64_t time_us)
+static void keep_reading(struct kept *kept, const struct hay_reading *reading, uint64_t time_us)
 {
 	char *text = NULL;
 
 	if (reading->quality != HAY_BAD && reading->value.type >= HAY_STRING) {
 		text = malloc(reading->value.s.size + 1);
 		if (!text) {
-			forget(kept);
+			forget_kept(kept);
 			return;
 		}
 		memcpy(text, reading->value.s.data, reading->value.s.size);
@@ -102,8 +102,8 @@ struct normal_device *normal_device_free(struct normal_device *device)
 		return NULL;
 	sd_event_source_disable_unref(device->timer);
 	for (size_t i = 0; i < device->n_points; i++) {
-		forget(&device->points[i].last);
-		forget(&device->points[i].held);
+		forget_kept(&device->points[i].last);
+		forget_kept(&device->points[i].held);
 	}
 	free(device->points);
 	free(device->round);
@@ -153,8 +153,8 @@ int normal_device_set_type(struct normal_device *device, size_t index, enum hay_
 		return -ENOMEM;
 	point->series = series;
 	point->raw = type;
-	forget(&point->last);
-	forget(&point->held);
+	forget_kept(&point->last);
+	forget_kept(&point->held);
 	return 0;
 }
 
@@ -178,7 +178,7 @@ static double number_of(const struct hay_value *value)
 	}
 }
 
-static bool differs(const struct hay_value *a, const struct hay_value *b)
+static bool value_differs(const struct hay_value *a, const struct hay_value *b)
 {
 	switch (a->type) {
 	case HAY_BOOL:
@@ -195,9 +195,9 @@ static bool differs(const struct hay_value *a, const struct hay_value *b)
 	}
 }
 
-static bool moved(const struct report_conf *report, const struct hay_value *last, const struct hay_value *now)
+static bool has_moved(const struct report_conf *report, const struct hay_value *last, const struct hay_value *now)
 {
-	if (!differs(last, now))
+	if (!value_differs(last, now))
 		return false;
 	if (now->type == HAY_BOOL || now->type >= HAY_STRING || isnan(report->deadband))
 		return true;
@@ -227,10 +227,10 @@ static bool worth_it(const struct normal_point *point, const struct hay_reading 
 		return true;
 	if (isnan(report->deadband) && report->max_interval_us == 0)
 		return true; /* only a pace was asked for */
-	return reading->quality != HAY_BAD && moved(report, &point->last.reading.value, &reading->value);
+	return reading->quality != HAY_BAD && has_moved(report, &point->last.reading.value, &reading->value);
 }
 
-static enum verdict judge(const struct normal_point *point, const struct hay_reading *reading, uint64_t time_us)
+static enum verdict judge_reading(const struct normal_point *point, const struct hay_reading *reading, uint64_t time_us)
 {
 	const struct report_conf *report = &point->rules.report;
 
@@ -261,19 +261,19 @@ static void add_to_round(struct normal_device *device, size_t *n, const struct n
 }
 
 /* Into the sample that is being made, and, where rules will ask for it, into memory. */
-static void report(struct normal_device *device, size_t *n, struct normal_point *point,
-		   const struct hay_reading *reading, uint64_t time_us)
+static void report_reading(struct normal_device *device, size_t *n, struct normal_point *point,
+			   const struct hay_reading *reading, uint64_t time_us)
 {
 	add_to_round(device, n, point, reading);
 	if (point->rules.report.set)
-		keep(&point->last, reading, time_us);
-	forget(&point->held);
+		keep_reading(&point->last, reading, time_us);
+	forget_kept(&point->held);
 }
 
 /* The same for what was held: it becomes what was last reported, which owns its text from now on. */
 static void report_held(struct normal_device *device, size_t *n, struct normal_point *point)
 {
-	forget(&point->last);
+	forget_kept(&point->last);
 	point->last = point->held;
 	point->held = (struct kept){0};
 	add_to_round(device, n, point, &point->last.reading);
@@ -291,7 +291,7 @@ static uint64_t left_us(const struct normal_point *point, uint64_t now)
 	return left > 0 ? (uint64_t)left : 0;
 }
 
-static void arm(struct normal_device *device)
+static void arm_timer(struct normal_device *device)
 {
 	uint64_t delay = USEC_NEVER, now = clock_now();
 
@@ -331,14 +331,14 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 			if (!held->present || held->time_us != time_us || left_us(point, now) > 0)
 				continue;
 			if (!worth_it(point, &held->reading, held->time_us)) {
-				forget(held);
+				forget_kept(held);
 				continue;
 			}
 			report_held(device, &n, point);
 		}
 		publish_round(device, n, time_us);
 	}
-	arm(device);
+	arm_timer(device);
 	return 0;
 }
 
@@ -359,22 +359,22 @@ void normal_device_sample(struct normal_device *device, const struct hay_sample 
 		struct normal_point *point = &device->points[reading.point];
 
 		rules_apply(&point->rules, point->raw, &reading);
-		switch (judge(point, &reading, sample->time_us)) {
+		switch (judge_reading(point, &reading, sample->time_us)) {
 		case REPORT:
-			report(device, &n, point, &reading, sample->time_us);
+			report_reading(device, &n, point, &reading, sample->time_us);
 			break;
 		case HOLD:
-			keep(&point->held, &reading, sample->time_us);
+			keep_reading(&point->held, &reading, sample->time_us);
 			holds = true;
 			break;
 		case LET_GO:
-			forget(&point->held);
+			forget_kept(&point->held);
 			break;
 		}
 	}
 	publish_round(device, n, sample->time_us);
 	if (holds)
-		arm(device);
+		arm_timer(device);
 }
 
 void normal_device_lost(struct normal_device *device, uint64_t time_us, enum hay_reason reason)
@@ -386,7 +386,7 @@ void normal_device_lost(struct normal_device *device, uint64_t time_us, enum hay
 		return;
 	device->lost = true;
 	for (size_t i = 0; i < device->n_points; i++)
-		report(device, &n, &device->points[i], &reading, time_us);
+		report_reading(device, &n, &device->points[i], &reading, time_us);
 	publish_round(device, n, time_us);
 }
 

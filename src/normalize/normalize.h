@@ -31,7 +31,7 @@ int normal_device_add_point(struct normal_device *device, const char *name, cons
 /* From now on its values are of another type, in another series. What report rules held back is forgotten. -ENOMEM. */
 int normal_device_set_type(struct normal_device *device, size_t index, enum hay_type type);
 
-/* What was measured. Readings of points nobody knows are ignored. */
+/* What was measured. Readings of unknown points are ignored. */
 void normal_device_sample(struct normal_device *device, const struct hay_sample *sample);
 
 /* The device is away: every point is bad for this reason, once. */

@@ -14,7 +14,7 @@ static bool is_whole(double value)
 	return value == floor(value) && fabs(value) < 9.0e15;
 }
 
-static bool scales(const struct point_rules *rules)
+static bool has_scale(const struct point_rules *rules)
 {
 	return rules->scale != 1.0 || rules->offset != 0.0;
 }
@@ -22,7 +22,7 @@ static bool scales(const struct point_rules *rules)
 /* "a float64 unless both are whole numbers": only whole raw numbers stay whole. */
 enum hay_type rules_type(const struct point_rules *rules, enum hay_type raw)
 {
-	if (!hay_type_is_number(raw) || !scales(rules))
+	if (!hay_type_is_number(raw) || !has_scale(rules))
 		return raw;
 	if ((hay_type_is_signed(raw) || hay_type_is_unsigned(raw)) && is_whole(rules->scale) && is_whole(rules->offset))
 		return HAY_INT64;
@@ -67,7 +67,7 @@ static bool scale_value(const struct point_rules *rules, struct hay_value *value
 	enum hay_type type = rules_type(rules, value->type);
 	int64_t whole;
 
-	if (!scales(rules))
+	if (!has_scale(rules))
 		return true;
 	if (type == HAY_INT64) {
 		if (!scale_whole(rules, value, &whole))
@@ -105,7 +105,7 @@ static int compare_unsigned(uint64_t value, double limit)
 	return value > whole ? 1 : value < whole || limit > floor(limit) ? -1 : 0;
 }
 
-static int compare(const struct hay_value *value, double limit)
+static int compare_to_limit(const struct hay_value *value, double limit)
 {
 	if (hay_type_is_signed(value->type))
 		return compare_signed(value->i, limit);
@@ -120,7 +120,7 @@ static int compare(const struct hay_value *value, double limit)
 /* NaN limits compare equal: none. */
 static bool is_within(const struct point_rules *rules, const struct hay_value *value)
 {
-	return compare(value, rules->min) >= 0 && compare(value, rules->max) <= 0;
+	return compare_to_limit(value, rules->min) >= 0 && compare_to_limit(value, rules->max) <= 0;
 }
 
 static void check_range(const struct point_rules *rules, struct hay_reading *reading)
@@ -208,7 +208,7 @@ static int unscale_whole(const struct point_rules *rules, const struct hay_value
 
 	if (hay_type_is_unsigned(value->type) && value->u > INT64_MAX) {
 		ret->u = value->u;
-		return hay_type_is_unsigned(ret->type) && !scales(rules) && hay_fits_unsigned(ret->type, ret->u)
+		return hay_type_is_unsigned(ret->type) && !has_scale(rules) && hay_fits_unsigned(ret->type, ret->u)
 			       ? 0
 			       : -ERANGE;
 	}
@@ -243,7 +243,7 @@ static int nearest_raw(const struct point_rules *rules, const struct hay_value *
 
 /* The next raw value upwards or downwards. Past 2^53, where scaling is no more exact than a double, the next one that
    has a double. False: the type ends there. */
-static bool step(struct hay_value *raw, bool up)
+static bool step_raw(struct hay_value *raw, bool up)
 {
 	uint64_t by = 1;
 
@@ -307,12 +307,12 @@ static int find_raw(const struct point_rules *rules, enum hay_type raw, const st
 	bool is_up = true, is_down = true;
 
 	for (unsigned i = 0; i < STEPS_MAX; i++) {
-		is_up = is_up && step(&up, true);
+		is_up = is_up && step_raw(&up, true);
 		if (is_up && is_allowed(rules, up)) {
 			*ret = up;
 			return 0;
 		}
-		is_down = is_down && step(&down, false);
+		is_down = is_down && step_raw(&down, false);
 		if (is_down && is_allowed(rules, down)) {
 			*ret = down;
 			return 0;

@@ -24,7 +24,7 @@ static bool is_inside(const char *at, size_t size, const void *begin, size_t len
 	return a >= b && a + size <= b + length;
 }
 
-static void check_value(const struct decoded *decoded, size_t i, const struct advert *advert)
+static void check_value(const struct ble_decoded *decoded, size_t i, const struct advert *advert)
 {
 	const struct hay_value *value = &decoded->values[i].value;
 	unsigned sum = 0;
@@ -53,7 +53,7 @@ static void check_value(const struct decoded *decoded, size_t i, const struct ad
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = {NULL, "sps", "tps", "iBBQ"};
-	static struct decoded decoded;
+	static struct ble_decoded decoded;
 	struct advert advert = {0};
 	struct decode_key key = {.bytes = {0xaa}};
 	uint8_t *pieces[8] = {NULL};

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check(const struct binary_form *form, const uint8_t *bytes, size_t size, size_t at)
+static void check(const struct ble_binary_form *form, const uint8_t *bytes, size_t size, size_t at)
 {
 	uint8_t again[HAY_NUMBER_BYTES_MAX];
 	struct hay_value value, other;
@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					    "uint24",  "int32",	 "uint32", "int64", "uint64", "float32",
 					    "float64", "string", "bytes",  NULL};
 	static const char *const orders[] = {NULL, "A", "AB", "BA", "ABC", "ABCD", "CDAB", "ABCDEFGH", "HH"};
-	static struct decoded decoded;
-	struct binary_form form;
+	static struct ble_decoded decoded;
+	struct ble_binary_form form;
 	uint8_t *bytes;
 
 	if (size < 5)

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct binary_form form = {0};
+	struct serial_binary_form form = {0};
 	struct hay_value value;
 	uint8_t *frame;
 

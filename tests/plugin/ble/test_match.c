@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-static struct address address(const char *text)
+static struct ble_address address(const char *text)
 {
-	struct address result;
+	struct ble_address result;
 
 	assert_int_equal(address_parse(text, &result), 0);
 	return result;
@@ -34,8 +34,8 @@ static void private_address_is_resolved(void **state)
 {
 	static const uint8_t irk[16] = {0xec, 0x02, 0x34, 0xa3, 0x57, 0xc8, 0xad, 0x05,
 					0x34, 0x10, 0x10, 0xa6, 0x0a, 0x39, 0x7d, 0x9b};
-	struct address good = address("70:81:94:0D:FB:AA"), other = address("70:81:94:0D:FB:AB"),
-		       fixed = address("F0:81:94:0D:FB:AA");
+	struct ble_address good = address("70:81:94:0D:FB:AA"), other = address("70:81:94:0D:FB:AB"),
+			   fixed = address("F0:81:94:0D:FB:AA");
 	uint8_t turned[16];
 
 	(void)state;
@@ -80,7 +80,7 @@ static void criteria_all_hold(void **state)
 
 static void texts(void **state)
 {
-	struct address parsed;
+	struct ble_address parsed;
 	struct uuid uuid, other;
 	uint8_t bytes[3];
 	char text[37];
@@ -112,7 +112,7 @@ static void texts(void **state)
 static void bytes_to_values(void **state)
 {
 	static const uint8_t data[] = {0x01, 0x02, 0x03, 0xff, 0x00, 0x00, 0x80, 0x3f};
-	struct binary_form form;
+	struct ble_binary_form form;
 	struct hay_value value;
 	uint8_t back[HAY_NUMBER_BYTES_MAX];
 

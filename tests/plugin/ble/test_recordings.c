@@ -64,7 +64,7 @@ static void print_value(char *text, size_t size, const struct hay_value *value)
 	}
 }
 
-static void describe(char *text, size_t size, int r, const struct decoded *decoded)
+static void describe(char *text, size_t size, int r, const struct ble_decoded *decoded)
 {
 	static const struct {
 		int r;
@@ -98,17 +98,17 @@ static void describe(char *text, size_t size, int r, const struct decoded *decod
 	}
 }
 
-static enum decoder decoder_of(const char *expected)
+static enum ble_decoder decoder_of(const char *expected)
 {
 	for (unsigned i = 0; i < N_DECODERS; i++)
 		if (!strncmp(expected, decoder_names[i], strlen(decoder_names[i])))
-			return (enum decoder)i;
+			return (enum ble_decoder)i;
 	return DECODER_AUTO;
 }
 
 static unsigned replay_line(char *line, const char *file, unsigned number)
 {
-	static struct decoded decoded;
+	static struct ble_decoded decoded;
 	struct recording recording = {0};
 	char *expected = strstr(line, " => "), *word, *rest = line, text[4096];
 

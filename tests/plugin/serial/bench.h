@@ -19,7 +19,7 @@
 
 struct bench {
 	struct decoder *decoder;
-	struct record record;
+	struct serial_record record;
 	const char *error;
 };
 
@@ -44,7 +44,7 @@ static inline const char *decode(struct bench *bench, const char *frame, size_t 
 	static char out[4096];
 	char *copy = malloc(size ? size : 1), buffer[32];
 	size_t used = 0;
-	enum decoded decoded;
+	enum serial_decoded decoded;
 
 	memcpy(copy, frame, size);
 	decoded = decoder_run(bench->decoder, (uint8_t *)copy, size, &bench->record, &bench->error);
@@ -53,7 +53,7 @@ static inline const char *decode(struct bench *bench, const char *frame, size_t 
 		 : decoded == DECODED_WRONG ? bench->error
 					    : "");
 	for (size_t i = 0; decoded == DECODED && i < bench->record.n; i++) {
-		const struct item *item = &bench->record.items[i];
+		const struct serial_item *item = &bench->record.items[i];
 		struct text text = item_text(item, buffer);
 
 		if (!item->hidden)

@@ -91,7 +91,7 @@ static inline void say(const struct board *board, const char *text)
 }
 
 /* What the plugin sent, once it is that long. */
-struct heard {
+struct serial_heard {
 	const struct board *board;
 	char text[8192];
 	size_t size, wanted;
@@ -99,7 +99,7 @@ struct heard {
 
 static inline bool heard_enough(void *userdata)
 {
-	struct heard *heard = userdata;
+	struct serial_heard *heard = userdata;
 	ssize_t n = read(heard->board->fd, heard->text + heard->size, sizeof(heard->text) - 1 - heard->size);
 
 	if (n > 0)
@@ -110,7 +110,7 @@ static inline bool heard_enough(void *userdata)
 
 static inline void expect_request(struct fake_host *host, const struct board *board, const char *text)
 {
-	struct heard heard = {.board = board, .wanted = strlen(text)};
+	struct serial_heard heard = {.board = board, .wanted = strlen(text)};
 
 	fake_run_until(host, heard_enough, &heard);
 	assert_string_equal(heard.text, text);

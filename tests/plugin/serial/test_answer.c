@@ -175,7 +175,7 @@ static void battery_new(struct battery *battery)
 
 static void battery_ask(struct battery *battery)
 {
-	struct heard heard = {.board = &battery->board, .wanted = 13};
+	struct serial_heard heard = {.board = &battery->board, .wanted = 13};
 
 	fake_poll(battery->device);
 	fake_run_until(battery->host, heard_enough, &heard);
@@ -260,7 +260,7 @@ static void an_echo_of_another_length_shifts_nothing(void **state)
 	fake_start(device);
 	begin_in_stopped_time(host);
 	for (int i = 0; i < 2; i++) {
-		struct heard heard = {.board = &board, .wanted = 4};
+		struct serial_heard heard = {.board = &board, .wanted = 4};
 
 		fake_poll(device);
 		fake_run_until(host, heard_enough, &heard);
@@ -269,7 +269,7 @@ static void an_echo_of_another_length_shifts_nothing(void **state)
 		assert_int_equal(fake_reading(event, 0)->value.u, 300);
 	}
 	/* An answer that begins like the request, and goes on otherwise, is whole. */
-	struct heard heard = {.board = &board, .wanted = 4};
+	struct serial_heard heard = {.board = &board, .wanted = 4};
 
 	fake_poll(device);
 	fake_run_until(host, heard_enough, &heard);

@@ -113,7 +113,7 @@ static void nmea(void **state)
 static void binary(void **state)
 {
 	static const uint8_t frame[] = {0x41, 0x48, 0x00, 0x00, 0xff, 0xfe, 0x7f, 0xc0, 0x00, 0x00};
-	struct binary_form form = {.at = 0, .n_bytes = 4, .type = HAY_FLOAT32};
+	struct serial_binary_form form = {.at = 0, .n_bytes = 4, .type = HAY_FLOAT32};
 	struct hay_value value;
 
 	(void)state;
@@ -125,10 +125,10 @@ static void binary(void **state)
 	form.at = 7;
 	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), -EINVAL);
 	assert_int_equal(binary_order("CDAB", 4, form.order), 0);
-	form = (struct binary_form){.at = 0, .n_bytes = 4, .type = HAY_UINT32, .order = {2, 3, 0, 1}};
+	form = (struct serial_binary_form){.at = 0, .n_bytes = 4, .type = HAY_UINT32, .order = {2, 3, 0, 1}};
 	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), 0);
 	assert_int_equal(value.u, 0x00004148);
-	form = (struct binary_form){.at = 4, .n_bytes = 2, .type = HAY_INT16, .order = {0, 1}};
+	form = (struct serial_binary_form){.at = 4, .n_bytes = 2, .type = HAY_INT16, .order = {0, 1}};
 	assert_int_equal(binary_value(&form, frame, sizeof(frame), &value), 0);
 	assert_int_equal(value.i, -2);
 	assert_int_equal(binary_order("ABCA", 4, form.order), -EINVAL);
@@ -137,7 +137,7 @@ static void binary(void **state)
 
 static int convert(const char *text, enum hay_type type, struct hay_value *ret)
 {
-	struct item item = {.is_text = true, .text = text_of(text)};
+	struct serial_item item = {.is_text = true, .text = text_of(text)};
 
 	return item_value(&item, type, ret);
 }

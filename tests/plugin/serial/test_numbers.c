@@ -2,10 +2,10 @@
 /* Numbers as boards print them: decimal commas, not-a-numbers, whole numbers of more than 63 bits. */
 #include "bench.h"
 
-static const struct item *item_of(const struct bench *bench, const char *name)
+static const struct serial_item *item_of(const struct bench *bench, const char *name)
 {
 	size_t hint = 0;
-	const struct item *item = record_get(&bench->record, text_of(name), &hint);
+	const struct serial_item *item = record_get(&bench->record, text_of(name), &hint);
 
 	assert_non_null(item);
 	return item;
@@ -16,7 +16,7 @@ static int value_of(const struct bench *bench, const char *name, enum hay_type t
 	return item_value(item_of(bench, name), type, ret);
 }
 
-static enum decoded run_decoder(struct bench *bench, const char *frame)
+static enum serial_decoded run_decoder(struct bench *bench, const char *frame)
 {
 	return decoder_run(bench->decoder, (const uint8_t *)frame, strlen(frame), &bench->record, &bench->error);
 }
@@ -74,7 +74,7 @@ static void numbers_with_decimal_commas(void **state)
 	teardown(&bench);
 	/* Both signs in one number are thousands and decimals, or a mistake; a point alone may be thousands. */
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		struct item item = {.is_text = true, .text = text_of(refused[i]), .comma = true};
+		struct serial_item item = {.is_text = true, .text = text_of(refused[i]), .comma = true};
 
 		assert_int_equal(item_value(&item, HAY_FLOAT64, &value), -EINVAL);
 		assert_int_equal(item_natural_type(&item), HAY_STRING);

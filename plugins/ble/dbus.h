@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What BlueZ's messages say. Types are looked at before they are believed. */
-#ifndef BLE_MESSAGE_H
-#define BLE_MESSAGE_H
+#ifndef BLE_DBUS_H
+#define BLE_DBUS_H
 
 #include "advertisement.h"
 #include <systemd/sd-bus.h>
@@ -31,19 +31,19 @@ struct properties {
 };
 
 /* At an a{sv}: reads it whole. -errno of sd-bus where the message is broken. */
-int message_properties(sd_bus_message *message, struct advert *advert, struct properties *ret);
+int dbus_properties(sd_bus_message *message, struct advert *advert, struct properties *ret);
 
 /* At the body of PropertiesChanged: the interface, then its properties. */
-int message_changed(sd_bus_message *message, struct advert *advert, const char **ret_interface, struct properties *ret);
+int dbus_changed(sd_bus_message *message, struct advert *advert, const char **ret_interface, struct properties *ret);
 
 /* One interface of an object. */
-typedef void (*message_object_fn)(const char *path, const char *interface, const struct properties *properties,
-				  void *userdata);
+typedef void (*dbus_object_fn)(const char *path, const char *interface, const struct properties *properties,
+			       void *userdata);
 
 /* At an a{sa{sv}}: each interface of the object. */
-int message_interfaces(sd_bus_message *message, const char *path, struct advert *advert, message_object_fn fn,
-		       void *userdata);
+int dbus_interfaces(sd_bus_message *message, const char *path, struct advert *advert, dbus_object_fn fn,
+		    void *userdata);
 /* At an a{oa{sa{sv}}}, the answer of GetManagedObjects. */
-int message_objects(sd_bus_message *message, struct advert *advert, message_object_fn fn, void *userdata);
+int dbus_objects(sd_bus_message *message, struct advert *advert, dbus_object_fn fn, void *userdata);
 
 #endif

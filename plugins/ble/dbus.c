@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "message.h"
+#include "dbus.h"
 #include <errno.h>
 #include <string.h>
 
@@ -179,7 +179,7 @@ static int read_property(sd_bus_message *message, const char *name, struct prope
 	return r < 0 ? r : 1; /* none that concerns us */
 }
 
-int message_properties(sd_bus_message *message, struct advert *advert, struct properties *ret)
+int dbus_properties(sd_bus_message *message, struct advert *advert, struct properties *ret)
 {
 	const char *name;
 	int r;
@@ -203,18 +203,17 @@ int message_properties(sd_bus_message *message, struct advert *advert, struct pr
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-int message_changed(sd_bus_message *message, struct advert *advert, const char **ret_interface, struct properties *ret)
+int dbus_changed(sd_bus_message *message, struct advert *advert, const char **ret_interface, struct properties *ret)
 {
 	int r;
 
 	if (!sd_bus_message_has_signature(message, "sa{sv}as"))
 		return -EBADMSG;
 	r = sd_bus_message_read_basic(message, 's', ret_interface);
-	return r < 0 ? r : message_properties(message, advert, ret);
+	return r < 0 ? r : dbus_properties(message, advert, ret);
 }
 
-int message_interfaces(sd_bus_message *message, const char *path, struct advert *advert, message_object_fn fn,
-		       void *userdata)
+int dbus_interfaces(sd_bus_message *message, const char *path, struct advert *advert, dbus_object_fn fn, void *userdata)
 {
 	struct properties properties;
 	const char *interface;
@@ -223,7 +222,7 @@ int message_interfaces(sd_bus_message *message, const char *path, struct advert 
 	while (r >= 0 && (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_DICT_ENTRY, "sa{sv}")) > 0) {
 		r = sd_bus_message_read_basic(message, 's', &interface);
 		if (r >= 0)
-			r = message_properties(message, advert, &properties);
+			r = dbus_properties(message, advert, &properties);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 		if (r >= 0)
@@ -232,7 +231,7 @@ int message_interfaces(sd_bus_message *message, const char *path, struct advert 
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-int message_objects(sd_bus_message *message, struct advert *advert, message_object_fn fn, void *userdata)
+int dbus_objects(sd_bus_message *message, struct advert *advert, dbus_object_fn fn, void *userdata)
 {
 	const char *path;
 	int r;
@@ -243,7 +242,7 @@ int message_objects(sd_bus_message *message, struct advert *advert, message_obje
 	while (r >= 0 && (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_DICT_ENTRY, "oa{sa{sv}}")) > 0) {
 		r = sd_bus_message_read_basic(message, 'o', &path);
 		if (r >= 0)
-			r = message_interfaces(message, path, advert, fn, userdata);
+			r = dbus_interfaces(message, path, advert, fn, userdata);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 	}
