@@ -98,7 +98,9 @@ $(foreach plugin,$(PLUGINS),$(eval $(call plugin_rule,$(plugin))))
 
 # ---- tests: HACKING.md ----
 $B/tests/unit/%: $B/tests/unit/%.o $B/libhaywain.a
-	$Q$(CC) $(all_ldflags) -o $@ $^ $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
+	$Q$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $B/libhaywain.a $(pkg_libs) $(shell $(PKG_CONFIG) --libs cmocka) -ldl
+
+$B/tests/unit/test_uplink_double: $B/tests/unit/double_dialect.o
 
 fake_host := $(patsubst %.c,$B/%.o,$(wildcard tests/plugin/*.c))
 define plugin_test_rule

@@ -189,6 +189,13 @@ enum mqtt_phase mqtt_phase(const struct mqtt *mqtt)
 	return mqtt->phase;
 }
 
+bool mqtt_carries_topic(const struct buf *topic)
+{
+	return topic->size > 0 && topic->size <= UINT16_MAX &&
+	       mosquitto_pub_topic_check2(topic->data, topic->size) == MOSQ_ERR_SUCCESS &&
+	       mosquitto_validate_utf8(topic->data, (int)topic->size) == MOSQ_ERR_SUCCESS;
+}
+
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid)
 {
 	if (message->payload.size > MQTT_MAX_PAYLOAD)

@@ -80,6 +80,7 @@ enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 /* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
    -EINVAL: no topic that MQTT can carry; -ENOTCONN; -ENOMEM. */
 int mqtt_publish(struct mqtt *mqtt, const struct message *message, int *ret_mid);
+bool mqtt_carries_topic(const struct buf *topic); /* of a message: no wildcard, UTF-8, 1 to 65535 bytes */
 /* Ask for the messages of a filter, QoS 1, or for no more of them. -errno as above. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);
 int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);

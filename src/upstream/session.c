@@ -269,8 +269,8 @@ static void send_what_there_is(struct session *session)
 	observe_line(session);
 	int r = make_messages(session);
 	session->holds_back = r >= 0 && try_alone(session, &r);
-	if (r >= 0 && !session->holds_back)
-		r = send_all(session);
+	if (r >= 0)
+		r = session->holds_back ? session_send_data(session) : send_all(session);
 	session_prove(session);
 	if (r == -ENOMEM)
 		session_fail(session, "out of memory");

@@ -90,7 +90,7 @@ static void peer_ended(struct session *session)
 	}
 	if (finding.hold_topic && oldest)
 		session_hold_broken_topic(session, oldest);
-	if (finding.twin)
+	if (finding.twin && !session_barrier_under_way(session))
 		ask_for_a_twin(session);
 }
 

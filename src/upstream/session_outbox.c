@@ -11,10 +11,18 @@
 
 /* ---- suspects ---- */
 
-/* As what it is suspected. False: never. */
+static bool is_barrier(const struct outgoing *outgoing)
+{
+	return outgoing->message.barrier != BARRIER_NONE;
+}
+
+/* As what it is suspected. False: never. What samples wait for is neither passed over nor given up: without it they are worth
+   nothing to their receivers, and what a dialect numbers would have a gap. */
 static bool suspect_of(struct outgoing *outgoing, enum suspect_kind *ret, const char **ret_topic)
 {
 	*ret_topic = buf_text(&outgoing->message.topic);
+	if (is_barrier(outgoing))
+		return false;
 	switch (outgoing->kind) {
 	case OUTGOING_SUBSCRIBE:
 		*ret = SUSPECT_SUBSCRIBE;
@@ -52,6 +60,9 @@ struct outgoing *session_packet_to_test(struct session *session)
 	for (struct outgoing *at = outbox_first(session->maker.outbox); at; at = at->next) {
 		enum suspect_kind kind;
 		const char *topic;
+		/* Nothing that follows goes before it. */
+		if (is_barrier(at))
+			break;
 		if (!suspect_of(at, &kind, &topic) || verdict_of(session, at) != SUSPECT_TEST)
 			continue;
 		unsigned strikes = suspects_strikes(session->uplink->suspects, kind, topic);
@@ -71,6 +82,14 @@ void session_name_suspects(struct session *session)
 		if (suspect_of(at, &kind, &topic))
 			suspects_under_way(session->uplink->suspects, kind, topic, at->sent_us);
 	}
+}
+
+bool session_barrier_under_way(const struct session *session)
+{
+	const struct outgoing *at = outbox_first_under_way(session->maker.outbox);
+	while (at && !is_barrier(at))
+		at = at->next;
+	return at;
 }
 
 /* ---- sending ---- */
@@ -111,6 +130,13 @@ static void unsendable(struct session *session, struct outgoing *outgoing, int e
 	if (outgoing->kind == OUTGOING_DATA) {
 		outbox_remove(session->maker.outbox, outgoing);
 		session_message_unsendable(session, owner, error);
+		return;
+	}
+	if (is_barrier(outgoing)) {
+		session_fail(session, "the message for %s, which samples wait for, cannot be sent: %s",
+			     buf_text(&outgoing->message.topic),
+			     error == -EMSGSIZE ? "it is larger than the broker takes" : "MQTT cannot carry its topic");
+		outbox_remove(session->maker.outbox, outgoing);
 		return;
 	}
 	if (error == -EMSGSIZE)
@@ -156,7 +182,7 @@ int session_send_outbox(struct session *session)
 	struct outbox *outbox = session->maker.outbox;
 	bool barred = false;
 	int r = 0;
-	for (struct outgoing *at = outbox_first(outbox), *next; at && r >= 0; at = next) {
+	for (struct outgoing *at = outbox_first(outbox), *next; at && r >= 0 && !session->ended; at = next) {
 		next = at->next;
 		bool data = at->kind == OUTGOING_DATA;
 		enum suspect_verdict verdict = data ? SUSPECT_FREE : verdict_of(session, at);
@@ -170,7 +196,7 @@ int session_send_outbox(struct session *session)
 		if (room && verdict == SUSPECT_FREE)
 			r = session_send_packet(session, at);
 		else
-			barred |= at->message.barrier != BARRIER_NONE;
+			barred |= is_barrier(at);
 		/* With one packet of a message the others went too. */
 		if (r > 0)
 			next = outbox_first(outbox);
@@ -250,14 +276,18 @@ static void announcement_answered(struct session *session, struct outgoing *outg
 			announce_done(uplink->announce, &session->maker, outgoing);
 		return;
 	}
+	struct reason word;
+	mqtt_reason_word(code, &word);
 	if (noted)
 		announce_not_taken(uplink->announce, outgoing);
+	if (outgoing->message.barrier == BARRIER_ACKED) {
+		session_fail(session, "the broker turns down %s, which samples wait for: %s", topic, word.text);
+		return;
+	}
 	if (!suspects_refused(uplink->suspects, SUSPECT_ANNOUNCEMENT, topic, session->now_us) ||
 	    session->refusal_logged)
 		return;
-	struct reason word;
 	session->refusal_logged = true;
-	mqtt_reason_word(code, &word);
 	uplink_log(uplink, HAY_LOG_WARNING,
 		   "the broker turns down %s: %s; samples go on, trying again with a later connection", topic,
 		   word.text);
@@ -276,12 +306,11 @@ static void data_answered(struct session *session, uint64_t message, unsigned co
 	struct uplink *uplink = session->uplink;
 	if (!window_message(uplink->window, message))
 		return; /* another of its packets was turned down: all of it goes again */
-	if (code >= 128 || session_counts_as_refused(session, code)) {
-		outbox_remove_data(session->maker.outbox, message);
+	/* Its packets that wait leave all the same: the dialect has numbered them. */
+	if (code >= 128 || session_counts_as_refused(session, code))
 		session_refused(session, message, code);
-	} else if (window_packet_acked(uplink->window, message)) {
+	else if (window_packet_acked(uplink->window, message))
 		session_acknowledged(session, message, code);
-	}
 }
 
 /* outbox_answer */

@@ -69,6 +69,7 @@ uint64_t session_prove_due_us(const struct session *session);
 void session_published(void *userdata, int mid, unsigned code);
 /* What of the packets under way may be why the connection ended. */
 void session_name_suspects(struct session *session);
+bool session_barrier_under_way(const struct session *session); /* that, too, but it is never suspected */
 void session_outbox_timed_out(struct session *session, uint64_t oldest_us);
 
 /* ---- session_samples.c ---- */

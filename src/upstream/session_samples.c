@@ -62,6 +62,8 @@ static int put_data(void *userdata, struct message *message)
 	size_t size = message->payload.size, packet = message_size(message);
 	if (packet > encoding->most)
 		return -EMSGSIZE;
+	if (!mqtt_carries_topic(&message->topic))
+		return -EINVAL;
 	if (!outbox_add(outbox, OUTGOING_DATA, encoding->message, message))
 		return -ENOMEM;
 	encoding->bytes += size;
@@ -182,7 +184,7 @@ bool session_samples_want_test(struct session *session, enum session_test *ret)
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
 	uint64_t id;
-	if (session->refused.on)
+	if (session->refused.on || session->on_hold || outbox_barred(session->maker.outbox))
 		return false;
 	drop_the_guilty(session);
 	suspects_samples_gone(uplink->suspects, window_done_through(uplink->window), session->now_us);

@@ -43,6 +43,7 @@ struct fake {
 	struct buf got;	   /* "value " of every sample that came, whatever the answer */
 	struct buf good;   /* of those acknowledged */
 	struct buf events; /* payloads of the topic `event`, a line each */
+	struct buf order;  /* "topic payload" of every message, in order, a line each */
 	uint16_t late[LATENESS];
 	unsigned n_late;
 	unsigned connects, subscribes, wills, data_messages, refused, in_connection;
@@ -171,6 +172,7 @@ static bool on_publish(struct fake *fake, int fd, uint8_t first, uint8_t *body, 
 	}
 	at += 1 + body[at]; /* properties */
 	payload = strndup((const char *)body + at, size - at);
+	buf_printf(&fake->order, "%s %s\n", topic, payload);
 	if (strstr(topic, "/data/"))
 		return on_sample(fake, fd, mid, topic, payload);
 	if (strstr(topic, "/event"))
@@ -320,6 +322,7 @@ static void stop_fake(struct fake *fake)
 	buf_done(&fake->got);
 	buf_done(&fake->good);
 	buf_done(&fake->events);
+	buf_done(&fake->order);
 	free(fake);
 }
 
@@ -332,7 +335,7 @@ _unused_ static void set_manner(struct fake *fake, enum manner manner)
 
 _unused_ static const char *values(struct fake *fake, struct buf *which)
 {
-	static char copy[16384];
+	static char copy[65536];
 	pthread_mutex_lock(&fake->lock);
 	snprintf(copy, sizeof(copy), "%s", buf_text(which));
 	pthread_mutex_unlock(&fake->lock);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct dialect *dialects[] = {&dialect_json, NULL};
+static const struct dialect *dialects[4] = {&dialect_json};
 
 const struct dialect *dialect_by_name(const char *name)
 {
@@ -18,7 +18,12 @@ const struct dialect *dialect_by_name(const char *name)
 
 void dialect_register(const struct dialect *dialect)
 {
-	dialects[ELEMENTS(dialects) - 1] = dialect;
+	for (size_t i = 0; i < ELEMENTS(dialects); i++) {
+		if (dialects[i])
+			continue;
+		dialects[i] = dialect;
+		return;
+	}
 }
 
 void message_done(struct message *message)

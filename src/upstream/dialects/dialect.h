@@ -35,11 +35,15 @@ struct dialect_context {
 	struct latest *latest; /* the newest readings of each device, for messages that must carry them; any thread */
 };
 
-/* What a message that is no sample holds back. */
+/*
+ * What a message that is no sample holds back. One without a barrier is passed over by others where the broker hung up over it, and
+ * given up where it does so again and again, or says no; so is whatever it was numbered with. One with a barrier is neither:
+ * it leaves in its turn with each connection, or the connection ends over it.
+ */
 enum barrier {
 	BARRIER_NONE,
-	BARRIER_SENT,  /* no sample leaves before it has left */
-	BARRIER_ACKED, /* no sample leaves before it is acknowledged */
+	BARRIER_SENT, /* no sample leaves before it has left */
+	BARRIER_ACKED, /* no sample leaves before it is acknowledged; where it is turned down, none does, and we come again */
 };
 
 struct message {
@@ -54,8 +58,8 @@ void message_clear(struct message *message);
 size_t message_size(const struct message *message); /* bytes on the wire, nearly */
 
 /*
- * Takes the message's content, and leaves it empty. -EMSGSIZE: larger than the broker takes; -EINVAL: MQTT cannot carry
- * its topic; -ENOMEM. The caller returns what it got.
+ * Takes the message's content, and leaves it empty. -ENOMEM; of samples also -EMSGSIZE: larger than the broker takes, and -EINVAL:
+ * MQTT cannot carry its topic. The caller returns what it got.
  */
 typedef int (*message_sink)(void *userdata, struct message *message);
 /* One topic filter. */
@@ -147,7 +151,8 @@ struct dialect {
 	uint32_t (*group)(void *state, const struct sample *sample);
 	/* Where a sample goes to, for the log and to know it again; pure. -EBADMSG: it has no topic. */
 	int (*topic)(void *state, const struct sample *sample, struct buf *ret);
-	/* Samples of one group, oldest first; called once for what then leaves. -EBADMSG: the sample cannot be read. */
+	/* Samples of one group, oldest first; called once for what then leaves. -EBADMSG: the sample cannot be read. After an error none
+	   of its messages leaves, those that the sink had taken neither: their numbers are free again. */
 	int (*encode)(void *state, const struct stamped_sample *samples, size_t n_samples, message_sink sink,
 		      void *userdata);
 
@@ -159,7 +164,7 @@ struct dialect {
 /* The registry; NULL: no such dialect. */
 const struct dialect *dialect_by_name(const char *name);
 extern const struct dialect dialect_json;
-/* One more, for tests: before any uplink is made. */
+/* One more, for tests, which have two: before any uplink is made. */
 void dialect_register(const struct dialect *dialect);
 
 /* Fill a template's {words}: {gateway} {prefix}, and with a device {device} {link} and its tags. Appends to out.
