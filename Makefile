@@ -123,12 +123,13 @@ $B/tests/fuzz/%: $B/tests/fuzz/%.o $(fuzz_replay) \
 		$$(if $$(filter-out .,$$(*D)),$$(call plugin_objects,$$(*D))) $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) $(fuzz_flag) -o $@ $^ $(if $(filter-out .,$(*D)),$(call plugin_libs,$(*D))) $(pkg_libs) -ldl
 
-# Programs that torment the queue; the boots of their gateways are of their making.
-torture_programs := $B/tests/torture/corruption $B/tests/torture/model
+# Programs that torment the queue and the uplinks; the boots of their gateways are of their making.
+torture_programs := $B/tests/torture/corruption $B/tests/torture/model $B/tests/torture/dialect
 torture-programs: $(torture_programs)
 torture_parts = $(patsubst %,$B/tests/torture/%.o,$1 torture)
 $B/tests/torture/corruption: $(call torture_parts,corruption account spoil stock)
 $B/tests/torture/model: $(call torture_parts,model faults ledger)
+$B/tests/torture/dialect: $(call torture_parts,dialect dialect_account dialect_wire dialect_relay dialect_life) $B/tests/unit/double_dialect.o
 $(torture_programs): $B/libhaywain.a
 	$Q$(CC) $(all_ldflags) -Wl,--wrap=clock_boot_id -o $@ $(filter-out %.a,$^) $B/libhaywain.a $(pkg_libs) -ldl
 
@@ -167,6 +168,9 @@ bench:
 # A queue's files spoilt in N ways: tests/torture/corruption.c. SEED=n begins elsewhere.
 corruption: torture-programs
 	@$B/tests/torture/corruption $(if $(N),-n $(N)) $(if $(SEED),-s $(SEED))
+# N cut connections and K kills of a gateway whose dialects want everything: tests/torture/dialect.c. SEED=n: others.
+dialect: torture-programs
+	@$B/tests/torture/dialect $(if $(N),-n $(N)) $(if $(K),-k $(K)) $(if $(SEED),-s $(SEED))
 # N gateways and their lives: tests/torture/model.c. SEED=n shows one, with all that its queue says.
 model: torture-programs
 	@$B/tests/torture/model $(if $(N),-n $(N)) $(if $(SEED),-v -n 1 -s $(SEED))
@@ -258,6 +262,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption model fuzz tidy \
+.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption dialect model fuzz tidy \
         format format-check check-layers install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:
