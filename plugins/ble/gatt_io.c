@@ -123,7 +123,7 @@ static bool wants_pairing(sd_bus_message *reply)
 				    strstr(error->message, "0x05") || strstr(error->message, "0x0f"))));
 }
 
-static void tell_pairing(const struct gatt *gatt, uint32_t index)
+static void log_pairing(const struct gatt *gatt, uint32_t index)
 {
 	char address[ADDRESS_TEXT_SIZE];
 
@@ -181,7 +181,7 @@ static int got_value(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	(void)error;
 	gatt->call = sd_bus_slot_unref(gatt->call);
 	if (bluez_error(reply) && wants_pairing(reply))
-		tell_pairing(gatt, index);
+		log_pairing(gatt, index);
 	if (bluez_error(reply) && !refusal_text(reply)) {
 		read_last(gatt, index);
 		gatt_failed(gatt, "characteristic %s cannot be read: %s", conf_of(gatt, index)->characteristic,
@@ -308,7 +308,7 @@ static int notify_started(sd_bus_message *reply, void *userdata, sd_bus_error *e
 	if (!bluez_error(reply) || sd_bus_message_is_method_error(reply, "org.bluez.Error.InProgress") > 0)
 		return 0;
 	if (wants_pairing(reply))
-		tell_pairing(gatt, index);
+		log_pairing(gatt, index);
 	if (refusal_text(reply)) /* of this one: the others go on */
 		emit_bad(gatt, gatt->points[index].path, refusal_text(reply));
 	else
@@ -416,7 +416,7 @@ static int value_written(sd_bus_message *reply, void *userdata, sd_bus_error *er
 	(void)error;
 	gatt->write_call = sd_bus_slot_unref(gatt->write_call);
 	if (bluez_error(reply) && wants_pairing(reply))
-		tell_pairing(gatt, gatt->command->point);
+		log_pairing(gatt, gatt->command->point);
 	end_command(gatt,
 		    !bluez_error(reply)	    ? HAY_WRITTEN
 		    : is_not_written(reply) ? HAY_NOT_WRITTEN

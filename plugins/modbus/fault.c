@@ -3,7 +3,7 @@
 
 static const struct {
 	enum hay_reason reason;
-	const char *words;
+	const char *text;
 } faults[N_FAULTS] = {
 	[FAULT_NONE] = {HAY_NO_REASON, ""},
 	[FAULT_NO_FRAME] = {HAY_DECODE, "not a Modbus frame"},
@@ -40,5 +40,5 @@ enum hay_reason fault_reason(enum modbus_fault fault)
 
 const char *fault_to_string(enum modbus_fault fault)
 {
-	return faults[fault].words;
+	return faults[fault].text;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why there is no right answer. Decisions are taken by these, never by their words. Pure. */
+/* Why there is no right answer. Decisions are taken by these, never by their text. Pure. */
 #ifndef MODBUS_FAULT_H
 #define MODBUS_FAULT_H
 

@@ -90,7 +90,7 @@ static void to_journal(const struct log_subject *subject, int priority, const ch
 
 static void to_stderr(enum hay_log_level level, const char *text)
 {
-	static const char *const words[] = {"error", "warning", "notice", "info", "debug"};
+	static const char *const level_names[] = {"error", "warning", "notice", "info", "debug"};
 	static const char *const colours[] = {"\x1b[1;31m", "\x1b[33m", "\x1b[1m", "", "\x1b[2m"};
 	struct timespec now;
 	struct tm local;
@@ -101,13 +101,13 @@ static void to_stderr(enum hay_log_level level, const char *text)
 	strftime(clock, sizeof(clock), "%H:%M:%S", &local);
 	if (where == TO_TERMINAL)
 		fprintf(stderr, "\x1b[2m%s.%03ld\x1b[0m %s%-7s %s\x1b[0m\n", clock, now.tv_nsec / 1000000,
-			colours[level], words[level], text);
+			colours[level], level_names[level], text);
 	else
-		fprintf(stderr, "%s.%03ld %-7s %s\n", clock, now.tv_nsec / 1000000, words[level], text);
+		fprintf(stderr, "%s.%03ld %-7s %s\n", clock, now.tv_nsec / 1000000, level_names[level], text);
 }
 
 /* "device boiler: ", or "". */
-static const char *subject_words(const struct log_subject *subject, const char **ret_name)
+static const char *subject_prefix(const struct log_subject *subject, const char **ret_name)
 {
 	*ret_name = "";
 	if (!subject || !(subject->device || subject->link || subject->uplink))
@@ -121,13 +121,13 @@ static int add_line(struct buf *line, const struct log_subject *subject, const c
 static int add_line(struct buf *line, const struct log_subject *subject, const char *format, va_list args)
 {
 	_cleanup_free_ char *message = NULL;
-	const char *name, *words = subject_words(subject, &name);
+	const char *name, *prefix = subject_prefix(subject, &name);
 
 	if (vasprintf(&message, format, args) < 0) {
 		message = NULL;
 		return -ENOMEM;
 	}
-	buf_printf(line, "%s%s%s%s", words, name, words[0] ? ": " : "", message);
+	buf_printf(line, "%s%s%s%s", prefix, name, prefix[0] ? ": " : "", message);
 	buf_text(line);
 	return buf_failed(line) ? -ENOMEM : 0;
 }
@@ -137,8 +137,8 @@ static void spare_line(char *line, size_t size, const struct log_subject *subjec
 	_printf_(4, 0);
 static void spare_line(char *line, size_t size, const struct log_subject *subject, const char *format, va_list args)
 {
-	const char *name, *words = subject_words(subject, &name);
-	int n = snprintf(line, size, "%s%s%s", words, name, words[0] ? ": " : "");
+	const char *name, *prefix = subject_prefix(subject, &name);
+	int n = snprintf(line, size, "%s%s%s", prefix, name, prefix[0] ? ": " : "");
 
 	if (n >= 0 && (size_t)n < size)
 		vsnprintf(line + n, size - (size_t)n, format, args);

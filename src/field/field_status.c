@@ -6,11 +6,11 @@
 static DEFINE_TO_STRING(link_state_to_string, enum link_state,
 			LINK_N_STATES, [LINK_UNUSED] = "unused", [LINK_UP] = "up", [LINK_DOWN] = "down")
 
-	static DEFINE_TO_STRING(device_state_to_string, enum device_state,
-				DEVICE_N_STATES, [DEVICE_NEW] = "new", [DEVICE_ONLINE] = "online",
-				[DEVICE_OFFLINE] = "offline", [DEVICE_OFFLINE_WITH_LINK] = "offline")
+static DEFINE_TO_STRING(device_state_to_string, enum device_state,
+			DEVICE_N_STATES, [DEVICE_NEW] = "new", [DEVICE_ONLINE] = "online", [DEVICE_OFFLINE] = "offline",
+			[DEVICE_OFFLINE_WITH_LINK] = "offline")
 
-		static bool is_internal(const struct link *link)
+static bool is_internal(const struct link *link)
 {
 	return !link->conf->file[0];
 }

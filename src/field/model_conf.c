@@ -81,7 +81,7 @@ static void try_model(const char *model, const char *path, void *userdata)
 }
 
 /* The nearest of the models there are. */
-static unsigned tell_missing(const char *name, const config_setting_t *setting, struct conf_messages *messages)
+static unsigned report_missing(const char *name, const config_setting_t *setting, struct conf_messages *messages)
 {
 	_cleanup_(pool_freep) struct pool *pool = pool_new();
 	struct model_search search = {.name = name, .pool = pool, .nearest = {.word = name}};
@@ -156,7 +156,7 @@ const config_setting_t *model_read(const char *name, const config_setting_t *set
 		path = NULL;
 	}
 	if (!path) {
-		tell_missing(name, setting, messages);
+		report_missing(name, setting, messages);
 		return NULL;
 	}
 	if (conf_file_read(path, messages, &file) < 0) {

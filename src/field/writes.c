@@ -5,21 +5,12 @@
 #include "field/field_private.h"
 #include <ctype.h>
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define OPEN_MAX 16 /* of one device: more come faster than it can take them */
-
-static bool is_whole_type(enum hay_type type)
-{
-	return type >= HAY_INT16 && type <= HAY_UINT64;
-}
-
-static bool is_text_type(enum hay_type type)
-{
-	return type == HAY_STRING || type == HAY_BYTES;
-}
 
 /* A number in the grammar of JSON (RFC 8259 section 6). Whole ones keep all their digits: as a text a uint64 comes
    through programs that make a double of every number. */
@@ -66,7 +57,7 @@ static int number_from_text(const char *text, size_t size, struct hay_value *ret
 /* What was given, as the type the point has going up: true, 1 and 1.0 mean the same. */
 static int convert(const struct hay_value *given, enum hay_type wanted, struct hay_value *ret)
 {
-	bool whole = is_whole_type(given->type);
+	bool whole = hay_type_is_whole(given->type);
 
 	if (wanted == HAY_BOOL) {
 		if (given->type == HAY_BOOL)
@@ -77,7 +68,7 @@ static int convert(const struct hay_value *given, enum hay_type wanted, struct h
 			return -EINVAL;
 		return 0;
 	}
-	if (is_text_type(wanted)) {
+	if (hay_type_is_text(wanted)) {
 		if (given->type != HAY_STRING)
 			return -EINVAL;
 		*ret = *given;
@@ -134,21 +125,13 @@ static const char *find_point(struct field *field, const struct command *command
 
 /* ---- answers ---- */
 
-static double as_double(const struct hay_value *value)
-{
-	return value->type == HAY_FLOAT64   ? value->d
-	       : value->type == HAY_FLOAT32 ? (double)value->f
-	       : value->type < HAY_UINT16   ? (double)value->i
-					    : (double)value->u;
-}
-
 /* The number that a person reads: a float32 that shows 0.1 is 0.1, though a double has more digits of it. */
 static double as_shown(const struct hay_value *value)
 {
 	char text[NUMBER_TEXT_MAX];
 
 	if (value->type != HAY_FLOAT32)
-		return as_double(value);
+		return hay_value_as_double(value);
 	format_float(value->f, text);
 	return strtod(text, NULL);
 }
@@ -158,10 +141,10 @@ static bool is_same(const struct hay_value *asked, const struct hay_value *held)
 {
 	if (held->type == HAY_BOOL || asked->type == HAY_BOOL)
 		return asked->type == held->type && asked->b == held->b;
-	if (is_text_type(held->type) || is_text_type(asked->type))
+	if (hay_type_is_text(held->type) || hay_type_is_text(asked->type))
 		return asked->type == held->type && asked->s.size == held->s.size &&
 		       (held->s.size == 0 || memcmp(asked->s.data, held->s.data, held->s.size) == 0);
-	if (is_whole_type(held->type) && is_whole_type(asked->type)) {
+	if (hay_type_is_whole(held->type) && hay_type_is_whole(asked->type)) {
 		bool is_negative = (asked->type < HAY_UINT16 && asked->i < 0);
 
 		return asked->u == held->u && is_negative == (held->type < HAY_UINT16 && held->i < 0);

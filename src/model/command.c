@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/command.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,14 +11,9 @@ DEFINE_TO_STRING(write_done_to_string, enum write_done,
 
 /* ---- values ---- */
 
-static bool has_text(const struct hay_value *value)
-{
-	return value->type == HAY_STRING || value->type == HAY_BYTES;
-}
-
 static void free_value(struct hay_value *value)
 {
-	if (has_text(value))
+	if (hay_type_is_text(value->type))
 		free((char *)value->s.data);
 	*value = (struct hay_value){0};
 }
@@ -27,7 +23,7 @@ static int copy_value(const struct hay_value *value, struct hay_value *ret)
 	char *text;
 
 	*ret = *value;
-	if (!has_text(value))
+	if (!hay_type_is_text(value->type))
 		return 0;
 	text = malloc(value->s.size + 1);
 	if (!text) {

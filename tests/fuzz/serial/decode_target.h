@@ -19,7 +19,7 @@ static inline void decode_twice(const struct decode_rules *rules, const uint8_t 
 {
 	char error[DECODE_ERROR_MAX], buffer[32];
 	struct decoder *decoder;
-	struct record record;
+	struct serial_record record;
 	const char *why = NULL;
 	uint8_t *frame = malloc(size ? size : 1);
 
@@ -28,7 +28,7 @@ static inline void decode_twice(const struct decode_rules *rules, const uint8_t 
 	if (decoder_new(rules, &decoder, error) < 0 || record_init(&record, 4 * size + 4096) < 0)
 		abort();
 	for (int i = 0; i < 2; i++) {
-		enum decoded decoded = decoder_run(decoder, frame, size, &record, &why);
+		enum serial_decoded decoded = decoder_run(decoder, frame, size, &record, &why);
 
 		if (decoded == DECODED_WRONG && !why)
 			abort();
