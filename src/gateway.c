@@ -7,10 +7,11 @@
 #include "builtin/self.h"
 #include "command_dispatch.h"
 #include "config.h"
+#include "device_fanout.h"
 #include "field/field.h"
 #include "field/plugin_load.h"
+#include "gateway_field.h"
 #include "gateway_log.h"
-#include "model/device_info.h"
 #include "model/latest.h"
 #include "model/stream.h"
 #include "normalize/normalize.h"
@@ -56,6 +57,7 @@ struct gateway {
 	char *sockets_asked[2]; /* api.socket and api.read_socket, so */
 	char stuck[80];		/* who hangs, for the log */
 	struct command_dispatch commands;
+	struct device_fanout fanout;
 	bool stopping;
 };
 
@@ -73,22 +75,6 @@ static void lose_sample(uint32_t device, void *userdata)
 	struct gateway *gateway = userdata;
 
 	queue_lost(gateway->queue, device);
-}
-
-static void publish_info(struct device_info *info, void *userdata)
-{
-	struct gateway *gateway = userdata;
-
-	latest_keep(gateway->latest, info);
-	uplink_set_device(gateway->uplinks, info);
-}
-
-static void tell_removed(const char *device, void *userdata)
-{
-	struct gateway *gateway = userdata;
-
-	latest_forget(gateway->latest, device);
-	uplink_set_device_removed(gateway->uplinks, device);
 }
 
 static int log_notices(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
@@ -145,20 +131,12 @@ static int load_config(struct gateway *gateway, struct conf_messages *messages, 
 	return r;
 }
 
-/* What others look at lies in the configuration. */
-static void look_at_config(struct gateway *gateway)
+/* These pointers borrow from gateway->config: they are set again after every reload. */
+static void point_at_config(struct gateway *gateway)
 {
+	gateway->fanout.config = gateway->config;
 	gateway->stages.gateway_id = gateway->config->gateway.id;
 	gateway->stages.queue_conf = &gateway->config->queue;
-}
-
-/* Pointers and the duty to free them. */
-static void move(void *to, void *from, size_t n)
-{
-	if (n > 0) {
-		memcpy(to, from, n * sizeof(void *));
-		memset(from, 0, n * sizeof(void *));
-	}
 }
 
 static bool self_uplink(size_t i, const char **ret_name, uint64_t *ret_rtt_us, void *userdata)
@@ -177,48 +155,8 @@ static bool self_uplink(size_t i, const char **ret_name, uint64_t *ret_rtt_us, v
 
 static int apply_field(struct gateway *gateway, struct config *config, struct field_changes *ret)
 {
-	size_t n = config->n_bad + 1;
-	_cleanup_free_ const char **links = calloc(n, sizeof(*links));
-	_cleanup_free_ const char **devices = calloc(n, sizeof(*devices));
-	_cleanup_free_ const char **files = calloc(n, sizeof(*files));
-	size_t at[3] = {0};
-
-	if (!links || !devices || !files)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->n_bad; i++) {
-		const char **lists[] = {links, devices, files};
-		int kind = (int)config->bad[i].kind;
-
-		lists[kind][at[kind]++] = config->bad[i].name;
-	}
-	/* The gateway's own device comes last. */
-	_cleanup_free_ struct link_conf **all_links = calloc(config->n_links + 1, sizeof(*all_links));
-	_cleanup_free_ struct device_conf **all_devices = calloc(config->n_devices + 1, sizeof(*all_devices));
-	size_t n_self = config->self_every_us > 0;
-
-	if (!all_links || !all_devices)
-		return -ENOMEM;
 	gateway->self.queue_path = queue_path(gateway->queue);
-	if (n_self && self_conf(gateway->plugins, &gateway->self, config->self_every_us, &all_links[config->n_links],
-				&all_devices[config->n_devices]) < 0)
-		return -ENOMEM;
-	move(all_links, config->links, config->n_links);
-	move(all_devices, config->devices, config->n_devices);
-
-	struct field_wanted wanted = {.links = all_links,
-				      .n_links = config->n_links + n_self,
-				      .devices = all_devices,
-				      .n_devices = config->n_devices + n_self,
-				      .keep_links = links,
-				      .keep_devices = devices,
-				      .keep_files = files};
-
-	field_apply(gateway->field, &wanted, ret);
-	for (size_t i = 0; i < wanted.n_links; i++)
-		link_conf_free(all_links[i]);
-	for (size_t i = 0; i < wanted.n_devices; i++)
-		device_conf_free(all_devices[i]);
-	return 0;
+	return gateway_field_apply(gateway->field, gateway->plugins, &gateway->self, config, ret);
 }
 
 static int apply_uplinks(struct gateway *gateway, struct config *config)
@@ -239,7 +177,7 @@ static void apply(struct gateway *gateway, struct config *config, unsigned n_mis
 	if (n_mistakes > 0)
 		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
 	gateway->config = config;
-	look_at_config(gateway);
+	point_at_config(gateway);
 	log_set_level((enum hay_log_level)config->gateway.log_level);
 	timesync_set_trust(gateway->timesync, config->gateway.clock == CONFIG_CLOCK_TRUST);
 	queue_configure(gateway->queue, &config->queue);
@@ -323,47 +261,19 @@ static void take_command(struct command *command, void *userdata)
 	command_dispatch_take(command, &gateway->commands);
 }
 
-static bool is_configured(const struct config *config, const char *device)
-{
-	for (size_t i = 0; i < config->n_devices; i++)
-		if (strcmp(config->device_names[i], device) == 0)
-			return true;
-	return config->self_every_us > 0 && strcmp(device, "gateway") == 0;
-}
-
-/* Devices that left the file while the daemon was away, or the uplink: the broker may still retain what they were. */
-static void tell_gone(struct gateway *gateway)
-{
-	/* Of what could not be read nobody knows which devices it names. */
-	if (gateway->config->n_bad > 0)
-		return;
-	for (uint32_t n = 1; n <= series_device_count(gateway->series); n++) {
-		const struct series_device *device = series_device_by_number(gateway->series, n);
-		struct device_info *info;
-
-		if (!device || is_configured(gateway->config, device->name))
-			continue;
-		info = device_info_new(device, false, clock_now(), NULL, NULL, 0);
-		if (info)
-			uplink_set_device_gone(gateway->uplinks, info);
-		device_info_unref(info);
-	}
-}
-
-static void publish_all_infos(void *userdata)
+static void uplinks_started(void *userdata)
 {
 	struct gateway *gateway = userdata;
 
-	if (gateway->field)
-		field_publish_infos(gateway->field);
-	tell_gone(gateway);
+	device_fanout_all(&gateway->fanout);
 }
 
 static int start_stages(struct gateway *gateway, const char *state_dir)
 {
 	struct uplink_set_hooks uplink_hooks = {
-		.started = publish_all_infos, .stopped = uplinks_stopped, .command = take_command, .userdata = gateway};
-	struct field_hooks hooks = {.info = publish_info, .removed = tell_removed, .userdata = gateway};
+		.started = uplinks_started, .stopped = uplinks_stopped, .command = take_command, .userdata = gateway};
+	struct field_hooks hooks = {
+		.info = device_fanout_info, .removed = device_fanout_removed, .userdata = &gateway->fanout};
 	int r;
 
 	gateway->self = (struct self_sources){.queue = gateway->queue, .uplink = self_uplink, .userdata = gateway};
@@ -379,6 +289,11 @@ static int start_stages(struct gateway *gateway, const char *state_dir)
 			   &gateway->uplinks);
 	if (r >= 0)
 		r = field_new(gateway->event, gateway->series, gateway->normalize, state_dir, &hooks, &gateway->field);
+	gateway->fanout = (struct device_fanout){.config = gateway->config,
+						 .series = gateway->series,
+						 .latest = gateway->latest,
+						 .uplinks = gateway->uplinks,
+						 .field = gateway->field};
 	gateway->commands = (struct command_dispatch){
 		.field = gateway->field, .uplinks = gateway->uplinks, .writes = gateway->stages.writes};
 	if (r >= 0)
@@ -419,6 +334,16 @@ static int start_telling(struct gateway *gateway)
 	return status_new(stages, gateway->notify, &gateway->status);
 }
 
+/*
+ * The order, and why:
+ * - the configuration before everything, and another haywaind at the same socket is refused before the queue's file is touched;
+ * - the clock before the queue, which counts from the first sample on with what is known of it;
+ * - the queue before the stages that fill and read it, and the log of writes before those who write;
+ * - the latest values and the queue subscribe to the stream before the API does: a sample of the live stream has its number;
+ * - uplinks before the field has devices: the first word on a device finds the uplinks that it is for;
+ * - the API and the status before the field has devices: they miss nothing.
+ * gateway_free() goes the same way back.
+ */
 int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 {
 	struct gateway *gateway = calloc(1, sizeof(*gateway));
@@ -427,28 +352,27 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	_cleanup_free_ char *path = NULL;
 	int r = -ENOMEM;
 
+	*ret = gateway;
 	if (!gateway)
 		return r;
 	gateway->event = sd_event_ref(event);
 	gateway->config_path = strdup(config_path);
 	gateway->plugins = plugin_set_new(NULL);
 	if (!gateway->config_path || !gateway->plugins)
-		goto fail;
+		return r;
 	r = load_config(gateway, &messages, &gateway->config);
 	conf_messages_done(&messages);
 	if (r < 0)
-		goto fail;
-	look_at_config(gateway);
+		return r;
+	point_at_config(gateway);
 	log_set_level((enum hay_log_level)gateway->config->gateway.log_level);
 	if ((gateway->config->queue.path && !(gateway->queue_asked = strdup(gateway->config->queue.path))) ||
 	    !(gateway->sockets_asked[0] = strdup(gateway->config->api_socket)) ||
-	    !(gateway->sockets_asked[1] = strdup(gateway->config->api_read_socket))) {
-		r = -ENOMEM;
-		goto fail;
-	}
+	    !(gateway->sockets_asked[1] = strdup(gateway->config->api_read_socket)))
+		return -ENOMEM;
 	r = second_refuse(gateway->config->api_socket);
 	if (r < 0)
-		goto fail;
+		return r;
 	log_info("haywaind " HAYWAIN_VERSION " starts as gateway %s with %s", gateway->config->gateway.id, config_path);
 	log_bad_config(gateway->config, NULL);
 	r = timesync_new(event, gateway->config->gateway.clock == CONFIG_CLOCK_TRUST, clock_changed, gateway,
@@ -461,7 +385,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r >= 0)
 		r = start_admin(gateway);
 	if (r < 0)
-		goto fail;
+		return r;
 
 	log_queue_mode(gateway->queue);
 	path = strdup(queue_path(gateway->queue));
@@ -471,15 +395,10 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 	if (r >= 0)
 		r = apply_field(gateway, gateway->config, &changes);
 	if (r < 0)
-		goto fail;
+		return r;
 	status_trim_soon(gateway->status);
 	notify_ready(gateway->notify);
-	*ret = gateway;
 	return 0;
-
-fail:
-	gateway_free(gateway);
-	return r;
 }
 
 /* ---- stop ---- */
@@ -507,45 +426,50 @@ void gateway_stop(struct gateway *gateway)
 		sd_event_exit(gateway->event, 0);
 }
 
-struct gateway *gateway_free(struct gateway *gateway)
+/* What counts is written, and what came of it is logged. False: a thread is inside a look-up, a connect or a call of the
+   disk, and cannot be joined. */
+static bool write_all(struct gateway *gateway)
 {
-	if (!gateway)
-		return NULL;
-
-	gateway->api = api_free(gateway->api);
-
-	int status = gateway->stopping ? EXIT_SUCCESS : EXIT_FAILURE;
-	bool hangs = (gateway->uplinks && !uplink_set_empty(gateway->uplinks)) ||
-		     (gateway->field && !field_idle(gateway->field));
+	bool is_idle = (!gateway->uplinks || uplink_set_empty(gateway->uplinks)) &&
+		       (!gateway->field || field_idle(gateway->field));
 	uint64_t lost = 0;
 	int flushed = gateway->queue ? queue_leave(gateway->queue, FLUSH_US, &lost) : 0;
 
 	if (gateway->field && field_flush(gateway->field, CLOSE_US) < 0)
-		hangs = true;
+		is_idle = false;
 	if (gateway->queue) {
 		log_notices(NULL, 0, 0, gateway);
 		if (gateway->stopping)
 			log_left(gateway->queue, flushed >= 0, lost);
 	}
-	/* What is still to be told of writes is told also where this process ends in the next line. */
-	gateway->stages.writes = write_log_free(gateway->stages.writes);
-	/* A thread inside a look-up or a connect cannot be joined; all that counts is on disk. */
-	if (hangs || flushed < 0)
-		_exit(status);
+	/* What is still to be said of writes is said also where the process ends next. */
+	gateway->stages.writes = gateway->commands.writes = write_log_free(gateway->stages.writes);
+	return is_idle && flushed >= 0;
+}
 
+/* In reverse of gateway_new(): nothing is freed that something left may still call, or look into. */
+bool gateway_free(struct gateway *gateway)
+{
+	if (!gateway)
+		return true;
+	gateway->api = api_free(gateway->api);
+	if (!write_all(gateway))
+		return false;
 	status_free(gateway->status);
 	notify_free(gateway->notify);
 	network_watch_free(gateway->network);
 	timesync_free(gateway->timesync);
 	sd_event_source_disable_unref(gateway->notices);
 	sd_event_source_disable_unref(gateway->leave_timer);
+	/* Uplinks copy from the latest values on their threads; the field publishes to the stream. */
 	uplink_set_free(gateway->uplinks);
 	field_free(gateway->field);
 	normalize_free(gateway->normalize);
 	latest_free(gateway->latest);
 	stream_free(gateway->stream);
 	if (queue_close(gateway->queue, CLOSE_US))
-		_exit(status);
+		return false;
+	/* Series are in the queue's samples, and configurations and plugins in all that the field had. */
 	series_set_free(gateway->series);
 	config_free(gateway->config);
 	plugin_set_free(gateway->plugins);
@@ -555,5 +479,5 @@ struct gateway *gateway_free(struct gateway *gateway)
 	free(gateway->config_path);
 	sd_event_unref(gateway->event);
 	free(gateway);
-	return NULL;
+	return true;
 }

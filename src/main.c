@@ -93,6 +93,8 @@ static int run(const char *path)
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	sd_event *event = NULL;
 	struct gateway *gateway = NULL;
+	int status = EXIT_SUCCESS;
+	bool is_freed;
 	sigset_t blocked;
 
 	/* Before any library starts a thread: signals belong to the loop. */
@@ -113,15 +115,20 @@ static int run(const char *path)
 		r = sd_event_add_signal(event, NULL, signals[i], on_signal, gateway);
 	if (r >= 0)
 		r = sd_event_loop(event);
-	gateway_free(gateway);
+	is_freed = gateway_free(gateway);
 	sd_event_unref(event);
 	if (r == -EBADMSG) {
 		log_error("%s has to be mended first (haywaind --check shows what is wrong)", path);
-		return EXIT_BAD_CONFIG;
+		status = EXIT_BAD_CONFIG;
+	} else if (r < 0) {
+		if (r != -EWOULDBLOCK) /* which has been explained */
+			log_error("cannot run: %s", strerror(-r));
+		status = EXIT_FAILURE;
 	}
-	if (r < 0 && r != -EWOULDBLOCK) /* which has been explained */
-		log_error("cannot run: %s", strerror(-r));
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	/* A thread that hangs cannot be joined, and exit() would pull the libraries away under it. */
+	if (!is_freed)
+		_exit(status);
+	return status;
 }
 
 static int usage(const char *format, ...) _printf_(1, 2);
