@@ -6,6 +6,7 @@
 #include "field/plugin_load.h"
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,16 +45,22 @@ static int fail(const char *format, ...)
 
 /* ---- reading ---- */
 
-/* Up to a line's end, or all of a pipe. Without the last line break. -errno. */
-static int read_typed(struct typed *typed, bool one_line)
+/* Up to a line's end, while those signals are let through only in the waiting; or, without them, all of a pipe. Without the
+   last line break. -errno; -ECANCELED: a signal came. */
+static int read_typed(struct typed *typed, const sigset_t *open_to)
 {
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	bool one_line = open_to;
+
 	typed->size = 0;
 	for (;;) {
 		size_t room = SECRET_MAX + 1 - typed->size;
+
+		if (open_to && ppoll(&input, 1, NULL, open_to) < 0 && was_interrupted)
+			return -ECANCELED;
+
 		ssize_t n = read(STDIN_FILENO, typed->text + typed->size, one_line ? 1 : room);
 
-		if (n < 0 && errno == EINTR && was_interrupted)
-			return -ECANCELED;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -76,23 +83,28 @@ static int ask(const char *prompt, struct typed *typed)
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
 	struct sigaction interrupt = {.sa_handler = on_signal}, old[ELEMENTS(signals)];
 	struct termios before, silent;
+	sigset_t held, open_to;
 	int r;
 
 	if (tcgetattr(STDIN_FILENO, &before) < 0)
 		return -errno;
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-	/* Without SA_RESTART: reading ends at once. */
-	for (size_t i = 0; i < ELEMENTS(signals); i++)
+	sigemptyset(&held);
+	for (size_t i = 0; i < ELEMENTS(signals); i++) {
 		sigaction(signals[i], &interrupt, &old[i]);
+		sigaddset(&held, signals[i]);
+	}
+	sigprocmask(SIG_BLOCK, &held, &open_to);
 	/* Before the question: what is typed on its sight must not be shown. */
 	r = tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent) < 0 ? -errno : 0;
 	fputs(prompt, stderr);
 	if (r == 0)
-		r = read_typed(typed, true);
+		r = read_typed(typed, &open_to);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	for (size_t i = 0; i < ELEMENTS(signals); i++)
 		sigaction(signals[i], &old[i], NULL);
+	sigprocmask(SIG_SETMASK, &open_to, NULL);
 	fputc('\n', stderr);
 	return r;
 }
@@ -103,7 +115,7 @@ static int get_secret(const char *name, struct typed *typed, struct typed *again
 	int r;
 
 	if (!isatty(STDIN_FILENO))
-		return read_typed(typed, false);
+		return read_typed(typed, NULL);
 	if (asprintf(&prompt, "%s: ", name) < 0) {
 		prompt = NULL;
 		return -ENOMEM;
