@@ -59,7 +59,7 @@ int check_become_service(const char *path)
 }
 
 /* systemd makes the default folder at each start; another one is the owner's business. */
-static void check_queue(const struct config *config, const char *path, struct conf_messages *messages)
+static void check_queue_of_service(const struct config *config, const char *path, struct conf_messages *messages)
 {
 	const char *user = messages->service->user, *group = messages->service->group, *file = config->queue.path;
 	_cleanup_free_ char *copy = file ? strdup(file) : NULL;
@@ -80,6 +80,16 @@ static void check_queue(const struct config *config, const char *path, struct co
 			   user, group, file);
 }
 
+/* For whom it is started nobody knows: only what nobody could do is said. */
+static void check_queue(const struct config *config, const char *path, struct conf_messages *messages)
+{
+	_cleanup_free_ char *copy = config->queue.path ? strdup(config->queue.path) : NULL;
+	const char *folder = copy ? dirname(copy) : NULL;
+
+	if (folder && access(folder, F_OK) < 0 && errno == ENOENT)
+		conf_warning(messages, path, 0, "queue.path: there is no folder %s yet", folder);
+}
+
 int check_config(const char *path, const char *user)
 {
 	struct conf_messages messages = {0};
@@ -96,6 +106,8 @@ int check_config(const char *path, const char *user)
 		goto end;
 	r = plugins ? config_load(path, plugins, &messages, &config) : -ENOMEM;
 	if (r >= 0 && messages.service)
+		check_queue_of_service(config, path, &messages);
+	else if (r >= 0)
 		check_queue(config, path, &messages);
 	good = r >= 0 && messages.n_errors == 0;
 	conf_messages_print(&messages);

@@ -262,6 +262,7 @@ struct hay_host {
 struct hay_report {
 	void (*error)(const struct hay_report *report, const char *key, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
+	/* Of a number that was written in hexadecimal nothing is said: it is meant. */
 	void (*warning)(const struct hay_report *report, const char *key, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 };

@@ -333,9 +333,25 @@ static void check_bit(struct hay_point *point, const struct plan_place *place, c
 		report->error(report, "access", "a discrete input cannot be written");
 }
 
+/* 40001 is what manuals print for address 0. It can be an address too: of SunSpec, for one. */
+static void check_modicon(const struct plan_place *place, const char *key, const struct hay_report *report)
+{
+	static const unsigned first[N_TABLES] = {
+		[TABLE_DISCRETE] = 10001, [TABLE_HOLDING] = 40001, [TABLE_INPUT] = 30001};
+	unsigned from = first[place->table];
+
+	if (from == 0 || place->address < from || place->address > from + 9998)
+		return;
+	report->warning(
+		report, key,
+		"`%s` counts from 0 here, and %u looks like the number that a manual prints: that would be %s = %u, or reference = %u; as 0x%X it is taken for an address",
+		key, place->address, key, place->address - from, place->address, place->address);
+}
+
 void conf_check_point(struct hay_point *point, const void *device_conf, const void *link_conf,
 		      const struct hay_report *report)
 {
+	const struct modbus_point_conf *c = point->conf;
 	const struct modbus_device_conf *device = device_conf;
 	const struct value_words words = words_of(point);
 	const char *key, *what, *error;
@@ -348,6 +364,8 @@ void conf_check_point(struct hay_point *point, const void *device_conf, const vo
 			point->type = HAY_UINT16;
 		return;
 	}
+	if (!c->reference)
+		check_modicon(&place, key, report);
 	if (place.table < TABLE_HOLDING) {
 		check_bit(point, &place, report);
 		return;

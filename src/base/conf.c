@@ -181,8 +181,15 @@ const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_pa
 			return text ? text : "";
 		}
 	home = home_of(nearest->word, parts, n_parts, hints, pool);
-	if (!home)
+	if (!home && (nearest->best || !hints))
 		return conf_nearest_text(nearest, pool);
+	if (!home) {
+		for (size_t i = 0; i < n_parts && !text; i++)
+			text = parts[i].plugin;
+		text = text ? pool_printf(pool, "; `haywain help %s` lists the keys", text)
+			    : "; haywain.conf(5) lists the keys";
+		return text ? text : "";
+	}
 	text = pool_printf(pool, " here: it belongs into %s", home);
 	return text ? text : "";
 }
@@ -272,6 +279,9 @@ static void report_at(struct conf_report *report, bool warning, const char *key,
 	_cleanup_free_ char *text = NULL;
 	const char *what = setting ? "" : report->what, *colon = setting ? "" : ": ";
 
+	/* A number in hexadecimal is meant: nobody copies 0x9C41 out of a table that counts from 1. */
+	if (warning && setting && config_setting_get_format(setting) == CONFIG_FORMAT_HEX)
+		return;
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	if (warning)

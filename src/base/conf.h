@@ -128,6 +128,7 @@ struct conf_part {
 	const struct hay_option *table; /* may be NULL */
 	void *into;			/* zeroed by the caller; strings are allocated from the pool */
 	const char *elsewhere;		/* "a device": where this table's keys stand; NULL: here */
+	const char *plugin;		/* whose table it is; NULL: everybody's */
 };
 
 /* " here: it belongs into `queue`", " is called `x` now: …", ", did you mean `x`?" or "": how a message about an

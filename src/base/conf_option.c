@@ -255,6 +255,17 @@ static const char *unit_meant(const struct hay_option *option, const char *text,
 						  : copy;
 }
 
+/* "0.1" of "0.1 °C": a number with something behind it. NULL: none. */
+static const char *number_before_unit(const config_setting_t *setting, struct pool *pool)
+{
+	const char *text = config_setting_get_string(setting);
+	size_t size = strspn(text, "+-.0123456789");
+	char *copy = size > 0 && text[size] ? pool_strndup(pool, text, size) : NULL;
+	char *end;
+
+	return copy && isfinite(strtod(copy, &end)) && *end == '\0' ? copy : NULL;
+}
+
 static void tell_wrong_type(const struct place *place, const struct hay_option *option, struct pool *pool)
 {
 	const char *key = option->key, *example = example_of(option);
@@ -264,6 +275,11 @@ static void tell_wrong_type(const struct place *place, const struct hay_option *
 
 	if (quoted && (option->type == HAY_OPT_FLOAT || (option->type == HAY_OPT_INT && !strchr(quoted, '.')))) {
 		place_error(place, "`%s` must be a number without quotes: write %s", key, quoted);
+		return;
+	}
+	quoted = type == CONFIG_TYPE_STRING ? number_before_unit(place->setting, pool) : NULL;
+	if (quoted && (option->type == HAY_OPT_FLOAT || (option->type == HAY_OPT_INT && !strchr(quoted, '.')))) {
+		place_error(place, "`%s` must be a number without quotes and unit: write %s", key, quoted);
 		return;
 	}
 	switch (option->type) {

@@ -317,7 +317,10 @@ static void check_twice(struct walk *walk, const struct token *opener, const siz
 		if (first->size != key->size || memcmp(first->text, key->text, key->size) != 0)
 			continue;
 		/* At the top a list may go on in another file. */
-		if (opener || !is(peek_next(walk), "=:") || !is(peek_next(walk) + 1, "("))
+		if (!opener && is(peek_next(walk), "=:") && is(peek_next(walk) + 1, "{"))
+			syntax_error(walk, key, "`%.*s` stands twice, first at %s:%u: make one group of the two",
+				     WIDTH(key), first->file, first->line);
+		else if (opener || !is(peek_next(walk), "=:") || !is(peek_next(walk) + 1, "("))
 			syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key),
 				     first->file, first->line);
 		else
@@ -390,7 +393,9 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			continue;
 		}
 		if (token->type != TOKEN_NAME) {
-			if (token->type == TOKEN_PUNCT)
+			if (is(token, ";") && !opener && walk->at == 0)
+				syntax_error(walk, token, "a `;` too many: a comment begins with #");
+			else if (token->type == TOKEN_PUNCT)
 				syntax_error(walk, token, "a `%c` too many", token->punct);
 			else if (token->type != TOKEN_BAD)
 				syntax_error(walk, token, "a key belongs here, not %.*s", WIDTH(token));

@@ -121,7 +121,8 @@ struct link_conf *link_conf_read(const config_setting_t *setting, struct plugin_
 		conf_error_at(messages, setting, "out of memory");
 		return NULL;
 	}
-	parts[1] = (struct conf_part){.table = link->plugin->descriptor.link_options.table, .into = link->conf};
+	parts[1] = (struct conf_part){
+		.table = link->plugin->descriptor.link_options.table, .into = link->conf, .plugin = plugin_name};
 	parts[2].table = link->plugin->descriptor.device_options.table;
 	parts[3].table = link->plugin->descriptor.point_options.table;
 	link->bad = conf_read_group(&group, what, parts, ELEMENTS(parts), NULL, pool, messages) > 0;
@@ -235,7 +236,7 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 	struct device_keys keys = {0};
 	struct conf_part parts[] = {
 		{.table = field_device_options, .into = &keys},
-		{.table = plugin->device_options.table, .into = device->conf},
+		{.table = plugin->device_options.table, .into = device->conf, .plugin = plugin->name},
 		{.table = plugin->link_options.table, .elsewhere = "a link"},
 		{.table = plugin->point_options.table, .elsewhere = "a point"},
 	};

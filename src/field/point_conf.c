@@ -277,7 +277,7 @@ static unsigned read_point(struct device_conf *device, const struct link_conf *l
 	void *conf = pool_alloc(pool, MAX(plugin->point_options.size, (size_t)1));
 	struct conf_part parts[] = {
 		{.table = field_point_options, .into = &keys},
-		{.table = plugin->point_options.table, .into = conf},
+		{.table = plugin->point_options.table, .into = conf, .plugin = plugin->name},
 		{.table = plugin->link_options.table, .elsewhere = "a link"},
 		{.table = plugin->device_options.table, .elsewhere = "a device"},
 	};

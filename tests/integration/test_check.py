@@ -81,3 +81,33 @@ def test_a_user_that_does_not_exist_is_said(plant):
     daemon = laid_out(plant)
     status, said = daemon.check("--user", "nobody-of-that-name")
     assert status == 1 and "there is no such user" in said and len(said.splitlines()) == 1, said
+
+
+def check(plant, text):
+    return plant.haywain(text, start=False).check()
+
+
+@pytest.mark.parametrize("key,number,meant", [("holding", 40001, 0), ("holding", 40101, 100), ("input", 30005, 4), ("discrete", 10010, 9)])
+def test_a_manuals_number_in_place_of_an_address_is_warned_of(plant, key, number, meant):
+    """The classical beginner's mistake passed, and on the device every read was `illegal data address`."""
+    status, said = check(plant, configuration([], [link(1)], [device(points=f'{{ name = "p"; {key} = {number}; }}')]))
+    assert status == 0 and f"that would be {key} = {meant}, or reference = {number}; as 0x{number:X} it is taken" in said, said
+
+
+@pytest.mark.parametrize("point", ['holding = 40000', 'holding = 30001', 'input = 40001', 'coil = 1', 'reference = 40001', 'holding = 50000',
+                                   'holding = 0x9C41'])
+def test_an_address_that_is_one_is_not_warned_of(plant, point):
+    status, said = check(plant, configuration([], [link(1)], [device(points=f'{{ name = "p"; {point}; }}')]))
+    assert status == 0 and "warning" not in said, said
+
+
+def test_a_key_that_nobody_knows_says_where_the_keys_are_listed(plant):
+    status, said = check(plant, configuration([], [link(1)], [device(points='{ name = "p"; holding = 1; register = 2; }')]))
+    assert status == 1 and "unknown key `register`; `haywain help modbus` lists the keys" in said, said
+
+
+def test_a_queue_in_a_folder_that_is_not_there_is_warned_of(plant):
+    """As another user than root nothing was said, and the daemon did not start."""
+    daemon = plant.haywain(configuration([], [], []).replace("queue.db", f"{plant.dir}/nowhere/queue.db"), start=False)
+    status, said = daemon.check()
+    assert status == 0 and f"warning: queue.path: there is no folder {plant.dir}/nowhere yet" in said, said

@@ -62,6 +62,8 @@ static void commas(void **state _unused_)
 	expect("a = ( 1, , 2 );", "1: a `,` too many: no value stands before it\n");
 	expect("a = ( 1; 2 );", "1: a `;` where a `,` belongs\n");
 	expect("a = 1;;", "1: a `;` too many\n");
+	/* The comment of an INI file. */
+	expect("; my gateway\na = 1;", "1: a `;` too many: a comment begins with #\n");
 }
 
 static void quotes(void **state _unused_)
@@ -368,6 +370,9 @@ static void wrong_values_are_told(void **state _unused_)
 	walk(N "baud = 9600.0;", &values, pool, "2: `baud` must be a whole number, like 9600\n");
 	walk(N "baud = 10;", &values, pool, "2: `baud` must be from 50 to 4000000, not 10\n");
 	walk(N "scale = \"0.1\";", &values, pool, "2: `scale` must be a number without quotes: write 0.1\n");
+	walk(N "scale = \"0.1 °C\";", &values, pool,
+	     "2: `scale` must be a number without quotes and unit: write 0.1\n");
+	walk(N "scale = \"°C\";", &values, pool, "2: `scale` must be a number, like 0.1\n");
 	walk(N "scale = \"0,1\";", &values, pool, "2: `scale` must be a number without quotes: write 0.1\n");
 	walk(N "scale = \"x\";", &values, pool, "2: `scale` must be a number, like 0.1\n");
 	walk(N "text = 5;", &values, pool, "2: `text` must be a text in quotes, like \"8N1\"\n");

@@ -344,7 +344,7 @@ static void bad_sections_refuse_the_start(void **state)
 
 	expect(place, "gateway: { id = \"my barn\"; logs = 1; };\nqueue: { commit = 200; };", -EBADMSG,
 	       "haywain.conf:1: `id` must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"my barn\"\n"
-	       "haywain.conf:1: unknown key `logs`\n"
+	       "haywain.conf:1: unknown key `logs`; haywain.conf(5) lists the keys\n"
 	       "haywain.conf:2: `commit` needs a unit: write \"200s\" or \"200ms\", not 200\n");
 	expect(place, GATEWAY "deivces: ();", -EBADMSG,
 	       "haywain.conf:2: unknown key `deivces`, did you mean `devices`?\n");
@@ -427,7 +427,8 @@ static void bad_points(void **state)
 		      "haywain.conf:3: unknown type `double`, did you mean `float64`?\n");
 	expect_device(place, P("type = \"bool\"; scale = 2;"),
 		      "haywain.conf:3: `scale` is for numbers, but this is a bool\n");
-	expect_device(place, P("regster = 2;"), "haywain.conf:3: unknown key `regster`\n");
+	expect_device(place, P("regster = 2;"),
+		      "haywain.conf:3: unknown key `regster`; `haywain help fake` lists the keys\n");
 	expect_device(place, "points: ( { name = \"p\"; holding = 1; },\n{ name = \"p\"; holding = 2; } );",
 		      "haywain.conf:4: point `p` stands twice in this device, first at haywain.conf:3\n");
 	/* Several at once. */
@@ -499,7 +500,7 @@ static void conf_d(void **state)
 	expect(place, GATEWAY LINK, 0,
 	       "conf.d/05.conf:2: `queue` belongs into the main file: here only `uplinks`, `links` and `devices` may "
 	       "stand\n"
-	       "conf.d/05.conf:3: unknown key `logs`\n"
+	       "conf.d/05.conf:3: unknown key `logs`; haywain.conf(5) lists the keys\n"
 	       "conf.d/20.conf:1: the `{` is not closed: `}` is missing before line 1\n");
 	assert_int_equal(place->config->n_devices, 2);
 	assert_string_equal(place->config->devices[0]->name, "one");
