@@ -185,6 +185,11 @@ static int begin_search(struct search *search, sd_bus *bus, const char *adapter)
 					search);
 	if (r >= 0)
 		r = sd_bus_call_method(bus, BLUEZ, "/", IFACE_OBJECTS, "GetManagedObjects", &error, &reply, NULL);
+	if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_SERVICE_UNKNOWN)) {
+		search->probe->print(search->probe,
+				     "bluetoothd does not run; the package bluez brings it (apt install bluez).");
+		return -ESRCH;
+	}
 	if (r < 0)
 		return search_failed(search, "bluetoothd does not answer", &error, r);
 	r = dbus_objects(reply, &search->advert, found_object, search);

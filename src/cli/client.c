@@ -43,7 +43,9 @@ static void explain_curl(const struct cli *cli, CURLcode code, long error, bool 
 {
 	if (cli->quiet)
 		return;
-	if (code != CURLE_COULDNT_CONNECT)
+	if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
+		cli_fail("the daemon ended in the middle of its answer: it was stopped or started again");
+	else if (code != CURLE_COULDNT_CONNECT)
 		cli_fail("the answer of the daemon broke off: %s", curl_easy_strerror(code));
 	else if (error == EACCES)
 		explain_permission(cli, changes);

@@ -69,9 +69,13 @@ int cli_status(const struct cli *cli, int argc, char *argv[] _unused_)
 		int64_t total = json_int_of(devices, "total"), online = json_int_of(devices, "online");
 
 		print_title(cli, root);
-		printf("Devices: %s%" PRIi64 " of %" PRIi64 " online%s; links: %" PRIi64 ", %" PRIi64 " down",
-		       colour_on(cli, online == total ? GREEN : YELLOW), online, total, colour_off(cli),
-		       json_int_of(links, "total"), json_int_of(links, "down"));
+		if (total == 0)
+			printf("Devices: none is configured yet");
+		else
+			printf("Devices: %s%" PRIi64 " of %" PRIi64 " online%s",
+			       colour_on(cli, online == total ? GREEN : YELLOW), online, total, colour_off(cli));
+		printf("; links: %" PRIi64 ", %" PRIi64 " down", json_int_of(links, "total"),
+		       json_int_of(links, "down"));
 		if (json_int_of(links, "unused") > 0)
 			printf(", %" PRIi64 " not used yet", json_int_of(links, "unused"));
 		putchar('\n');

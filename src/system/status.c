@@ -67,7 +67,9 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 	uint64_t backlog = 0, connects = 0;
 
 	field_get_status(stages->field, &field);
-	if (field.devices_online == field.devices)
+	if (field.devices == 0)
+		buf_add_text(&text, "no device configured");
+	else if (field.devices_online == field.devices)
 		buf_printf(&text, "%u device%s online", field.devices, field.devices == 1 ? "" : "s");
 	else
 		buf_printf(&text, "%u of %u devices online", field.devices_online, field.devices);

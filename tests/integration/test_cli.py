@@ -182,6 +182,24 @@ def test_watch_is_live(plant):
     assert all("polls=" in watch.stdout.readline() for _ in range(3))
 
 
+def test_watch_says_that_the_daemon_ended(plant):
+    """It was `the answer of the daemon broke off: Transferred a partial file`."""
+    daemon = run(plant)
+    watch = subprocess.Popen([TOOL, "-s", daemon.api, "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    plant.defer(watch.kill)
+    watch.stdout.readline()
+    daemon.kill()
+    assert watch.communicate(timeout=30)[1] == "haywain: the daemon ended in the middle of its answer: it was stopped or started again\n"
+    assert watch.returncode == 1
+
+
+def test_a_gateway_without_devices_does_not_look_broken(plant):
+    daemon = plant.haywain(start=False)
+    daemon.api = os.path.join(daemon.dir, "api.sock")
+    daemon.configure(configuration(rest=f'api: {{ socket = "{daemon.api}"; }};\n')).start()
+    assert "Devices: none is configured yet; links: 0, 0 down" in haywain(daemon, "status")
+
+
 def on_a_terminal(daemon, columns, *arguments):
     """What the tool prints on a terminal of that width."""
     ours, theirs = pty.openpty()
