@@ -2,6 +2,7 @@
 /*
  * What the files of this plugin share. A link is one adapter, heard over a bus connection of its own:
  *
+ *     conf.c     the keys of the configuration, and what is wrong with them
  *     scan.c     the steps from no bus to a running discovery, and back to them whenever something breaks
  *     signals.c  what BlueZ says unasked, handed to the file that it concerns
  *     listen.c   an advertisement becomes a device's sample
