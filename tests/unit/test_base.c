@@ -89,6 +89,36 @@ static void json_places_commas_and_escapes(void **state _unused_)
 		"\"u\":18446744073709551615,\"f\":0.1,\"on\":true,\"nan\":null},\"list\":[\"AP8Q\",\"Zg==\",\"\"]}");
 }
 
+/* A parser refuses a document with any of them in it: all samples of a device would be lost to the other side. */
+static void json_escapes_every_control_character(void **state _unused_)
+{
+	for (char c = 0; c < 0x20; c++) {
+		_cleanup_buf_ struct buf out = {0};
+		char expected[16];
+
+		snprintf(expected, sizeof(expected), "\"\\u%04x\"", c);
+		json_text_n(&out, &c, 1);
+		assert_string_equal(buf_text(&out), c == '\n'	? "\"\\n\""
+						    : c == '\r' ? "\"\\r\""
+						    : c == '\t' ? "\"\\t\""
+								: expected);
+	}
+}
+
+static void json_whole_numbers_keep_their_sign(void **state _unused_)
+{
+	static const int64_t numbers[] = {0, -1, 1, -9, -10, 10, INT64_MAX, INT64_MIN + 1};
+
+	for (size_t i = 0; i < ELEMENTS(numbers); i++) {
+		_cleanup_buf_ struct buf out = {0};
+		char expected[32];
+
+		snprintf(expected, sizeof(expected), "%lld", (long long)numbers[i]);
+		json_int(&out, numbers[i]);
+		assert_string_equal(buf_text(&out), expected);
+	}
+}
+
 static void json_mends_invalid_utf8(void **state _unused_)
 {
 	_cleanup_buf_ struct buf out = {0};
@@ -262,6 +292,8 @@ int main(void)
 		cmocka_unit_test(varints_read_back),
 		cmocka_unit_test(varints_refuse_what_is_cut_or_too_long),
 		cmocka_unit_test(json_places_commas_and_escapes),
+		cmocka_unit_test(json_escapes_every_control_character),
+		cmocka_unit_test(json_whole_numbers_keep_their_sign),
 		cmocka_unit_test(json_mends_invalid_utf8),
 		cmocka_unit_test(pool_gives_aligned_zeroed_memory),
 		cmocka_unit_test(worker_takes_commands_before_polls),

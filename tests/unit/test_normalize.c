@@ -124,6 +124,40 @@ static void whole_scale_keeps_whole_numbers(void **state _unused_)
 	assert_int_equal(reading.reason, HAY_OUT_OF_RANGE);
 }
 
+/* A counter of 64 bits above 2^63, or at the end of its range, wrapped round: a negative number, quality good. */
+static void whole_numbers_that_do_not_fit_are_bad(void **state _unused_)
+{
+	static const struct {
+		double scale, offset;
+		struct hay_value raw;
+	} cases[] = {
+		{1, -3, {.type = HAY_UINT64, .u = (uint64_t)INT64_MAX + 4}},
+		{1, 1, {.type = HAY_INT64, .i = INT64_MAX}},
+		{1, -1, {.type = HAY_INT64, .i = INT64_MIN}},
+		{2, 0, {.type = HAY_INT64, .i = INT64_MIN / 2 - 1}},
+	};
+
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		struct point_rules rules = plain;
+		struct hay_reading reading = {.value = cases[i].raw};
+
+		rules.scale = cases[i].scale;
+		rules.offset = cases[i].offset;
+		rules_apply(&rules, cases[i].raw.type, &reading);
+		assert_int_equal(reading.quality, HAY_BAD);
+		assert_int_equal(reading.reason, HAY_OUT_OF_RANGE);
+	}
+}
+
+static void a_value_of_another_type_than_its_point_is_bad(void **state _unused_)
+{
+	struct hay_reading reading = number(HAY_INT16, 5);
+
+	rules_apply(&plain, HAY_UINT16, &reading);
+	assert_int_equal(reading.quality, HAY_BAD);
+	assert_int_equal(reading.reason, HAY_DECODE);
+}
+
 static void what_is_no_number_is_bad(void **state _unused_)
 {
 	struct hay_reading reading = number(HAY_FLOAT32, (double)NAN);
@@ -147,6 +181,27 @@ static void out_of_range_is_uncertain_and_delivered(void **state _unused_)
 	assert_int_equal(reading.quality, HAY_UNCERTAIN);
 	assert_int_equal(reading.reason, HAY_OUT_OF_RANGE);
 	assert_int_equal(reading.value.i, 80);
+
+	/* The plugin knows a better reason to doubt it. */
+	reading = number(HAY_INT16, 80);
+	reading.quality = HAY_UNCERTAIN;
+	reading.reason = HAY_DECODE;
+	rules_apply(&rules, HAY_INT16, &reading);
+	assert_int_equal(reading.quality, HAY_UNCERTAIN);
+	assert_int_equal(reading.reason, HAY_DECODE);
+}
+
+static void decimals_round_both_kinds_of_floats(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct hay_reading reading = number(HAY_FLOAT32, 21.567);
+
+	rules.decimals = 1;
+	rules_apply(&rules, HAY_FLOAT32, &reading);
+	assert_true(reading.value.f == 21.6f);
+	reading = number(HAY_FLOAT64, -21.567);
+	rules_apply(&rules, HAY_FLOAT64, &reading);
+	assert_true(reading.value.d == -21.6);
 }
 
 static void commands_are_scaled_back(void **state _unused_)
@@ -302,6 +357,63 @@ static void percent_is_of_the_last_reported_value(void **state _unused_)
 	teardown(&bench);
 }
 
+static void percent_of_a_value_below_zero(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 10, .percent = true};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, 1, -100);
+	measure(&bench, 2, -109);
+	measure(&bench, 3, -110);
+	assert_string_equal(bench.said, "-100 -110 ");
+	teardown(&bench);
+}
+
+/* A device's deadband is for its numbers: a switch has none, and each of its changes counts. */
+static void a_deadband_does_not_hold_a_switch_back(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 5};
+	setup(&bench, HAY_BOOL, &rules);
+	for (uint64_t i = 0; i < 4; i++) {
+		struct hay_reading reading = {.value = {.type = HAY_BOOL, .b = i >= 2}};
+
+		normal_device_sample(bench.device,
+				     &(struct hay_sample){.time_us = i, .readings = &reading, .n_readings = 1});
+	}
+	assert_int_equal(bench.n, 2);
+	assert_int_equal(bench.times[1], 2);
+	teardown(&bench);
+}
+
+static void measure_exception(struct bench *bench, uint64_t time_us, const char *exception)
+{
+	struct hay_reading reading = {.quality = HAY_BAD, .reason = HAY_EXCEPTION, .exception = exception};
+
+	normal_device_sample(bench->device,
+			     &(struct hay_sample){.time_us = time_us, .readings = &reading, .n_readings = 1});
+}
+
+/* First busy, then "illegal data address" for good: whoever only saw the first waited for it to pass. */
+static void another_exception_is_another_state(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure_exception(&bench, 1, "busy");
+	measure_exception(&bench, 2, "busy");
+	measure_exception(&bench, 3, "illegal data address");
+	assert_int_equal(bench.n, 2);
+	assert_int_equal(bench.times[1], 3);
+	teardown(&bench);
+}
+
 static void quality_changes_go_at_once_and_only_once(void **state _unused_)
 {
 	struct point_rules rules = plain;
@@ -408,6 +520,23 @@ static void what_came_back_in_time_is_not_sent(void **state _unused_)
 	measure(&bench, now, 5);
 	measure(&bench, now + 1000, 20);
 	measure(&bench, now + 2000, 5);
+	assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
+	assert_string_equal(bench.said, "5 ");
+	teardown(&bench);
+}
+
+/* The next measurement may come before the timer that would have sent what is held: then that is old. */
+static void what_came_back_before_the_timer_is_not_sent(void **state _unused_)
+{
+	struct point_rules rules = plain;
+	struct bench bench;
+	uint64_t now = clock_now();
+
+	rules.report = (struct report_conf){.set = true, .deadband = 1, .min_interval_us = 20 * USEC_PER_MSEC};
+	setup(&bench, HAY_FLOAT64, &rules);
+	measure(&bench, now, 5);
+	measure(&bench, now + 1000, 20);
+	measure(&bench, now + 30 * USEC_PER_MSEC, 5);
 	assert_true(sd_event_run(bench.event, 5 * USEC_PER_SEC) > 0);
 	assert_string_equal(bench.said, "5 ");
 	teardown(&bench);
@@ -526,20 +655,27 @@ int main(void)
 		cmocka_unit_test(raw_values_that_mean_not_available_are_bad),
 		cmocka_unit_test(a_float_that_is_not_a_number_can_mean_not_available),
 		cmocka_unit_test(whole_scale_keeps_whole_numbers),
+		cmocka_unit_test(whole_numbers_that_do_not_fit_are_bad),
+		cmocka_unit_test(a_value_of_another_type_than_its_point_is_bad),
 		cmocka_unit_test(what_is_no_number_is_bad),
 		cmocka_unit_test(out_of_range_is_uncertain_and_delivered),
+		cmocka_unit_test(decimals_round_both_kinds_of_floats),
 		cmocka_unit_test(commands_are_scaled_back),
 		cmocka_unit_test(without_rules_everything_goes_up),
 		cmocka_unit_test(a_sample_without_memory_is_told),
 		cmocka_unit_test(a_subscriber_emits_for_the_same_device),
 		cmocka_unit_test(deadband_lets_small_moves_go),
 		cmocka_unit_test(percent_is_of_the_last_reported_value),
+		cmocka_unit_test(percent_of_a_value_below_zero),
+		cmocka_unit_test(a_deadband_does_not_hold_a_switch_back),
+		cmocka_unit_test(another_exception_is_another_state),
 		cmocka_unit_test(quality_changes_go_at_once_and_only_once),
 		cmocka_unit_test(max_interval_sends_what_did_not_move),
 		cmocka_unit_test(min_interval_keeps_the_latest),
 		cmocka_unit_test(min_interval_before_the_machines_start),
 		cmocka_unit_test(a_point_becomes_a_number),
 		cmocka_unit_test(what_came_back_in_time_is_not_sent),
+		cmocka_unit_test(what_came_back_before_the_timer_is_not_sent),
 		cmocka_unit_test(strings_are_kept_beyond_the_sample),
 		cmocka_unit_test(a_lost_device_says_so_once),
 	};

@@ -154,6 +154,34 @@ static void test_a_count_that_lies(void **state _unused_)
 	assert_int_equal(sample_begin(b, &cursor), -EBADMSG);
 }
 
+/* Whole rows of a damaged page pass for blobs: what such a one says of itself does not fit its bytes. */
+static void test_what_does_not_fit_its_blob(void **state _unused_)
+{
+	static const struct {
+		uint8_t blob[8];
+		uint32_t size;
+	} cases[] = {
+		{{1, 1, 2, HAY_STRING, 3, 'a', 'b'}, 7},     /* a text of three bytes, and two are left */
+		{{1, 1, 2, HAY_BOOL, 1, 0}, 6},		     /* a byte behind the last reading */
+		{{1, 1, 1, HAY_BOOL, 1}, 5},		     /* series -1 */
+		{{1, 2, 2, HAY_BOOL, 1, 3, HAY_BOOL, 1}, 8}, /* a step back from series 1 to -1 */
+		{{1, 1, 2, HAY_BOOL, 2}, 5},		     /* neither true nor false */
+	};
+
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		_cleanup_(sample_unrefp) struct sample *sample = sample_from_blob(1, 1, cases[i].blob, cases[i].size);
+		struct sample_cursor cursor;
+		struct sample_reading reading;
+		uint64_t most;
+
+		assert_int_equal(sample_begin(sample, &cursor), 0);
+		most = cursor.left - (i != 1);
+		for (uint64_t n = 0; n < most; n++)
+			assert_int_equal(sample_next(&cursor, &reading), 1);
+		assert_int_equal(sample_next(&cursor, &reading), -EBADMSG);
+	}
+}
+
 static void test_counting(void **state _unused_)
 {
 	struct sample *sample = sample_new(1, 1, NULL, 0);
@@ -170,7 +198,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),	   cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_every_cut_is_found), cmocka_unit_test(test_every_flipped_bit_is_survived),
-		cmocka_unit_test(test_a_count_that_lies),  cmocka_unit_test(test_counting),
+		cmocka_unit_test(test_a_count_that_lies),  cmocka_unit_test(test_what_does_not_fit_its_blob),
+		cmocka_unit_test(test_counting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

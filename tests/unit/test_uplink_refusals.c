@@ -122,6 +122,24 @@ static void test_nobody_is_subscribed(void **state)
 	leave(rig, fake);
 }
 
+/* subscriber = "required": what nobody would receive waits until somebody is there, and does not count as delivered. */
+static void test_a_subscriber_is_required(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(ACKS_WITH, "", 0x10);
+	go(rig, fake, "subscriber = \"required\";");
+	take(rig, 0, 20);
+	await(status_of(rig->uplink).state == UPLINK_REFUSED);
+	assert_int_equal(status_of(rig->uplink).delivered, 0);
+	assert_int_equal(status_of(rig->uplink).backlog, 20);
+	set_manner(fake, OBEDIENT);
+	await(status_of(rig->uplink).delivered == 20);
+	assert_int_equal(status_of(rig->uplink).no_subscribers, 0);
+	assert_int_equal(status_of(rig->uplink).state, UPLINK_CONNECTED);
+	assert_int_equal(dropped(rig), 0);
+	leave(rig, fake);
+}
+
 /* A device with so many points that its info does not fit: said once, and the rest goes on. */
 static void test_a_card_that_is_too_large(void **state)
 {
@@ -160,6 +178,7 @@ int main(void)
 		test(test_one_topic_is_refused_and_the_connection_ended),
 		test(test_a_quota),
 		test(test_nobody_is_subscribed),
+		test(test_a_subscriber_is_required),
 		test(test_a_card_that_is_too_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

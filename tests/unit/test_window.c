@@ -387,6 +387,41 @@ static void test_too_much_is_held(void **state)
 	window_free(window);
 }
 
+/* Large samples fill the memory long before there are many of them. */
+static void test_too_many_bytes_are_held(void **state)
+{
+	(void)state;
+	static const uint8_t blob[100000];
+	struct window *window = make(4, 1, 0);
+	uint64_t id = 0;
+	push(window, ++id, 7, 0);
+	window_hold_group(window, 7);
+	while (window_room(window) > 0 && id < 1000) {
+		struct sample *sample = sample_from_blob(1, 0, blob, sizeof(blob));
+		assert_non_null(sample);
+		sample->id = ++id;
+		assert_int_equal(window_push(window, sample, 7, false, 0), 0);
+	}
+	assert_in_range(id, 80, 100);
+	assert_true(window_held_full(window));
+	window_free(window);
+}
+
+/* Room is made while one of another group still waits: it is the next to go, and not lost among the held ones. */
+static void test_room_is_made_around_a_waiting_one(void **state)
+{
+	(void)state;
+	struct window *window = make(4, 1, 0);
+	push(window, 1, 7, 0);
+	window_hold_group(window, 7);
+	push(window, 2, 8, 0);
+	for (uint64_t id = 3; id <= 6; id++)
+		push(window, id, 7, 0);
+	assert_int_equal(window_held(window), 5);
+	assert_string_equal(send_next(window, 1, 0), "2");
+	window_free(window);
+}
+
 /* One sample is under suspicion: the others of its group pass it, and it goes when it is asked for. */
 static void test_a_sample_held_by_itself(void **state)
 {
@@ -553,6 +588,8 @@ int main(void)
 		cmocka_unit_test(test_a_refused_batch_is_halved),
 		cmocka_unit_test(test_a_held_group),
 		cmocka_unit_test(test_too_much_is_held),
+		cmocka_unit_test(test_too_many_bytes_are_held),
+		cmocka_unit_test(test_room_is_made_around_a_waiting_one),
 		cmocka_unit_test(test_a_sample_held_by_itself),
 		cmocka_unit_test(test_a_message_of_several_packets),
 		cmocka_unit_test(test_a_smaller_batch),

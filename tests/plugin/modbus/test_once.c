@@ -448,6 +448,28 @@ static void test_a_value_that_shows_late(void **state)
 	rig_done(&rig);
 }
 
+/* The registers of a value need not show it at the same time: half of it is not what was asked for. */
+static void test_a_value_of_which_half_shows_late(void **state)
+{
+	static const uint16_t acts[] = {ACT_IGNORE_WRITE, ACT_ANSWER};
+	const struct fake_event *done;
+	struct rig rig = {0};
+
+	(void)state;
+	rig_open_still(&rig, acts, 2);
+	begin_write(&rig, WIDE);
+	rig.slave.registers[50] = 0x1234;
+	fake_advance(rig.host, 400000);
+	assert_null(fake_take(rig.host, FAKE_COMMAND_DONE));
+	rig.slave.registers[51] = 0x5678;
+	fake_advance(rig.host, 300000);
+	done = fake_take(rig.host, FAKE_COMMAND_DONE);
+	expect(done, HAY_WRITTEN, "");
+	assert_int_equal(done->value.u, 0x12345678);
+	assert_int_equal(count_writes(&rig), 1);
+	rig_done(&rig);
+}
+
 /* Clamped, rounded, or a state where a command was written: the device took it, and what it holds is told. */
 static void test_another_value_is_told_and_no_failure(void **state)
 {
@@ -598,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_a_busy_device_is_asked_again_for_a_second),
 		cmocka_unit_test(test_what_is_accepted_is_looked_for),
 		cmocka_unit_test(test_a_value_that_shows_late),
+		cmocka_unit_test(test_a_value_of_which_half_shows_late),
 		cmocka_unit_test(test_another_value_is_told_and_no_failure),
 		cmocka_unit_test(test_what_cannot_be_read_is_written_all_the_same),
 		cmocka_unit_test(test_bits_without_function_22),
