@@ -4,7 +4,7 @@
  * limits of log lines, a TCP connection. The daemon itself uses the same functions.
  *
  * They are in the static library libhaywain-plugin.a, which `pkg-config --libs haywain` names (haywain-plugin(3)).
- * All are pure but hay_connect(): no state but what the caller hands in, no allocation, any thread.
+ * All are pure but hay_now() and hay_connect(): no state but what the caller hands in, no allocation, any thread.
  */
 #ifndef HAYWAIN_HELPERS_H
 #define HAYWAIN_HELPERS_H
@@ -100,6 +100,9 @@ int hay_hex_byte(const char *text);
 void hay_hex_print(const void *bytes, size_t size, char *ret_text);
 
 /* ---- time ---------------------------------------------------------------------------------------------- */
+
+/* As hay_host.now(), for probe(), which may have no link: microseconds on a clock that never jumps. */
+uint64_t hay_now(void);
 
 /* The pause before the next try of what keeps failing: doubled each time, from first_us to last_us. pause_us: the one
    before; 0: it has just failed for the first time. */

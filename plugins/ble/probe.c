@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct ble_heard {
 	struct ble_heard *next;
@@ -24,14 +23,6 @@ struct search {
 	struct advert advert;
 	struct ble_decoded decoded;
 };
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_US + (uint64_t)now.tv_nsec / 1000;
-}
 
 static int print_value(FILE *out, const struct hay_value *value)
 {
@@ -214,11 +205,11 @@ static int begin_search(struct search *search, sd_bus *bus, const char *adapter)
 static int listen_for(struct search *search, sd_bus *bus, unsigned seconds)
 {
 	const struct hay_probe *probe = search->probe;
-	uint64_t began = now_us(), end = began + seconds * SECOND_US;
+	uint64_t began = hay_now(), end = began + seconds * SECOND_US;
 	int r = 0;
 
 	for (uint64_t now = began; r >= 0 && now < end && !(probe->cancelled && probe->cancelled(probe));
-	     now = now_us()) {
+	     now = hay_now()) {
 		r = sd_bus_process(bus, NULL);
 		if (r != 0)
 			continue;

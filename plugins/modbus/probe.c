@@ -2,10 +2,10 @@
 #include "probe.h"
 #include "probe_private.h"
 #include <errno.h>
+#include <haywain/helpers.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char usage[] =
 	"scan TARGET [FIRST-LAST] [KEY=VALUE...]          which units answer (default 1-247)\n"
@@ -14,14 +14,6 @@ static const char usage[] =
 	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
 	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 (milliseconds)\n"
 	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
-
-static uint64_t clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static int wrong_arguments(const struct modbus_probe *p, const char *what)
 {
@@ -107,7 +99,7 @@ static int open_target(struct modbus_probe *p, const char *target)
 	conf_check_link(&p->conf, &report.report);
 	if (report.failed)
 		return -EINVAL;
-	conf_transport(&p->conf, clock_us, &url, &tty, &transport);
+	conf_transport(&p->conf, hay_now, &url, &tty, &transport);
 	return transport_new(&transport, &p->transport);
 }
 

@@ -68,19 +68,11 @@ struct sentence {
 	bool no_fix; /* it says itself that position and speed mean nothing */
 };
 
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
-}
-
 /* The text between $ and *, its checksum right. */
 static bool take_body(struct text frame, struct text *ret, const char **ret_error)
 {
-	unsigned sum = 0;
 	size_t at = 1;
+	int sum = 0, expected;
 
 	frame = text_trim(frame);
 	*ret_error = "it is no NMEA sentence";
@@ -89,10 +81,11 @@ static bool take_body(struct text frame, struct text *ret, const char **ret_erro
 	for (; at < frame.size && frame.data[at] != '*'; at++)
 		sum ^= (uint8_t)frame.data[at];
 	*ret_error = "it has no checksum";
-	if (at + 3 != frame.size || hex_value(frame.data[at + 1]) < 0 || hex_value(frame.data[at + 2]) < 0)
+	expected = at + 3 == frame.size ? hay_hex_byte(frame.data + at + 1) : -1;
+	if (expected < 0)
 		return false;
 	*ret_error = "its checksum is wrong";
-	if ((unsigned)(hex_value(frame.data[at + 1]) << 4 | hex_value(frame.data[at + 2])) != sum)
+	if (expected != sum)
 		return false;
 	*ret = (struct text){frame.data + 1, at - 1};
 	return true;

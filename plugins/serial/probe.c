@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BY_ID "/dev/serial/by-id"
@@ -126,20 +125,12 @@ struct serial_heard {
 	struct guess guess;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* At one baud rate, until it is sure or the time is over. -errno: the port cannot be opened, or is gone. */
 static int listen_at(const struct hay_probe *probe, const char *path, unsigned baud, unsigned seconds,
 		     struct serial_heard *heard)
 {
 	struct port_rules rules = {.path = path, .baud = baud, .mode = {8, 'N', 1}, .dtr = true};
-	uint64_t end = now_ms() + seconds * (uint64_t)1000;
+	uint64_t end = hay_now() + seconds * USEC_PER_SEC;
 	struct port_said said;
 	int fd = port_open(&rules, &said), r = 0;
 
@@ -149,7 +140,7 @@ static int listen_at(const struct hay_probe *probe, const char *path, unsigned b
 	}
 	heard->size = 0;
 	heard->baud = baud;
-	while (!probe->cancelled(probe) && now_ms() < end && heard->size < HEARD_MAX) {
+	while (!probe->cancelled(probe) && hay_now() < end && heard->size < HEARD_MAX) {
 		struct pollfd state = {.fd = fd, .events = POLLIN};
 		ssize_t n;
 

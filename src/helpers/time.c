@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <haywain/helpers.h>
+#include <time.h>
+
+uint64_t hay_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 uint64_t hay_backoff_next(uint64_t pause_us, uint64_t first_us, uint64_t last_us)
 {

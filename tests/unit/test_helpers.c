@@ -165,6 +165,14 @@ static void hex_is_read_and_printed(void **state _unused_)
 	assert_int_equal(hay_hex_digit('`'), -1);
 }
 
+/* A plugin mixes times of both: samples of a probe and pauses of the host are on one clock. */
+static void the_clock_is_the_hosts(void **state _unused_)
+{
+	uint64_t before = clock_now(), now = hay_now();
+
+	assert_true(before <= now && now <= clock_now());
+}
+
 static void pauses_double_up_to_a_bound(void **state _unused_)
 {
 	uint64_t pause = 0, random = 1, least = UINT64_MAX, most = 0;
@@ -248,6 +256,7 @@ int main(void)
 		cmocka_unit_test(bytes_in_every_order),
 		cmocka_unit_test(only_utf8_is_utf8),
 		cmocka_unit_test(hex_is_read_and_printed),
+		cmocka_unit_test(the_clock_is_the_hosts),
 		cmocka_unit_test(pauses_double_up_to_a_bound),
 		cmocka_unit_test(repeats_are_counted),
 		cmocka_unit_test(connects_or_says_why_not),
