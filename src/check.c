@@ -14,7 +14,7 @@
 #define SERVICE_CONFIG HAYWAIN_SYSCONF_DIR "/haywain.conf"
 
 /* Root may read everything, the service may not: what is green for root would be refused to the service. */
-static int become(const char *user, struct conf_service *ret)
+static int become_user(const char *user, struct conf_service *ret)
 {
 	const struct passwd *account;
 	const struct group *group;
@@ -40,7 +40,7 @@ static int take_rights(const char *path, const char *user, struct conf_service *
 
 	if (!user && (geteuid() != 0 || !is_same_file(path, SERVICE_CONFIG)))
 		return 0;
-	r = become(user ? user : SERVICE_USER, ret);
+	r = become_user(user ? user : SERVICE_USER, ret);
 	if (r == 0)
 		return 1;
 	fprintf(stderr, "haywaind: what the service can read is not checked: the user %s: %s\n",

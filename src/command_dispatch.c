@@ -16,7 +16,7 @@ static void log_written(struct command_dispatch *dispatch, const struct command 
 	bool in_full;
 
 	json_value(&value, held);
-	in_full = write_log_says(dispatch->writes, command->origin, command->device, command->point, held, &more);
+	in_full = write_log_allows(dispatch->writes, command->origin, command->device, command->point, held, &more);
 	log_about(&subject, in_full ? HAY_LOG_INFO : HAY_LOG_DEBUG, "%s = %.100s was written, as %s asked%s%s",
 		  command->point, buf_text(&value), command->origin,
 		  answer->asked.type == HAY_TYPE_NONE ? "" : "; the device holds another value than was asked for",
@@ -41,8 +41,8 @@ static void log_not_written(struct command_dispatch *dispatch, const struct comm
 		log_about(&subject, level, "a command from %s to %s%s%s", command->origin, command->point, so, why);
 }
 
-static void answered(struct command *command, enum command_outcome outcome, const struct write_answer *answer,
-		     void *userdata)
+static void command_answered(struct command *command, enum command_outcome outcome, const struct write_answer *answer,
+			     void *userdata)
 {
 	struct command_dispatch *dispatch = userdata;
 
@@ -57,7 +57,7 @@ void command_dispatch_take(struct command *command, void *userdata)
 {
 	struct command_dispatch *dispatch = userdata;
 
-	command->done = answered;
+	command->done = command_answered;
 	command->userdata = dispatch;
 	writes_submit(dispatch->field, command);
 }

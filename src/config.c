@@ -55,7 +55,7 @@ static const struct hay_option api_options[] = {
 	{.key = NULL},
 };
 
-int list_add(struct list *list, void *item)
+int list_add(struct name_list *list, void *item)
 {
 	if (list->n == list->n_allocated) {
 		size_t n = list->n_allocated ? list->n_allocated * 2 : 16;
@@ -78,7 +78,7 @@ const char *config_name(const config_setting_t *setting)
 	return name && config_setting_type(name) == CONFIG_TYPE_STRING ? config_setting_get_string(name) : NULL;
 }
 
-const config_setting_t *config_find_earlier(const struct list *settings, size_t at)
+const config_setting_t *config_find_earlier(const struct name_list *settings, size_t at)
 {
 	const char *name = config_name(settings->items[at]);
 
@@ -107,7 +107,8 @@ int config_add_bad(struct config_loader *loader, int kind, const char *name)
 /* ---- files ---- */
 
 /* Add a file's list of groups. The number of mistakes. */
-static int add_groups(struct config_loader *loader, config_setting_t *setting, struct list *list, unsigned *n_errors)
+static int add_groups(struct config_loader *loader, config_setting_t *setting, struct name_list *list,
+		      unsigned *n_errors)
 {
 	const char *key = config_setting_name(setting);
 
@@ -144,7 +145,7 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 	for (int i = 0; i < config_setting_length(root); i++) {
 		config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
 		struct conf_nearest nearest = {.word = config_setting_name(setting)};
-		struct list *const into[] = {&loader->uplinks, &loader->links, &loader->devices};
+		struct name_list *const into[] = {&loader->uplinks, &loader->links, &loader->devices};
 		bool known = false;
 
 		for (size_t j = 0; j < ELEMENTS(lists) && !known; j++) {
@@ -185,7 +186,7 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 }
 
 /* What an owner may have meant to be read: not hidden, no copy that an editor or dpkg left. */
-static bool looks_like_conf(const char *name)
+static bool has_conf_name(const char *name)
 {
 	size_t size = strlen(name);
 
@@ -250,7 +251,7 @@ static int read_extras(struct config_loader *loader, const char *path)
 	}
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
-		bool wanted = is_conf(name), meant = !wanted && looks_like_conf(name);
+		bool wanted = is_conf(name), meant = !wanted && has_conf_name(name);
 		const char *extra =
 			r == 0 && (wanted || meant) ? pool_printf(loader->config->pool, "%s/%s", dir, name) : NULL;
 
@@ -466,7 +467,7 @@ static void check_sockets(struct config_loader *loader, const config_setting_t *
 
 /* ---- the whole ---- */
 
-static int load(struct config_loader *loader, const char *path)
+static int load_files(struct config_loader *loader, const char *path)
 {
 	struct config *config = loader->config;
 	struct conf_file *file;
@@ -536,8 +537,8 @@ static const struct conf_hints hints = {.places = places, .renamed = renamed};
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret)
 {
 	struct config_loader loader = {.messages = messages, .plugins = plugins};
-	struct list *const lists[] = {&loader.files,   &loader.uplinks,	  &loader.links,
-				      &loader.devices, &loader.bad_links, &loader.bad};
+	struct name_list *const lists[] = {&loader.files,   &loader.uplinks,   &loader.links,
+					   &loader.devices, &loader.bad_links, &loader.bad};
 	struct config *config = calloc(1, sizeof(*config));
 	int r;
 
@@ -549,7 +550,7 @@ int config_load(const char *path, struct plugin_set *plugins, struct conf_messag
 	}
 	loader.config = config;
 	messages->hints = &hints;
-	r = load(&loader, path);
+	r = load_files(&loader, path);
 	messages->hints = NULL;
 	if (r == -ENOMEM)
 		conf_error(messages, path, 0, "out of memory");

@@ -64,6 +64,6 @@ struct config *config_free(struct config *config);
 
 /* What differs between two of them besides links and devices, for people: "uplink cloud changed; queue.max_size and
    self changed". Appends to out, each part after a "; ". */
-void config_tell_changes(const struct config *before, const struct config *now, struct buf *out);
+void config_describe_changes(const struct config *before, const struct config *now, struct buf *out);
 
 #endif

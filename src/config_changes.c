@@ -5,12 +5,12 @@
 #include <string.h>
 
 /* "a", "a and b", "a, b and c": the names are joined as they come, and the last comma is made an "and" at the end. */
-struct names {
+struct changed_names {
 	struct buf text;
 	size_t n, last_at;
 };
 
-static void add_name(struct names *names, const char *first, const char *second)
+static void add_name(struct changed_names *names, const char *first, const char *second)
 {
 	if (names->n++ > 0) {
 		names->last_at = names->text.size;
@@ -20,7 +20,7 @@ static void add_name(struct names *names, const char *first, const char *second)
 }
 
 /* "; WHAT a, b and c VERB", or nothing. */
-static void tell_names(struct buf *out, struct names *names, const char *what, const char *verb)
+static void add_names(struct buf *out, struct changed_names *names, const char *what, const char *verb)
 {
 	const char *text = buf_text(&names->text);
 
@@ -43,9 +43,9 @@ static const struct config_mark *find_mark(const struct config *config, const ch
 	return NULL;
 }
 
-static void tell_uplinks(const struct config *before, const struct config *now, struct buf *out)
+static void add_uplink_changes(const struct config *before, const struct config *now, struct buf *out)
 {
-	struct names added = {0}, changed = {0}, removed = {0};
+	struct changed_names added = {0}, changed = {0}, removed = {0};
 
 	for (size_t i = 0; i < now->n_uplink_marks; i++) {
 		const struct config_mark *mark = &now->uplink_marks[i];
@@ -59,9 +59,9 @@ static void tell_uplinks(const struct config *before, const struct config *now, 
 	for (size_t i = 0; i < before->n_uplink_marks; i++)
 		if (before->uplink_marks[i].name && !find_mark(now, before->uplink_marks[i].name))
 			add_name(&removed, before->uplink_marks[i].name, "");
-	tell_names(out, &added, added.n > 1 ? "uplinks " : "uplink ", "added");
-	tell_names(out, &changed, changed.n > 1 ? "uplinks " : "uplink ", "changed");
-	tell_names(out, &removed, removed.n > 1 ? "uplinks " : "uplink ", "removed");
+	add_names(out, &added, added.n > 1 ? "uplinks " : "uplink ", "added");
+	add_names(out, &changed, changed.n > 1 ? "uplinks " : "uplink ", "changed");
+	add_names(out, &removed, removed.n > 1 ? "uplinks " : "uplink ", "removed");
 }
 
 /* ---- settings ---- */
@@ -79,8 +79,8 @@ static size_t size_of(enum hay_option_type type)
 	}
 }
 
-static void compare(const struct hay_option *table, const void *before, const void *now, const char *prefix,
-		    struct names *changed)
+static void compare_options(const struct hay_option *table, const void *before, const void *now, const char *prefix,
+			    struct changed_names *changed)
 {
 	for (const struct hay_option *option = table; option->key; option++) {
 		const char *a = (const char *)before + option->offset, *b = (const char *)now + option->offset;
@@ -95,18 +95,18 @@ static void compare(const struct hay_option *table, const void *before, const vo
 	}
 }
 
-void config_tell_changes(const struct config *before, const struct config *now, struct buf *out)
+void config_describe_changes(const struct config *before, const struct config *now, struct buf *out)
 {
-	struct names settings = {0};
+	struct changed_names settings = {0};
 
-	tell_uplinks(before, now, out);
-	compare(gateway_options, &before->gateway, &now->gateway, "gateway.", &settings);
-	compare(queue_options, &before->queue, &now->queue, "queue.", &settings);
+	add_uplink_changes(before, now, out);
+	compare_options(gateway_options, &before->gateway, &now->gateway, "gateway.", &settings);
+	compare_options(queue_options, &before->queue, &now->queue, "queue.", &settings);
 	if (!text_same(before->api_socket, now->api_socket))
 		add_name(&settings, "api.socket", "");
 	if (!text_same(before->api_read_socket, now->api_read_socket))
 		add_name(&settings, "api.read_socket", "");
 	if (before->self_every_us != now->self_every_us)
 		add_name(&settings, "self", "");
-	tell_names(out, &settings, "", "changed");
+	add_names(out, &settings, "", "changed");
 }

@@ -8,27 +8,27 @@
 extern const struct hay_option gateway_options[];
 
 /* A growing array of pointers; free(items). */
-struct list {
+struct name_list {
 	void **items;
 	size_t n, n_allocated;
 };
-int list_add(struct list *list, void *item);
+int list_add(struct name_list *list, void *item);
 
 struct config_loader {
 	struct config *config;
 	struct conf_messages *messages;
 	struct plugin_set *plugins;
-	struct list files;		     /* struct conf_file *: the main one, then those of conf.d */
-	struct list uplinks, links, devices; /* const config_setting_t *: in the order of the files */
-	struct list bad_links, bad;	     /* struct link_conf *, struct config_bad * */
-	unsigned n_fatal;		     /* mistakes that leave nothing to run */
+	struct name_list files;			  /* struct conf_file *: the main one, then those of conf.d */
+	struct name_list uplinks, links, devices; /* const config_setting_t *: in the order of the files */
+	struct name_list bad_links, bad;	  /* struct link_conf *, struct config_bad * */
+	unsigned n_fatal;			  /* mistakes that leave nothing to run */
 };
 
 /* Text of a setting's key; NULL. */
 const char *config_name(const config_setting_t *setting);
 
 /* The earlier one of the same name; NULL. */
-const config_setting_t *config_find_earlier(const struct list *settings, size_t at);
+const config_setting_t *config_find_earlier(const struct name_list *settings, size_t at);
 
 int config_add_bad(struct config_loader *loader, int kind, const char *name);
 

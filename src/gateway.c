@@ -165,15 +165,15 @@ static int apply_uplinks(struct gateway *gateway, struct config *config)
 }
 
 /* said: what came of it, in words. */
-static void apply(struct gateway *gateway, struct config *config, unsigned n_mistakes, struct field_changes *ret,
-		  struct buf *said)
+static void apply_config(struct gateway *gateway, struct config *config, unsigned n_mistakes, struct field_changes *ret,
+			 struct buf *summary)
 {
 	struct config *before = gateway->config;
 	_cleanup_buf_ struct buf more = {0};
 
 	log_bad_config(config, gateway->field);
 	log_restart_needed(config, gateway->queue_asked, (const char *const *)gateway->sockets_asked, gateway->queue);
-	config_tell_changes(before, config, &more);
+	config_describe_changes(before, config, &more);
 	if (n_mistakes > 0)
 		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
 	gateway->config = config;
@@ -185,17 +185,17 @@ static void apply(struct gateway *gateway, struct config *config, unsigned n_mis
 		log_error("out of memory: %s is applied only in part", gateway->config_path);
 	config_free(before);
 	status_trim_soon(gateway->status);
-	buf_printf(said, "%u device%s started, %u stopped, %u as before%s", ret->started, ret->started == 1 ? "" : "s",
-		   ret->stopped, ret->kept, buf_text(&more));
-	log_info("reloaded: %s", buf_text(said));
+	buf_printf(summary, "%u device%s started, %u stopped, %u as before%s", ret->started,
+		   ret->started == 1 ? "" : "s", ret->stopped, ret->kept, buf_text(&more));
+	log_info("reloaded: %s", buf_text(summary));
 }
 
 /* 0 or -errno: nothing was applied. */
-static int reload(struct gateway *gateway, struct buf *ret_json)
+static int reload_config(struct gateway *gateway, struct buf *ret_json)
 {
 	struct conf_messages messages = {0};
 	struct field_changes changes = {0};
-	_cleanup_buf_ struct buf said = {0};
+	_cleanup_buf_ struct buf summary = {0};
 	struct config *config;
 	int r;
 
@@ -204,10 +204,10 @@ static int reload(struct gateway *gateway, struct buf *ret_json)
 	if (r < 0)
 		log_error("%s is not applied: everything goes on as it was", gateway->config_path);
 	else
-		apply(gateway, config, messages.n_errors, &changes, &said);
+		apply_config(gateway, config, messages.n_errors, &changes, &summary);
 	notify_ready(gateway->notify);
 	if (ret_json)
-		reload_json(ret_json, &messages, r < 0 ? NULL : &changes, buf_text(&said));
+		reload_json(ret_json, &messages, r < 0 ? NULL : &changes, buf_text(&summary));
 	conf_messages_done(&messages);
 	return r;
 }
@@ -215,7 +215,7 @@ static int reload(struct gateway *gateway, struct buf *ret_json)
 void gateway_reload(struct gateway *gateway)
 {
 	if (!gateway->stopping)
-		reload(gateway, NULL);
+		reload_config(gateway, NULL);
 }
 
 static int reload_for_api(struct buf *ret_json, void *userdata)
@@ -226,7 +226,7 @@ static int reload_for_api(struct buf *ret_json, void *userdata)
 		buf_add_text(ret_json, "{\"error\":\"the gateway is leaving\"}");
 		return 503;
 	}
-	return reload(gateway, ret_json) < 0 ? 422 : 200;
+	return reload_config(gateway, ret_json) < 0 ? 422 : 200;
 }
 
 /* ---- start ---- */
@@ -403,7 +403,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 
 /* ---- stop ---- */
 
-static int leave_anyway(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+static int stop_on_timeout(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
 	struct gateway *gateway = userdata;
 
@@ -421,7 +421,7 @@ void gateway_stop(struct gateway *gateway)
 	field_stop(gateway->field);
 	uplink_set_stop(gateway->uplinks);
 	sd_event_add_time_relative(gateway->event, &gateway->leave_timer, CLOCK_MONOTONIC, LEAVE_US, 10 * USEC_PER_MSEC,
-				   leave_anyway, gateway);
+				   stop_on_timeout, gateway);
 	if (uplink_set_empty(gateway->uplinks))
 		sd_event_exit(gateway->event, 0);
 }

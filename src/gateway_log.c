@@ -21,7 +21,7 @@ void log_messages(const struct conf_messages *messages)
 }
 
 /* Whether what is bad in the new file runs in an older form. */
-static bool runs(const struct field *field, const struct config_bad *bad)
+static bool still_runs(const struct field *field, const struct config_bad *bad)
 {
 	switch (bad->kind) {
 	case CONFIG_BAD_LINK:
@@ -43,14 +43,14 @@ void log_bad_config(const struct config *config, const struct field *field)
 		bool is_file = bad->kind == CONFIG_BAD_FILE;
 
 		log_about(&subject, HAY_LOG_WARNING, "%s%s; the rest goes on", is_file ? bad->name : "",
-			  field && runs(field, bad) ? is_file ? ": all that came from it stays as it was"
-							      : "has mistakes and stays as it was"
-			  : is_file		    ? " is left out until it is mended"
-						    : "has mistakes and is left out until they are mended");
+			  field && still_runs(field, bad) ? is_file ? ": all that came from it stays as it was"
+								    : "has mistakes and stays as it was"
+			  : is_file			  ? " is left out until it is mended"
+							  : "has mistakes and is left out until they are mended");
 	}
 }
 
-static void tell_socket_needs_restart(const char *key, const char *what, const char *now, const char *asked)
+static void log_socket_needs_restart(const char *key, const char *what, const char *now, const char *asked)
 {
 	if (!text_same(now, asked))
 		log_warning("%s is another one now: this takes a restart, until then the %s %s%s", key, what,
@@ -63,8 +63,8 @@ void log_restart_needed(const struct config *config, const char *queue_path_aske
 	if (!text_same(config->queue.path, queue_path_asked))
 		log_warning("queue.path is another one now: this takes a restart, until then the queue stays at %s",
 			    queue_path(queue));
-	tell_socket_needs_restart("api.socket", "local API", config->api_socket, sockets_asked[0]);
-	tell_socket_needs_restart("api.read_socket", "read-only local API", config->api_read_socket, sockets_asked[1]);
+	log_socket_needs_restart("api.socket", "local API", config->api_socket, sockets_asked[0]);
+	log_socket_needs_restart("api.read_socket", "read-only local API", config->api_read_socket, sockets_asked[1]);
 }
 
 void reload_json(struct buf *out, const struct conf_messages *messages, const struct field_changes *changes,

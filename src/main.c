@@ -22,7 +22,7 @@
 #define EXIT_USAGE 64	   /* EX_USAGE */
 
 /* What it is started for. */
-enum mode {
+enum main_mode {
 	MODE_RUN,
 	MODE_CHECK,
 	MODE_ONCE,
@@ -33,8 +33,8 @@ enum mode {
 	MODE_DESCRIBE,
 };
 
-struct arguments {
-	enum mode mode;
+struct main_arguments {
+	enum main_mode mode;
 	const char *config, *user;
 	const char *name; /* what the mode is about; NULL: none, or all */
 	bool json;
@@ -68,7 +68,7 @@ static void print_help(void)
 	       "See haywaind(8) and haywain.conf(5).\n");
 }
 
-static int probe(const char *name, int argc, char *argv[])
+static int run_probe(const char *name, int argc, char *argv[])
 {
 	struct plugin_set *plugins = plugin_set_new(NULL);
 	int r = plugins ? probe_main(plugins, name, argc, argv) : -ENOMEM;
@@ -88,7 +88,7 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
 	return 0;
 }
 
-static int run(const char *path)
+static int run_daemon(const char *path)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	sd_event *event = NULL;
@@ -131,8 +131,8 @@ static int run(const char *path)
 	return status;
 }
 
-static int usage(const char *format, ...) _printf_(1, 2);
-static int usage(const char *format, ...)
+static int usage_error(const char *format, ...) _printf_(1, 2);
+static int usage_error(const char *format, ...)
 {
 	va_list args;
 
@@ -144,12 +144,12 @@ static int usage(const char *format, ...)
 	return EXIT_USAGE;
 }
 
-static int start(const struct arguments *arguments)
+static int run_mode(const struct main_arguments *arguments)
 {
 	if (arguments->user && arguments->mode != MODE_CHECK)
-		return usage("--user goes with --check");
+		return usage_error("--user goes with --check");
 	if (arguments->json && arguments->mode != MODE_ONCE)
-		return usage("--json goes with --once");
+		return usage_error("--json goes with --once");
 	switch (arguments->mode) {
 	case MODE_CHECK:
 		return check_config(arguments->config, arguments->user);
@@ -169,7 +169,7 @@ static int start(const struct arguments *arguments)
 		break;
 	}
 	log_open(arguments->log, "haywaind");
-	return run(arguments->config);
+	return run_daemon(arguments->config);
 }
 
 int main(int argc, char *argv[])
@@ -192,7 +192,7 @@ int main(int argc, char *argv[])
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct arguments arguments = {.config = HAYWAIN_SYSCONF_DIR "/haywain.conf", .log = LOG_TARGET_AUTO};
+	struct main_arguments arguments = {.config = HAYWAIN_SYSCONF_DIR "/haywain.conf", .log = LOG_TARGET_AUTO};
 
 	for (int c; (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1;) {
 		switch (c) {
@@ -203,7 +203,7 @@ int main(int argc, char *argv[])
 			arguments.json = true;
 			break;
 		case PROBE: /* the rest of the line is the plugin's */
-			return probe(optarg, argc - optind, argv + optind);
+			return run_probe(optarg, argc - optind, argv + optind);
 		case SYSLOG:
 			arguments.log = LOG_TARGET_SYSLOG;
 			break;
@@ -221,11 +221,11 @@ int main(int argc, char *argv[])
 				fputs("haywaind --help lists the options\n", stderr);
 				return EXIT_USAGE;
 			}
-			arguments.mode = (enum mode)(c - MODES);
+			arguments.mode = (enum main_mode)(c - MODES);
 			arguments.name = optarg;
 		}
 	}
 	if (optind < argc)
-		return usage("`%s` is not an option", argv[optind]);
-	return start(&arguments);
+		return usage_error("`%s` is not an option", argv[optind]);
+	return run_mode(&arguments);
 }

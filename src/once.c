@@ -77,7 +77,7 @@ static int end_wait(sd_event_source *source _unused_, uint64_t when _unused_, vo
 	return 0;
 }
 
-static int interrupt(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *userdata)
+static int interrupted(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *userdata)
 {
 	struct once *once = userdata;
 
@@ -108,7 +108,7 @@ static void add_missing(struct buf *out, const struct once_device *device)
 	json_close(out, '}');
 }
 
-static void gather(const struct once *once, struct buf *out)
+static void gather_readings(const struct once *once, struct buf *out)
 {
 	const struct stages stages = {.field = once->field, .series = once->series, .latest = once->latest};
 
@@ -116,7 +116,7 @@ static void gather(const struct once *once, struct buf *out)
 	json_key(out, "devices");
 	json_open(out, '[');
 	for (size_t i = 0; i < once->n_devices; i++)
-		if (!api_tell_device(&stages, once->devices[i].name, out))
+		if (!api_write_device(&stages, once->devices[i].name, out))
 			add_missing(out, &once->devices[i]);
 	json_close(out, ']');
 	json_close(out, '}');
@@ -180,7 +180,7 @@ static size_t print_result(const struct once *once, bool as_json)
 	const json_t *device;
 	json_t *root;
 
-	gather(once, &out);
+	gather_readings(once, &out);
 	root = json_read(out.data, out.size);
 	table_add(&table, BOLD, "DEVICE");
 	table_add(&table, BOLD, "POINT");
@@ -231,7 +231,7 @@ static int start_loop(struct once *once)
 	signal(SIGPIPE, SIG_IGN);
 	r = sd_event_new(&once->event);
 	for (size_t i = 0; i < ELEMENTS(signals) && r >= 0; i++)
-		r = sd_event_add_signal(once->event, NULL, signals[i], interrupt, once);
+		r = sd_event_add_signal(once->event, NULL, signals[i], interrupted, once);
 	if (r >= 0)
 		r = sd_event_add_time_relative(once->event, NULL, CLOCK_MONOTONIC, LISTEN_US, 0, end_wait,
 					       &once->has_listened);
@@ -279,7 +279,7 @@ static bool stop_field(struct once *once)
 	return field_idle(once->field);
 }
 
-static void done(struct once *once)
+static void once_done(struct once *once)
 {
 	field_free(once->field);
 	latest_free(once->latest);
@@ -297,7 +297,7 @@ static void done(struct once *once)
 }
 
 /* 0, or -errno after a line that says why. */
-static int load(struct once *once, const char *path, bool *ret_mistakes)
+static int once_load(struct once *once, const char *path, bool *ret_mistakes)
 {
 	struct conf_messages messages = {0};
 	int r;
@@ -329,9 +329,9 @@ int read_once(const char *path, bool json)
 	log_set_level(HAY_LOG_ERROR);
 	r = check_become_service(path);
 	if (r >= 0)
-		r = load(&once, path, &mistakes);
+		r = once_load(&once, path, &mistakes);
 	if (r < 0) {
-		done(&once);
+		once_done(&once);
 		return EXIT_FAILURE;
 	}
 	r = start_loop(&once);
@@ -347,6 +347,6 @@ int read_once(const char *path, bool json)
 	r = r < 0 || n_silent > 0 || mistakes ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (!stop_field(&once))
 		_exit(r);
-	done(&once);
+	once_done(&once);
 	return r;
 }

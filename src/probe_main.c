@@ -10,7 +10,7 @@
 /* A signal handler can reach nothing but a variable of the file. */
 static volatile sig_atomic_t was_cancelled;
 
-struct probe {
+struct probe_run {
 	struct hay_probe hay;
 	bool on_terminal;
 	bool line_open; /* a line of progress stands on the terminal */
@@ -21,17 +21,17 @@ static void on_signal(int signal _unused_)
 	was_cancelled = 1;
 }
 
-static void clear_line(struct probe *probe)
+static void clear_line(struct probe_run *probe)
 {
 	if (probe->line_open)
 		fputs("\r\033[K", stderr);
 	probe->line_open = false;
 }
 
-static void print(const struct hay_probe *hay, const char *format, ...) _printf_(2, 3);
-static void print(const struct hay_probe *hay, const char *format, ...)
+static void print_line(const struct hay_probe *hay, const char *format, ...) _printf_(2, 3);
+static void print_line(const struct hay_probe *hay, const char *format, ...)
 {
-	struct probe *probe = container_of(hay, struct probe, hay);
+	struct probe_run *probe = container_of(hay, struct probe_run, hay);
 	_cleanup_free_ char *text = NULL;
 	va_list args;
 
@@ -46,9 +46,9 @@ static void print(const struct hay_probe *hay, const char *format, ...)
 	fflush(stdout);
 }
 
-static void progress(const struct hay_probe *hay, unsigned done, unsigned total, const char *what)
+static void print_progress(const struct hay_probe *hay, unsigned done, unsigned total, const char *what)
 {
-	struct probe *probe = container_of(hay, struct probe, hay);
+	struct probe_run *probe = container_of(hay, struct probe_run, hay);
 
 	if (!probe->on_terminal)
 		return;
@@ -59,7 +59,7 @@ static void progress(const struct hay_probe *hay, unsigned done, unsigned total,
 	probe->line_open = true;
 }
 
-static bool cancelled(const struct hay_probe *hay _unused_)
+static bool is_cancelled(const struct hay_probe *hay _unused_)
 {
 	return was_cancelled != 0;
 }
@@ -68,13 +68,13 @@ int probe_main(struct plugin_set *plugins, const char *name, int argc, char *arg
 {
 	const char *error = NULL;
 	const struct plugin *plugin = plugin_get(plugins, name, &error);
-	struct probe probe = {.hay = {.size = sizeof(struct hay_probe),
-				      .argc = argc,
-				      .argv = argv,
-				      .print = print,
-				      .progress = progress,
-				      .cancelled = cancelled},
-			      .on_terminal = isatty(STDERR_FILENO)};
+	struct probe_run probe = {.hay = {.size = sizeof(struct hay_probe),
+					  .argc = argc,
+					  .argv = argv,
+					  .print = print_line,
+					  .progress = print_progress,
+					  .cancelled = is_cancelled},
+				  .on_terminal = isatty(STDERR_FILENO)};
 	struct sigaction action = {.sa_handler = on_signal};
 
 	if (!plugin) {

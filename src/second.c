@@ -40,7 +40,7 @@ int second_refuse(const char *socket)
 /* ---- the links that it has ---- */
 
 /* Its answer to a GET, parsed; NULL: none. */
-static json_t *ask(const char *socket_path, const char *path)
+static json_t *query_daemon(const char *socket_path, const char *path)
 {
 	static const struct timeval patience = {.tv_sec = 5};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -85,7 +85,7 @@ int second_has_link(const struct config *config)
 
 	if (!config->api_socket[0] || !api_socket_holder(config->api_socket, &pid) || !is_haywaind(pid))
 		return 0;
-	root = ask(config->api_socket, "/v1/links");
+	root = query_daemon(config->api_socket, "/v1/links");
 	json_array_foreach(json_object_get(root, "links"), i, link)
 	{
 		const char *target = json_text_of(link, "target");

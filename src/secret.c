@@ -17,7 +17,7 @@
 #define SECRET_MAX ((size_t)64 * 1024)
 
 /* In memory that does not grow: growing would leave copies behind. */
-struct typed {
+struct typed_secret {
 	char text[SECRET_MAX + 2];
 	size_t size;
 };
@@ -30,8 +30,8 @@ static void on_signal(int signal _unused_)
 	was_interrupted = 1;
 }
 
-static int fail(const char *format, ...) _printf_(1, 2);
-static int fail(const char *format, ...)
+static int print_failure(const char *format, ...) _printf_(1, 2);
+static int print_failure(const char *format, ...)
 {
 	va_list args;
 
@@ -47,7 +47,7 @@ static int fail(const char *format, ...)
 
 /* Up to a line's end, while those signals are let through only in the waiting; or, without them, all of a pipe. Without the
    last line break. -errno; -ECANCELED: a signal came. */
-static int read_typed(struct typed *typed, const sigset_t *open_to)
+static int read_typed(struct typed_secret *typed, const sigset_t *open_to)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 	bool one_line = open_to;
@@ -78,7 +78,7 @@ static int read_typed(struct typed *typed, const sigset_t *open_to)
 }
 
 /* A terminal must not be left without its echo, whatever ends this. */
-static int ask(const char *prompt, struct typed *typed)
+static int prompt_password(const char *prompt, struct typed_secret *typed)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
 	struct sigaction interrupt = {.sa_handler = on_signal}, old[ELEMENTS(signals)];
@@ -109,7 +109,7 @@ static int ask(const char *prompt, struct typed *typed)
 	return r;
 }
 
-static int get_secret(const char *name, struct typed *typed, struct typed *again)
+static int get_secret(const char *name, struct typed_secret *typed, struct typed_secret *again)
 {
 	_cleanup_free_ char *prompt = NULL;
 	int r;
@@ -120,9 +120,9 @@ static int get_secret(const char *name, struct typed *typed, struct typed *again
 		prompt = NULL;
 		return -ENOMEM;
 	}
-	r = ask(prompt, typed);
+	r = prompt_password(prompt, typed);
 	if (r == 0)
-		r = ask("once more: ", again);
+		r = prompt_password("once more: ", again);
 	if (r == 0 && (typed->size != again->size || memcmp(typed->text, again->text, typed->size) != 0))
 		r = -EKEYREJECTED;
 	return r;
@@ -130,7 +130,7 @@ static int get_secret(const char *name, struct typed *typed, struct typed *again
 
 /* ---- who uses it ---- */
 
-static bool uses(const struct uplink_conf *uplink, const char *path, const char **ret_key)
+static bool uplink_uses(const struct uplink_conf *uplink, const char *path, const char **ret_key)
 {
 	const char *const files[] = {uplink->password_file, uplink->tls.key_file, uplink->tls.cert_file,
 				     uplink->tls.ca_file};
@@ -144,7 +144,7 @@ static bool uses(const struct uplink_conf *uplink, const char *path, const char 
 	return false;
 }
 
-static void say_who_uses(const char *config_path, const char *name, const char *path)
+static void print_users(const char *config_path, const char *name, const char *path)
 {
 	struct plugin_set *plugins = plugin_set_new(NULL);
 	struct conf_messages messages = {0};
@@ -155,7 +155,7 @@ static void say_who_uses(const char *config_path, const char *name, const char *
 	for (size_t i = 0; r >= 0 && i < config->n_uplinks; i++) {
 		const char *key;
 
-		if (!uses(config->uplinks[i], path, &key))
+		if (!uplink_uses(config->uplinks[i], path, &key))
 			continue;
 		n++;
 		printf("uplink %s uses it (%s); it is read at the next connect, without a reload\n",
@@ -182,7 +182,7 @@ static char *path_of(const char *config_path, const char *name)
 	return asprintf(&path, "%.*s/%s", (int)(slash - config_path), config_path, name) < 0 ? NULL : path;
 }
 
-static int write_secret(const char *path, const struct typed *typed)
+static int write_secret(const char *path, const struct typed_secret *typed)
 {
 	const struct group *group = geteuid() == 0 ? getgrnam(SERVICE_GROUP) : NULL;
 	bool is_credential = strncmp(path, CREDENTIALS, strlen(CREDENTIALS)) == 0;
@@ -191,50 +191,50 @@ static int write_secret(const char *path, const struct typed *typed)
 			     is_shared ? group->gr_gid : (gid_t)-1);
 
 	if (r == -EACCES || r == -EPERM)
-		return fail("%s cannot be written: %s; run it with sudo", path, strerror(-r));
+		return print_failure("%s cannot be written: %s; run it with sudo", path, strerror(-r));
 	if (r < 0)
-		return fail("%s cannot be written: %s", path, strerror(-r));
+		return print_failure("%s cannot be written: %s", path, strerror(-r));
 	printf("%s was written, readable by %s%s\n", path, geteuid() == 0 ? "root" : "you",
 	       is_shared ? " and the service (group " SERVICE_GROUP ")" : " alone");
 	return EXIT_SUCCESS;
 }
 
-static int take_secret(const char *config_path, const char *name, const char *path, struct typed *typed,
-		       struct typed *again)
+static int take_secret(const char *config_path, const char *name, const char *path, struct typed_secret *typed,
+		       struct typed_secret *again)
 {
 	const char *fault;
 	bool blank;
 	int r = get_secret(name, typed, again);
 
 	if (r == -EKEYREJECTED)
-		return fail("the two are not the same: nothing was written");
+		return print_failure("the two are not the same: nothing was written");
 	if (r == -EFBIG)
-		return fail("it is longer than 64 KB: nothing was written");
+		return print_failure("it is longer than 64 KB: nothing was written");
 	if (r == -ECANCELED)
-		return fail("nothing was written");
+		return print_failure("nothing was written");
 	if (r < 0)
-		return fail("it cannot be read: %s; nothing was written", strerror(-r));
+		return print_failure("it cannot be read: %s; nothing was written", strerror(-r));
 	fault = conf_secret_fault(typed->text, typed->size, &blank);
 	if (fault)
-		return fail("it %s: nothing was written", fault);
+		return print_failure("it %s: nothing was written", fault);
 	if (blank)
 		fputs("haywaind: warning: it begins or ends with a blank\n", stderr);
 	r = write_secret(path, typed);
 	if (r == EXIT_SUCCESS)
-		say_who_uses(config_path, name, path);
+		print_users(config_path, name, path);
 	return r;
 }
 
 int set_secret(const char *config_path, const char *name)
 {
 	_cleanup_free_ char *path = path_of(config_path, name);
-	struct typed *typed = calloc(1, sizeof(*typed)), *again = calloc(1, sizeof(*again));
+	struct typed_secret *typed = calloc(1, sizeof(*typed)), *again = calloc(1, sizeof(*again));
 	int status = EXIT_FAILURE;
 
 	if (!path || !typed || !again)
-		fail("out of memory");
+		print_failure("out of memory");
 	else if (!name[0] || name[strlen(name) - 1] == '/')
-		fail("a secret needs the name of a file, like cloud.password");
+		print_failure("a secret needs the name of a file, like cloud.password");
 	else
 		status = take_secret(config_path, name, path, typed, again);
 	if (typed)

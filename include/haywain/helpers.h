@@ -114,7 +114,7 @@ uint64_t hay_backoff_spread(uint64_t pause_us, uint64_t *random);
 /* Embedded, zeroed: how often a line came. */
 struct hay_rate_limit {
 	uint64_t since_us;   /* when this window began */
-	uint64_t n_said;     /* in it */
+	uint64_t n_logged;   /* in it */
 	uint64_t suppressed; /* in it */
 };
 

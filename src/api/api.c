@@ -92,7 +92,7 @@ static void answer_device(struct api *api, struct http_exchange *exchange, const
 {
 	struct buf body = {0};
 
-	if (api_tell_device(api->stages, device, &body))
+	if (api_write_device(api->stages, device, &body))
 		api_answer_json(exchange, &body);
 	else
 		answer_no_device(api, exchange, device);
@@ -121,7 +121,7 @@ static void answer_readings(struct api *api, struct http_exchange *exchange)
 
 	if (!api_query_device(api, exchange, device))
 		return;
-	api_tell_readings(api->stages, device[0] ? device : NULL, &body);
+	api_write_readings(api->stages, device[0] ? device : NULL, &body);
 	api_answer_json(exchange, &body);
 }
 
@@ -129,7 +129,7 @@ static void answer_metrics(struct api *api, struct http_exchange *exchange)
 {
 	struct buf body = {0};
 
-	api_tell_metrics(api->stages, &body);
+	api_write_metrics(api->stages, &body);
 	http_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, &body);
 }
 
@@ -161,8 +161,8 @@ static void answer_purge(struct api *api, struct http_exchange *exchange)
 	api_answer_json(exchange, &body);
 }
 
-static void tell(struct api *api, struct http_exchange *exchange,
-		 void (*fn)(const struct stages *stages, struct buf *out))
+static void answer_from(struct api *api, struct http_exchange *exchange,
+			void (*fn)(const struct stages *stages, struct buf *out))
 {
 	struct buf body = {0};
 
@@ -171,7 +171,7 @@ static void tell(struct api *api, struct http_exchange *exchange,
 }
 
 /* A filter with a slip of the pen would else be no filter. */
-static bool knows_query(struct http_exchange *exchange, enum api_endpoint endpoint)
+static bool check_query(struct http_exchange *exchange, enum api_endpoint endpoint)
 {
 	const char *known = endpoint == API_READINGS || endpoint == API_STREAM ? "device" : NULL, *other;
 	size_t size = http_query_other(exchange->request.query, known, &other);
@@ -184,11 +184,12 @@ static bool knows_query(struct http_exchange *exchange, enum api_endpoint endpoi
 }
 
 /* On the read-only socket nothing can be changed, whatever the path. */
-static bool may_do(const struct api_door *door, struct http_exchange *exchange, const struct api_route *route)
+static bool check_permission(const struct api_listener *listener, struct http_exchange *exchange,
+			     const struct api_route *route)
 {
-	const char *path = door->api->doors[API_DOOR_ADMIN].path;
+	const char *path = listener->api->listeners[API_LISTENER_ADMIN].path;
 
-	if (!door->read_only || !route->changes)
+	if (!listener->read_only || !route->changes)
 		return true;
 	/* An empty Allow: no method may be used here (RFC 9110, section 10.2.1). */
 	http_answer_error(
@@ -198,10 +199,10 @@ static bool may_do(const struct api_door *door, struct http_exchange *exchange, 
 	return false;
 }
 
-static void request(struct http_exchange *exchange, void *userdata)
+static void route_request(struct http_exchange *exchange, void *userdata)
 {
-	const struct api_door *door = userdata;
-	struct api *api = door->api;
+	const struct api_listener *listener = userdata;
+	struct api *api = listener->api;
 	struct api_route route;
 	int r = api_route(&exchange->request, &route);
 
@@ -213,17 +214,17 @@ static void request(struct http_exchange *exchange, void *userdata)
 		http_answer_error(exchange, 405, route.allow, "%s is not for this path", exchange->request.method);
 		return;
 	}
-	if (!may_do(door, exchange, &route) || !knows_query(exchange, route.endpoint))
+	if (!check_permission(listener, exchange, &route) || !check_query(exchange, route.endpoint))
 		return;
 	switch (route.endpoint) {
 	case API_STATUS:
-		tell(api, exchange, api_tell_status);
+		answer_from(api, exchange, api_write_status);
 		return;
 	case API_LINKS:
-		tell(api, exchange, api_tell_links);
+		answer_from(api, exchange, api_write_links);
 		return;
 	case API_DEVICES:
-		tell(api, exchange, api_tell_devices);
+		answer_from(api, exchange, api_write_devices);
 		return;
 	case API_DEVICE:
 		answer_device(api, exchange, route.device);
@@ -244,7 +245,7 @@ static void request(struct http_exchange *exchange, void *userdata)
 		answer_purge(api, exchange);
 		return;
 	case API_STREAM:
-		api_stream(api, door, exchange);
+		api_stream(api, listener, exchange);
 		return;
 	case API_WRITE:
 		api_write(api, exchange, &route);
@@ -258,7 +259,7 @@ static void request(struct http_exchange *exchange, void *userdata)
 	}
 }
 
-static void drained(struct http_exchange *exchange, void *userdata _unused_)
+static void task_drained(struct http_exchange *exchange, void *userdata _unused_)
 {
 	struct api_task *task = exchange->userdata;
 
@@ -266,7 +267,7 @@ static void drained(struct http_exchange *exchange, void *userdata _unused_)
 		task->drained(task);
 }
 
-static void gone(struct http_exchange *exchange, void *userdata _unused_)
+static void peer_left(struct http_exchange *exchange, void *userdata _unused_)
 {
 	struct api_task *task = exchange->userdata;
 
@@ -277,7 +278,8 @@ static void gone(struct http_exchange *exchange, void *userdata _unused_)
 	task->gone(task);
 }
 
-static int answered(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
+static int take_queue_answers(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_,
+			      void *userdata)
 {
 	struct api *api = userdata;
 	struct queue_ask *ask;
@@ -289,10 +291,10 @@ static int answered(sd_event_source *source _unused_, int fd _unused_, uint32_t 
 
 /* ---- the two sockets ---- */
 
-static void explain(const struct api_door *door, const char *path, int error)
+static void log_no_socket(const struct api_listener *listener, const char *path, int error)
 {
-	const char *what = door->read_only ? "read-only local API" : "local API";
-	const char *key = door->read_only ? "api.read_socket" : "api.socket";
+	const char *what = listener->read_only ? "read-only local API" : "local API";
+	const char *key = listener->read_only ? "api.read_socket" : "api.socket";
 	_cleanup_free_ char *copy = strdup(path);
 
 	if (error == -ENOENT)
@@ -307,24 +309,25 @@ static void explain(const struct api_door *door, const char *path, int error)
 }
 
 /* Without it the gateway does its work, and the other one too. */
-static void open_door(struct api *api, enum api_door_kind kind, const char *path)
+static void open_listener(struct api *api, enum api_listener_kind kind, const char *path)
 {
-	struct api_door *door = &api->doors[kind];
-	const struct http_handler handler = {.request = request, .drained = drained, .gone = gone, .userdata = door};
+	struct api_listener *listener = &api->listeners[kind];
+	const struct http_handler handler = {
+		.request = route_request, .drained = task_drained, .gone = peer_left, .userdata = listener};
 	int fd, r;
 
-	door->api = api;
-	door->read_only = kind == API_DOOR_READ;
+	listener->api = api;
+	listener->read_only = kind == API_LISTENER_READ;
 	if (!path[0])
 		return;
-	fd = api_socket_listen(path, door->read_only ? GROUP_READ : GROUP_ADMIN);
+	fd = api_socket_listen(path, listener->read_only ? GROUP_READ : GROUP_ADMIN);
 	r = fd;
 	if (fd >= 0) {
-		door->path = strdup(path);
-		r = http_new(api->stages->event, fd, &handler, &door->http);
+		listener->path = strdup(path);
+		r = http_new(api->stages->event, fd, &handler, &listener->http);
 	}
 	if (r < 0)
-		explain(door, path, r);
+		log_no_socket(listener, path, r);
 }
 
 int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
@@ -337,15 +340,16 @@ int api_new(const struct stages *stages, const char *path, const char *read_path
 		return -ENOMEM;
 	api->stages = stages;
 	api->hooks = *hooks;
-	r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, answered, api);
+	r = sd_event_add_io(stages->event, &api->answers, queue_answers_fd(stages->queue), EPOLLIN, take_queue_answers,
+			    api);
 	if (r >= 0)
 		r = api_stream_start(api);
 	if (r < 0) {
 		api_free(api);
 		return r;
 	}
-	open_door(api, API_DOOR_ADMIN, path);
-	open_door(api, API_DOOR_READ, read_path);
+	open_listener(api, API_LISTENER_ADMIN, path);
+	open_listener(api, API_LISTENER_READ, read_path);
 	*ret = api;
 	return 0;
 }
@@ -354,13 +358,13 @@ struct api *api_free(struct api *api)
 {
 	if (!api)
 		return NULL;
-	for (size_t i = 0; i < API_N_DOORS; i++) {
-		struct api_door *door = &api->doors[i];
+	for (size_t i = 0; i < API_N_LISTENERS; i++) {
+		struct api_listener *listener = &api->listeners[i];
 
-		if (door->path)
-			unlink(door->path);
-		http_free(door->http);
-		free(door->path);
+		if (listener->path)
+			unlink(listener->path);
+		http_free(listener->http);
+		free(listener->path);
 	}
 	stream_unsubscribe(api->subscription);
 	sd_event_source_disable_unref(api->beat);

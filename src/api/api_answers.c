@@ -14,7 +14,7 @@ int64_t api_wall_ms(uint64_t time_us)
 	return ((int64_t)time_us + clock_wall_offset()) / (int64_t)USEC_PER_MSEC;
 }
 
-static void text(struct buf *out, const char *key, const char *value)
+static void add_text(struct buf *out, const char *key, const char *value)
 {
 	if (!value || !*value)
 		return;
@@ -22,35 +22,35 @@ static void text(struct buf *out, const char *key, const char *value)
 	json_text(out, value);
 }
 
-static void number(struct buf *out, const char *key, uint64_t value)
+static void add_number(struct buf *out, const char *key, uint64_t value)
 {
 	json_key(out, key);
 	json_uint(out, value);
 }
 
-static void real(struct buf *out, const char *key, double value)
+static void add_real(struct buf *out, const char *key, double value)
 {
 	json_key(out, key);
 	json_double(out, value);
 }
 
-static void flag(struct buf *out, const char *key, bool value)
+static void add_flag(struct buf *out, const char *key, bool value)
 {
 	json_key(out, key);
 	json_bool(out, value);
 }
 
-static void seconds(struct buf *out, const char *key, uint64_t us)
+static void add_seconds(struct buf *out, const char *key, uint64_t us)
 {
-	real(out, key, round((double)us / 1000) / 1000);
+	add_real(out, key, round((double)us / 1000) / 1000);
 }
 
-static void milliseconds(struct buf *out, const char *key, uint64_t us)
+static void add_milliseconds(struct buf *out, const char *key, uint64_t us)
 {
-	real(out, key, round((double)us / 10) / 100);
+	add_real(out, key, round((double)us / 10) / 100);
 }
 
-static void since(struct buf *out, const char *key, uint64_t time_us)
+static void add_wall_time(struct buf *out, const char *key, uint64_t time_us)
 {
 	if (time_us == 0)
 		return;
@@ -67,22 +67,22 @@ static void add_uplink(struct buf *out, struct uplink *uplink)
 
 	uplink_get_status(uplink, &status);
 	json_open(out, '{');
-	text(out, "name", conf->name);
-	text(out, "url", conf->url);
-	text(out, "state", uplink_state_to_string(status.state));
-	since(out, "since", status.since_us);
-	text(out, "reason", status.reason);
-	number(out, "delivered", status.delivered);
-	number(out, "messages", status.messages);
-	number(out, "connects", status.connects);
-	number(out, "inflight", status.inflight);
-	number(out, "backlog", status.backlog);
-	number(out, "no_subscribers", status.no_subscribers);
-	milliseconds(out, "round_trip_ms", status.rtt_us);
+	add_text(out, "name", conf->name);
+	add_text(out, "url", conf->url);
+	add_text(out, "state", uplink_state_to_string(status.state));
+	add_wall_time(out, "since", status.since_us);
+	add_text(out, "reason", status.reason);
+	add_number(out, "delivered", status.delivered);
+	add_number(out, "messages", status.messages);
+	add_number(out, "connects", status.connects);
+	add_number(out, "inflight", status.inflight);
+	add_number(out, "backlog", status.backlog);
+	add_number(out, "no_subscribers", status.no_subscribers);
+	add_milliseconds(out, "round_trip_ms", status.rtt_us);
 	json_close(out, '}');
 }
 
-void api_tell_status(const struct stages *stages, struct buf *out)
+void api_write_status(const struct stages *stages, struct buf *out)
 {
 	struct field_status field;
 	struct queue_status queue;
@@ -91,34 +91,34 @@ void api_tell_status(const struct stages *stages, struct buf *out)
 	field_get_status(stages->field, &field);
 	queue_get_status(stages->queue, &queue);
 	json_open(out, '{');
-	text(out, "gateway", stages->gateway_id);
-	text(out, "version", HAYWAIN_VERSION);
-	number(out, "pid", (uint64_t)getpid());
-	since(out, "started", stages->started_us);
-	seconds(out, "uptime_s", clock_now() - stages->started_us);
-	flag(out, "clock_trusted", clock_trusted());
+	add_text(out, "gateway", stages->gateway_id);
+	add_text(out, "version", HAYWAIN_VERSION);
+	add_number(out, "pid", (uint64_t)getpid());
+	add_wall_time(out, "started", stages->started_us);
+	add_seconds(out, "uptime_s", clock_now() - stages->started_us);
+	add_flag(out, "clock_trusted", clock_trusted());
 	json_key(out, "links");
 	json_open(out, '{');
-	number(out, "total", field.links);
-	number(out, "down", field.links_down);
-	number(out, "unused", field.links_unused);
+	add_number(out, "total", field.links);
+	add_number(out, "down", field.links_down);
+	add_number(out, "unused", field.links_unused);
 	json_close(out, '}');
 	json_key(out, "devices");
 	json_open(out, '{');
-	number(out, "total", field.devices);
-	number(out, "online", field.devices_online);
+	add_number(out, "total", field.devices);
+	add_number(out, "online", field.devices_online);
 	json_close(out, '}');
 	json_key(out, "polls");
 	json_open(out, '{');
-	number(out, "rounds", field.rounds);
-	number(out, "failed", field.failures);
-	number(out, "late", field.late);
+	add_number(out, "rounds", field.rounds);
+	add_number(out, "failed", field.failures);
+	add_number(out, "late", field.late);
 	json_close(out, '}');
 	json_key(out, "samples");
 	json_open(out, '{');
-	number(out, "taken", queue.appended);
-	number(out, "queued", queue.tail_samples + queue.body_samples);
-	number(out, "dropped", status_dropped(&queue));
+	add_number(out, "taken", queue.appended);
+	add_number(out, "queued", queue.tail_samples + queue.body_samples);
+	add_number(out, "dropped", status_dropped(&queue));
 	json_close(out, '}');
 	json_key(out, "uplinks");
 	json_open(out, '[');
@@ -137,20 +137,20 @@ static bool add_link(const struct field_link_status *link, void *userdata)
 	if (link->internal)
 		return true;
 	json_open(out, '{');
-	text(out, "name", link->name);
-	text(out, "plugin", link->plugin);
-	text(out, "target", link->target);
-	text(out, "state", link->state);
-	text(out, "reason", link->reason);
-	since(out, "since", link->since_us);
-	number(out, "devices", link->devices);
-	number(out, "devices_online", link->devices_online);
-	seconds(out, "busy_s", link->busy_us);
+	add_text(out, "name", link->name);
+	add_text(out, "plugin", link->plugin);
+	add_text(out, "target", link->target);
+	add_text(out, "state", link->state);
+	add_text(out, "reason", link->reason);
+	add_wall_time(out, "since", link->since_us);
+	add_number(out, "devices", link->devices);
+	add_number(out, "devices_online", link->devices_online);
+	add_seconds(out, "busy_s", link->busy_us);
 	json_close(out, '}');
 	return true;
 }
 
-void api_tell_links(const struct stages *stages, struct buf *out)
+void api_write_links(const struct stages *stages, struct buf *out)
 {
 	json_open(out, '{');
 	json_key(out, "links");
@@ -169,34 +169,34 @@ static void device_reason(struct buf *out, const struct field_device_status *dev
 		buf_printf(&reason, "link %s is down: %s", device->link, device->link_reason);
 	else if (device->reason)
 		buf_add_text(&reason, device->reason);
-	text(out, "reason", buf_text(&reason));
+	add_text(out, "reason", buf_text(&reason));
 	buf_done(&reason);
 }
 
 static void device_members(struct buf *out, const struct field_device_status *device)
 {
-	text(out, "name", device->name);
+	add_text(out, "name", device->name);
 	if (!device->internal)
-		text(out, "link", device->link);
+		add_text(out, "link", device->link);
 	if (!device->internal)
-		text(out, "plugin", device->plugin);
-	text(out, "model", device->model);
-	text(out, "state", device->state);
+		add_text(out, "plugin", device->plugin);
+	add_text(out, "model", device->model);
+	add_text(out, "state", device->state);
 	device_reason(out, device);
-	since(out, "since", device->since_us);
-	seconds(out, "every_s", device->every_us);
+	add_wall_time(out, "since", device->since_us);
+	add_seconds(out, "every_s", device->every_us);
 	if (device->first_poll_us > 0)
-		seconds(out, "first_poll_s",
-			device->first_poll_us > clock_now() ? device->first_poll_us - clock_now() : 0);
-	number(out, "rounds", device->rounds);
-	number(out, "failed", device->failures);
-	number(out, "late", device->late);
+		add_seconds(out, "first_poll_s",
+			    device->first_poll_us > clock_now() ? device->first_poll_us - clock_now() : 0);
+	add_number(out, "rounds", device->rounds);
+	add_number(out, "failed", device->failures);
+	add_number(out, "late", device->late);
 	if (device->rtt_us > 0)
-		milliseconds(out, "round_trip_ms", device->rtt_us);
+		add_milliseconds(out, "round_trip_ms", device->rtt_us);
 	json_key(out, "tags");
 	json_open(out, '{');
 	for (size_t i = 0; i < device->series->n_tags; i++)
-		text(out, device->series->tags[i].name, device->series->tags[i].value);
+		add_text(out, device->series->tags[i].name, device->series->tags[i].value);
 	json_close(out, '}');
 }
 
@@ -206,12 +206,12 @@ static bool add_device(const struct field_device_status *device, void *userdata)
 
 	json_open(out, '{');
 	device_members(out, device);
-	number(out, "points", device->n_points);
+	add_number(out, "points", device->n_points);
 	json_close(out, '}');
 	return true;
 }
 
-void api_tell_devices(const struct stages *stages, struct buf *out)
+void api_write_devices(const struct stages *stages, struct buf *out)
 {
 	json_open(out, '{');
 	json_key(out, "devices");
@@ -255,25 +255,25 @@ static bool add_point(const struct field_point_status *point, void *userdata)
 	const struct latest_reading *latest = latest_snapshot_find(&walk->latest, point->series->point);
 
 	json_open(out, '{');
-	text(out, "name", point->series->point);
-	text(out, "type", type_to_string(point->series->type));
-	text(out, "unit", point->series->unit);
-	text(out, "access", point->writable ? "write" : "read");
+	add_text(out, "name", point->series->point);
+	add_text(out, "type", type_to_string(point->series->type));
+	add_text(out, "unit", point->series->unit);
+	add_text(out, "access", point->writable ? "write" : "read");
 	if (point->every_us > 0)
-		seconds(out, "every_s", point->every_us);
+		add_seconds(out, "every_s", point->every_us);
 	if (!isnan(point->min))
-		real(out, "min", point->min);
+		add_real(out, "min", point->min);
 	if (!isnan(point->max))
-		real(out, "max", point->max);
+		add_real(out, "max", point->max);
 	if (point->bad > 0)
-		number(out, "bad", point->bad);
+		add_number(out, "bad", point->bad);
 	if (latest)
 		reading_members(out, latest);
 	json_close(out, '}');
 	return true;
 }
 
-bool api_tell_device(const struct stages *stages, const char *name, struct buf *out)
+bool api_write_device(const struct stages *stages, const char *name, struct buf *out)
 {
 	struct field_device_status device;
 	struct point_walk walk = {.out = out};
@@ -312,16 +312,16 @@ static bool add_readings(const struct field_device_status *device, void *userdat
 		const struct latest_reading *at = &latest.readings[i];
 
 		json_open(walk->out, '{');
-		text(walk->out, "device", device->name);
-		text(walk->out, "point", at->series->point);
-		text(walk->out, "unit", at->series->unit);
+		add_text(walk->out, "device", device->name);
+		add_text(walk->out, "point", at->series->point);
+		add_text(walk->out, "unit", at->series->unit);
 		reading_members(walk->out, at);
 		json_close(walk->out, '}');
 	}
 	return true;
 }
 
-void api_tell_readings(const struct stages *stages, const char *device, struct buf *out)
+void api_write_readings(const struct stages *stages, const char *device, struct buf *out)
 {
 	struct reading_walk walk = {stages, device, out};
 
@@ -342,7 +342,7 @@ static void add_by_device(const struct stages *stages, const uint64_t *counts, s
 		const struct series_device *device =
 			counts[i] > 0 ? series_device_by_number(stages->series, (uint32_t)i) : NULL;
 		uint64_t sum = counts[i];
-		bool told = false;
+		bool listed = false;
 
 		for (size_t k = 1; device && k < n; k++) {
 			const struct series_device *other =
@@ -350,50 +350,50 @@ static void add_by_device(const struct stages *stages, const uint64_t *counts, s
 
 			if (!other || strcmp(other->name, device->name) != 0)
 				continue;
-			told |= k < i;
+			listed |= k < i;
 			sum += counts[k];
 		}
-		if (!device || told)
+		if (!device || listed)
 			continue;
 		json_open(out, '{');
-		text(out, "device", device->name);
-		number(out, "samples", sum);
+		add_text(out, "device", device->name);
+		add_number(out, "samples", sum);
 		json_close(out, '}');
 	}
 }
 
-void api_tell_queue(const struct stages *stages, const uint64_t *by_device, size_t n_devices, struct buf *out)
+void api_write_queue(const struct stages *stages, const uint64_t *by_device, size_t n_devices, struct buf *out)
 {
-	static const char *const words[] = {[QUEUE_BODY_OK] = "ok",
-					    [QUEUE_BODY_FULL] = "full",
-					    [QUEUE_BODY_READ_ONLY] = "read-only",
-					    [QUEUE_BODY_FAILED] = "failed"};
+	static const char *const disk_states[] = {[QUEUE_BODY_OK] = "ok",
+						  [QUEUE_BODY_FULL] = "full",
+						  [QUEUE_BODY_READ_ONLY] = "read-only",
+						  [QUEUE_BODY_FAILED] = "failed"};
 	struct queue_status queue;
 	struct uplink *uplink;
 
 	queue_get_status(stages->queue, &queue);
 	json_open(out, '{');
-	number(out, "samples", queue.tail_samples + queue.body_samples);
-	number(out, "in_memory", queue.tail_samples);
-	number(out, "on_disk", queue.body_samples);
-	number(out, "memory_bytes", queue.tail_bytes);
-	number(out, "disk_bytes", queue.body_bytes);
-	text(out, "disk", words[queue.body]);
+	add_number(out, "samples", queue.tail_samples + queue.body_samples);
+	add_number(out, "in_memory", queue.tail_samples);
+	add_number(out, "on_disk", queue.body_samples);
+	add_number(out, "memory_bytes", queue.tail_bytes);
+	add_number(out, "disk_bytes", queue.body_bytes);
+	add_text(out, "disk", disk_states[queue.body]);
 	/* Nothing waits, or nothing that was taken yet: no age either. */
 	if (queue.tail_samples + queue.body_samples > 0)
-		seconds(out, "oldest_s", queue.oldest_age_us);
-	number(out, "taken", queue.appended);
-	number(out, "written", queue.written);
-	number(out, "bytes_written", queue.bytes_written);
-	number(out, "commits", queue.commits);
-	milliseconds(out, "fsync_last_ms", queue.fsync_last_us);
-	milliseconds(out, "fsync_max_ms", queue.fsync_max_us);
+		add_seconds(out, "oldest_s", queue.oldest_age_us);
+	add_number(out, "taken", queue.appended);
+	add_number(out, "written", queue.written);
+	add_number(out, "bytes_written", queue.bytes_written);
+	add_number(out, "commits", queue.commits);
+	add_milliseconds(out, "fsync_last_ms", queue.fsync_last_us);
+	add_milliseconds(out, "fsync_max_ms", queue.fsync_max_us);
 	json_key(out, "dropped");
 	json_open(out, '{');
 	for (size_t i = 0; i < DROP_N_CAUSES; i++)
-		number(out, drop_cause_to_string((enum drop_cause)i), queue.dropped[i]);
+		add_number(out, drop_cause_to_string((enum drop_cause)i), queue.dropped[i]);
 	json_close(out, '}');
-	number(out, "unknown_losses", queue.unknown_losses);
+	add_number(out, "unknown_losses", queue.unknown_losses);
 	json_key(out, "uplinks");
 	json_open(out, '[');
 	for (size_t i = 0; (uplink = uplink_set_get(stages->uplinks, i)); i++) {
@@ -401,8 +401,8 @@ void api_tell_queue(const struct stages *stages, const uint64_t *by_device, size
 
 		uplink_get_status(uplink, &status);
 		json_open(out, '{');
-		text(out, "name", uplink_get_conf(uplink)->name);
-		number(out, "backlog", status.backlog);
+		add_text(out, "name", uplink_get_conf(uplink)->name);
+		add_number(out, "backlog", status.backlog);
 		json_close(out, '}');
 	}
 	json_close(out, ']');

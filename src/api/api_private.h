@@ -10,10 +10,10 @@
 #define API_JSON "application/json"
 #define API_LINES "application/x-ndjson"
 
-enum api_door_kind { API_DOOR_ADMIN, API_DOOR_READ, API_N_DOORS };
+enum api_listener_kind { API_LISTENER_ADMIN, API_LISTENER_READ, API_N_LISTENERS };
 
 /* A socket, with connections of its own: whoever may only look keeps nobody else out. */
-struct api_door {
+struct api_listener {
 	struct api *api;
 	bool read_only;
 	char *path; /* NULL: it is not there */
@@ -23,7 +23,7 @@ struct api_door {
 struct api {
 	const struct stages *stages;
 	struct api_hooks hooks;
-	struct api_door doors[API_N_DOORS];
+	struct api_listener listeners[API_N_LISTENERS];
 	struct api_stream *streams;
 	struct stream_subscription *subscription;
 	sd_event_source *beat, *answers; /* of the streams; of the queue */
@@ -52,7 +52,7 @@ void api_log(const struct api_peer *peer, const char *format, ...) _printf_(2, 3
 void api_write(struct api *api, struct http_exchange *exchange, const struct api_route *route);
 void api_queue(struct api *api, struct http_exchange *exchange);
 void api_export(struct api *api, struct http_exchange *exchange);
-void api_stream(struct api *api, const struct api_door *door, struct http_exchange *exchange);
+void api_stream(struct api *api, const struct api_listener *listener, struct http_exchange *exchange);
 void api_scan(struct api *api, struct http_exchange *exchange);
 
 /* Subscribe to the stream of samples, for those who read the live stream. -ENOMEM. */

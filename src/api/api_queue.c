@@ -15,7 +15,7 @@ struct queue_task {
 };
 
 /* The answer finds nobody: queue_task_answer() ends it. */
-static void gone(struct api_task *task)
+static void queue_peer_left(struct api_task *task)
 {
 	struct queue_task *queue = container_of(task, struct queue_task, task);
 
@@ -29,13 +29,13 @@ static struct queue_task *task_new(struct api *api, struct http_exchange *exchan
 
 	if (!task)
 		return NULL;
-	task->task = (struct api_task){.exchange = exchange, .gone = gone};
+	task->task = (struct api_task){.exchange = exchange, .gone = queue_peer_left};
 	task->api = api;
 	exchange->userdata = &task->task;
 	return task;
 }
 
-static void refuse(struct http_exchange *exchange, int r)
+static void answer_unavailable(struct http_exchange *exchange, int r)
 {
 	if (r == -EBUSY)
 		http_answer_error(exchange, 429, NULL, "too many look at the queue at once");
@@ -43,7 +43,8 @@ static void refuse(struct http_exchange *exchange, int r)
 		http_answer_error(exchange, 503, NULL, "the queue cannot be read: %s", strerror(-r));
 }
 
-static void begin(struct api *api, struct http_exchange *exchange, bool count, void (*drained)(struct api_task *))
+static void begin_queue_task(struct api *api, struct http_exchange *exchange, bool count,
+			     void (*drained)(struct api_task *))
 {
 	struct queue_task *task = task_new(api, exchange);
 	int r = !task	? -ENOMEM
@@ -51,7 +52,7 @@ static void begin(struct api *api, struct http_exchange *exchange, bool count, v
 			: queue_ask_page(api->stages->queue, 0, task);
 
 	if (r < 0) {
-		refuse(exchange, r);
+		answer_unavailable(exchange, r);
 		return;
 	}
 	task->asked = true;
@@ -60,7 +61,7 @@ static void begin(struct api *api, struct http_exchange *exchange, bool count, v
 
 void api_queue(struct api *api, struct http_exchange *exchange)
 {
-	begin(api, exchange, true, NULL);
+	begin_queue_task(api, exchange, true, NULL);
 }
 
 /* What was sent has been read: now the next page. */
@@ -84,7 +85,7 @@ static void read_on(struct api_task *task)
 
 void api_export(struct api *api, struct http_exchange *exchange)
 {
-	begin(api, exchange, false, read_on);
+	begin_queue_task(api, exchange, false, read_on);
 }
 
 static void send_page(struct queue_task *task, const struct queue_ask *ask)
@@ -95,12 +96,12 @@ static void send_page(struct queue_task *task, const struct queue_ask *ask)
 
 	for (size_t i = 0; i < ask->n_samples; i++) {
 		struct sample *sample = ask->samples[i];
-		struct stamped_sample told = {.sample = sample, .seq = queue_seq(stages->queue, sample)};
+		struct stamped_sample stamped = {.sample = sample, .seq = queue_seq(stages->queue, sample)};
 
-		told.ts_ms = queue_wall(stages->queue, sample, &told.certain) / (int64_t)USEC_PER_MSEC;
+		stamped.ts_ms = queue_wall(stages->queue, sample, &stamped.certain) / (int64_t)USEC_PER_MSEC;
 		buf_clear(&line);
 		/* One that cannot be read is counted when its turn comes to go out. */
-		if (json_sample(&line, &scratch, stages->series, &told) < 0)
+		if (json_sample(&line, &scratch, stages->series, &stamped) < 0)
 			continue;
 		buf_add_char(&line, '\n');
 		buf_add(&out, line.data, line.size);
@@ -133,9 +134,9 @@ void api_take_answer(struct queue_ask *ask)
 	} else if (ask->result < 0 && task->begun) {
 		http_abort_stream(exchange);
 	} else if (ask->result < 0) {
-		refuse(exchange, ask->result);
+		answer_unavailable(exchange, ask->result);
 	} else if (ask->count) {
-		api_tell_queue(task->api->stages, ask->by_device, ask->n_devices, &body);
+		api_write_queue(task->api->stages, ask->by_device, ask->n_devices, &body);
 		api_answer_json(exchange, &body);
 	} else {
 		send_page(task, ask);

@@ -38,7 +38,7 @@ static bool take_name(const char **path, char ret[65])
 	return true;
 }
 
-static bool matches(const char *pattern, const char *path, struct api_route *ret)
+static bool path_matches(const char *pattern, const char *path, struct api_route *ret)
 {
 	while (*pattern) {
 		if (*pattern == '{') {
@@ -60,7 +60,7 @@ int api_route(const struct http_request *request, struct api_route *ret)
 		bool head = get && routes[i].endpoint != API_STREAM && routes[i].endpoint != API_EXPORT;
 
 		*ret = (struct api_route){.endpoint = routes[i].endpoint, .changes = !get};
-		if (!matches(routes[i].path, request->path, ret))
+		if (!path_matches(routes[i].path, request->path, ret))
 			continue;
 		ret->allow = head ? "Allow: GET, HEAD\r\n" : get ? "Allow: GET\r\n" : "Allow: POST\r\n";
 		if (strcmp(request->method, routes[i].method) == 0 || (head && strcmp(request->method, "HEAD") == 0))

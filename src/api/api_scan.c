@@ -27,7 +27,7 @@ static void free_task(struct scan_task *task)
 	free(task);
 }
 
-static void tell_outcome(const struct scan_task *task, const char *error)
+static void log_outcome(const struct scan_task *task, const char *error)
 {
 	char duration[DURATION_TEXT_MAX];
 
@@ -38,21 +38,21 @@ static void tell_outcome(const struct scan_task *task, const char *error)
 		api_log(&task->peer, "%s: done in %s", task->what, duration);
 }
 
-static void gone(struct api_task *base)
+static void scan_peer_left(struct api_task *base)
 {
 	struct scan_task *task = container_of(base, struct scan_task, task);
 
 	scan_cancel(task->scan);
-	tell_outcome(task, "broken off, nobody listens any more");
+	log_outcome(task, "broken off, nobody listens any more");
 	free_task(task);
 }
 
-static void drained(struct api_task *base)
+static void scan_drained(struct api_task *base)
 {
 	scan_go_on(container_of(base, struct scan_task, task)->scan);
 }
 
-static void send(const struct scan_task *task, struct buf *object)
+static void send_object(const struct scan_task *task, struct buf *object)
 {
 	buf_add_char(object, '\n');
 	if (buf_failed(object))
@@ -62,14 +62,14 @@ static void send(const struct scan_task *task, struct buf *object)
 	buf_done(object);
 }
 
-static bool ready(void *userdata)
+static bool scan_may_send(void *userdata)
 {
 	const struct scan_task *task = userdata;
 
 	return http_stream_waiting(task->task.exchange) < WAITING_MAX;
 }
 
-static void line(const char *text, size_t size, void *userdata)
+static void send_line(const char *text, size_t size, void *userdata)
 {
 	struct buf object = {0};
 
@@ -77,10 +77,10 @@ static void line(const char *text, size_t size, void *userdata)
 	json_key(&object, "line");
 	json_text_n(&object, text, size);
 	json_close(&object, '}');
-	send(userdata, &object);
+	send_object(userdata, &object);
 }
 
-static void progress(unsigned done, unsigned total, const char *what, void *userdata)
+static void send_progress(unsigned done, unsigned total, const char *what, void *userdata)
 {
 	struct buf object = {0};
 
@@ -95,10 +95,10 @@ static void progress(unsigned done, unsigned total, const char *what, void *user
 	json_text(&object, what);
 	json_close(&object, '}');
 	json_close(&object, '}');
-	send(userdata, &object);
+	send_object(userdata, &object);
 }
 
-static void ended(const char *error, void *userdata)
+static void scan_ended(const char *error, void *userdata)
 {
 	struct scan_task *task = userdata;
 	struct http_exchange *exchange = task->task.exchange;
@@ -113,9 +113,9 @@ static void ended(const char *error, void *userdata)
 	}
 	json_close(&object, '}');
 	exchange->userdata = NULL;
-	send(task, &object);
+	send_object(task, &object);
 	http_end_stream(exchange);
-	tell_outcome(task, error);
+	log_outcome(task, error);
 	free_task(task);
 }
 
@@ -168,7 +168,7 @@ static int status_of(int r)
 }
 
 /* "scan modbus link panel: scan 1-20". */
-static char *describe(const struct scan_request *request)
+static char *describe_scan(const struct scan_request *request)
 {
 	struct buf text = {0};
 
@@ -184,16 +184,19 @@ static char *describe(const struct scan_request *request)
 	return NULL;
 }
 
-static void begin(struct api *api, struct http_exchange *exchange, const struct scan_request *request)
+static void begin_scan(struct api *api, struct http_exchange *exchange, const struct scan_request *request)
 {
 	struct scan_task *task = calloc(1, sizeof(*task));
-	const struct scan_hooks hooks = {
-		.ready = ready, .line = line, .progress = progress, .ended = ended, .userdata = task};
+	const struct scan_hooks hooks = {.ready = scan_may_send,
+					 .line = send_line,
+					 .progress = send_progress,
+					 .ended = scan_ended,
+					 .userdata = task};
 	const char *error = "out of memory";
 	int r = -ENOMEM;
 
-	if (task && (task->what = describe(request))) {
-		task->task = (struct api_task){.exchange = exchange, .drained = drained, .gone = gone};
+	if (task && (task->what = describe_scan(request))) {
+		task->task = (struct api_task){.exchange = exchange, .drained = scan_drained, .gone = scan_peer_left};
 		task->peer = api_peer(exchange);
 		task->begun_us = clock_now();
 		r = scan_start(api->stages->field, api->stages->plugins, request, &hooks, &task->scan, &error);
@@ -218,6 +221,6 @@ void api_scan(struct api *api, struct http_exchange *exchange)
 	if (error)
 		http_answer_error(exchange, 400, NULL, "%s", error);
 	else
-		begin(api, exchange, &request);
+		begin_scan(api, exchange, &request);
 	json_decref(root);
 }

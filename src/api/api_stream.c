@@ -15,7 +15,7 @@
 struct api_stream {
 	struct api_task task;
 	struct api *api;
-	const struct api_door *door;
+	const struct api_listener *listener;
 	struct api_stream *next;
 	char device[65]; /* "": all */
 	uint64_t missed;
@@ -82,7 +82,7 @@ int api_stream_start(struct api *api)
 	return api->subscription ? 0 : -ENOMEM;
 }
 
-static int beat(sd_event_source *source, uint64_t when _unused_, void *userdata)
+static int send_heartbeat(sd_event_source *source, uint64_t when _unused_, void *userdata)
 {
 	static const char text[] = ": alive\n\n";
 	struct api *api = userdata;
@@ -96,7 +96,7 @@ static int beat(sd_event_source *source, uint64_t when _unused_, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static void gone(struct api_task *task)
+static void stream_peer_left(struct api_task *task)
 {
 	struct api_stream *stream = container_of(task, struct api_stream, task);
 
@@ -114,12 +114,12 @@ static int start_beat(struct api *api)
 
 	if (!api->beat)
 		return sd_event_add_time_relative(api->stages->event, &api->beat, CLOCK_MONOTONIC, BEAT_US,
-						  USEC_PER_SEC, beat, api);
+						  USEC_PER_SEC, send_heartbeat, api);
 	r = sd_event_source_set_time_relative(api->beat, BEAT_US);
 	return r < 0 ? r : sd_event_source_set_enabled(api->beat, SD_EVENT_ONESHOT);
 }
 
-void api_stream(struct api *api, const struct api_door *door, struct http_exchange *exchange)
+void api_stream(struct api *api, const struct api_listener *listener, struct http_exchange *exchange)
 {
 	struct api_stream *stream;
 	char device[65];
@@ -129,7 +129,7 @@ void api_stream(struct api *api, const struct api_door *door, struct http_exchan
 		return;
 
 	for (const struct api_stream *at = api->streams; at; at = at->next)
-		n += at->door == door;
+		n += at->listener == listener;
 	if (n >= STREAMS_MAX) {
 		http_answer_error(exchange, 429, NULL, "%d streams are being read already", STREAMS_MAX);
 		return;
@@ -140,9 +140,9 @@ void api_stream(struct api *api, const struct api_door *door, struct http_exchan
 		http_answer_error(exchange, 503, NULL, "out of memory");
 		return;
 	}
-	stream->task = (struct api_task){.exchange = exchange, .gone = gone};
+	stream->task = (struct api_task){.exchange = exchange, .gone = stream_peer_left};
 	stream->api = api;
-	stream->door = door;
+	stream->listener = listener;
 	memcpy(stream->device, device, sizeof(stream->device));
 	stream->next = api->streams;
 	api->streams = stream;

@@ -18,7 +18,7 @@ struct write_task {
 };
 
 /* The command goes on, and is answered to nobody: then the task ends. */
-static void gone(struct api_task *task _unused_)
+static void write_peer_left(struct api_task *task _unused_)
 {
 }
 
@@ -58,10 +58,10 @@ static void log_write(const struct write_task *write, const struct command *comm
 	json_value(&asked, &command->value);
 	buf_add_text(&outcome, answer->done == WRITE_DONE ? "done" : answer->text);
 	if (answer->done == WRITE_DONE) {
-		if (!write_log_says(write->stages->writes, command->origin, command->device, command->point, held,
-				    &more))
+		if (!write_log_allows(write->stages->writes, command->origin, command->device, command->point, held,
+				      &more))
 			return;
-	} else if (!write_log_says_refusal(write->stages->writes, &before)) {
+	} else if (!write_log_allows_refusal(write->stages->writes, &before)) {
 		return;
 	}
 	if (answer->done == WRITE_DONE && answer->asked.type != HAY_TYPE_NONE) {
@@ -74,8 +74,8 @@ static void log_write(const struct write_task *write, const struct command *comm
 		buf_text(&outcome), more);
 }
 
-static void done(struct command *command, enum command_outcome outcome, const struct write_answer *given,
-		 void *userdata)
+static void write_done(struct command *command, enum command_outcome outcome, const struct write_answer *given,
+		       void *userdata)
 {
 	struct write_task *write = userdata;
 	struct http_exchange *exchange = write->task.exchange;
@@ -127,9 +127,9 @@ void api_write(struct api *api, struct http_exchange *exchange, const struct api
 	write->api = api;
 	write->stages = api->stages;
 	write->peer = peer;
-	write->task = (struct api_task){.exchange = exchange, .gone = gone};
+	write->task = (struct api_task){.exchange = exchange, .gone = write_peer_left};
 	exchange->userdata = &write->task;
-	command->done = done;
+	command->done = write_done;
 	command->userdata = write;
 	writes_submit(api->stages->field, command);
 }

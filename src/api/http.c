@@ -17,24 +17,24 @@
 #define REST_US USEC_PER_SEC /* without descriptors nobody can be let in: until the next try */
 #define READ_BYTES 4096
 
-enum phase {
+enum http_phase {
 	READING,   /* a request comes in, or nothing does */
 	HANDLING,  /* the handler has it */
 	STREAMING, /* the handler writes chunks */
 	LEAVING,   /* the answer goes out, and is the last */
 };
 
-struct connection {
+struct http_connection {
 	struct http_exchange exchange;
-	struct connection *next;
+	struct http_connection *next;
 	struct http *http;
 	int fd;
 	sd_event_source *io;
-	enum phase phase;
+	enum http_phase phase;
 	bool in_exchange; /* between request() and gone() */
-	bool busy;	  /* inside turn(): no need to begin another one */
+	bool busy;	  /* inside advance_connection(): no need to begin another one */
 	bool broken;
-	bool told_continue;
+	bool sent_continue;
 	struct buf in, out;
 	size_t out_at;
 	uint64_t since_us; /* the last progress in reading or writing; of a request: its begin */
@@ -44,13 +44,13 @@ struct http {
 	sd_event *event;
 	struct http_handler handler;
 	int listen_fd;
-	sd_event_source *listen, *look, *rest;
+	sd_event_source *listen, *timeout_timer, *resume_timer;
 	struct hay_rate_limit limit; /* of the line about having no descriptors */
-	struct connection *first;
+	struct http_connection *first;
 	unsigned n;
 };
 
-#define connection_of(exchange_) container_of(exchange_, struct connection, exchange)
+#define connection_of(exchange_) container_of(exchange_, struct http_connection, exchange)
 
 static const char *status_phrase(int status)
 {
@@ -88,7 +88,7 @@ static const char *status_phrase(int status)
 
 /* ---- ending ---- */
 
-static void end_exchange(struct connection *connection)
+static void end_exchange(struct http_connection *connection)
 {
 	if (!connection->in_exchange)
 		return;
@@ -96,11 +96,11 @@ static void end_exchange(struct connection *connection)
 	connection->http->handler.gone(&connection->exchange, connection->http->handler.userdata);
 }
 
-static void connection_free(struct connection *connection)
+static void connection_free(struct http_connection *connection)
 {
 	struct http *http = connection->http;
 
-	for (struct connection **at = &http->first; *at; at = &(*at)->next)
+	for (struct http_connection **at = &http->first; *at; at = &(*at)->next)
 		if (*at == connection) {
 			*at = connection->next;
 			http->n--;
@@ -116,7 +116,7 @@ static void connection_free(struct connection *connection)
 
 /* ---- one connection ---- */
 
-static void take_request(struct connection *connection)
+static void take_request(struct http_connection *connection)
 {
 	struct http_request *request = &connection->exchange.request;
 	int head = http_request_parse(connection->in.data ? connection->in.data : "", connection->in.size, request);
@@ -138,22 +138,22 @@ static void take_request(struct connection *connection)
 	if (connection->in.size < size) {
 		connection->phase = READING;
 		connection->in_exchange = false;
-		if (request->wants_continue && !connection->told_continue)
+		if (request->wants_continue && !connection->sent_continue)
 			buf_add_text(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n");
-		connection->told_continue = true;
+		connection->sent_continue = true;
 		return;
 	}
 	connection->exchange.body = connection->in.data + head;
 	connection->http->handler.request(&connection->exchange, connection->http->handler.userdata);
 	connection->exchange.body = NULL;
-	connection->told_continue = false;
+	connection->sent_continue = false;
 	connection->in.size -= size;
 	memmove(connection->in.data, connection->in.data + size, connection->in.size);
 	connection->since_us = clock_now();
 }
 
 /* False: the peer is gone. */
-static bool receive(struct connection *connection)
+static bool receive_bytes(struct http_connection *connection)
 {
 	char *room = buf_reserve(&connection->in, READ_BYTES);
 	ssize_t n = room ? recv(connection->fd, room, READ_BYTES, MSG_DONTWAIT) : -1;
@@ -168,7 +168,7 @@ static bool receive(struct connection *connection)
 	return true;
 }
 
-static bool transmit(struct connection *connection)
+static bool send_bytes(struct http_connection *connection)
 {
 	struct buf *out = &connection->out;
 
@@ -186,17 +186,17 @@ static bool transmit(struct connection *connection)
 	return true;
 }
 
-static bool is_sent(const struct connection *connection)
+static bool is_sent(const struct http_connection *connection)
 {
 	return connection->out.size == 0;
 }
 
 /* Whatever can go on now. False: the connection is over. */
-static bool go_on(struct connection *connection)
+static bool advance_exchange(struct http_connection *connection)
 {
 	for (;;) {
 		if (connection->broken || buf_failed(&connection->out) || buf_failed(&connection->in) ||
-		    !transmit(connection))
+		    !send_bytes(connection))
 			return false;
 		if (!is_sent(connection))
 			return true;
@@ -222,12 +222,12 @@ static bool go_on(struct connection *connection)
 	}
 }
 
-static void turn(struct connection *connection)
+static void advance_connection(struct http_connection *connection)
 {
 	uint32_t events;
 
 	connection->busy = true;
-	if (!go_on(connection)) {
+	if (!advance_exchange(connection)) {
 		connection_free(connection);
 		return;
 	}
@@ -241,17 +241,17 @@ static void turn(struct connection *connection)
 	sd_event_source_set_io_events(connection->io, events);
 }
 
-static int ready(sd_event_source *source _unused_, int fd _unused_, uint32_t events, void *userdata)
+static int connection_ready(sd_event_source *source _unused_, int fd _unused_, uint32_t events, void *userdata)
 {
-	struct connection *connection = userdata;
+	struct http_connection *connection = userdata;
 	bool there = true;
 
 	if (connection->phase == READING && (events & EPOLLIN))
-		there = receive(connection);
+		there = receive_bytes(connection);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		there = false;
 	if (there)
-		turn(connection);
+		advance_connection(connection);
 	else
 		connection_free(connection);
 	return 0;
@@ -260,23 +260,23 @@ static int ready(sd_event_source *source _unused_, int fd _unused_, uint32_t eve
 /* ---- answering ---- */
 
 /* The handler answers later, from elsewhere in the loop. */
-static void wake(struct connection *connection)
+static void wake_connection(struct http_connection *connection)
 {
 	if (!connection->busy)
 		sd_event_source_set_io_events(connection->io, EPOLLOUT);
 }
 
-static void answered(struct connection *connection)
+static void exchange_answered(struct http_connection *connection)
 {
 	bool stays = connection->exchange.request.keep_alive && !connection->broken;
 
 	connection->phase = stays ? READING : LEAVING;
 	connection->since_us = clock_now();
 	end_exchange(connection);
-	wake(connection);
+	wake_connection(connection);
 }
 
-static void begin_answer(struct connection *connection, int status, const char *type)
+static void begin_answer(struct http_connection *connection, int status, const char *type)
 {
 	buf_printf(&connection->out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n%s", status,
 		   status_phrase(status), type, connection->exchange.request.keep_alive ? "" : "Connection: close\r\n");
@@ -284,7 +284,7 @@ static void begin_answer(struct connection *connection, int status, const char *
 
 void http_answer(struct http_exchange *exchange, int status, const char *type, const char *headers, struct buf *body)
 {
-	struct connection *connection = connection_of(exchange);
+	struct http_connection *connection = connection_of(exchange);
 
 	if (buf_failed(body))
 		connection->broken = true;
@@ -293,7 +293,7 @@ void http_answer(struct http_exchange *exchange, int status, const char *type, c
 	if (strcmp(exchange->request.method, "HEAD") != 0)
 		buf_add(&connection->out, body->data, body->size);
 	buf_done(body);
-	answered(connection);
+	exchange_answered(connection);
 }
 
 void http_answer_error(struct http_exchange *exchange, int status, const char *headers, const char *format, ...)
@@ -318,17 +318,17 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *h
 
 void http_begin_stream(struct http_exchange *exchange, const char *type)
 {
-	struct connection *connection = connection_of(exchange);
+	struct http_connection *connection = connection_of(exchange);
 
 	begin_answer(connection, 200, type);
 	buf_add_text(&connection->out, "Transfer-Encoding: chunked\r\n\r\n");
 	connection->phase = STREAMING;
-	wake(connection);
+	wake_connection(connection);
 }
 
 void http_write_stream(struct http_exchange *exchange, const void *data, size_t size)
 {
-	struct connection *connection = connection_of(exchange);
+	struct http_connection *connection = connection_of(exchange);
 
 	if (size == 0)
 		return; /* an empty chunk would be the end */
@@ -341,35 +341,35 @@ void http_write_stream(struct http_exchange *exchange, const void *data, size_t 
 	buf_printf(&connection->out, "%zx\r\n", size);
 	buf_add(&connection->out, data, size);
 	buf_add_text(&connection->out, "\r\n");
-	wake(connection);
+	wake_connection(connection);
 }
 
 size_t http_stream_waiting(const struct http_exchange *exchange)
 {
-	const struct connection *connection = container_of(exchange, const struct connection, exchange);
+	const struct http_connection *connection = container_of(exchange, const struct http_connection, exchange);
 
 	return connection->out.size - connection->out_at;
 }
 
 void http_end_stream(struct http_exchange *exchange)
 {
-	struct connection *connection = connection_of(exchange);
+	struct http_connection *connection = connection_of(exchange);
 
 	buf_add_text(&connection->out, "0\r\n\r\n");
-	answered(connection);
+	exchange_answered(connection);
 }
 
 void http_abort_stream(struct http_exchange *exchange)
 {
-	struct connection *connection = connection_of(exchange);
+	struct http_connection *connection = connection_of(exchange);
 
 	connection->broken = true;
-	answered(connection);
+	exchange_answered(connection);
 }
 
 int http_peer(const struct http_exchange *exchange, pid_t *ret_pid, uid_t *ret_uid)
 {
-	const struct connection *connection = container_of(exchange, const struct connection, exchange);
+	const struct http_connection *connection = container_of(exchange, const struct http_connection, exchange);
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
 
@@ -382,12 +382,12 @@ int http_peer(const struct http_exchange *exchange, pid_t *ret_pid, uid_t *ret_u
 
 /* ---- the server ---- */
 
-static int look(sd_event_source *source, uint64_t when _unused_, void *userdata)
+static int check_timeouts(sd_event_source *source, uint64_t when _unused_, void *userdata)
 {
 	struct http *http = userdata;
 	uint64_t now = clock_now();
 
-	for (struct connection *at = http->first, *next; at; at = next) {
+	for (struct http_connection *at = http->first, *next; at; at = next) {
 		uint64_t limit = at->phase == READING && at->in.size > 0 ? REQUEST_US : IDLE_US;
 		/* Who waits for the handler, or for news in a stream, may wait. */
 		bool waits_for_us = (at->phase == HANDLING || at->phase == STREAMING) && is_sent(at);
@@ -402,7 +402,7 @@ static int look(sd_event_source *source, uint64_t when _unused_, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int let_in_again(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+static int resume_listening(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
 	struct http *http = userdata;
 
@@ -410,7 +410,7 @@ static int let_in_again(sd_event_source *source _unused_, uint64_t when _unused_
 }
 
 /* Who knocks stays at the door, and the loop would see them there for ever. */
-static void rest(struct http *http, int error)
+static void pause_listening(struct http *http, int error)
 {
 	uint64_t before;
 
@@ -418,11 +418,11 @@ static void rest(struct http *http, int error)
 		log_warning("local API: %s, so nobody can be let in; trying again in 1 s",
 			    error == EMFILE || error == ENFILE ? "no descriptor is left" : strerror(error));
 	sd_event_source_set_enabled(http->listen, SD_EVENT_OFF);
-	sd_event_source_set_time_relative(http->rest, REST_US);
-	sd_event_source_set_enabled(http->rest, SD_EVENT_ONESHOT);
+	sd_event_source_set_time_relative(http->resume_timer, REST_US);
+	sd_event_source_set_enabled(http->resume_timer, SD_EVENT_ONESHOT);
 }
 
-static void turn_away(int fd)
+static void reject_connection(int fd)
 {
 	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
 				   "Connection: close\r\nContent-Length: 33\r\n\r\n"
@@ -433,24 +433,25 @@ static void turn_away(int fd)
 	close(fd);
 }
 
-static int arrived(sd_event_source *source _unused_, int listen_fd, uint32_t events _unused_, void *userdata)
+static int accept_connection(sd_event_source *source _unused_, int listen_fd, uint32_t events _unused_, void *userdata)
 {
 	struct http *http = userdata;
-	struct connection *connection;
+	struct http_connection *connection;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0) {
 		/* All others are about the one who knocked, and who is gone with them. */
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			rest(http, errno);
+			pause_listening(http, errno);
 		return 0;
 	}
 	if (http->n >= HTTP_CONNECTIONS_MAX) {
-		turn_away(fd);
+		reject_connection(fd);
 		return 0;
 	}
 	connection = calloc(1, sizeof(*connection));
-	if (!connection || sd_event_add_io(http->event, &connection->io, fd, EPOLLIN, ready, connection) < 0) {
+	if (!connection ||
+	    sd_event_add_io(http->event, &connection->io, fd, EPOLLIN, connection_ready, connection) < 0) {
 		free(connection);
 		close(fd);
 		return 0;
@@ -460,8 +461,8 @@ static int arrived(sd_event_source *source _unused_, int listen_fd, uint32_t eve
 	connection->since_us = clock_now();
 	connection->next = http->first;
 	if (!http->first) {
-		sd_event_source_set_time_relative(http->look, LOOK_US);
-		sd_event_source_set_enabled(http->look, SD_EVENT_ONESHOT);
+		sd_event_source_set_time_relative(http->timeout_timer, LOOK_US);
+		sd_event_source_set_enabled(http->timeout_timer, SD_EVENT_ONESHOT);
 	}
 	http->first = connection;
 	http->n++;
@@ -480,14 +481,15 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 	http->event = sd_event_ref(event);
 	http->handler = *handler;
 	http->listen_fd = listen_fd;
-	r = sd_event_add_io(event, &http->listen, listen_fd, EPOLLIN, arrived, http);
+	r = sd_event_add_io(event, &http->listen, listen_fd, EPOLLIN, accept_connection, http);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &http->look, CLOCK_MONOTONIC, LOOK_US, USEC_PER_SEC, look, http);
+		r = sd_event_add_time_relative(event, &http->timeout_timer, CLOCK_MONOTONIC, LOOK_US, USEC_PER_SEC,
+					       check_timeouts, http);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &http->rest, CLOCK_MONOTONIC, REST_US, USEC_PER_MSEC,
-					       let_in_again, http);
+		r = sd_event_add_time_relative(event, &http->resume_timer, CLOCK_MONOTONIC, REST_US, USEC_PER_MSEC,
+					       resume_listening, http);
 	if (r >= 0)
-		r = sd_event_source_set_enabled(http->rest, SD_EVENT_OFF);
+		r = sd_event_source_set_enabled(http->resume_timer, SD_EVENT_OFF);
 	if (r < 0) {
 		http_free(http);
 		return r;
@@ -503,8 +505,8 @@ struct http *http_free(struct http *http)
 	while (http->first)
 		connection_free(http->first);
 	sd_event_source_disable_unref(http->listen);
-	sd_event_source_disable_unref(http->look);
-	sd_event_source_disable_unref(http->rest);
+	sd_event_source_disable_unref(http->timeout_timer);
+	sd_event_source_disable_unref(http->resume_timer);
 	close(http->listen_fd);
 	sd_event_unref(http->event);
 	free(http);

@@ -20,7 +20,7 @@ static const char *take_line(const char **at, const char *end, size_t *ret_size)
 }
 
 /* Decoded and terminated. 0; -400: what cannot be in a path; -414: it does not fit. */
-static int decode(const char *text, size_t size, char *ret, size_t ret_size)
+static int decode_percent(const char *text, size_t size, char *ret, size_t ret_size)
 {
 	size_t n = 0;
 
@@ -78,10 +78,10 @@ static int parse_request_line(const char *line, size_t size, struct http_request
 		memcpy(ret->query, query + 1, query_size);
 		ret->query[query_size] = 0;
 	}
-	return decode(target, (size_t)((query ? query : space) - target), ret->path, sizeof(ret->path));
+	return decode_percent(target, (size_t)((query ? query : space) - target), ret->path, sizeof(ret->path));
 }
 
-static bool same_word(const char *text, size_t size, const char *word)
+static bool same_token(const char *text, size_t size, const char *word)
 {
 	return size == strlen(word) && strncasecmp(text, word, size) == 0;
 }
@@ -117,7 +117,7 @@ static int parse_header(const char *line, size_t size, struct http_request *ret,
 	while (end > value && isblank((unsigned char)end[-1]))
 		end--;
 	value_size = (size_t)(end - value);
-	if (same_word(line, name_size, "content-length")) {
+	if (same_token(line, name_size, "content-length")) {
 		uint64_t length;
 		int r = parse_length(value, value_size, &length);
 
@@ -125,13 +125,13 @@ static int parse_header(const char *line, size_t size, struct http_request *ret,
 			return r < 0 ? r : -400;
 		*has_length = true;
 		ret->body_size = length;
-	} else if (same_word(line, name_size, "transfer-encoding")) {
+	} else if (same_token(line, name_size, "transfer-encoding")) {
 		return -501;
-	} else if (same_word(line, name_size, "connection")) {
-		if (same_word(value, value_size, "close"))
+	} else if (same_token(line, name_size, "connection")) {
+		if (same_token(value, value_size, "close"))
 			ret->keep_alive = false;
-	} else if (same_word(line, name_size, "expect")) {
-		if (!same_word(value, value_size, "100-continue"))
+	} else if (same_token(line, name_size, "expect")) {
+		if (!same_token(value, value_size, "100-continue"))
 			return -417;
 		ret->wants_continue = true;
 	}
@@ -175,7 +175,7 @@ int http_query_get(const char *query, const char *key, char *ret, size_t ret_siz
 
 		if (is_key(query, key_size, key)) {
 			const char *value = query + key_size + (query[key_size] == '=');
-			int r = found ? -400 : decode(value, size - (size_t)(value - query), ret, ret_size);
+			int r = found ? -400 : decode_percent(value, size - (size_t)(value - query), ret, ret_size);
 
 			if (r < 0)
 				return r;

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void head(struct buf *out, const char *name, const char *type, const char *help)
+static void add_family_header(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_printf(out, "# HELP haywain_%s %s\n# TYPE haywain_%s %s\n", name, help, name, type);
 }
@@ -27,12 +27,12 @@ static void add_label(struct buf *out, char before, const char *key, const char 
 	buf_add_char(out, '"');
 }
 
-static void number(struct buf *out, uint64_t value)
+static void add_number_value(struct buf *out, uint64_t value)
 {
 	buf_printf(out, " %" PRIu64 "\n", value);
 }
 
-static void seconds(struct buf *out, uint64_t us)
+static void add_seconds_value(struct buf *out, uint64_t us)
 {
 	char text[NUMBER_TEXT_MAX];
 
@@ -40,33 +40,33 @@ static void seconds(struct buf *out, uint64_t us)
 	buf_printf(out, " %s\n", text);
 }
 
-static void count(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+static void add_counter(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
 {
-	head(out, name, type, help);
+	add_family_header(out, name, type, help);
 	buf_printf(out, "haywain_%s", name);
-	number(out, value);
+	add_number_value(out, value);
 }
 
-static void duration(struct buf *out, const char *name, const char *type, const char *help, uint64_t us)
+static void add_duration(struct buf *out, const char *name, const char *type, const char *help, uint64_t us)
 {
-	head(out, name, type, help);
+	add_family_header(out, name, type, help);
 	buf_printf(out, "haywain_%s", name);
-	seconds(out, us);
+	add_seconds_value(out, us);
 }
 
 /* ---- by link, device and uplink: one family after the other, as the format wants it ---- */
 
-enum what { LINK_UP, LINK_BUSY, DEVICE_UP, DEVICE_ROUNDS, DEVICE_FAILED, DEVICE_LATE, DEVICE_RTT };
+enum metric_id { LINK_UP, LINK_BUSY, DEVICE_UP, DEVICE_ROUNDS, DEVICE_FAILED, DEVICE_LATE, DEVICE_RTT };
 
-struct walk {
+struct metrics_walk {
 	struct buf *out;
 	const char *name;
-	enum what what;
+	enum metric_id what;
 };
 
 static bool add_link(const struct field_link_status *link, void *userdata)
 {
-	const struct walk *walk = userdata;
+	const struct metrics_walk *walk = userdata;
 
 	if (link->internal || (walk->what == LINK_UP && strcmp(link->state, "unused") == 0))
 		return true;
@@ -74,15 +74,15 @@ static bool add_link(const struct field_link_status *link, void *userdata)
 	add_label(walk->out, '{', "link", link->name);
 	buf_add_char(walk->out, '}');
 	if (walk->what == LINK_UP)
-		number(walk->out, strcmp(link->state, "up") == 0);
+		add_number_value(walk->out, strcmp(link->state, "up") == 0);
 	else
-		seconds(walk->out, link->busy_us);
+		add_seconds_value(walk->out, link->busy_us);
 	return true;
 }
 
 static bool add_device(const struct field_device_status *device, void *userdata)
 {
-	const struct walk *walk = userdata;
+	const struct metrics_walk *walk = userdata;
 
 	if (walk->what == DEVICE_RTT && device->rtt_us == 0)
 		return true;
@@ -93,24 +93,24 @@ static bool add_device(const struct field_device_status *device, void *userdata)
 	buf_add_char(walk->out, '}');
 	switch (walk->what) {
 	case DEVICE_UP:
-		number(walk->out, strcmp(device->state, "online") == 0);
+		add_number_value(walk->out, strcmp(device->state, "online") == 0);
 		break;
 	case DEVICE_ROUNDS:
-		number(walk->out, device->rounds);
+		add_number_value(walk->out, device->rounds);
 		break;
 	case DEVICE_FAILED:
-		number(walk->out, device->failures);
+		add_number_value(walk->out, device->failures);
 		break;
 	case DEVICE_LATE:
-		number(walk->out, device->late);
+		add_number_value(walk->out, device->late);
 		break;
 	default:
-		seconds(walk->out, device->rtt_us);
+		add_seconds_value(walk->out, device->rtt_us);
 	}
 	return true;
 }
 
-static void tell_field(const struct stages *stages, struct buf *out)
+static void write_field_metrics(const struct stages *stages, struct buf *out)
 {
 	static const struct {
 		const char *name, *type, *help;
@@ -125,9 +125,9 @@ static void tell_field(const struct stages *stages, struct buf *out)
 	};
 
 	for (size_t i = 0; i < ELEMENTS(families); i++) {
-		struct walk walk = {out, families[i].name, (enum what)i};
+		struct metrics_walk walk = {out, families[i].name, (enum metric_id)i};
 
-		head(out, families[i].name, families[i].type, families[i].help);
+		add_family_header(out, families[i].name, families[i].type, families[i].help);
 		if (i <= LINK_BUSY)
 			field_each_link(stages->field, add_link, &walk);
 		else
@@ -135,7 +135,7 @@ static void tell_field(const struct stages *stages, struct buf *out)
 	}
 }
 
-static void tell_uplinks(const struct stages *stages, struct buf *out)
+static void write_uplink_metrics(const struct stages *stages, struct buf *out)
 {
 	static const struct {
 		const char *name, *type, *help;
@@ -154,7 +154,7 @@ static void tell_uplinks(const struct stages *stages, struct buf *out)
 	for (size_t i = 0; i < ELEMENTS(families); i++) {
 		struct uplink *uplink;
 
-		head(out, families[i].name, families[i].type, families[i].help);
+		add_family_header(out, families[i].name, families[i].type, families[i].help);
 		for (size_t k = 0; (uplink = uplink_set_get(stages->uplinks, k)); k++) {
 			struct uplink_status status;
 
@@ -172,52 +172,53 @@ static void tell_uplinks(const struct stages *stages, struct buf *out)
 			add_label(out, '{', "uplink", uplink_get_conf(uplink)->name);
 			buf_add_char(out, '}');
 			if (i < ELEMENTS(values))
-				number(out, values[i]);
+				add_number_value(out, values[i]);
 			else
-				seconds(out, status.rtt_us);
+				add_seconds_value(out, status.rtt_us);
 		}
 	}
 }
 
-static void tell_queue(const struct stages *stages, struct buf *out)
+static void write_queue_metrics(const struct stages *stages, struct buf *out)
 {
 	struct queue_status queue;
 
 	queue_get_status(stages->queue, &queue);
-	count(out, "samples_taken_total", "counter", "Samples taken from devices.", queue.appended);
-	count(out, "samples_written_total", "counter", "Samples written to disk.", queue.written);
-	head(out, "samples_dropped_total", "counter", "Samples lost, by cause.");
+	add_counter(out, "samples_taken_total", "counter", "Samples taken from devices.", queue.appended);
+	add_counter(out, "samples_written_total", "counter", "Samples written to disk.", queue.written);
+	add_family_header(out, "samples_dropped_total", "counter", "Samples lost, by cause.");
 	for (size_t i = 0; i < DROP_N_CAUSES; i++) {
 		buf_add_text(out, "haywain_samples_dropped_total");
 		add_label(out, '{', "cause", drop_cause_to_string((enum drop_cause)i));
 		buf_add_char(out, '}');
-		number(out, queue.dropped[i]);
+		add_number_value(out, queue.dropped[i]);
 	}
-	count(out, "samples_unknown_losses_total", "counter", "Times an unknown number of samples was lost besides.",
-	      queue.unknown_losses);
-	head(out, "queue_samples", "gauge", "Samples that some uplink has not acknowledged.");
+	add_counter(out, "samples_unknown_losses_total", "counter",
+		    "Times an unknown number of samples was lost besides.", queue.unknown_losses);
+	add_family_header(out, "queue_samples", "gauge", "Samples that some uplink has not acknowledged.");
 	buf_printf(out, "haywain_queue_samples{part=\"memory\"} %" PRIu64 "\n", queue.tail_samples);
 	buf_printf(out, "haywain_queue_samples{part=\"disk\"} %" PRIu64 "\n", queue.body_samples);
-	count(out, "queue_memory_bytes", "gauge", "Memory of samples that are not on disk.", queue.tail_bytes);
-	count(out, "queue_disk_bytes", "gauge", "Size of the queue's file.", queue.body_bytes);
-	count(out, "queue_disk_ok", "gauge", "Whether the queue can be written to disk.", queue.body == QUEUE_BODY_OK);
-	duration(out, "queue_oldest_seconds", "gauge", "Age of the oldest sample that waits.", queue.oldest_age_us);
-	count(out, "queue_written_bytes_total", "counter", "Bytes written to disk.", queue.bytes_written);
-	count(out, "queue_commits_total", "counter", "Transactions on disk.", queue.commits);
-	duration(out, "queue_fsync_last_seconds", "gauge", "Time the last transaction took.", queue.fsync_last_us);
-	duration(out, "queue_fsync_max_seconds", "gauge", "Time the slowest transaction took.", queue.fsync_max_us);
+	add_counter(out, "queue_memory_bytes", "gauge", "Memory of samples that are not on disk.", queue.tail_bytes);
+	add_counter(out, "queue_disk_bytes", "gauge", "Size of the queue's file.", queue.body_bytes);
+	add_counter(out, "queue_disk_ok", "gauge", "Whether the queue can be written to disk.",
+		    queue.body == QUEUE_BODY_OK);
+	add_duration(out, "queue_oldest_seconds", "gauge", "Age of the oldest sample that waits.", queue.oldest_age_us);
+	add_counter(out, "queue_written_bytes_total", "counter", "Bytes written to disk.", queue.bytes_written);
+	add_counter(out, "queue_commits_total", "counter", "Transactions on disk.", queue.commits);
+	add_duration(out, "queue_fsync_last_seconds", "gauge", "Time the last transaction took.", queue.fsync_last_us);
+	add_duration(out, "queue_fsync_max_seconds", "gauge", "Time the slowest transaction took.", queue.fsync_max_us);
 }
 
-void api_tell_metrics(const struct stages *stages, struct buf *out)
+void api_write_metrics(const struct stages *stages, struct buf *out)
 {
-	head(out, "build_info", "gauge", "Always 1; the labels tell what runs.");
+	add_family_header(out, "build_info", "gauge", "Always 1; the labels tell what runs.");
 	buf_add_text(out, "haywain_build_info");
 	add_label(out, '{', "version", HAYWAIN_VERSION);
 	add_label(out, ',', "gateway", stages->gateway_id);
 	buf_add_text(out, "} 1\n");
-	duration(out, "uptime_seconds", "gauge", "Time since the start.", clock_now() - stages->started_us);
-	count(out, "clock_trusted", "gauge", "Whether the wall clock can be believed.", clock_trusted());
-	tell_queue(stages, out);
-	tell_field(stages, out);
-	tell_uplinks(stages, out);
+	add_duration(out, "uptime_seconds", "gauge", "Time since the start.", clock_now() - stages->started_us);
+	add_counter(out, "clock_trusted", "gauge", "Whether the wall clock can be believed.", clock_trusted());
+	write_queue_metrics(stages, out);
+	write_field_metrics(stages, out);
+	write_uplink_metrics(stages, out);
 }

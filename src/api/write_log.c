@@ -13,24 +13,24 @@
 #define ENTRIES_MAX 128 /* points written in one window by somebody; all further ones are one more */
 #define VALUE_MAX 64	/* bytes of a value that are told */
 
-struct entry {
-	struct entry *next;
+struct write_log_entry {
+	struct write_log_entry *next;
 	char *by, *device, *point; /* "" all three: those for which there was no room */
 	uint64_t since_us;	   /* of the window */
-	unsigned told, untold;	   /* in it */
+	unsigned logged, unlogged; /* in it */
 	bool goes_on;		   /* the window before was summed up: this one is too */
 	double low, high;	   /* of what is untold; NaN: no number was among it */
 	char last[VALUE_MAX];
 };
 
 struct write_log {
-	struct entry *first;
+	struct write_log_entry *first;
 	size_t n;
 	struct hay_rate_limit refused;
 	sd_event_source *timer;
 };
 
-static struct entry *entry_free(struct entry *entry)
+static struct write_log_entry *entry_free(struct write_log_entry *entry)
 {
 	if (!entry)
 		return NULL;
@@ -41,9 +41,9 @@ static struct entry *entry_free(struct entry *entry)
 	return NULL;
 }
 
-static struct entry *find_entry(struct write_log *log, const char *by, const char *device, const char *point)
+static struct write_log_entry *find_entry(struct write_log *log, const char *by, const char *device, const char *point)
 {
-	struct entry *entry = log->first;
+	struct write_log_entry *entry = log->first;
 
 	while (entry &&
 	       (strcmp(entry->point, point) != 0 || strcmp(entry->device, device) != 0 || strcmp(entry->by, by) != 0))
@@ -51,9 +51,9 @@ static struct entry *find_entry(struct write_log *log, const char *by, const cha
 	return entry;
 }
 
-static struct entry *add_entry(struct write_log *log, const char *by, const char *device, const char *point)
+static struct write_log_entry *add_entry(struct write_log *log, const char *by, const char *device, const char *point)
 {
-	struct entry *entry = calloc(1, sizeof(*entry));
+	struct write_log_entry *entry = calloc(1, sizeof(*entry));
 
 	if (entry) {
 		entry->by = strdup(by);
@@ -90,23 +90,23 @@ static double number_of(const struct hay_value *value)
 	}
 }
 
-static void count(struct entry *entry, const struct hay_value *value)
+static void count_write(struct write_log_entry *entry, const struct hay_value *value)
 {
 	struct buf text = {0};
 
 	json_value(&text, value);
 	snprintf(entry->last, sizeof(entry->last), "%s", buf_text(&text));
 	buf_done(&text);
-	entry->untold++;
+	entry->unlogged++;
 	/* fmin and fmax pass over a NaN. */
 	entry->low = fmin(entry->low, number_of(value));
 	entry->high = fmax(entry->high, number_of(value));
 }
 
-bool write_log_says(struct write_log *log, const char *by, const char *device, const char *point,
-		    const struct hay_value *value, const char **ret_more)
+bool write_log_allows(struct write_log *log, const char *by, const char *device, const char *point,
+		      const struct hay_value *value, const char **ret_more)
 {
-	struct entry *entry = log ? find_entry(log, by, device, point) : NULL;
+	struct write_log_entry *entry = log ? find_entry(log, by, device, point) : NULL;
 
 	*ret_more = "";
 	if (!log) /* the end: what is written now is told */
@@ -119,16 +119,16 @@ bool write_log_says(struct write_log *log, const char *by, const char *device, c
 		return true;
 	if (sd_event_source_set_enabled(log->timer, SD_EVENT_ON) < 0)
 		return true;
-	if (entry->goes_on || entry->told == RATE_LIMIT_LINES) {
-		count(entry, value);
+	if (entry->goes_on || entry->logged == RATE_LIMIT_LINES) {
+		count_write(entry, value);
 		return false;
 	}
-	if (++entry->told == RATE_LIMIT_LINES)
+	if (++entry->logged == RATE_LIMIT_LINES)
 		*ret_more = "; it is written often, told again in 10 min";
 	return true;
 }
 
-bool write_log_says_refusal(struct write_log *log, uint64_t *ret_before)
+bool write_log_allows_refusal(struct write_log *log, uint64_t *ret_before)
 {
 	*ret_before = 0;
 	return !log || rate_limit_allows(&log->refused, clock_now(), ret_before);
@@ -136,22 +136,22 @@ bool write_log_says_refusal(struct write_log *log, uint64_t *ret_before)
 
 /* ---- the sums ---- */
 
-static void tell_sum(const struct entry *entry)
+static void log_sum(const struct write_log_entry *entry)
 {
 	struct log_subject subject = {.device = entry->device[0] ? entry->device : NULL};
 	struct buf range = {0}, times = {0};
 
 	if (!entry->device[0]) {
 		log_info("%u writes to more points than are told one by one were done in the last 10 min",
-			 entry->untold);
+			 entry->unlogged);
 		return;
 	}
 	if (entry->low < entry->high)
 		buf_printf(&range, " from %.15g to %.15g,", entry->low, entry->high);
-	if (entry->untold == 1)
+	if (entry->unlogged == 1)
 		buf_add_text(&times, "once");
 	else
-		buf_printf(&times, "%u times", entry->untold);
+		buf_printf(&times, "%u times", entry->unlogged);
 	log_about(&subject, HAY_LOG_INFO, "%s was written %s more in the last 10 min, as %s asked:%s the last is %s",
 		  entry->point, buf_text(&times), entry->by, buf_text(&range), entry->last);
 	buf_done(&times);
@@ -160,20 +160,20 @@ static void tell_sum(const struct entry *entry)
 
 void write_log_sum_up(struct write_log *log, bool all)
 {
-	for (struct entry **at = &log->first, *entry; (entry = *at);) {
-		bool untold = entry->untold > 0;
+	for (struct write_log_entry **at = &log->first, *entry; (entry = *at);) {
+		bool unlogged = entry->unlogged > 0;
 
 		if (!all && clock_now() - entry->since_us < RATE_LIMIT_WINDOW_US) {
 			at = &entry->next;
 			continue;
 		}
-		if (untold)
-			tell_sum(entry);
+		if (unlogged)
+			log_sum(entry);
 		entry->since_us = clock_now();
-		entry->told = entry->untold = 0;
-		entry->goes_on = untold;
+		entry->logged = entry->unlogged = 0;
+		entry->goes_on = unlogged;
 		entry->low = entry->high = (double)NAN;
-		if (untold) {
+		if (unlogged) {
 			at = &entry->next;
 			continue;
 		}
@@ -216,7 +216,7 @@ struct write_log *write_log_free(struct write_log *log)
 	if (!log)
 		return NULL;
 	write_log_sum_up(log, true);
-	for (struct entry *entry = log->first, *next; entry; entry = next) {
+	for (struct write_log_entry *entry = log->first, *next; entry; entry = next) {
 		next = entry->next;
 		entry_free(entry);
 	}

@@ -20,11 +20,11 @@ struct write_log *write_log_free(struct write_log *log); /* sums up what was not
  * A value was written. by: "uplink cloud", "user 1000 over the local API". True: tell it in full, with *ret_more at the
  * end of the line: "", or that the next ones are summed up. False: it is counted, and told later.
  */
-bool write_log_says(struct write_log *log, const char *by, const char *device, const char *point,
-		    const struct hay_value *value, const char **ret_more);
+bool write_log_allows(struct write_log *log, const char *by, const char *device, const char *point,
+		      const struct hay_value *value, const char **ret_more);
 
 /* A write was not done: may it be told? *ret_before: see rate_limit_allows(). */
-bool write_log_says_refusal(struct write_log *log, uint64_t *ret_before);
+bool write_log_allows_refusal(struct write_log *log, uint64_t *ret_before);
 
 /* Tell what 10 minutes that have ended left untold; all: also those that go on. The module does it by itself. */
 void write_log_sum_up(struct write_log *log, bool all);

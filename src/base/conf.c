@@ -98,8 +98,8 @@ static unsigned read_table(const struct conf_group *group, const char *what, con
 	return n_errors;
 }
 
-static bool knows(const struct conf_part *parts, size_t n_parts, const char *const *others, const char *key,
-		  struct conf_nearest *nearest)
+static bool has_key(const struct conf_part *parts, size_t n_parts, const char *const *others, const char *key,
+		    struct conf_nearest *nearest)
 {
 	for (size_t i = 0; i < n_parts; i++) {
 		if (parts[i].elsewhere)
@@ -155,8 +155,8 @@ static bool table_has(const struct hay_option *table, const char *key)
 }
 
 /* "`queue`", "a link or a device": where a key is at home; NULL: nowhere. */
-static const char *home_of(const char *key, const struct conf_part *parts, size_t n_parts,
-			   const struct conf_hints *hints, struct pool *pool)
+static const char *section_of(const char *key, const struct conf_part *parts, size_t n_parts,
+			      const struct conf_hints *hints, struct pool *pool)
 {
 	const char *text = NULL;
 
@@ -173,24 +173,24 @@ const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_pa
 			      const struct conf_messages *messages, struct pool *pool)
 {
 	const struct conf_hints *hints = messages->hints;
-	const char *home, *text = NULL;
+	const char *section, *text = NULL;
 
 	for (const struct conf_renamed *renamed = hints ? hints->renamed : NULL; renamed && renamed->old; renamed++)
 		if (strcmp(renamed->old, nearest->word) == 0) {
 			text = pool_printf(pool, ": it is called `%s` now, %s", renamed->now, renamed->meaning);
 			return text ? text : "";
 		}
-	home = home_of(nearest->word, parts, n_parts, hints, pool);
-	if (!home && (nearest->best || !hints))
+	section = section_of(nearest->word, parts, n_parts, hints, pool);
+	if (!section && (nearest->best || !hints))
 		return conf_nearest_text(nearest, pool);
-	if (!home) {
+	if (!section) {
 		for (size_t i = 0; i < n_parts && !text; i++)
 			text = parts[i].plugin;
 		text = text ? pool_printf(pool, "; `haywain help %s` lists the keys", text)
 			    : "; haywain.conf(5) lists the keys";
 		return text ? text : "";
 	}
-	text = pool_printf(pool, " here: it belongs into %s", home);
+	text = pool_printf(pool, " here: it belongs into %s", section);
 	return text ? text : "";
 }
 
@@ -203,7 +203,7 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 		const config_setting_t *member = config_setting_get_elem(layer, (unsigned)i);
 		struct conf_nearest nearest = {.word = config_setting_name(member)};
 
-		if (knows(parts, n_parts, others, nearest.word, &nearest))
+		if (has_key(parts, n_parts, others, nearest.word, &nearest))
 			continue;
 
 		const char *secret = secret_of(parts, n_parts, nearest.word);
@@ -324,7 +324,7 @@ void conf_report_init(struct conf_report *report, const struct conf_group *group
 
 /* ---- digest ---- */
 
-static uint64_t mix(uint64_t hash)
+static uint64_t mix_bits(uint64_t hash)
 {
 	hash ^= hash >> 30;
 	hash *= UINT64_C(0xbf58476d1ce4e5b9);
@@ -339,7 +339,7 @@ uint64_t conf_digest_add(uint64_t digest, const void *data, size_t size)
 
 	for (size_t i = 0; i < size; i++)
 		digest = (digest ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return mix(digest ^ size);
+	return mix_bits(digest ^ size);
 }
 
 static uint64_t digest_number(char kind, uint64_t number)
@@ -374,7 +374,7 @@ static uint64_t digest_setting(const config_setting_t *setting)
 	default:
 		digest = 'l';
 		for (int i = 0; i < config_setting_length(setting); i++)
-			digest = mix(digest + digest_setting(config_setting_get_elem(setting, (unsigned)i)));
+			digest = mix_bits(digest + digest_setting(config_setting_get_elem(setting, (unsigned)i)));
 		return digest;
 	}
 }
@@ -399,5 +399,5 @@ uint64_t conf_group_digest(const struct conf_group *group)
 									       : digest_setting(member),
 					       key, strlen(key));
 		}
-	return mix(sum + 'g');
+	return mix_bits(sum + 'g');
 }

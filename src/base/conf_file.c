@@ -17,11 +17,11 @@ struct conf_file {
 	config_t config;
 	char *path;
 	char *include_dir;
-	struct included *included;
+	struct included_file *included;
 };
 
-struct included {
-	struct included *next;
+struct included_file {
+	struct included_file *next;
 	const char *name; /* libconfig's */
 	char *path;
 };
@@ -84,7 +84,7 @@ static char *directory_of(const char *path)
 /* The path of an included file, which libconfig names as it was written. */
 static const char *included_path(struct conf_file *file, const char *name)
 {
-	struct included *included;
+	struct included_file *included;
 	size_t directory_size = strlen(file->include_dir);
 	bool whole = strncmp(name, file->include_dir, directory_size) == 0 && name[directory_size] == '/';
 
@@ -140,7 +140,7 @@ int conf_file_parse_text(const char *path, const char *include_dir, const char *
 {
 	_cleanup_(conf_file_freep) struct conf_file *file = NULL;
 	struct conf_messages found = {.service = messages->service};
-	struct scan scan = {.messages = &found, .include_dir = include_dir};
+	struct conf_scan scan = {.messages = &found, .include_dir = include_dir};
 	unsigned n_errors;
 	int r;
 
@@ -207,7 +207,7 @@ struct conf_file *conf_file_free(struct conf_file *file)
 		return NULL;
 	config_destroy(&file->config);
 	while (file->included) {
-		struct included *next = file->included->next;
+		struct included_file *next = file->included->next;
 
 		free(file->included->path);
 		free(file->included);

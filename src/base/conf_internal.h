@@ -17,7 +17,7 @@ enum token_type {
 	TOKEN_PUNCT, /* one of = : ; , { } ( ) [ ] */
 };
 
-struct token {
+struct conf_token {
 	enum token_type type;
 	char punct;
 	unsigned line;
@@ -26,20 +26,20 @@ struct token {
 	size_t size;
 };
 
-struct source {
-	struct source *next;
+struct conf_source {
+	struct conf_source *next;
 	char *path, *text;
 	size_t size;
 };
 
-struct scan {
+struct conf_scan {
 	struct conf_messages *messages;
 	unsigned n_errors;
 	unsigned last_line;
 	size_t total_size;
 	const char *include_dir; /* NULL: no @include */
-	struct source *sources;
-	struct token *tokens;
+	struct conf_source *sources;
+	struct conf_token *tokens;
 	size_t n_tokens, n_allocated;
 };
 
@@ -47,12 +47,12 @@ struct scan {
 int source_read(const char *path, char **ret, size_t *ret_size);
 
 /* Tokens of path's text and of what it includes. 0 or -ENOMEM; mistakes are counted. */
-int scan_text(struct scan *scan, const char *path, const char *text, size_t size);
-void scan_done(struct scan *scan);
-void scan_error(struct scan *scan, const char *file, unsigned line, const char *format, ...) _printf_(4, 5);
+int scan_text(struct conf_scan *scan, const char *path, const char *text, size_t size);
+void scan_done(struct conf_scan *scan);
+void scan_error(struct conf_scan *scan, const char *file, unsigned line, const char *format, ...) _printf_(4, 5);
 
 /* The grammar over the tokens: every mistake becomes a message. */
-int syntax_check(struct scan *scan); /* -ENOMEM: not all was looked at */
+int syntax_check(struct conf_scan *scan); /* -ENOMEM: not all was looked at */
 
 /* ---- one option ---- */
 

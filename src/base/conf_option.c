@@ -216,7 +216,7 @@ static const char *choices_text(const struct hay_option *option, struct pool *po
 	return text ? text : "?";
 }
 
-struct place {
+struct option_place {
 	const config_setting_t *setting;
 	struct conf_messages *messages;
 };
@@ -266,7 +266,7 @@ static const char *number_before_unit(const config_setting_t *setting, struct po
 	return copy && isfinite(strtod(copy, &end)) && *end == '\0' ? copy : NULL;
 }
 
-static void tell_wrong_type(const struct place *place, const struct hay_option *option, struct pool *pool)
+static void report_wrong_type(const struct option_place *place, const struct hay_option *option, struct pool *pool)
 {
 	const char *key = option->key, *example = example_of(option);
 	int type = config_setting_type(place->setting);
@@ -330,7 +330,8 @@ static void tell_wrong_type(const struct place *place, const struct hay_option *
 	}
 }
 
-static void tell_limits(const struct place *place, const struct hay_option *option, const char *text, struct pool *pool)
+static void report_limits(const struct option_place *place, const struct hay_option *option, const char *text,
+			  struct pool *pool)
 {
 	const char *quote = option->type == HAY_OPT_INT || option->type == HAY_OPT_FLOAT ? "" : "\"";
 
@@ -345,8 +346,8 @@ static void tell_limits(const struct place *place, const struct hay_option *opti
 			    quote);
 }
 
-static void tell_wrong_text(const struct place *place, const struct hay_option *option, const char *text,
-			    struct pool *pool)
+static void report_wrong_text(const struct option_place *place, const struct hay_option *option, const char *text,
+			      struct pool *pool)
 {
 	bool with_unit =
 		option->type == HAY_OPT_DURATION || option->type == HAY_OPT_SIZE || option->type == HAY_OPT_RATE;
@@ -377,7 +378,7 @@ static void tell_wrong_text(const struct place *place, const struct hay_option *
 			    example_of(option), text);
 		break;
 	default:
-		tell_wrong_type(place, option, pool);
+		report_wrong_type(place, option, pool);
 		break;
 	}
 }
@@ -419,12 +420,12 @@ static const char *text_of(const struct hay_option *option, const config_setting
 bool option_set(const struct hay_option *option, void *into, const config_setting_t *setting, struct pool *pool,
 		struct conf_messages *messages)
 {
-	struct place place = {.setting = setting, .messages = messages};
+	struct option_place place = {.setting = setting, .messages = messages};
 	const char *text = text_of(option, setting, pool);
 	int r;
 
 	if (!text) {
-		tell_wrong_type(&place, option, pool);
+		report_wrong_type(&place, option, pool);
 		return false;
 	}
 	if (option->type == HAY_OPT_SECRET) {
@@ -456,10 +457,10 @@ bool option_set(const struct hay_option *option, void *into, const config_settin
 
 	r = option_set_text(option, into, text, true, pool);
 	if (r == -ERANGE)
-		tell_limits(&place, option, text, pool);
+		report_limits(&place, option, text, pool);
 	else if (r == -ENOMEM)
 		place_error(&place, "out of memory");
 	else if (r < 0)
-		tell_wrong_text(&place, option, text, pool);
+		report_wrong_text(&place, option, text, pool);
 	return r == 0;
 }

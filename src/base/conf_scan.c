@@ -14,8 +14,8 @@
 #define ERRORS_MAX 100 /* in one file: past that it is no configuration */
 #define QUOTED_MAX 60  /* how much of the text a message repeats */
 
-struct cursor {
-	struct scan *scan;
+struct conf_cursor {
+	struct conf_scan *scan;
 	const char *file;
 	const char *at, *end;
 	const char *line_start;
@@ -23,9 +23,9 @@ struct cursor {
 	unsigned depth;
 };
 
-static int scan_file(struct scan *scan, const char *path, const char *text, size_t size, unsigned depth);
+static int scan_file(struct conf_scan *scan, const char *path, const char *text, size_t size, unsigned depth);
 
-void scan_error(struct scan *scan, const char *file, unsigned line, const char *format, ...)
+void scan_error(struct conf_scan *scan, const char *file, unsigned line, const char *format, ...)
 {
 	va_list args;
 
@@ -38,20 +38,20 @@ void scan_error(struct scan *scan, const char *file, unsigned line, const char *
 
 #define cursor_error(cursor, ...) scan_error((cursor)->scan, (cursor)->file, (cursor)->line, __VA_ARGS__)
 
-static int add_token(struct cursor *cursor, enum token_type type, const char *text, size_t size)
+static int add_token(struct conf_cursor *cursor, enum token_type type, const char *text, size_t size)
 {
-	struct scan *scan = cursor->scan;
+	struct conf_scan *scan = cursor->scan;
 
 	if (scan->n_tokens == scan->n_allocated) {
 		size_t n = scan->n_allocated ? scan->n_allocated * 2 : 256;
-		struct token *tokens = reallocarray(scan->tokens, n, sizeof(*tokens));
+		struct conf_token *tokens = reallocarray(scan->tokens, n, sizeof(*tokens));
 
 		if (!tokens)
 			return -ENOMEM;
 		scan->tokens = tokens;
 		scan->n_allocated = n;
 	}
-	scan->tokens[scan->n_tokens++] = (struct token){
+	scan->tokens[scan->n_tokens++] = (struct conf_token){
 		.type = type,
 		.punct = type == TOKEN_PUNCT ? *text : '\0',
 		.line = cursor->line,
@@ -62,7 +62,7 @@ static int add_token(struct cursor *cursor, enum token_type type, const char *te
 	return 0;
 }
 
-static void new_line(struct cursor *cursor)
+static void new_line(struct conf_cursor *cursor)
 {
 	cursor->line++;
 	cursor->line_start = cursor->at;
@@ -79,7 +79,7 @@ static bool is_blank(char c)
 }
 
 /* What a page or a PDF brings along and no editor shows: how many bytes it takes, and its name; 0: it is none. */
-static size_t invisible(const char *at, const char *end, const char **ret_name)
+static size_t invisible_size(const char *at, const char *end, const char **ret_name)
 {
 	static const struct {
 		const char *bytes, *name;
@@ -107,7 +107,7 @@ static size_t invisible(const char *at, const char *end, const char **ret_name)
 	return 0;
 }
 
-static bool ends_word(char c)
+static bool ends_token(char c)
 {
 	return is_blank(c) || c == '\n' || strchr("=;,(){}[]\"#", c) != NULL; /* strchr: the terminator, too */
 }
@@ -115,7 +115,7 @@ static bool ends_word(char c)
 /* ---- numbers ---- */
 
 /* A whole number as libconfig takes it; false: it is none. */
-static bool check_whole(struct cursor *cursor, const char *text, size_t size)
+static bool check_whole(struct conf_cursor *cursor, const char *text, size_t size)
 {
 	size_t at = 0, digits;
 	bool negative = text[0] == '-', hex, is_long, too_long = false;
@@ -158,7 +158,7 @@ static bool check_whole(struct cursor *cursor, const char *text, size_t size)
 	return true;
 }
 
-static bool check_float(struct cursor *cursor, const char *text, size_t size)
+static bool check_float(struct conf_cursor *cursor, const char *text, size_t size)
 {
 	size_t at = 0, n_digits = 0;
 	bool dotted = false, exponent = false;
@@ -206,7 +206,7 @@ static size_t foreign_quote(const char *at, const char *end)
 }
 
 /* A text between quotes that are none here, to its end as the person meant it. */
-static int scan_foreign_string(struct cursor *cursor)
+static int scan_foreign_string(struct conf_cursor *cursor)
 {
 	const char *start = cursor->at + foreign_quote(cursor->at, cursor->end), *at = start;
 
@@ -227,7 +227,7 @@ static int scan_foreign_string(struct cursor *cursor)
 	return add_token(cursor, TOKEN_BAD, start, (size_t)(at - start));
 }
 
-static int scan_string(struct cursor *cursor)
+static int scan_string(struct conf_cursor *cursor)
 {
 	const char *start = ++cursor->at;
 	const char *at;
@@ -262,12 +262,12 @@ static int scan_string(struct cursor *cursor)
 	return add_token(cursor, TOKEN_BAD, start, (size_t)(at - start));
 }
 
-static int scan_include(struct cursor *cursor)
+static int scan_include(struct conf_cursor *cursor)
 {
 	const char *at = cursor->at + strlen("@include"), *start;
 	_cleanup_free_ char *name = NULL;
-	struct scan *scan = cursor->scan;
-	struct source *source;
+	struct conf_scan *scan = cursor->scan;
+	struct conf_source *source;
 	int r;
 
 	for (const char *before = cursor->line_start; before < cursor->at; before++)
@@ -338,7 +338,7 @@ skip_line:
 	return 0;
 }
 
-static int scan_comment(struct cursor *cursor)
+static int scan_comment(struct conf_cursor *cursor)
 {
 	unsigned first_line = cursor->line;
 
@@ -362,7 +362,7 @@ static int scan_comment(struct cursor *cursor)
 	return 0;
 }
 
-static int scan_word(struct cursor *cursor)
+static int scan_name_or_number(struct conf_cursor *cursor)
 {
 	const char *start = cursor->at, *at = start;
 	size_t size;
@@ -380,7 +380,7 @@ static int scan_word(struct cursor *cursor)
 	}
 
 	/* A comment may follow a number without a space. */
-	while (at < cursor->end && !ends_word(*at) && !invisible(at, cursor->end, &(const char *){NULL}) &&
+	while (at < cursor->end && !ends_token(*at) && !invisible_size(at, cursor->end, &(const char *){NULL}) &&
 	       !(*at == '/' && at + 1 < cursor->end && (at[1] == '/' || at[1] == '*')))
 		at++;
 	if (at == start)
@@ -398,10 +398,10 @@ static int scan_word(struct cursor *cursor)
 	return add_token(cursor, TOKEN_BAD, start, size);
 }
 
-static int scan_token(struct cursor *cursor)
+static int scan_token(struct conf_cursor *cursor)
 {
 	const char *name;
-	size_t size = invisible(cursor->at, cursor->end, &name);
+	size_t size = invisible_size(cursor->at, cursor->end, &name);
 	char c = *cursor->at;
 
 	if (size > 0) {
@@ -421,12 +421,12 @@ static int scan_token(struct cursor *cursor)
 	}
 	if (strncmp(cursor->at, "@include", strlen("@include")) == 0)
 		return scan_include(cursor);
-	return scan_word(cursor);
+	return scan_name_or_number(cursor);
 }
 
-static int scan_file(struct scan *scan, const char *path, const char *text, size_t size, unsigned depth)
+static int scan_file(struct conf_scan *scan, const char *path, const char *text, size_t size, unsigned depth)
 {
-	struct cursor cursor = {
+	struct conf_cursor cursor = {
 		.scan = scan,
 		.file = path,
 		.at = text,
@@ -471,9 +471,9 @@ static int scan_file(struct scan *scan, const char *path, const char *text, size
 	return 0;
 }
 
-int scan_text(struct scan *scan, const char *path, const char *text, size_t size)
+int scan_text(struct conf_scan *scan, const char *path, const char *text, size_t size)
 {
-	struct cursor last = {.scan = scan, .file = path};
+	struct conf_cursor last = {.scan = scan, .file = path};
 	int r;
 
 	r = scan_file(scan, path, text, size, 0);
@@ -485,10 +485,10 @@ int scan_text(struct scan *scan, const char *path, const char *text, size_t size
 	return add_token(&last, TOKEN_END, "", 0);
 }
 
-void scan_done(struct scan *scan)
+void scan_done(struct conf_scan *scan)
 {
 	while (scan->sources) {
-		struct source *next = scan->sources->next;
+		struct conf_source *next = scan->sources->next;
 
 		free(scan->sources->path);
 		free(scan->sources->text);
@@ -496,5 +496,5 @@ void scan_done(struct scan *scan)
 		scan->sources = next;
 	}
 	free(scan->tokens);
-	*scan = (struct scan){0};
+	*scan = (struct conf_scan){0};
 }

@@ -13,49 +13,49 @@
 #define KEYS_MAX 4096	      /* in one group: they are compared with each other */
 #define WIDTH(token) (int)MIN((token)->size, (size_t)60), (token)->text
 
-struct walk {
-	struct scan *scan;
+struct syntax_walk {
+	struct conf_scan *scan;
 	size_t at;
 	unsigned depth;
 	char open[DEPTH_MAX + 1]; /* the brackets around here: `depth` of them */
 	bool out_of_memory;	  /* nothing more is told: the walk was cut short */
 };
 
-static void check_settings(struct walk *walk, const struct token *opener);
-static void check_value(struct walk *walk);
+static void check_settings(struct syntax_walk *walk, const struct conf_token *opener);
+static void check_value(struct syntax_walk *walk);
 
-static const struct token *peek(const struct walk *walk)
+static const struct conf_token *peek_token(const struct syntax_walk *walk)
 {
 	return &walk->scan->tokens[walk->at];
 }
 
-static const struct token *peek_next(const struct walk *walk)
+static const struct conf_token *peek_next_token(const struct syntax_walk *walk)
 {
-	const struct token *token = peek(walk);
+	const struct conf_token *token = peek_token(walk);
 
 	return token->type == TOKEN_END ? token : token + 1;
 }
 
-static const struct token *take(struct walk *walk)
+static const struct conf_token *take_token(struct syntax_walk *walk)
 {
-	const struct token *token = peek(walk);
+	const struct conf_token *token = peek_token(walk);
 
 	if (token->type != TOKEN_END)
 		walk->at++;
 	return token;
 }
 
-static bool is(const struct token *token, const char *puncts)
+static bool is_punct(const struct conf_token *token, const char *puncts)
 {
 	return token->type == TOKEN_PUNCT && strchr(puncts, token->punct);
 }
 
-static bool same_line(const struct token *a, const struct token *b)
+static bool same_line(const struct conf_token *a, const struct conf_token *b)
 {
 	return a->line == b->line && strcmp(a->file, b->file) == 0;
 }
 
-static bool is_told(const struct walk *walk, const struct token *token)
+static bool is_reported(const struct syntax_walk *walk, const struct conf_token *token)
 {
 	for (const struct conf_message *message = walk->scan->messages->first; message; message = message->next)
 		if (message->line == token->line && strcmp(message->file, token->file) == 0)
@@ -67,7 +67,7 @@ static bool is_told(const struct walk *walk, const struct token *token)
 	do {                                                                                                           \
 		if ((walk)->out_of_memory)                                                                             \
 			break;                                                                                         \
-		if (!is_told((walk), (token)))                                                                         \
+		if (!is_reported((walk), (token)))                                                                     \
 			scan_error((walk)->scan, (token)->file, (token)->line, __VA_ARGS__);                           \
 		else                                                                                                   \
 			(walk)->scan->n_errors++;                                                                      \
@@ -78,7 +78,7 @@ static char closer_of(char opener)
 	return opener == '{' ? '}' : opener == '(' ? ')' : ']';
 }
 
-static void not_closed(struct walk *walk, const struct token *opener, const struct token *here)
+static void not_closed(struct syntax_walk *walk, const struct conf_token *opener, const struct conf_token *here)
 {
 	char closer = closer_of(opener->punct);
 
@@ -92,18 +92,18 @@ static void not_closed(struct walk *walk, const struct token *opener, const stru
 }
 
 /* How far the brackets fit each other from `at` on, with so many of those around it still open. */
-static size_t fits_until(const struct walk *walk, size_t at, unsigned depth)
+static size_t fits_until(const struct syntax_walk *walk, size_t at, unsigned depth)
 {
-	const struct token *tokens = walk->scan->tokens;
+	const struct conf_token *tokens = walk->scan->tokens;
 	char open[DEPTH_MAX + 1];
 
 	memcpy(open, walk->open, depth);
 	for (; tokens[at].type != TOKEN_END; at++) {
-		if (is(&tokens[at], "{([")) {
+		if (is_punct(&tokens[at], "{([")) {
 			if (depth == DEPTH_MAX)
 				return at;
 			open[depth++] = tokens[at].punct;
-		} else if (is(&tokens[at], "})]")) {
+		} else if (is_punct(&tokens[at], "})]")) {
 			if (depth == 0 || closer_of(open[depth - 1]) != tokens[at].punct)
 				return at;
 			depth--;
@@ -116,9 +116,9 @@ static size_t fits_until(const struct walk *walk, size_t at, unsigned depth)
  * A closing bracket that is not the opener's: either the opener's own was forgotten before it, or this one is one too
  * many. What makes more of the rest fit is what the person did. False: forgotten, and told so.
  */
-static bool skip_stray(struct walk *walk, const struct token *opener)
+static bool skip_stray(struct syntax_walk *walk, const struct conf_token *opener)
 {
-	const struct token *token = peek(walk);
+	const struct conf_token *token = peek_token(walk);
 
 	if (token->type == TOKEN_END || walk->scan->n_errors > SYNTAX_GUESSES_MAX ||
 	    fits_until(walk, walk->at + 1, walk->depth) <= fits_until(walk, walk->at, walk->depth - 1)) {
@@ -127,29 +127,30 @@ static bool skip_stray(struct walk *walk, const struct token *opener)
 	}
 	syntax_error(walk, token, "a `%c` too many: the `%c` of line %u is still open", token->punct, opener->punct,
 		     opener->line);
-	take(walk);
+	take_token(walk);
 	return true;
 }
 
 /* To the end of a setting that went wrong, but not past its line or a closing bracket. */
-static void skip_rest(struct walk *walk, const struct token *from)
+static void skip_rest(struct syntax_walk *walk, const struct conf_token *from)
 {
-	while (peek(walk)->type != TOKEN_END && !is(peek(walk), ";,)}]") && same_line(peek(walk), from))
-		take(walk);
+	while (peek_token(walk)->type != TOKEN_END && !is_punct(peek_token(walk), ";,)}]") &&
+	       same_line(peek_token(walk), from))
+		take_token(walk);
 }
 
-static bool is_value(const struct token *token)
+static bool is_value(const struct conf_token *token)
 {
 	return token->type == TOKEN_NUMBER || token->type == TOKEN_BOOL || token->type == TOKEN_STRING ||
-	       token->type == TOKEN_BAD || is(token, "{([");
+	       token->type == TOKEN_BAD || is_punct(token, "{([");
 }
 
-static void check_elements(struct walk *walk, const struct token *opener);
+static void check_elements(struct syntax_walk *walk, const struct conf_token *opener);
 
 /* a = "x; b = "y": the text ends where the next one was meant to begin, and a word touches its quote. */
-static void check_text_end(struct walk *walk, const struct token *text)
+static void check_text_end(struct syntax_walk *walk, const struct conf_token *text)
 {
-	const struct token *next = peek(walk);
+	const struct conf_token *next = peek_token(walk);
 
 	if (next->type != TOKEN_END && next->type != TOKEN_PUNCT && next->text == text->text + text->size + 1 &&
 	    memchr(text->text, '=', text->size))
@@ -157,13 +158,13 @@ static void check_text_end(struct walk *walk, const struct token *text)
 			     WIDTH(next));
 }
 
-static void check_value(struct walk *walk)
+static void check_value(struct syntax_walk *walk)
 {
-	const struct token *token = take(walk);
+	const struct conf_token *token = take_token(walk);
 
 	if (token->type == TOKEN_STRING) {
-		while (peek(walk)->type == TOKEN_STRING)
-			token = take(walk);
+		while (peek_token(walk)->type == TOKEN_STRING)
+			token = take_token(walk);
 		check_text_end(walk, token);
 		return;
 	}
@@ -183,7 +184,7 @@ static void check_value(struct walk *walk)
 }
 
 /* A bare word where a value belongs. */
-static void check_bare_word(struct walk *walk, const struct token *word)
+static void check_unquoted(struct syntax_walk *walk, const struct conf_token *word)
 {
 	static const char *const switches[] = {"yes", "no", "on", "off"};
 
@@ -196,55 +197,55 @@ static void check_bare_word(struct walk *walk, const struct token *word)
 }
 
 /* What stands in ( … ) or [ … ]. */
-static void check_elements(struct walk *walk, const struct token *opener)
+static void check_elements(struct syntax_walk *walk, const struct conf_token *opener)
 {
 	char closer[2] = {closer_of(opener->punct), '\0'};
-	const struct token *last = NULL; /* the last of the element before, or its comma */
+	const struct conf_token *last = NULL; /* the last of the element before, or its comma */
 	bool after_comma = false, after_value = false;
 
-	if (peek(walk)->type == TOKEN_NAME && is(peek_next(walk), "=:")) {
+	if (peek_token(walk)->type == TOKEN_NAME && is_punct(peek_next_token(walk), "=:")) {
 		syntax_error(walk, opener, "a group stands in { … }, a list of groups in ( { … }, { … } )");
 		check_settings(walk, opener);
 		return;
 	}
 	for (;;) {
-		const struct token *token = peek(walk);
+		const struct conf_token *token = peek_token(walk);
 
-		if (is(token, closer)) {
+		if (is_punct(token, closer)) {
 			if (after_comma)
 				syntax_error(walk, last, "a `,` too many: nothing follows it before the `%s`", closer);
-			take(walk);
+			take_token(walk);
 			return;
 		}
-		if (token->type == TOKEN_END || is(token, ")]}")) {
+		if (token->type == TOKEN_END || is_punct(token, ")]}")) {
 			if (!skip_stray(walk, opener))
 				return;
 			continue;
 		}
-		if (token->type == TOKEN_NAME && is(peek_next(walk), "=:") && opener->line != token->line) {
+		if (token->type == TOKEN_NAME && is_punct(peek_next_token(walk), "=:") && opener->line != token->line) {
 			/* A key: the list ended before it, and its bracket was forgotten. */
 			not_closed(walk, opener, token);
 			return;
 		}
-		if (is(token, ",")) {
+		if (is_punct(token, ",")) {
 			if (!after_value)
 				syntax_error(walk, token, "a `,` too many: no value stands before it");
 			after_comma = true;
 			after_value = false;
-			last = take(walk);
+			last = take_token(walk);
 			continue;
 		}
-		if (is(token, ";=:")) {
+		if (is_punct(token, ";=:")) {
 			syntax_error(walk, token,
 				     token->punct == ';' ? "a `%c` where a `,` belongs" : "a `%c` makes no sense here",
 				     token->punct);
-			take(walk);
+			take_token(walk);
 			after_value = after_comma = false;
 			continue;
 		}
 		if (after_value)
 			syntax_error(walk, last, "a `,` is missing after this");
-		if (token->type == TOKEN_NAME && is(peek_next(walk), "=:")) {
+		if (token->type == TOKEN_NAME && is_punct(peek_next_token(walk), "=:")) {
 			syntax_error(walk, token, "`%.*s` needs braces around it: ( { %.*s = …; } )", WIDTH(token),
 				     WIDTH(token));
 			skip_rest(walk, token);
@@ -252,9 +253,9 @@ static void check_elements(struct walk *walk, const struct token *opener)
 			continue;
 		}
 		if (token->type == TOKEN_NAME) {
-			check_bare_word(walk, token);
-			take(walk);
-		} else if (opener->punct == '[' && is(token, "{([")) {
+			check_unquoted(walk, token);
+			take_token(walk);
+		} else if (opener->punct == '[' && is_punct(token, "{([")) {
 			syntax_error(walk, opener, "`[ ]` holds plain values: a list of groups is written ( … )");
 			check_value(walk);
 		} else {
@@ -267,21 +268,21 @@ static void check_elements(struct walk *walk, const struct token *opener)
 }
 
 /* 0,1: the tokens 0 and , and 1 without anything between them. A group holds no values, so nobody means two. */
-static bool is_decimal_comma(const struct token *token)
+static bool is_decimal_comma(const struct conf_token *token)
 {
-	return is(token + 1, ",") && token[2].type == TOKEN_NUMBER && token[1].text == token->text + token->size &&
-	       token[2].text == token[1].text + 1;
+	return is_punct(token + 1, ",") && token[2].type == TOKEN_NUMBER &&
+	       token[1].text == token->text + token->size && token[2].text == token[1].text + 1;
 }
 
-static void check_setting(struct walk *walk, const struct token *key)
+static void check_setting(struct syntax_walk *walk, const struct conf_token *key)
 {
-	const struct token *token = peek(walk);
+	const struct conf_token *token = peek_token(walk);
 
-	if (is(token, "=:")) {
-		take(walk);
+	if (is_punct(token, "=:")) {
+		take_token(walk);
 	} else if (token->type == TOKEN_STRING && key->size == 7 && memcmp(key->text, "include", 7) == 0) {
 		syntax_error(walk, key, "write @include \"%.*s\"", WIDTH(token));
-		take(walk);
+		take_token(walk);
 		return;
 	} else {
 		syntax_error(walk, key, "a `=` is missing after `%.*s`", WIDTH(key));
@@ -292,35 +293,35 @@ static void check_setting(struct walk *walk, const struct token *key)
 		}
 	}
 
-	token = peek(walk);
+	token = peek_token(walk);
 	if (token->type == TOKEN_NUMBER && is_decimal_comma(token)) {
 		syntax_error(walk, token, "a comma in a number: write %.*s.%.*s, not %.*s,%.*s", WIDTH(token),
 			     WIDTH(token + 2), WIDTH(token), WIDTH(token + 2));
 		walk->at += 3;
 	} else if (is_value(token)) {
 		check_value(walk);
-	} else if (token->type == TOKEN_NAME && (same_line(token, key) || !is(peek_next(walk), "=:"))) {
-		check_bare_word(walk, token);
-		take(walk);
+	} else if (token->type == TOKEN_NAME && (same_line(token, key) || !is_punct(peek_next_token(walk), "=:"))) {
+		check_unquoted(walk, token);
+		take_token(walk);
 		skip_rest(walk, token);
 	} else {
 		syntax_error(walk, key, "`%.*s` has no value", WIDTH(key));
 	}
 }
 
-static void check_twice(struct walk *walk, const struct token *opener, const size_t *keys, size_t n_keys,
-			const struct token *key)
+static void check_twice(struct syntax_walk *walk, const struct conf_token *opener, const size_t *keys, size_t n_keys,
+			const struct conf_token *key)
 {
 	for (size_t i = 0; i < n_keys; i++) {
-		const struct token *first = &walk->scan->tokens[keys[i]];
+		const struct conf_token *first = &walk->scan->tokens[keys[i]];
 
 		if (first->size != key->size || memcmp(first->text, key->text, key->size) != 0)
 			continue;
 		/* At the top a list may go on in another file. */
-		if (!opener && is(peek_next(walk), "=:") && is(peek_next(walk) + 1, "{"))
+		if (!opener && is_punct(peek_next_token(walk), "=:") && is_punct(peek_next_token(walk) + 1, "{"))
 			syntax_error(walk, key, "`%.*s` stands twice, first at %s:%u: make one group of the two",
 				     WIDTH(key), first->file, first->line);
-		else if (opener || !is(peek_next(walk), "=:") || !is(peek_next(walk) + 1, "("))
+		else if (opener || !is_punct(peek_next_token(walk), "=:") || !is_punct(peek_next_token(walk) + 1, "("))
 			syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key),
 				     first->file, first->line);
 		else
@@ -333,36 +334,37 @@ static void check_twice(struct walk *walk, const struct token *opener, const siz
 }
 
 /* A bracket, or a key in quotes, where a key of the file belongs: somebody writes as in another format. */
-static bool check_other_format(struct walk *walk, const struct token *opener)
+static bool check_other_format(struct syntax_walk *walk, const struct conf_token *opener)
 {
-	const struct token *token = peek(walk);
+	const struct conf_token *token = peek_token(walk);
 
-	if (token->type == TOKEN_STRING && is(peek_next(walk), "=:")) {
+	if (token->type == TOKEN_STRING && is_punct(peek_next_token(walk), "=:")) {
 		syntax_error(walk, token, "a key stands without quotes: %.*s", WIDTH(token));
-		take(walk);
+		take_token(walk);
 		check_setting(walk, token);
 		return true;
 	}
-	if (opener || !is(token, "[{"))
+	if (opener || !is_punct(token, "[{"))
 		return false;
 	syntax_error(walk, token, "this looks like %s: here a section is written gateway: { id = \"…\"; };",
 		     token->punct == '[' ? "TOML or INI" : "JSON");
 	if (token->punct == '{')
 		check_value(walk);
 	else
-		for (const struct token *from = token; peek(walk)->type != TOKEN_END && same_line(peek(walk), from);)
-			take(walk);
+		for (const struct conf_token *from = token;
+		     peek_token(walk)->type != TOKEN_END && same_line(peek_token(walk), from);)
+			take_token(walk);
 	return true;
 }
 
 /* What stands in { … }, or in the file itself: opener NULL. In ( … ) it was told to be wrong. */
-static void check_settings(struct walk *walk, const struct token *opener)
+static void check_settings(struct syntax_walk *walk, const struct conf_token *opener)
 {
 	_cleanup_free_ size_t *keys = NULL;
 	size_t n_keys = 0, n_allocated = 0;
 
 	for (;;) {
-		const struct token *token = peek(walk);
+		const struct conf_token *token = peek_token(walk);
 
 		if (token->type == TOKEN_END) {
 			if (opener)
@@ -370,39 +372,39 @@ static void check_settings(struct walk *walk, const struct token *opener)
 			return;
 		}
 		if (opener && token->type == TOKEN_PUNCT && token->punct == closer_of(opener->punct)) {
-			take(walk);
+			take_token(walk);
 			return;
 		}
-		if (is(token, ")}]")) {
+		if (is_punct(token, ")}]")) {
 			if (opener) {
 				if (!skip_stray(walk, opener))
 					return;
-				if (is(peek(walk), ";,"))
-					take(walk);
+				if (is_punct(peek_token(walk), ";,"))
+					take_token(walk);
 				continue;
 			}
 			syntax_error(walk, token, "a `%c` too many: nothing is open here", token->punct);
-			take(walk);
-			if (is(peek(walk), ";,"))
-				take(walk);
+			take_token(walk);
+			if (is_punct(peek_token(walk), ";,"))
+				take_token(walk);
 			continue;
 		}
 		if (token->type != TOKEN_NAME && check_other_format(walk, opener)) {
-			if (is(peek(walk), ";,"))
-				take(walk);
+			if (is_punct(peek_token(walk), ";,"))
+				take_token(walk);
 			continue;
 		}
 		if (token->type != TOKEN_NAME) {
-			if (is(token, ";") && !opener && walk->at == 0)
+			if (is_punct(token, ";") && !opener && walk->at == 0)
 				syntax_error(walk, token, "a `;` too many: a comment begins with #");
 			else if (token->type == TOKEN_PUNCT)
 				syntax_error(walk, token, "a `%c` too many", token->punct);
 			else if (token->type != TOKEN_BAD)
 				syntax_error(walk, token, "a key belongs here, not %.*s", WIDTH(token));
-			if (is(token, "{(["))
+			if (is_punct(token, "{(["))
 				check_value(walk);
 			else
-				take(walk);
+				take_token(walk);
 			continue;
 		}
 
@@ -423,16 +425,16 @@ static void check_settings(struct walk *walk, const struct token *opener)
 		}
 		check_twice(walk, opener, keys, n_keys, token);
 		keys[n_keys++] = walk->at;
-		take(walk);
+		take_token(walk);
 		check_setting(walk, token);
-		if (is(peek(walk), ";,"))
-			take(walk);
+		if (is_punct(peek_token(walk), ";,"))
+			take_token(walk);
 	}
 }
 
-int syntax_check(struct scan *scan)
+int syntax_check(struct conf_scan *scan)
 {
-	struct walk walk = {.scan = scan};
+	struct syntax_walk walk = {.scan = scan};
 
 	check_settings(&walk, NULL);
 	return walk.out_of_memory ? -ENOMEM : 0;

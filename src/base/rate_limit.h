@@ -29,7 +29,7 @@ static inline const char *rate_limit_text(const struct hay_rate_limit *limit, ui
 	buffer[0] = '\0';
 	if (before > 0)
 		snprintf(buffer, RATE_LIMIT_TEXT_MAX, "; %" PRIu64 " such changes in the last 10 min", before);
-	else if (limit->n_said == RATE_LIMIT_LINES)
+	else if (limit->n_logged == RATE_LIMIT_LINES)
 		snprintf(buffer, RATE_LIMIT_TEXT_MAX, "; it keeps changing, logged again in 10 min");
 	return buffer;
 }

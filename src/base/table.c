@@ -64,7 +64,7 @@ static size_t terminal_columns(void)
 }
 
 /* How many bytes of text fit into so many columns, up to a blank where there is one. */
-static size_t fitting(const char *text, size_t columns)
+static size_t fitting_size(const char *text, size_t columns)
 {
 	size_t at = 0, blank = 0;
 
@@ -89,7 +89,7 @@ static void print_wrapped(const char *text, size_t indent)
 		width = columns - indent;
 		printf("\n%*s", (int)indent, "");
 	}
-	for (size_t n = fitting(text, width); width > 0 && text[n]; n = fitting(text, width)) {
+	for (size_t n = fitting_size(text, width); width > 0 && text[n]; n = fitting_size(text, width)) {
 		printf("%.*s\n%*s", (int)n, text, (int)indent, "");
 		text += n;
 		text += *text == ' ';

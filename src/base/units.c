@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-struct unit {
+struct unit_factor {
 	const char *name;
 	uint64_t factor;
 };
 
-static const struct unit durations[] = {
+static const struct unit_factor durations[] = {
 	{"us", 1},
 	{"ms", USEC_PER_MSEC},
 	{"s", USEC_PER_SEC},
@@ -24,7 +24,7 @@ static const struct unit durations[] = {
 	{NULL, 0},
 };
 
-static const struct unit sizes[] = {
+static const struct unit_factor sizes[] = {
 	{"B", 1},
 	{"KB", UINT64_C(1) << 10},
 	{"MB", UINT64_C(1) << 20},
@@ -34,10 +34,10 @@ static const struct unit sizes[] = {
 };
 
 /* DIGITS[.DIGITS]UNIT, exactly: 0.1 of a day is no rounding error. */
-static int parse_with_unit(const char *text, const struct unit *units, uint64_t *ret)
+static int parse_with_unit(const char *text, const struct unit_factor *units, uint64_t *ret)
 {
 	uint64_t whole = 0, fraction = 0, fraction_of = 1, value, part;
-	const struct unit *unit;
+	const struct unit_factor *unit;
 	bool too_large = false;
 
 	if (!isdigit((unsigned char)*text))

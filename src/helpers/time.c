@@ -33,15 +33,15 @@ bool hay_rate_limit_allows(struct hay_rate_limit *limit, uint64_t lines, uint64_
 			   uint64_t *ret_suppressed)
 {
 	*ret_suppressed = 0;
-	if (limit->n_said == 0 || now_us - limit->since_us >= window_us) {
+	if (limit->n_logged == 0 || now_us - limit->since_us >= window_us) {
 		*ret_suppressed = limit->suppressed;
 		*limit = (struct hay_rate_limit){.since_us = now_us};
 	}
-	if (limit->n_said >= lines) {
+	if (limit->n_logged >= lines) {
 		limit->suppressed++;
 		return false;
 	}
-	limit->n_said++;
+	limit->n_logged++;
 	return true;
 }
 

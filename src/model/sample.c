@@ -40,7 +40,7 @@ static void add_value(struct buf *buf, const struct hay_value *value)
 	}
 }
 
-static void encode(struct buf *buf, const struct sample_reading *readings, size_t n_readings)
+static void encode_readings(struct buf *buf, const struct sample_reading *readings, size_t n_readings)
 {
 	int64_t before = 0;
 
@@ -91,7 +91,7 @@ struct sample *sample_new(uint32_t device, uint64_t time_us, const struct sample
 {
 	_cleanup_buf_ struct buf buf = {0};
 
-	encode(&buf, readings, n_readings);
+	encode_readings(&buf, readings, n_readings);
 	if (buf_failed(&buf))
 		return NULL;
 	return sample_from_blob(device, time_us, buf.data, buf.size);

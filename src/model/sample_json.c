@@ -68,7 +68,7 @@ void json_quality(struct buf *out, struct buf *scratch, const struct sample_read
 }
 
 /* Readings one by one, from a blob or decoded. */
-struct source {
+struct reading_source {
 	struct series_set *set; /* of a blob */
 	const struct sample *blob;
 	struct sample_cursor cursor;
@@ -76,14 +76,14 @@ struct source {
 	size_t at;
 };
 
-static int rewind_source(struct source *source)
+static int rewind_source(struct reading_source *source)
 {
 	source->at = 0;
 	return source->decoded ? 0 : sample_begin(source->blob, &source->cursor);
 }
 
 /* As sample_next(), with the series. */
-static int next_reading(struct source *source, struct sample_reading *ret, const struct series **ret_series)
+static int next_reading(struct reading_source *source, struct sample_reading *ret, const struct series **ret_series)
 {
 	int r;
 
@@ -104,7 +104,7 @@ static int next_reading(struct source *source, struct sample_reading *ret, const
 enum which_readings { WITH_VALUE, NOT_GOOD };
 
 /* One walk over a sample. *ret_not_good: whether a second one for the qualities is needed. */
-static int add_readings(struct buf *out, struct buf *scratch, struct source *source, enum which_readings which,
+static int add_readings(struct buf *out, struct buf *scratch, struct reading_source *source, enum which_readings which,
 			bool *ret_not_good)
 {
 	const struct series *series;
@@ -129,8 +129,8 @@ static int add_readings(struct buf *out, struct buf *scratch, struct source *sou
 	return r;
 }
 
-static int print_sample(struct buf *out, struct buf *scratch, struct source *source, const struct series_device *device,
-			const struct stamped_sample *sample)
+static int print_sample(struct buf *out, struct buf *scratch, struct reading_source *source,
+			const struct series_device *device, const struct stamped_sample *sample)
 {
 	bool not_good;
 	int r;
@@ -169,7 +169,7 @@ static int print_sample(struct buf *out, struct buf *scratch, struct source *sou
 int json_sample(struct buf *out, struct buf *scratch, struct series_set *series, const struct stamped_sample *sample)
 {
 	const struct series_device *device = series_device_by_number(series, sample->sample->device);
-	struct source source = {.set = series, .blob = sample->sample};
+	struct reading_source source = {.set = series, .blob = sample->sample};
 
 	return device ? print_sample(out, scratch, &source, device, sample) : -EBADMSG;
 }
@@ -177,7 +177,7 @@ int json_sample(struct buf *out, struct buf *scratch, struct series_set *series,
 void json_stream_sample(struct buf *out, struct buf *scratch, const struct stream_sample *decoded,
 			const struct stamped_sample *sample)
 {
-	struct source source = {.decoded = decoded};
+	struct reading_source source = {.decoded = decoded};
 
 	print_sample(out, scratch, &source, decoded->device, sample);
 }

@@ -12,19 +12,19 @@
 /* A number past this comes from a damaged file: the arrays by number shall not grow to it. */
 #define NUMBER_MAX 16000000u
 
-struct node {
-	struct node *next;
+struct series_node {
+	struct series_node *next;
 	uint64_t hash;
 	const void *row; /* struct series_device or struct series */
 };
 
-struct index {
-	struct node **buckets;
+struct series_index {
+	struct series_node **buckets;
 	size_t n_buckets; /* a power of two, or 0 */
 	size_t n_nodes;
 };
 
-struct rows {
+struct series_rows {
 	const void **by_number; /* number - 1 */
 	uint32_t count, capacity;
 };
@@ -32,8 +32,8 @@ struct rows {
 struct series_set {
 	struct mutex lock;
 	struct pool *pool;
-	struct rows devices, series;
-	struct index device_index, series_index;
+	struct series_rows devices, series;
+	struct series_index device_index, series_index;
 };
 
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
@@ -51,20 +51,20 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 	return text ? hash_bytes(hash, text, strlen(text) + 1) : hash_bytes(hash, "\xff", 1);
 }
 
-static int index_add(struct index *index, struct pool *pool, uint64_t hash, const void *row)
+static int index_add(struct series_index *index, struct pool *pool, uint64_t hash, const void *row)
 {
-	struct node *node = pool_alloc(pool, sizeof(*node));
+	struct series_node *node = pool_alloc(pool, sizeof(*node));
 
 	if (!node)
 		return -ENOMEM;
 	if (index->n_nodes >= index->n_buckets) {
 		size_t n = MAX(index->n_buckets * 2, (size_t)64);
-		struct node **buckets = calloc(n, sizeof(struct node *));
+		struct series_node **buckets = calloc(n, sizeof(struct series_node *));
 
 		if (!buckets)
 			return -ENOMEM;
 		for (size_t i = 0; i < index->n_buckets; i++) {
-			for (struct node *at = index->buckets[i], *next; at; at = next) {
+			for (struct series_node *at = index->buckets[i], *next; at; at = next) {
 				next = at->next;
 				at->next = buckets[at->hash & (n - 1)];
 				buckets[at->hash & (n - 1)] = at;
@@ -74,18 +74,18 @@ static int index_add(struct index *index, struct pool *pool, uint64_t hash, cons
 		index->buckets = buckets;
 		index->n_buckets = n;
 	}
-	*node = (struct node){.next = index->buckets[hash & (index->n_buckets - 1)], .hash = hash, .row = row};
+	*node = (struct series_node){.next = index->buckets[hash & (index->n_buckets - 1)], .hash = hash, .row = row};
 	index->buckets[hash & (index->n_buckets - 1)] = node;
 	index->n_nodes++;
 	return 0;
 }
 
-static const struct node *index_first(const struct index *index, uint64_t hash)
+static const struct series_node *index_first(const struct series_index *index, uint64_t hash)
 {
 	return index->n_buckets > 0 ? index->buckets[hash & (index->n_buckets - 1)] : NULL;
 }
 
-static int rows_reserve(struct rows *rows, uint32_t number)
+static int rows_reserve(struct series_rows *rows, uint32_t number)
 {
 	const void **grown;
 	uint32_t capacity;
@@ -104,12 +104,12 @@ static int rows_reserve(struct rows *rows, uint32_t number)
 	return 0;
 }
 
-static const void *rows_get(const struct rows *rows, uint32_t number)
+static const void *rows_get(const struct series_rows *rows, uint32_t number)
 {
 	return number >= 1 && number <= rows->count ? rows->by_number[number - 1] : NULL;
 }
 
-static void rows_put(struct rows *rows, uint32_t number, const void *row)
+static void rows_put(struct series_rows *rows, uint32_t number, const void *row)
 {
 	rows->by_number[number - 1] = row;
 	rows->count = MAX(rows->count, number);
@@ -174,7 +174,7 @@ static int compare_tags(const void *a, const void *b)
 static const struct series_device *device_find(const struct series_set *set, uint64_t hash, const char *name,
 					       const char *link, const struct tag *tags, size_t n_tags)
 {
-	for (const struct node *node = index_first(&set->device_index, hash); node; node = node->next)
+	for (const struct series_node *node = index_first(&set->device_index, hash); node; node = node->next)
 		if (node->hash == hash && device_is(node->row, name, link, tags, n_tags))
 			return node->row;
 	return NULL;
@@ -335,7 +335,8 @@ const struct series *series_intern(struct series_set *set, const struct series_d
 	const struct series *series = NULL;
 
 	mutex_lock(&set->lock);
-	for (const struct node *node = index_first(&set->series_index, hash); node && !series; node = node->next) {
+	for (const struct series_node *node = index_first(&set->series_index, hash); node && !series;
+	     node = node->next) {
 		const struct series *at = node->row;
 
 		if (node->hash == hash && at->device == device && at->type == type && text_same(at->point, point) &&

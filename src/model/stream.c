@@ -11,8 +11,8 @@ struct stream_subscription {
 };
 
 /* A sample on its way, with everything it needs, in one piece of memory. */
-struct publication {
-	struct publication *next;
+struct stream_publication {
+	struct stream_publication *next;
 	struct stream_sample sample;
 	uint64_t number; /* of samples published */
 	unsigned depth;
@@ -21,7 +21,7 @@ struct publication {
 
 struct stream {
 	struct stream_subscription *first, **end;
-	struct publication *waiting, **waiting_end;
+	struct stream_publication *waiting, **waiting_end;
 	unsigned n_waiting;
 	unsigned depth; /* of the sample that is being delivered */
 	bool delivering;
@@ -101,7 +101,7 @@ struct stream_subscription *stream_unsubscribe(struct stream_subscription *subsc
 
 /* ---- samples ---- */
 
-static struct publication *publication_free(struct publication *publication)
+static struct stream_publication *publication_free(struct stream_publication *publication)
 {
 	if (publication)
 		sample_unref(publication->sample.sample);
@@ -142,11 +142,11 @@ static const char *copy_text(char **at, const char *text, size_t size)
 }
 
 /* NULL: out of memory. */
-static struct publication *publication_new(const struct series_device *device, uint64_t time_us,
-					   const struct series *const *series, const struct sample_reading *readings,
-					   size_t n_readings)
+static struct stream_publication *publication_new(const struct series_device *device, uint64_t time_us,
+						  const struct series *const *series,
+						  const struct sample_reading *readings, size_t n_readings)
 {
-	size_t size = sizeof(struct publication) + n_readings * (sizeof(*readings) + sizeof(*series));
+	size_t size = sizeof(struct stream_publication) + n_readings * (sizeof(*readings) + sizeof(*series));
 
 	for (size_t i = 0; i < n_readings; i++) {
 		struct sample_reading reading = as_decoded(&readings[i], series[i]);
@@ -156,7 +156,7 @@ static struct publication *publication_new(const struct series_device *device, u
 		size += reading.exception_size;
 	}
 
-	struct publication *publication = malloc(size);
+	struct stream_publication *publication = malloc(size);
 
 	if (!publication)
 		return NULL;
@@ -184,7 +184,7 @@ static struct publication *publication_new(const struct series_device *device, u
 	return publication->sample.sample ? publication : publication_free(publication);
 }
 
-static void deliver(struct stream *stream, const struct publication *publication)
+static void deliver_publication(struct stream *stream, const struct stream_publication *publication)
 {
 	stream->depth = publication->depth;
 	for (struct stream_subscription *at = stream->first; at; at = at->next)
@@ -195,13 +195,13 @@ static void deliver(struct stream *stream, const struct publication *publication
 static void deliver_waiting(struct stream *stream)
 {
 	while (stream->waiting) {
-		struct publication *publication = stream->waiting;
+		struct stream_publication *publication = stream->waiting;
 
 		stream->waiting = publication->next;
 		if (!stream->waiting)
 			stream->waiting_end = &stream->waiting;
 		stream->n_waiting--;
-		deliver(stream, publication);
+		deliver_publication(stream, publication);
 		publication_free(publication);
 	}
 }
@@ -210,7 +210,7 @@ void stream_publish(struct stream *stream, const struct series_device *device, u
 		    const struct series *const *series, const struct sample_reading *readings, size_t n_readings)
 {
 	unsigned depth = stream->delivering ? stream->depth + 1 : 0;
-	struct publication *publication = NULL;
+	struct stream_publication *publication = NULL;
 
 	if (depth <= STREAM_DEPTH_MAX && stream->n_waiting < STREAM_WAITING_MAX)
 		publication = publication_new(device, time_us, series, readings, n_readings);

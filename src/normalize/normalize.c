@@ -12,7 +12,7 @@ struct normalize {
 };
 
 /* A measurement with its string, if it is one, held in memory of its own. */
-struct kept {
+struct kept_reading {
 	bool present;
 	struct hay_reading reading;
 	char *text;
@@ -23,8 +23,8 @@ struct normal_point {
 	const struct series *series;
 	enum hay_type raw;
 	struct point_rules rules;
-	struct kept last; /* as last reported; only for points with report rules */
-	struct kept held; /* measured before report.min_interval had passed */
+	struct kept_reading last; /* as last reported; only for points with report rules */
+	struct kept_reading held; /* measured before report.min_interval had passed */
 };
 
 struct normal_device {
@@ -59,14 +59,14 @@ struct normalize *normalize_free(struct normalize *normalize)
 	return NULL;
 }
 
-static void forget_kept(struct kept *kept)
+static void forget_kept(struct kept_reading *kept)
 {
 	free(kept->text);
-	*kept = (struct kept){0};
+	*kept = (struct kept_reading){0};
 }
 
 /* Out of memory for a string: the measurement is not kept, and so counts as new the next time. */
-static void keep_reading(struct kept *kept, const struct hay_reading *reading, uint64_t time_us)
+static void keep_reading(struct kept_reading *kept, const struct hay_reading *reading, uint64_t time_us)
 {
 	char *text = NULL;
 
@@ -79,7 +79,7 @@ static void keep_reading(struct kept *kept, const struct hay_reading *reading, u
 		memcpy(text, reading->value.s.data, reading->value.s.size);
 	}
 	free(kept->text);
-	*kept = (struct kept){.present = true, .reading = *reading, .text = text, .time_us = time_us};
+	*kept = (struct kept_reading){.present = true, .reading = *reading, .text = text, .time_us = time_us};
 	if (text)
 		kept->reading.value.s.data = text;
 }
@@ -275,7 +275,7 @@ static void report_held(struct normal_device *device, size_t *n, struct normal_p
 {
 	forget_kept(&point->last);
 	point->last = point->held;
-	point->held = (struct kept){0};
+	point->held = (struct kept_reading){0};
 	add_to_round(device, n, point, &point->last.reading);
 }
 
@@ -326,7 +326,7 @@ static int send_held(sd_event_source *source _unused_, uint64_t when _unused_, v
 
 		for (size_t i = first; i < device->n_points; i++) {
 			struct normal_point *point = &device->points[i];
-			struct kept *held = &point->held;
+			struct kept_reading *held = &point->held;
 
 			if (!held->present || held->time_us != time_us || left_us(point, now) > 0)
 				continue;

@@ -125,7 +125,7 @@ static bool any_gain(struct network_watch *watch, const char *data, size_t size)
 
 /* ---- telling of it ---- */
 
-static int tell_changed(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+static int report_change(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
 	struct network_watch *watch = userdata;
 
@@ -176,7 +176,7 @@ int network_watch_new(sd_event *event, void (*changed)(void *userdata), void *us
 	if (r >= 0)
 		r = sd_event_add_io(event, &watch->io, watch->fd, EPOLLIN, read_changes, watch);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &watch->timer, CLOCK_MONOTONIC, 0, SETTLE_US, tell_changed,
+		r = sd_event_add_time_relative(event, &watch->timer, CLOCK_MONOTONIC, 0, SETTLE_US, report_change,
 					       watch);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(watch->timer, SD_EVENT_OFF);

@@ -33,7 +33,7 @@ uint64_t status_dropped(const struct queue_status *queue)
 	return sum;
 }
 
-static int again(sd_event_source *source, uint64_t pause_us)
+static int arm_again(sd_event_source *source, uint64_t pause_us)
 {
 	sd_event_source_set_time_relative(source, pause_us);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -57,7 +57,7 @@ static void trim_if_due(struct status *status, uint64_t connects)
 	status->trim_at_us = 0;
 }
 
-static int tell_status(sd_event_source *source, uint64_t when _unused_, void *userdata)
+static int report_status(sd_event_source *source, uint64_t when _unused_, void *userdata)
 {
 	struct status *status = userdata;
 	const struct stages *stages = status->stages;
@@ -88,11 +88,11 @@ static int tell_status(sd_event_source *source, uint64_t when _unused_, void *us
 	notify_status(status->notify, buf_text(&text));
 	buf_done(&text);
 	trim_if_due(status, connects);
-	return again(source, STATUS_EVERY_US);
+	return arm_again(source, STATUS_EVERY_US);
 }
 
 /* Where nearly everything is written although the broker is there, its round trip is as long as `commit`. */
-static void advise(const struct stages *stages, uint64_t appended, uint64_t written)
+static void advise_on_commit(const struct stages *stages, uint64_t appended, uint64_t written)
 {
 	const struct queue_conf *conf = stages->queue_conf;
 	struct uplink *uplink;
@@ -125,7 +125,7 @@ static uint64_t delivered_by_all(const struct stages *stages)
 	return sum;
 }
 
-static int summarize(sd_event_source *source, uint64_t when _unused_, void *userdata)
+static int log_summary(sd_event_source *source, uint64_t when _unused_, void *userdata)
 {
 	struct status *status = userdata;
 	const struct queue_status *last = &status->last;
@@ -147,11 +147,11 @@ static int summarize(sd_event_source *source, uint64_t when _unused_, void *user
 		 field.failures - status->last_field.failures, field.rounds - status->last_field.rounds,
 		 field.late - status->last_field.late);
 	field_remind(status->stages->field);
-	advise(status->stages, now.appended - last->appended, now.written - last->written);
+	advise_on_commit(status->stages, now.appended - last->appended, now.written - last->written);
 	status->last = now;
 	status->last_field = field;
 	status->last_delivered = delivered;
-	return again(source, SUMMARY_EVERY_US);
+	return arm_again(source, SUMMARY_EVERY_US);
 }
 
 int status_new(const struct stages *stages, struct notify *notify, struct status **ret)
@@ -164,10 +164,10 @@ int status_new(const struct stages *stages, struct notify *notify, struct status
 	status->stages = stages;
 	status->notify = notify;
 	r = sd_event_add_time_relative(stages->event, &status->timer, CLOCK_MONOTONIC, STATUS_EVERY_US,
-				       100 * USEC_PER_MSEC, tell_status, status);
+				       100 * USEC_PER_MSEC, report_status, status);
 	if (r >= 0)
 		r = sd_event_add_time_relative(stages->event, &status->summary_timer, CLOCK_MONOTONIC, SUMMARY_EVERY_US,
-					       USEC_PER_SEC, summarize, status);
+					       USEC_PER_SEC, log_summary, status);
 	if (r < 0)
 		return status_free(status), r;
 	*ret = status;

@@ -71,7 +71,7 @@ static void could_not_ask(struct timesync *timesync, const char *why)
 	ask_again(timesync);
 }
 
-static int answered(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_)
+static int timedate_answered(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_)
 {
 	struct timesync *timesync = userdata;
 	const sd_bus_error *refused = sd_bus_message_get_error(message);
@@ -96,7 +96,7 @@ static int answered(sd_bus_message *message, void *userdata, sd_bus_error *error
 	return 0;
 }
 
-static int ask(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
+static int ask_timedate(sd_event_source *source _unused_, uint64_t when _unused_, void *userdata)
 {
 	struct timesync *timesync = userdata;
 	int r = 0;
@@ -111,7 +111,8 @@ static int ask(sd_event_source *source _unused_, uint64_t when _unused_, void *u
 	if (r >= 0)
 		r = sd_bus_call_method_async(timesync->bus, &timesync->question, "org.freedesktop.timedate1",
 					     "/org/freedesktop/timedate1", "org.freedesktop.DBus.Properties", "Get",
-					     answered, timesync, "ss", "org.freedesktop.timedate1", "NTPSynchronized");
+					     timedate_answered, timesync, "ss", "org.freedesktop.timedate1",
+					     "NTPSynchronized");
 	if (r < 0)
 		could_not_ask(timesync, r == -ENOENT ? "there is no system bus" : strerror(-r));
 	return 0;
@@ -128,7 +129,7 @@ static int arm_step(struct timesync *timesync)
 		       : 0;
 }
 
-static int stepped(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
+static int clock_stepped(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
 {
 	struct timesync *timesync = userdata;
 	uint64_t count;
@@ -146,7 +147,7 @@ static int stepped(sd_event_source *source _unused_, int fd, uint32_t events _un
 			   format_duration((uint64_t)(step > 0 ? step : -step), duration));
 	timesync->changed(timesync->userdata);
 	if (!timesync->trust && !clock_trusted())
-		ask(NULL, 0, timesync);
+		ask_timedate(NULL, 0, timesync);
 	return 0;
 }
 
@@ -164,9 +165,9 @@ int timesync_new(sd_event *event, bool trust, void (*changed)(void *userdata), v
 	timesync->step_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	r = timesync->step_fd < 0 ? -errno : arm_step(timesync);
 	if (r >= 0)
-		r = sd_event_add_io(event, &timesync->step, timesync->step_fd, EPOLLIN, stepped, timesync);
+		r = sd_event_add_io(event, &timesync->step, timesync->step_fd, EPOLLIN, clock_stepped, timesync);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &timesync->timer, CLOCK_MONOTONIC, 0, USEC_PER_SEC, ask,
+		r = sd_event_add_time_relative(event, &timesync->timer, CLOCK_MONOTONIC, 0, USEC_PER_SEC, ask_timedate,
 					       timesync);
 	if (r < 0)
 		return timesync_free(timesync), r;

@@ -20,8 +20,8 @@ struct device_entry {
 enum note_kind { NOTE_REMOVED, NOTE_STARTED, NOTE_DROPS };
 
 /* What is to be done once the messages made of it have been answered. */
-struct note {
-	struct note *next;
+struct announce_note {
+	struct announce_note *next;
 	uint64_t number; /* the owner of its messages */
 	unsigned n_open; /* messages not yet answered */
 	bool not_taken;	 /* one of them: it is told anew later */
@@ -43,15 +43,15 @@ struct announce {
 	bool started_told, started_made;
 	uint64_t next_drops_us;
 	bool drops_made;
-	struct note *notes;
+	struct announce_note *notes;
 	uint64_t last_note;
 };
 
 /* What the sink needs. */
-struct making {
+struct note_making {
 	const struct announce_maker *maker;
 	enum outgoing_kind kind;
-	struct note *note; /* NULL: nothing is to be done when it is answered */
+	struct announce_note *note; /* NULL: nothing is to be done when it is answered */
 };
 
 struct announce *announce_new(void)
@@ -64,7 +64,7 @@ struct announce *announce_new(void)
 	return announce;
 }
 
-static struct note *note_free(struct note *note)
+static struct announce_note *note_free(struct announce_note *note)
 {
 	if (!note)
 		return NULL;
@@ -73,12 +73,12 @@ static struct note *note_free(struct note *note)
 	free(note);
 	return NULL;
 }
-DEFINE_CLEANUP(struct note *, note_free)
+DEFINE_CLEANUP(struct announce_note *, note_free)
 
 static void forget_notes(struct announce *announce)
 {
 	while (announce->notes) {
-		struct note *note = announce->notes;
+		struct announce_note *note = announce->notes;
 		announce->notes = note->next;
 		note_free(note);
 	}
@@ -179,7 +179,7 @@ void announce_device_gone(struct announce *announce, struct device_info *info)
 /* message_sink */
 static int put_message(void *userdata, struct message *message)
 {
-	const struct making *making = userdata;
+	const struct note_making *making = userdata;
 	if (!outbox_add(making->maker->outbox, making->kind, making->note ? making->note->number : 0, message))
 		return -ENOMEM;
 	if (making->note)
@@ -187,9 +187,9 @@ static int put_message(void *userdata, struct message *message)
 	return 0;
 }
 
-static struct note *note_new(struct announce *announce, enum note_kind kind)
+static struct announce_note *note_new(struct announce *announce, enum note_kind kind)
 {
-	struct note *note = calloc(1, sizeof(*note));
+	struct announce_note *note = calloc(1, sizeof(*note));
 	if (!note)
 		return NULL;
 	note->kind = kind;
@@ -205,7 +205,7 @@ static int64_t wall_ms(uint64_t monotonic_us)
 static int make_birth(struct announce *announce, const struct announce_maker *maker) REQUIRES(announce->lock)
 {
 	_cleanup_free_ struct dialect_device *devices = calloc(announce->n_devices + 1, sizeof(*devices));
-	struct making making = {.maker = maker, .kind = OUTGOING_BIRTH};
+	struct note_making making = {.maker = maker, .kind = OUTGOING_BIRTH};
 	if (!devices)
 		return -ENOMEM;
 	size_t n = 0;
@@ -250,7 +250,7 @@ void announce_withdraw(struct announce *announce)
 	mutex_unlock(&announce->lock);
 }
 
-static void forget_removed(struct announce *announce, const struct note *note) REQUIRES(announce->lock)
+static void forget_removed(struct announce *announce, const struct announce_note *note) REQUIRES(announce->lock)
 {
 	struct device_entry *entry = entry_find(announce, note->device);
 	if (!entry || !entry->removed || entry->version != note->version)
@@ -263,13 +263,13 @@ static void forget_removed(struct announce *announce, const struct note *note) R
 static int make_gone(struct announce *announce, const struct announce_maker *maker, struct device_entry *entry,
 		     const struct dialect_device *device)
 {
-	_cleanup_(note_freep) struct note *note = note_new(announce, NOTE_REMOVED);
+	_cleanup_(note_freep) struct announce_note *note = note_new(announce, NOTE_REMOVED);
 	if (note)
 		note->device = strdup(entry->name);
 	if (!note || !note->device)
 		return -ENOMEM;
 	note->version = entry->version;
-	struct making making = {.maker = maker, .kind = OUTGOING_DEVICE, .note = note};
+	struct note_making making = {.maker = maker, .kind = OUTGOING_DEVICE, .note = note};
 	int r = maker->dialect->gone(maker->state, device, put_message, &making);
 	if (r < 0)
 		return r;
@@ -286,7 +286,7 @@ static int make_device(struct announce *announce, const struct announce_maker *m
 	const struct dialect_device device = {.info = entry->info, .since_ms = wall_ms(entry->info->since_us)};
 	if (entry->removed)
 		return make_gone(announce, maker, entry, &device);
-	struct making making = {.maker = maker, .kind = OUTGOING_DEVICE};
+	struct note_making making = {.maker = maker, .kind = OUTGOING_DEVICE};
 	return maker->dialect->device(maker->state, &device, put_message, &making);
 }
 
@@ -305,10 +305,10 @@ static int make_devices(struct announce *announce, const struct announce_maker *
 }
 
 /* The note's messages; without any it is done already. */
-static int make_event(struct announce *announce, const struct announce_maker *maker, struct note *note,
+static int make_event(struct announce *announce, const struct announce_maker *maker, struct announce_note *note,
 		      const struct dialect_event *event)
 {
-	struct making making = {.maker = maker, .kind = OUTGOING_EVENT, .note = note};
+	struct note_making making = {.maker = maker, .kind = OUTGOING_EVENT, .note = note};
 	int r = maker->dialect->event ? maker->dialect->event(maker->state, event, put_message, &making) : 0;
 	if (r < 0) {
 		note_free(note);
@@ -324,17 +324,17 @@ static struct hay_value number_value(uint64_t number)
 	return (struct hay_value){.type = HAY_UINT64, .u = number};
 }
 
-static struct note *note_find(const struct announce *announce, uint64_t number)
+static struct announce_note *note_find(const struct announce *announce, uint64_t number)
 {
-	struct note *note = announce->notes;
+	struct announce_note *note = announce->notes;
 	while (note && note->number != number)
 		note = note->next;
 	return note;
 }
 
-static void take_out(struct announce *announce, struct note *note)
+static void take_out(struct announce *announce, struct announce_note *note)
 {
-	struct note **at = &announce->notes;
+	struct announce_note **at = &announce->notes;
 	while (*at != note)
 		at = &(*at)->next;
 	*at = note->next;
@@ -342,7 +342,7 @@ static void take_out(struct announce *announce, struct note *note)
 }
 
 /* All its messages are answered. */
-static void finish(struct announce *announce, const struct announce_maker *maker, struct note *note)
+static void finish_note(struct announce *announce, const struct announce_maker *maker, struct announce_note *note)
 {
 	switch (note->kind) {
 	case NOTE_REMOVED:
@@ -366,7 +366,7 @@ static int make_started(struct announce *announce, const struct announce_maker *
 	uint64_t first = announce->started_told || announce->started_made ? 0 : queue_first_seq(maker->queue);
 	if (first == 0)
 		return 0;
-	struct note *note = note_new(announce, NOTE_STARTED);
+	struct announce_note *note = note_new(announce, NOTE_STARTED);
 	if (!note)
 		return -ENOMEM;
 	const struct dialect_event event = {
@@ -377,7 +377,7 @@ static int make_started(struct announce *announce, const struct announce_maker *
 	announce->started_made = true;
 	int r = make_event(announce, maker, note, &event);
 	if (r >= 0 && note->n_open == 0)
-		finish(announce, maker, note);
+		finish_note(announce, maker, note);
 	return r;
 }
 
@@ -387,7 +387,7 @@ static int make_dropped(struct announce *announce, const struct announce_maker *
 {
 	const char *why = drop_cause_to_string(cause);
 	uint64_t samples = 0, unknown = 0;
-	_cleanup_(note_freep) struct note *note = note_new(announce, NOTE_DROPS);
+	_cleanup_(note_freep) struct announce_note *note = note_new(announce, NOTE_DROPS);
 	if (note)
 		note->drops = calloc(n_drops, sizeof(*note->drops));
 	if (!note || !note->drops)
@@ -410,11 +410,11 @@ static int make_dropped(struct announce *announce, const struct announce_maker *
 	if (unknown > 0)
 		event.fields[2] = (struct event_field){"unknown", {.type = HAY_BOOL, .b = true}};
 	announce->drops_made = true;
-	struct note *made = note;
+	struct announce_note *made = note;
 	note = NULL;
 	int r = make_event(announce, maker, made, &event);
 	if (r >= 0 && made->n_open == 0)
-		finish(announce, maker, made);
+		finish_note(announce, maker, made);
 	return r;
 }
 
@@ -456,10 +456,10 @@ bool announce_has_news(const struct announce *announce)
 	return announce->news;
 }
 
-static void answered(struct announce *announce, const struct announce_maker *maker, const struct outgoing *outgoing,
-		     bool taken)
+static void note_answered(struct announce *announce, const struct announce_maker *maker,
+			  const struct outgoing *outgoing, bool taken)
 {
-	struct note *note = outgoing->owner ? note_find(announce, outgoing->owner) : NULL;
+	struct announce_note *note = outgoing->owner ? note_find(announce, outgoing->owner) : NULL;
 	if (!note)
 		return;
 	note->not_taken |= !taken;
@@ -468,17 +468,17 @@ static void answered(struct announce *announce, const struct announce_maker *mak
 	if (note->not_taken)
 		take_out(announce, note);
 	else
-		finish(announce, maker, note);
+		finish_note(announce, maker, note);
 }
 
 void announce_done(struct announce *announce, const struct announce_maker *maker, const struct outgoing *outgoing)
 {
-	answered(announce, maker, outgoing, true);
+	note_answered(announce, maker, outgoing, true);
 }
 
 void announce_not_taken(struct announce *announce, const struct outgoing *outgoing)
 {
-	answered(announce, NULL, outgoing, false);
+	note_answered(announce, NULL, outgoing, false);
 }
 
 bool announce_waits_for_seq(const struct announce *announce)

@@ -8,25 +8,25 @@
 
 #define OPEN_MAX 64 /* come and not answered, and answers not sent */
 
-struct list {
+struct command_list {
 	struct command *first, **end;
 };
 
 struct commands {
 	struct mutex lock;
-	struct list come, answers;
+	struct command_list come, answers;
 	size_t n_open;
 	int fd;
 };
 
-static void append(struct list *list, struct command *command)
+static void list_append(struct command_list *list, struct command *command)
 {
 	command->next = NULL;
 	*list->end = command;
 	list->end = &command->next;
 }
 
-static struct command *take(struct list *list)
+static struct command *list_take(struct command_list *list)
 {
 	struct command *command = list->first;
 
@@ -61,7 +61,7 @@ struct commands *commands_free(struct commands *commands)
 
 	if (!commands)
 		return NULL;
-	while ((command = take(&commands->come)) || (command = take(&commands->answers)))
+	while ((command = list_take(&commands->come)) || (command = list_take(&commands->answers)))
 		command_unref(command);
 	close(commands->fd);
 	mutex_destroy(&commands->lock);
@@ -89,7 +89,7 @@ int commands_put(struct commands *commands, struct command *command)
 		return -EBUSY;
 	command_start_ttl(command, clock_now());
 	mutex_lock(&commands->lock);
-	append(&commands->come, command_ref(command));
+	list_append(&commands->come, command_ref(command));
 	mutex_unlock(&commands->lock);
 	if (write(commands->fd, &one, sizeof(one)) < 0)
 		return 0; /* it is readable already */
@@ -108,7 +108,7 @@ struct command *commands_next_answer(struct commands *commands)
 	struct command *command;
 
 	mutex_lock(&commands->lock);
-	command = take(&commands->answers);
+	command = list_take(&commands->answers);
 	if (command)
 		commands->n_open--;
 	mutex_unlock(&commands->lock);
@@ -134,7 +134,7 @@ struct command *commands_next(struct commands *commands)
 	uint64_t count;
 
 	mutex_lock(&commands->lock);
-	command = take(&commands->come);
+	command = list_take(&commands->come);
 	if (!command && read(commands->fd, &count, sizeof(count)) < 0)
 		errno = 0; /* it was drained already */
 	mutex_unlock(&commands->lock);
@@ -149,6 +149,6 @@ void commands_answer(struct commands *commands, struct command *command, const s
 	if (r < 0)
 		commands->n_open--;
 	else
-		append(&commands->answers, command_ref(command));
+		list_append(&commands->answers, command_ref(command));
 	mutex_unlock(&commands->lock);
 }

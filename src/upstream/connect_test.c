@@ -14,7 +14,7 @@
 
 #define ANSWER_US (10 * USEC_PER_SEC)
 
-struct attempt {
+struct connect_test_attempt {
 	const struct connect_test *test;
 	const struct dialect *dialect;
 	struct dialect_context context;
@@ -33,9 +33,10 @@ struct attempt {
 	bool subscribed; /* to everything that the dialect wants */
 };
 
-static bool report(const struct attempt *attempt, enum connect_step step, bool good, const char *format, ...)
-	_printf_(4, 5);
-static bool report(const struct attempt *attempt, enum connect_step step, bool good, const char *format, ...)
+static bool report_step(const struct connect_test_attempt *attempt, enum connect_step step, bool good,
+			const char *format, ...) _printf_(4, 5);
+static bool report_step(const struct connect_test_attempt *attempt, enum connect_step step, bool good,
+			const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list args;
@@ -49,7 +50,7 @@ static bool report(const struct attempt *attempt, enum connect_step step, bool g
 
 static void on_published(void *userdata, int mid, unsigned code)
 {
-	struct attempt *attempt = userdata;
+	struct connect_test_attempt *attempt = userdata;
 	attempt->answer.has_come |= mid == attempt->answer.mid;
 	if (mid == attempt->answer.mid)
 		attempt->answer.code = code;
@@ -82,35 +83,35 @@ static void turn_until(struct mqtt *mqtt, const bool *until, uint64_t deadline_u
 		mqtt_poll(mqtt, &fd);
 		if (poll(&fd, 1, due > now ? (int)((due - now + 999) / USEC_PER_MSEC) : 0) < 0)
 			fd.revents = 0;
-		mqtt_turn(mqtt, fd.revents);
+		mqtt_wait(mqtt, fd.revents);
 	}
 }
 
 /* ---- up to the login ---- */
 
-static bool read_files(struct attempt *attempt)
+static bool read_files(struct connect_test_attempt *attempt)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	struct reason reason;
 	if (!conf->tls_on && !conf->password_file)
 		return true;
 	if (conf->tls_on && tls_prepare(attempt->tls, &reason) < 0)
-		return report(attempt, CONNECT_STEP_FILES, false, "%s", reason.text);
+		return report_step(attempt, CONNECT_STEP_FILES, false, "%s", reason.text);
 	if (uplink_read_password(conf, &attempt->password, &reason) < 0)
-		return report(attempt, CONNECT_STEP_FILES, false, "%s", reason.text);
+		return report_step(attempt, CONNECT_STEP_FILES, false, "%s", reason.text);
 	if (conf->tls_on && tls_own_ends_soon(attempt->tls, &reason))
-		return report(attempt, CONNECT_STEP_FILES, true, "%s", reason.text);
-	return report(attempt, CONNECT_STEP_FILES, true, "the files of the uplink can be read");
+		return report_step(attempt, CONNECT_STEP_FILES, true, "%s", reason.text);
+	return report_step(attempt, CONNECT_STEP_FILES, true, "the files of the uplink can be read");
 }
 
-static void format_address(const struct address *address, char *ret, size_t size)
+static void format_address(const struct resolved_address *address, char *ret, size_t size)
 {
 	if (getnameinfo((const struct sockaddr *)&address->storage, address->size, ret, (socklen_t)size, NULL, 0,
 			NI_NUMERICHOST) != 0)
 		snprintf(ret, size, "?");
 }
 
-static bool find_addresses(struct attempt *attempt, uint64_t deadline_us, struct addresses *ret)
+static bool find_addresses(struct connect_test_attempt *attempt, uint64_t deadline_us, struct resolved_addresses *ret)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	struct resolver *resolver = resolver_new(conf->host, conf->port);
@@ -124,16 +125,16 @@ static bool find_addresses(struct attempt *attempt, uint64_t deadline_us, struct
 	}
 	resolver_free(resolver);
 	if (r < 0)
-		report(attempt, CONNECT_STEP_NAME, false, "%s", reason.text);
+		report_step(attempt, CONNECT_STEP_NAME, false, "%s", reason.text);
 	else if (ret->n > 1 || strcmp(conf->host, buf_text(&list)) != 0)
-		report(attempt, CONNECT_STEP_NAME, true, "%s is %s", conf->host, buf_text(&list));
+		report_step(attempt, CONNECT_STEP_NAME, true, "%s is %s", conf->host, buf_text(&list));
 	buf_done(&list);
 	return r >= 0;
 }
 
 /* True: the broker has welcomed us. */
-static bool try_address(struct attempt *attempt, const struct address *address, uint64_t deadline_us,
-			enum mqtt_reach *ret_reach)
+static bool try_address(struct connect_test_attempt *attempt, const struct resolved_address *address,
+			uint64_t deadline_us, enum mqtt_reach *ret_reach)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	const bool never = false;
@@ -165,7 +166,8 @@ static bool try_address(struct attempt *attempt, const struct address *address, 
 	return false;
 }
 
-static bool log_in(struct attempt *attempt, const struct addresses *addresses, uint64_t deadline_us)
+static bool log_in(struct connect_test_attempt *attempt, const struct resolved_addresses *addresses,
+		   uint64_t deadline_us)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	enum mqtt_reach reach = MQTT_REACHED_NOBODY;
@@ -178,57 +180,59 @@ static bool log_in(struct attempt *attempt, const struct addresses *addresses, u
 			break;
 	}
 	if (!ready && reach == MQTT_REACHED_NOBODY)
-		return report(attempt, CONNECT_STEP_TCP, false, "%s", attempt->reason.text);
-	report(attempt, CONNECT_STEP_TCP, true, "connected to %s", attempt->address);
+		return report_step(attempt, CONNECT_STEP_TCP, false, "%s", attempt->reason.text);
+	report_step(attempt, CONNECT_STEP_TCP, true, "connected to %s", attempt->address);
 	if (!ready && reach == MQTT_REACHED_HOST && conf->tls_on)
-		return report(attempt, CONNECT_STEP_TLS, false, "%s", attempt->reason.text);
+		return report_step(attempt, CONNECT_STEP_TLS, false, "%s", attempt->reason.text);
 	if (conf->tls_on)
-		report(attempt, CONNECT_STEP_TLS, true, "%s; the broker's certificate is good",
-		       ready ? mqtt_tls_word(attempt->mqtt) : "agreed");
+		report_step(attempt, CONNECT_STEP_TLS, true, "%s; the broker's certificate is good",
+			    ready ? mqtt_tls_version(attempt->mqtt) : "agreed");
 	if (!ready)
-		return report(attempt, CONNECT_STEP_LOGIN, false, "%s", attempt->reason.text);
+		return report_step(attempt, CONNECT_STEP_LOGIN, false, "%s", attempt->reason.text);
 	if (conf->qos > mqtt_max_qos(attempt->mqtt))
-		return report(attempt, CONNECT_STEP_LOGIN, false, MQTT_ONLY_QOS_0);
-	return report(attempt, CONNECT_STEP_LOGIN, true, "MQTT %s%s%s%s", conf->version == 5 ? "5" : "3.1.1",
-		      conf->username ? ", as " : ", without a username", conf->username ? conf->username : "",
-		      mqtt_retains(attempt->mqtt) ? "" : "; this broker keeps no retained messages");
+		return report_step(attempt, CONNECT_STEP_LOGIN, false, MQTT_ONLY_QOS_0);
+	return report_step(attempt, CONNECT_STEP_LOGIN, true, "MQTT %s%s%s%s", conf->version == 5 ? "5" : "3.1.1",
+			   conf->username ? ", as " : ", without a username", conf->username ? conf->username : "",
+			   mqtt_retains(attempt->mqtt) ? "" : "; this broker keeps no retained messages");
 }
 
 /* ---- what the broker lets us do ---- */
 
 /* What came of what was sent last. */
-static bool await_answer(struct attempt *attempt, enum connect_step step, const char *topic, const char *good)
+static bool await_answer(struct connect_test_attempt *attempt, enum connect_step step, const char *topic,
+			 const char *good)
 {
 	struct reason word;
 	mqtt_flush(attempt->mqtt);
 	turn_until(attempt->mqtt, &attempt->answer.has_come, clock_now() + ANSWER_US);
 	if (mqtt_phase(attempt->mqtt) != MQTT_READY) {
 		mqtt_end(attempt->mqtt, &word);
-		return report(attempt, step, false, "%s: %s", topic, word.text);
+		return report_step(attempt, step, false, "%s: %s", topic, word.text);
 	}
 	if (!attempt->answer.has_come)
-		return report(attempt, step, false, "%s: the broker does not answer", topic);
+		return report_step(attempt, step, false, "%s: the broker does not answer", topic);
 	if (attempt->answer.code < 128)
-		return report(attempt, step, true, "%s: %s", topic, good);
-	mqtt_reason_word(attempt->answer.code, &word);
-	return report(attempt, step, false, "%s: %s", topic, word.text);
+		return report_step(attempt, step, true, "%s: %s", topic, good);
+	mqtt_reason_to_string(attempt->answer.code, &word);
+	return report_step(attempt, step, false, "%s: %s", topic, word.text);
 }
 
 /* filter_sink */
-static int subscribe(void *userdata, const char *filter)
+static int try_subscribe(void *userdata, const char *filter)
 {
-	struct attempt *attempt = userdata;
+	struct connect_test_attempt *attempt = userdata;
 	attempt->answer.has_come = false;
 	int r = mqtt_subscribe(attempt->mqtt, filter, &attempt->answer.mid);
 	if (r < 0 && r != -ENOTCONN)
-		attempt->subscribed = report(attempt, CONNECT_STEP_SUBSCRIBE, false, "%s: %s", filter, strerror(-r));
+		attempt->subscribed =
+			report_step(attempt, CONNECT_STEP_SUBSCRIBE, false, "%s: %s", filter, strerror(-r));
 	else
 		attempt->subscribed &=
 			await_answer(attempt, CONNECT_STEP_SUBSCRIBE, filter, "its messages may be received");
 	return mqtt_phase(attempt->mqtt) == MQTT_READY ? 0 : -ENOTCONN;
 }
 
-static bool publish(struct attempt *attempt)
+static bool try_publish(struct connect_test_attempt *attempt)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	_cleanup_(message_done) struct message message = {.qos = (int)conf->qos};
@@ -238,27 +242,27 @@ static bool publish(struct attempt *attempt)
 	if (r == 0)
 		r = mqtt_publish(attempt->mqtt, &message, &attempt->answer.mid);
 	if (r < 0 && r != -ENOTCONN)
-		return report(attempt, CONNECT_STEP_PUBLISH, false, "%s", strerror(-r));
+		return report_step(attempt, CONNECT_STEP_PUBLISH, false, "%s", strerror(-r));
 	return await_answer(attempt, CONNECT_STEP_PUBLISH, buf_text(&message.topic),
 			    conf->version == 5 && conf->qos > 0
 				    ? "may be published"
 				    : "sent; whether it is allowed, only MQTT 5 with qos = 1 tells");
 }
 
-static bool try_rights(struct attempt *attempt)
+static bool try_rights(struct connect_test_attempt *attempt)
 {
 	attempt->subscribed = true;
 	if (attempt->dialect->subscriptions)
-		attempt->dialect->subscriptions(attempt->state, attempt->test->conf->commands, subscribe, attempt);
+		attempt->dialect->subscriptions(attempt->state, attempt->test->conf->commands, try_subscribe, attempt);
 	/* Where the broker ended it over the first, there is nobody to ask for the second. */
 	if (mqtt_phase(attempt->mqtt) != MQTT_READY)
 		return false;
-	return publish(attempt) && attempt->subscribed;
+	return try_publish(attempt) && attempt->subscribed;
 }
 
 /* ---- the whole ---- */
 
-static int open_dialect(struct attempt *attempt)
+static int open_dialect(struct connect_test_attempt *attempt)
 {
 	const struct uplink_conf *conf = attempt->test->conf;
 	int r;
@@ -285,7 +289,7 @@ static int open_dialect(struct attempt *attempt)
 	return r;
 }
 
-static void done(struct attempt *attempt)
+static void attempt_done(struct connect_test_attempt *attempt)
 {
 	if (attempt->mqtt)
 		mqtt_disconnect(attempt->mqtt);
@@ -302,17 +306,18 @@ static void done(struct attempt *attempt)
 bool connect_test(const struct connect_test *test)
 {
 	const struct uplink_conf *conf = test->conf;
-	struct attempt attempt = {.test = test, .tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL};
-	struct addresses addresses = {0};
+	struct connect_test_attempt attempt = {.test = test,
+					       .tls = conf->tls_on ? tls_new(&conf->tls, conf->host) : NULL};
+	struct resolved_addresses addresses = {0};
 	bool good = false;
 	int r = attempt.tls || !conf->tls_on ? open_dialect(&attempt) : -ENOMEM;
 	if (r < 0) {
-		report(&attempt, CONNECT_STEP_FILES, false, "%s", strerror(-r));
+		report_step(&attempt, CONNECT_STEP_FILES, false, "%s", strerror(-r));
 	} else if (read_files(&attempt)) {
 		uint64_t deadline = clock_now() + conf->connect_timeout_us;
 		good = find_addresses(&attempt, deadline, &addresses) && log_in(&attempt, &addresses, deadline) &&
 		       try_rights(&attempt);
 	}
-	done(&attempt);
+	attempt_done(&attempt);
 	return good;
 }

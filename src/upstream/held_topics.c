@@ -20,7 +20,7 @@ struct held_topic *held_topics_find(const struct held_topics *topics, const char
 	return NULL;
 }
 
-static struct held_topic *add(struct held_topics *topics, const char *name)
+static struct held_topic *add_topic(struct held_topics *topics, const char *name)
 {
 	struct held_topic *topic = calloc(1, sizeof(*topic));
 	if (!topic)
@@ -42,7 +42,7 @@ struct held_topic *held_topics_refuse(struct held_topics *topics, const char *na
 	struct held_topic *topic = held_topics_find(topics, name);
 	*ret_say = false;
 	if (!topic)
-		topic = add(topics, name);
+		topic = add_topic(topics, name);
 	if (!topic)
 		return NULL;
 	topic->hung_up |= hung_up;

@@ -114,7 +114,7 @@ struct mqtt *mqtt_free(struct mqtt *mqtt)
 	return NULL;
 }
 
-static int configure(struct mosquitto *client, const struct mqtt_settings *settings)
+static int configure_client(struct mosquitto *client, const struct mqtt_settings *settings)
 {
 	int rc = mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION,
 				      settings->v5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311);
@@ -154,7 +154,7 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	mqtt->local = -1;
 	mqtt->connack = -1;
 	mqtt->client = mosquitto_new(settings->client_id, true, mqtt);
-	int r = mqtt->client ? configure(mqtt->client, settings) : errno == EINVAL ? -EINVAL : -ENOMEM;
+	int r = mqtt->client ? configure_client(mqtt->client, settings) : errno == EINVAL ? -EINVAL : -ENOMEM;
 	if (r < 0) {
 		mqtt_free(mqtt);
 		return r;
@@ -172,7 +172,8 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 	return 0;
 }
 
-int mqtt_connect(struct mqtt *mqtt, const struct address *address, uint64_t deadline_us, struct reason *ret_reason)
+int mqtt_connect(struct mqtt *mqtt, const struct resolved_address *address, uint64_t deadline_us,
+		 struct reason *ret_reason)
 {
 	SSL *tls = mqtt->tls ? tls_session(mqtt->tls) : NULL;
 	mqtt->begun_us = clock_now();
@@ -294,7 +295,7 @@ bool mqtt_retains(const struct mqtt *mqtt)
 	return mqtt->retain;
 }
 
-const char *mqtt_tls_word(const struct mqtt *mqtt)
+const char *mqtt_tls_version(const struct mqtt *mqtt)
 {
-	return mqtt->tls ? tls_version_word(wire_tls(mqtt->wire)) : NULL;
+	return mqtt->tls ? tls_version_text(wire_tls(mqtt->wire)) : NULL;
 }

@@ -25,7 +25,7 @@ struct mqtt_settings {
 	bool no_retain;		    /* the broker keeps no retained messages: send none */
 };
 
-/* Called from mqtt_turn() and mqtt_flush(). */
+/* Called from mqtt_wait() and mqtt_flush(). */
 struct mqtt_events {
 	/* Packet mid was answered (a message of QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
 	void (*published)(void *userdata, int mid, unsigned reason);
@@ -68,13 +68,14 @@ int mqtt_new(const struct mqtt_settings *settings, const struct mqtt_events *eve
 struct mqtt *mqtt_free(struct mqtt *mqtt);
 
 /* Begin. The broker must have welcomed us by deadline_us. -errno and the reason. */
-int mqtt_connect(struct mqtt *mqtt, const struct address *address, uint64_t deadline_us, struct reason *ret_reason);
+int mqtt_connect(struct mqtt *mqtt, const struct resolved_address *address, uint64_t deadline_us,
+		 struct reason *ret_reason);
 
 void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret);
-/* When mqtt_turn() is to be called although nothing happened: a deadline, a ping; 0, at once, after an end. */
+/* When mqtt_wait() is to be called although nothing happened: a deadline, a ping; 0, at once, after an end. */
 uint64_t mqtt_due_us(const struct mqtt *mqtt);
 /* Read, write and keep alive as poll() found. */
-enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents);
+enum mqtt_phase mqtt_wait(struct mqtt *mqtt, short revents);
 enum mqtt_phase mqtt_phase(const struct mqtt *mqtt);
 
 /* Only in MQTT_READY. 0: it goes out as *ret_mid with the next flush; -EMSGSIZE: larger than the broker takes;
@@ -84,7 +85,7 @@ bool mqtt_carries_topic(const struct buf *topic); /* of a message: no wildcard, 
 /* Ask for the messages of a filter, QoS 1, or for no more of them. -errno as above. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);
 int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, int *ret_mid);
-/* Write what was published, as far as the network takes it; mqtt_turn() writes the rest. */
+/* Write what was published, as far as the network takes it; mqtt_wait() writes the rest. */
 void mqtt_flush(struct mqtt *mqtt);
 
 /* Bytes of ours that this machine has not yet handed over: what waits to be written, and what the peer's TCP has not
@@ -95,10 +96,10 @@ void mqtt_disconnect(struct mqtt *mqtt); /* in good order: the broker does not s
 void mqtt_give_up(struct mqtt *mqtt);	 /* we end it; the will goes out */
 
 unsigned mqtt_receive_maximum(const struct mqtt *mqtt); /* the broker's: messages of QoS 1 in flight */
-int mqtt_max_qos(const struct mqtt *mqtt);	    /* what the broker offers: a message of more goes out with that */
-size_t mqtt_max_packet(const struct mqtt *mqtt);    /* bytes of a packet that the broker takes */
-bool mqtt_retains(const struct mqtt *mqtt);	    /* retained messages are sent as such */
-const char *mqtt_tls_word(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
+int mqtt_max_qos(const struct mqtt *mqtt);	 /* what the broker offers: a message of more goes out with that */
+size_t mqtt_max_packet(const struct mqtt *mqtt); /* bytes of a packet that the broker takes */
+bool mqtt_retains(const struct mqtt *mqtt);	 /* retained messages are sent as such */
+const char *mqtt_tls_version(const struct mqtt *mqtt); /* "TLS 1.3"; NULL: plain */
 
 /* After an end before MQTT_READY. */
 enum mqtt_reach mqtt_reach(const struct mqtt *mqtt);
@@ -110,6 +111,6 @@ bool mqtt_may_be_the_will(const struct mqtt *mqtt);
 enum mqtt_end mqtt_end(const struct mqtt *mqtt, struct reason *ret_reason);
 
 /* "not authorized (0x87)" */
-void mqtt_reason_word(unsigned code, struct reason *ret);
+void mqtt_reason_to_string(unsigned code, struct reason *ret);
 
 #endif

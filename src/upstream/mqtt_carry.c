@@ -81,7 +81,7 @@ static void keep_alive(struct mqtt *mqtt)
 
 /* ---- from the broker to the library ---- */
 
-static void library_reads(struct mqtt *mqtt)
+static void pass_to_library(struct mqtt *mqtt)
 {
 	int rc, error;
 	do {
@@ -103,7 +103,7 @@ static void hand_over(struct mqtt *mqtt, const uint8_t *data, size_t size)
 		}
 		data += n;
 		size -= (size_t)n;
-		library_reads(mqtt);
+		pass_to_library(mqtt);
 	}
 }
 
@@ -209,14 +209,14 @@ static void read_all(struct mqtt *mqtt, bool to_the_end)
 
 /* ---- from the library to the broker ---- */
 
-static void account(struct mqtt *mqtt, size_t size)
+static void account_written(struct mqtt *mqtt, size_t size)
 {
 	mqtt->out_s = library_clock_s();
 	mqtt->queued -= MIN(size, mqtt->queued);
 }
 
 /* What the library wrote since the last time goes out together: one packet of the network, one record of TLS. */
-static int carry(struct mqtt *mqtt)
+static int carry_to_wire(struct mqtt *mqtt)
 {
 	uint8_t data[CHUNK];
 	int r = wire_flush(mqtt->wire);
@@ -225,7 +225,7 @@ static int carry(struct mqtt *mqtt)
 			mqtt_check(mqtt, mosquitto_loop_write(mqtt->client, 1));
 		ssize_t n = recv(mqtt->local, data, sizeof(data), MSG_DONTWAIT);
 		if (n > 0) {
-			account(mqtt, (size_t)n);
+			account_written(mqtt, (size_t)n);
 			r = wire_write(mqtt->wire, data, (size_t)n);
 		}
 		mqtt->more = mqtt->phase != MQTT_ENDED && mosquitto_want_write(mqtt->client);
@@ -247,7 +247,7 @@ void mqtt_flush(struct mqtt *mqtt)
 		return;
 	if (!mqtt->more && mqtt->acks.size == 0 && wire_kept(mqtt->wire) == 0 && !mosquitto_want_write(mqtt->client))
 		return;
-	int r = carry(mqtt);
+	int r = carry_to_wire(mqtt);
 	/* The peer has gone, and may have said why: an alert of TLS, a DISCONNECT. The kernel keeps what came before. */
 	if (r == -EPIPE || r == -ECONNRESET)
 		read_all(mqtt, true);
@@ -265,7 +265,7 @@ void mqtt_poll(const struct mqtt *mqtt, struct pollfd *ret)
 }
 
 /* The wire is open: the library may speak. */
-static int greet(struct mqtt *mqtt)
+static int begin_mqtt(struct mqtt *mqtt)
 {
 	mosquitto_property *properties = NULL;
 	if (mqtt->v5 && mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, PACKET_SIZE_MAX) !=
@@ -279,13 +279,13 @@ static int greet(struct mqtt *mqtt)
 	return r;
 }
 
-static void turn_wire(struct mqtt *mqtt, short revents)
+static void advance_wire(struct mqtt *mqtt, short revents)
 {
-	int r = wire_turn(mqtt->wire, revents, &mqtt->reason);
+	int r = wire_advance(mqtt->wire, revents, &mqtt->reason);
 	if (r == -EPROTO)
 		tls_explain(mqtt->tls, &mqtt->reason); /* better words than "TLS failed" */
 	if (r >= 0 && wire_phase(mqtt->wire) == WIRE_OPEN)
-		r = greet(mqtt);
+		r = begin_mqtt(mqtt);
 	if (r < 0)
 		mqtt_end_with(mqtt, MQTT_END_OTHER);
 }
@@ -307,12 +307,12 @@ static void check_deadline(struct mqtt *mqtt)
 			   format_duration(waited, text));
 }
 
-enum mqtt_phase mqtt_turn(struct mqtt *mqtt, short revents)
+enum mqtt_phase mqtt_wait(struct mqtt *mqtt, short revents)
 {
 	if (mqtt->phase == MQTT_ENDED)
 		return mqtt->phase;
 	if (mqtt->local < 0)
-		turn_wire(mqtt, revents);
+		advance_wire(mqtt, revents);
 	else if (revents & (POLLIN | POLLERR | POLLHUP))
 		read_all(mqtt, false);
 	mqtt_flush(mqtt);

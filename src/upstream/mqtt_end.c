@@ -12,7 +12,7 @@ void mqtt_end_with(struct mqtt *mqtt, enum mqtt_end end)
 	mqtt->end = end;
 }
 
-void mqtt_reason_word(unsigned code, struct reason *ret)
+void mqtt_reason_to_string(unsigned code, struct reason *ret)
 {
 	reason_set(ret, "%s (0x%02X)", mosquitto_reason_string((int)code), code);
 	ret->text[0] = (char)tolower((unsigned char)ret->text[0]);
@@ -23,7 +23,7 @@ void mqtt_reason_word(unsigned code, struct reason *ret)
 void mqtt_end_refused(struct mqtt *mqtt, unsigned code)
 {
 	struct reason word;
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	mqtt->connack = (int)code;
 	mqtt_end_with(mqtt, MQTT_END_OTHER);
 	switch (code) {
@@ -63,7 +63,7 @@ void mqtt_end_refused(struct mqtt *mqtt, unsigned code)
 void mqtt_end_disconnected(struct mqtt *mqtt, unsigned code)
 {
 	struct reason word;
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	switch (code) {
 	case MQTT_RC_SESSION_TAKEN_OVER:
 		mqtt_end_with(mqtt, MQTT_END_TAKEN_OVER);

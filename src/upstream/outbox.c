@@ -4,14 +4,14 @@
 
 #define SPARES_MAX 64
 
-struct list {
+struct outgoing_list {
 	struct outgoing *first, *last;
 	size_t n;
 };
 
 struct outbox {
 	bool proves;
-	struct list waiting, under_way;
+	struct outgoing_list waiting, under_way;
 	struct outgoing *spares; /* with their buffers: each sample's message would allocate three times */
 	size_t n_spares;
 
@@ -24,7 +24,7 @@ struct outbox {
 	uint64_t left; /* bytes */
 };
 
-static void list_append(struct list *list, struct outgoing *outgoing)
+static void list_append(struct outgoing_list *list, struct outgoing *outgoing)
 {
 	outgoing->next = NULL;
 	outgoing->previous = list->last;
@@ -36,7 +36,7 @@ static void list_append(struct list *list, struct outgoing *outgoing)
 	list->n++;
 }
 
-static void list_remove(struct list *list, struct outgoing *outgoing)
+static void list_remove(struct outgoing_list *list, struct outgoing *outgoing)
 {
 	if (outgoing->previous)
 		outgoing->previous->next = outgoing->next;
@@ -75,14 +75,14 @@ static void keep_as_spare(struct outbox *outbox, struct outgoing *outgoing)
 	outbox->n_spares++;
 }
 
-static void list_clear(struct outbox *outbox, struct list *list)
+static void list_clear(struct outbox *outbox, struct outgoing_list *list)
 {
 	while (list->first) {
 		struct outgoing *outgoing = list->first;
 		list->first = outgoing->next;
 		keep_as_spare(outbox, outgoing);
 	}
-	*list = (struct list){0};
+	*list = (struct outgoing_list){0};
 }
 
 void outbox_clear(struct outbox *outbox)
@@ -209,7 +209,8 @@ void outbox_sent(struct outbox *outbox, struct outgoing *outgoing, int mid, uint
 	outbox->n_unproved = is_answered(outbox, outgoing) ? 0 : outbox->n_unproved + 1;
 }
 
-static void finish(struct outbox *outbox, struct outgoing *outgoing, unsigned code, outbox_answer fn, void *userdata)
+static void finish_outgoing(struct outbox *outbox, struct outgoing *outgoing, unsigned code, outbox_answer fn,
+			    void *userdata)
 {
 	list_remove(&outbox->under_way, outgoing);
 	outbox->n_barriers -= outgoing->message.barrier == BARRIER_ACKED;
@@ -225,7 +226,7 @@ static void finish_proved(struct outbox *outbox, const struct outgoing *until, o
 	for (struct outgoing *at = outbox->under_way.first, *next; at != until; at = next) {
 		next = at->next;
 		if (!is_answered(outbox, at) && at->written)
-			finish(outbox, at, 0, fn, userdata);
+			finish_outgoing(outbox, at, 0, fn, userdata);
 	}
 }
 
@@ -243,7 +244,7 @@ void outbox_answered(struct outbox *outbox, int mid, unsigned code, outbox_answe
 	}
 	if (outbox->proves && (outgoing->message.qos > 0 || !is_publish(outgoing)))
 		finish_proved(outbox, outgoing, fn, userdata);
-	finish(outbox, outgoing, code, fn, userdata);
+	finish_outgoing(outbox, outgoing, code, fn, userdata);
 }
 
 void outbox_left(struct outbox *outbox, uint64_t bytes, uint64_t now_us)

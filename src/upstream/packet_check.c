@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What is left of a packet. */
-struct rest {
+struct packet_cursor {
 	const uint8_t *at, *end;
 	struct reason *reason;
 	const char *name; /* of the packet */
@@ -20,32 +20,32 @@ static const char *type_to_string(unsigned type)
 	return names[type & 15];
 }
 
-#define refuse(rest, ...) (reason_set((rest)->reason, __VA_ARGS__), -EBADMSG)
+#define refuse(cursor, ...) (reason_set((cursor)->reason, __VA_ARGS__), -EBADMSG)
 
-static size_t left(const struct rest *rest)
+static size_t bytes_left(const struct packet_cursor *cursor)
 {
-	return (size_t)(rest->end - rest->at);
+	return (size_t)(cursor->end - cursor->at);
 }
 
-static int cut_off(const struct rest *rest)
+static int cut_off(const struct packet_cursor *cursor)
 {
-	return refuse(rest, "the broker sent a %s that ends in the middle of a field", rest->name);
+	return refuse(cursor, "the broker sent a %s that ends in the middle of a field", cursor->name);
 }
 
-static int read_byte(struct rest *rest, unsigned *ret)
+static int read_byte(struct packet_cursor *cursor, unsigned *ret)
 {
-	if (left(rest) < 1)
-		return cut_off(rest);
-	*ret = *rest->at++;
+	if (bytes_left(cursor) < 1)
+		return cut_off(cursor);
+	*ret = *cursor->at++;
 	return 0;
 }
 
-static int read_uint16(struct rest *rest, unsigned *ret)
+static int read_uint16(struct packet_cursor *cursor, unsigned *ret)
 {
-	if (left(rest) < 2)
-		return cut_off(rest);
-	*ret = (unsigned)(rest->at[0] << 8 | rest->at[1]);
-	rest->at += 2;
+	if (bytes_left(cursor) < 2)
+		return cut_off(cursor);
+	*ret = (unsigned)(cursor->at[0] << 8 | cursor->at[1]);
+	cursor->at += 2;
 	return 0;
 }
 
@@ -66,42 +66,42 @@ static int read_length(const uint8_t **at, const uint8_t *end, size_t *ret)
 	return -EBADMSG;
 }
 
-static int skip(struct rest *rest, size_t size)
+static int skip_bytes(struct packet_cursor *cursor, size_t size)
 {
-	if (left(rest) < size)
-		return cut_off(rest);
-	rest->at += size;
+	if (bytes_left(cursor) < size)
+		return cut_off(cursor);
+	cursor->at += size;
 	return 0;
 }
 
-static int read_binary(struct rest *rest)
+static int read_binary(struct packet_cursor *cursor)
 {
 	unsigned size;
-	int r = read_uint16(rest, &size);
-	return r < 0 ? r : skip(rest, size);
+	int r = read_uint16(cursor, &size);
+	return r < 0 ? r : skip_bytes(cursor, size);
 }
 
-static int read_text(struct rest *rest)
+static int read_text(struct packet_cursor *cursor)
 {
 	unsigned size;
-	int r = read_uint16(rest, &size);
+	int r = read_uint16(cursor, &size);
 	if (r >= 0)
-		r = skip(rest, size);
+		r = skip_bytes(cursor, size);
 	if (r < 0)
 		return r;
-	if (size > 0 && mosquitto_validate_utf8((const char *)rest->at - size, (int)size) != MOSQ_ERR_SUCCESS)
-		return refuse(rest, "the broker sent a %s with text that is no UTF-8", rest->name);
+	if (size > 0 && mosquitto_validate_utf8((const char *)cursor->at - size, (int)size) != MOSQ_ERR_SUCCESS)
+		return refuse(cursor, "the broker sent a %s with text that is no UTF-8", cursor->name);
 	return 0;
 }
 
 /* ---- properties: MQTT 5 section 2.2.2.2, table 2-4 ---- */
 
-enum form { BYTE = 1, FLAG, UINT16, UINT32, LENGTH, TEXT, BINARY, PAIR };
+enum property_form { BYTE = 1, FLAG, UINT16, UINT32, LENGTH, TEXT, BINARY, PAIR };
 
 #define IN(type) (1u << PACKET_##type)
 #define ANSWERS (IN(CONNACK) | IN(PUBACK) | IN(PUBREC) | IN(PUBREL) | IN(PUBCOMP) | IN(SUBACK) | IN(UNSUBACK))
 
-static const struct property {
+static const struct property_rule {
 	uint8_t form;
 	uint16_t packets; /* those that a broker may put it into */
 } properties[] = {
@@ -134,56 +134,56 @@ static const struct property {
 	[0x2a] = {FLAG, IN(CONNACK)},				 /* Shared Subscription Available */
 };
 
-static int read_property_value(struct rest *rest, unsigned id)
+static int read_property_value(struct packet_cursor *cursor, unsigned id)
 {
 	unsigned value;
 	size_t length;
 	int r;
 	switch (properties[id].form) {
 	case BYTE:
-		return skip(rest, 1);
+		return skip_bytes(cursor, 1);
 	case FLAG:
-		r = read_byte(rest, &value);
+		r = read_byte(cursor, &value);
 		if (r >= 0 && value > 1)
-			return refuse(rest,
+			return refuse(cursor,
 				      "the broker sent the property 0x%02x of %s with the value %u; it can be 0 or 1",
-				      id, rest->name, value);
+				      id, cursor->name, value);
 		return r;
 	case UINT16:
-		return skip(rest, 2);
+		return skip_bytes(cursor, 2);
 	case UINT32:
-		return skip(rest, 4);
+		return skip_bytes(cursor, 4);
 	case LENGTH:
-		return read_length(&rest->at, rest->end, &length) == 1 ? 0 : cut_off(rest);
+		return read_length(&cursor->at, cursor->end, &length) == 1 ? 0 : cut_off(cursor);
 	case TEXT:
-		return read_text(rest);
+		return read_text(cursor);
 	case BINARY:
-		return read_binary(rest);
+		return read_binary(cursor);
 	default:
-		r = read_text(rest);
-		return r < 0 ? r : read_text(rest);
+		r = read_text(cursor);
+		return r < 0 ? r : read_text(cursor);
 	}
 }
 
-static int read_properties(struct rest *rest, enum packet_type type)
+static int read_properties(struct packet_cursor *cursor, enum packet_type type)
 {
 	size_t size;
-	if (read_length(&rest->at, rest->end, &size) != 1 || size > left(rest))
-		return cut_off(rest);
-	struct rest own = *rest;
+	if (read_length(&cursor->at, cursor->end, &size) != 1 || size > bytes_left(cursor))
+		return cut_off(cursor);
+	struct packet_cursor own = *cursor;
 	own.end = own.at + size;
-	rest->at += size;
+	cursor->at += size;
 	uint64_t seen = 0;
 	while (own.at < own.end) {
 		unsigned id = *own.at++;
 		if (id >= ELEMENTS(properties) || !properties[id].form)
-			return refuse(rest, "the broker sent an unknown property 0x%02x in %s", id, rest->name);
+			return refuse(cursor, "the broker sent an unknown property 0x%02x in %s", id, cursor->name);
 		if (!(properties[id].packets & 1u << type))
-			return refuse(rest, "the broker sent the property 0x%02x in %s, where it has no place", id,
-				      rest->name);
+			return refuse(cursor, "the broker sent the property 0x%02x in %s, where it has no place", id,
+				      cursor->name);
 		bool many = id == 0x26 || id == 0x0b;
 		if (!many && (seen & UINT64_C(1) << id))
-			return refuse(rest, "the broker sent the property 0x%02x twice in one %s", id, rest->name);
+			return refuse(cursor, "the broker sent the property 0x%02x twice in one %s", id, cursor->name);
 		seen |= UINT64_C(1) << id;
 		int r = read_property_value(&own, id);
 		if (r < 0)
@@ -194,136 +194,136 @@ static int read_properties(struct rest *rest, enum packet_type type)
 
 /* ---- each packet ---- */
 
-static int at_end(const struct rest *rest)
+static int at_end(const struct packet_cursor *cursor)
 {
-	if (rest->at == rest->end)
+	if (cursor->at == cursor->end)
 		return 0;
-	return refuse(rest, "the broker sent a %s that is %zu bytes too long", rest->name, left(rest));
+	return refuse(cursor, "the broker sent a %s that is %zu bytes too long", cursor->name, bytes_left(cursor));
 }
 
-static int read_identifier(struct rest *rest, unsigned *ret)
+static int read_identifier(struct packet_cursor *cursor, unsigned *ret)
 {
-	int r = read_uint16(rest, ret);
+	int r = read_uint16(cursor, ret);
 	if (r >= 0 && *ret == 0)
-		return refuse(rest, "the broker sent a %s with the packet identifier 0", rest->name);
+		return refuse(cursor, "the broker sent a %s with the packet identifier 0", cursor->name);
 	return r;
 }
 
-static int check_connack(struct rest *rest, bool v5)
+static int check_connack(struct packet_cursor *cursor, bool v5)
 {
 	unsigned flags, code;
-	int r = read_byte(rest, &flags);
+	int r = read_byte(cursor, &flags);
 	if (r >= 0)
-		r = read_byte(rest, &code);
+		r = read_byte(cursor, &code);
 	if (r < 0)
 		return r;
 	if (flags > 1)
-		return refuse(rest, "the broker sent a CONNACK with unknown flags 0x%02x", flags);
+		return refuse(cursor, "the broker sent a CONNACK with unknown flags 0x%02x", flags);
 	/* A broker that knows 3.1.1 only refuses version 5 in the form of 3.1.1. */
-	if (v5 && !(code == 1 && rest->at == rest->end))
-		r = read_properties(rest, PACKET_CONNACK);
-	return r < 0 ? r : at_end(rest);
+	if (v5 && !(code == 1 && cursor->at == cursor->end))
+		r = read_properties(cursor, PACKET_CONNACK);
+	return r < 0 ? r : at_end(cursor);
 }
 
 /* Identifier, and with MQTT 5 a reason and properties that may be left out. */
-static int check_ack(struct rest *rest, enum packet_type type, bool v5)
+static int check_ack(struct packet_cursor *cursor, enum packet_type type, bool v5)
 {
 	unsigned mid, code;
-	int r = read_identifier(rest, &mid);
-	if (r >= 0 && v5 && rest->at < rest->end)
-		r = read_byte(rest, &code);
-	if (r >= 0 && v5 && rest->at < rest->end)
-		r = read_properties(rest, type);
-	return r < 0 ? r : at_end(rest);
+	int r = read_identifier(cursor, &mid);
+	if (r >= 0 && v5 && cursor->at < cursor->end)
+		r = read_byte(cursor, &code);
+	if (r >= 0 && v5 && cursor->at < cursor->end)
+		r = read_properties(cursor, type);
+	return r < 0 ? r : at_end(cursor);
 }
 
-static int check_suback(struct rest *rest, enum packet_type type, bool v5)
+static int check_suback(struct packet_cursor *cursor, enum packet_type type, bool v5)
 {
 	unsigned mid;
-	int r = read_identifier(rest, &mid);
+	int r = read_identifier(cursor, &mid);
 	if (r >= 0 && v5)
-		r = read_properties(rest, type);
+		r = read_properties(cursor, type);
 	if (r < 0 || (type == PACKET_UNSUBACK && !v5))
-		return r < 0 ? r : at_end(rest);
-	return rest->at < rest->end ? 0 : cut_off(rest);
+		return r < 0 ? r : at_end(cursor);
+	return cursor->at < cursor->end ? 0 : cut_off(cursor);
 }
 
-static int check_disconnect(struct rest *rest, bool v5)
+static int check_disconnect(struct packet_cursor *cursor, bool v5)
 {
 	unsigned code;
 	int r = 0;
 	if (!v5)
-		return refuse(rest, "the broker sent a DISCONNECT, which MQTT 3.1.1 leaves to the client");
-	if (rest->at < rest->end)
-		r = read_byte(rest, &code);
-	if (r >= 0 && rest->at < rest->end)
-		r = read_properties(rest, PACKET_DISCONNECT);
-	return r < 0 ? r : at_end(rest);
+		return refuse(cursor, "the broker sent a DISCONNECT, which MQTT 3.1.1 leaves to the client");
+	if (cursor->at < cursor->end)
+		r = read_byte(cursor, &code);
+	if (r >= 0 && cursor->at < cursor->end)
+		r = read_properties(cursor, PACKET_DISCONNECT);
+	return r < 0 ? r : at_end(cursor);
 }
 
 /* Topic and identifier: what a PUBLISH has before its properties. length: of the packet from rest on, of which some may
    still be to come. 0: more bytes are needed. */
-static int read_publish_head(struct rest *rest, size_t length, struct packet *packet)
+static int read_publish_head(struct packet_cursor *cursor, size_t length, struct packet *packet)
 {
 	size_t identifier = packet->qos ? 2 : 0;
 	unsigned size;
 	if (packet->qos == 3)
-		return refuse(rest, "the broker sent a PUBLISH with QoS 3");
+		return refuse(cursor, "the broker sent a PUBLISH with QoS 3");
 	if (length < 2 + identifier)
-		return cut_off(rest);
-	if (left(rest) < 2)
+		return cut_off(cursor);
+	if (bytes_left(cursor) < 2)
 		return 0;
-	size = (unsigned)(rest->at[0] << 8 | rest->at[1]);
+	size = (unsigned)(cursor->at[0] << 8 | cursor->at[1]);
 	if (length < 2 + size + identifier)
-		return cut_off(rest);
-	if (left(rest) < 2 + size + identifier)
+		return cut_off(cursor);
+	if (bytes_left(cursor) < 2 + size + identifier)
 		return 0;
-	packet->topic = (const char *)rest->at + 2;
+	packet->topic = (const char *)cursor->at + 2;
 	packet->topic_size = size;
 	/* Empty, it would be an alias of MQTT 5, and we never allowed any. */
 	if (size == 0 || mosquitto_validate_utf8(packet->topic, (int)size) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_pub_topic_check2(packet->topic, size) != MOSQ_ERR_SUCCESS)
-		return refuse(rest, "the broker sent a PUBLISH with a topic that no message can have");
-	rest->at += 2 + size;
-	int r = packet->qos ? read_identifier(rest, &packet->mid) : 0;
+		return refuse(cursor, "the broker sent a PUBLISH with a topic that no message can have");
+	cursor->at += 2 + size;
+	int r = packet->qos ? read_identifier(cursor, &packet->mid) : 0;
 	return r < 0 ? r : 1;
 }
 
-static int check_publish(struct rest *rest, size_t length, unsigned flags, bool v5, struct packet *packet)
+static int check_publish(struct packet_cursor *cursor, size_t length, unsigned flags, bool v5, struct packet *packet)
 {
-	bool whole = left(rest) == length;
+	bool whole = bytes_left(cursor) == length;
 	packet->qos = flags >> 1 & 3;
-	int r = read_publish_head(rest, length, packet);
+	int r = read_publish_head(cursor, length, packet);
 	if (r <= 0 || packet->too_large)
 		return r;
 	if (!whole)
 		return 0;
 	if (v5)
-		r = read_properties(rest, PACKET_PUBLISH);
+		r = read_properties(cursor, PACKET_PUBLISH);
 	return r < 0 ? r : 1;
 }
 
-static int check_whole(struct rest *rest, unsigned flags, bool v5, struct packet *packet)
+static int check_whole(struct packet_cursor *cursor, unsigned flags, bool v5, struct packet *packet)
 {
 	if (flags != (packet->type == PACKET_PUBREL ? 2 : 0))
-		return refuse(rest, "the broker sent a %s with the flags 0x%x", rest->name, flags);
+		return refuse(cursor, "the broker sent a %s with the flags 0x%x", cursor->name, flags);
 	switch (packet->type) {
 	case PACKET_CONNACK:
-		return check_connack(rest, v5);
+		return check_connack(cursor, v5);
 	case PACKET_PUBACK:
 	case PACKET_PUBREC:
 	case PACKET_PUBREL:
 	case PACKET_PUBCOMP:
-		return check_ack(rest, packet->type, v5);
+		return check_ack(cursor, packet->type, v5);
 	case PACKET_SUBACK:
 	case PACKET_UNSUBACK:
-		return check_suback(rest, packet->type, v5);
+		return check_suback(cursor, packet->type, v5);
 	case PACKET_PINGRESP:
-		return at_end(rest);
+		return at_end(cursor);
 	case PACKET_DISCONNECT:
-		return check_disconnect(rest, v5);
+		return check_disconnect(cursor, v5);
 	default:
-		return refuse(rest, "the broker sent %s, which is not for a broker to send", rest->name);
+		return refuse(cursor, "the broker sent %s, which is not for a broker to send", cursor->name);
 	}
 }
 
@@ -338,32 +338,32 @@ int packet_check(const uint8_t *data, size_t size, bool v5, bool greeted, struct
 	if (size == 0)
 		return 0;
 	unsigned flags = data[0] & 15;
-	struct rest rest = {
+	struct packet_cursor cursor = {
 		.at = data + 1, .end = data + size, .reason = ret_reason, .name = type_to_string(data[0] >> 4)};
 	ret->type = data[0] >> 4;
 	if (!brokers_send(ret->type))
-		return refuse(&rest, "the broker sent %s, which is not for a broker to send", rest.name);
+		return refuse(&cursor, "the broker sent %s, which is not for a broker to send", cursor.name);
 	if (greeted == (ret->type == PACKET_CONNACK))
-		return refuse(&rest,
+		return refuse(&cursor,
 			      greeted ? "the broker sent a second CONNACK" : "the broker sent a %s before CONNACK",
-			      rest.name);
+			      cursor.name);
 	size_t length;
-	int r = read_length(&rest.at, rest.end, &length);
+	int r = read_length(&cursor.at, cursor.end, &length);
 	if (r < 0)
-		return refuse(&rest, "the broker sent a %s whose length is none", rest.name);
+		return refuse(&cursor, "the broker sent a %s whose length is none", cursor.name);
 	if (r == 0)
 		return 0;
-	ret->size = (size_t)(rest.at - data) + length;
-	rest.end = data + MIN(size, ret->size);
+	ret->size = (size_t)(cursor.at - data) + length;
+	cursor.end = data + MIN(size, ret->size);
 	if (ret->type == PACKET_PUBLISH) {
 		ret->too_large = ret->size > PACKET_SIZE_MAX;
-		return check_publish(&rest, length, flags, v5, ret);
+		return check_publish(&cursor, length, flags, v5, ret);
 	}
 	if (ret->size > PACKET_SIZE_MAX)
-		return refuse(&rest, "the broker sent a %s of %zu bytes", rest.name, ret->size);
-	if (left(&rest) < length)
+		return refuse(&cursor, "the broker sent a %s of %zu bytes", cursor.name, ret->size);
+	if (bytes_left(&cursor) < length)
 		return 0;
-	r = check_whole(&rest, flags, v5, ret);
+	r = check_whole(&cursor, flags, v5, ret);
 	return r < 0 ? r : 1;
 }
 

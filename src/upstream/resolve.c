@@ -22,8 +22,8 @@ struct lookup {
 };
 
 struct resolver {
-	struct lookup *lookup; /* under way, or NULL */
-	struct address good;   /* size 0: none yet */
+	struct lookup *lookup;	      /* under way, or NULL */
+	struct resolved_address good; /* size 0: none yet */
 	uint16_t port;
 	char host[];
 };
@@ -79,7 +79,7 @@ struct resolver *resolver_free(struct resolver *resolver)
 	return NULL;
 }
 
-void resolver_prefer(struct resolver *resolver, const struct address *address)
+void resolver_prefer(struct resolver *resolver, const struct resolved_address *address)
 {
 	resolver->good = *address;
 }
@@ -146,19 +146,20 @@ static int await_lookup(const struct lookup *lookup, uint64_t deadline_us, int c
 	}
 }
 
-static void collect(const struct resolver *resolver, const struct addrinfo *found, struct addresses *ret)
+static void collect_addresses(const struct resolver *resolver, const struct addrinfo *found,
+			      struct resolved_addresses *ret)
 {
 	ret->n = 0;
 	for (const struct addrinfo *at = found; at && ret->n < ADDRESSES_MAX; at = at->ai_next) {
 		if (at->ai_addrlen > sizeof(ret->list[0].storage))
 			continue;
-		struct address *address = &ret->list[ret->n++];
+		struct resolved_address *address = &ret->list[ret->n++];
 		memset(address, 0, sizeof(*address));
 		memcpy(&address->storage, at->ai_addr, at->ai_addrlen);
 		address->size = at->ai_addrlen;
 	}
 	for (size_t i = 1; i < ret->n; i++) {
-		const struct address good = ret->list[i];
+		const struct resolved_address good = ret->list[i];
 		if (good.size != resolver->good.size || memcmp(&good.storage, &resolver->good.storage, good.size) != 0)
 			continue;
 		memmove(&ret->list[1], &ret->list[0], i * sizeof(ret->list[0]));
@@ -166,7 +167,7 @@ static void collect(const struct resolver *resolver, const struct addrinfo *foun
 	}
 }
 
-int resolver_ask(struct resolver *resolver, uint64_t deadline_us, int cancel_fd, struct addresses *ret,
+int resolver_ask(struct resolver *resolver, uint64_t deadline_us, int cancel_fd, struct resolved_addresses *ret,
 		 struct reason *ret_reason)
 {
 	int r = resolver->lookup ? 0 : begin_lookup(resolver);
@@ -191,7 +192,7 @@ int resolver_ask(struct resolver *resolver, uint64_t deadline_us, int cancel_fd,
 			   lookup->result == EAI_SYSTEM ? strerror(lookup->error) : gai_strerror(lookup->result));
 		r = -EHOSTUNREACH;
 	} else {
-		collect(resolver, lookup->found, ret);
+		collect_addresses(resolver, lookup->found, ret);
 	}
 	lookup_leave(lookup);
 	return r;

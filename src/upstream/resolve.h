@@ -8,14 +8,14 @@
 
 #define ADDRESSES_MAX 8 /* of one name that are tried */
 
-struct address {
+struct resolved_address {
 	struct sockaddr_storage storage;
 	socklen_t size;
 };
 
-struct addresses {
+struct resolved_addresses {
 	size_t n;
-	struct address list[ADDRESSES_MAX];
+	struct resolved_address list[ADDRESSES_MAX];
 };
 
 /* One name's look-ups; it keeps one that took too long, for the next try. One thread. */
@@ -27,9 +27,9 @@ struct resolver *resolver_free(struct resolver *resolver);	/* never waits */
  * The addresses, in the order of getaddrinfo() (RFC 6724), but the good one first. cancel_fd: gives up when it becomes
  * readable. -ECANCELED, or another -errno and the reason.
  */
-int resolver_ask(struct resolver *resolver, uint64_t deadline_us, int cancel_fd, struct addresses *ret,
+int resolver_ask(struct resolver *resolver, uint64_t deadline_us, int cancel_fd, struct resolved_addresses *ret,
 		 struct reason *ret_reason);
 /* This one worked: begin with it from now on. */
-void resolver_prefer(struct resolver *resolver, const struct address *address);
+void resolver_prefer(struct resolver *resolver, const struct resolved_address *address);
 
 #endif

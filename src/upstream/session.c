@@ -111,7 +111,7 @@ static uint64_t next_due_us(struct session *session)
 		return session->refused.next_us > session->now_us ? MIN(due, session->refused.next_us) : due;
 	due = MIN(due, window_due_us(uplink->window));
 	/* Live samples lend tokens too, so a low rate must not make us look away for long. */
-	uint64_t wait = window_room(uplink->window) > 0 ? replay_wait_us(&uplink->replay) : 0;
+	uint64_t wait = window_space(uplink->window) > 0 ? replay_wait_us(&uplink->replay) : 0;
 	if (window_waiting(uplink->window) > 0)
 		wait = MAX(wait, quota_wait_us(&uplink->quota));
 	if (wait > 0)
@@ -119,7 +119,7 @@ static uint64_t next_due_us(struct session *session)
 	return due;
 }
 
-static enum mqtt_phase wait_and_turn(struct session *session, uint64_t until_us)
+static enum mqtt_phase wait_for_events(struct session *session, uint64_t until_us)
 {
 	struct uplink *uplink = session->uplink;
 	struct pollfd fds[] = {
@@ -148,14 +148,14 @@ static enum mqtt_phase wait_and_turn(struct session *session, uint64_t until_us)
 		if (read(uplink->wake_fd, &count, sizeof(count)) < 0)
 			errno = 0;
 	}
-	return mqtt_turn(session->mqtt, fds[0].revents);
+	return mqtt_wait(session->mqtt, fds[0].revents);
 }
 
 /* CONNACK came: say who we are. */
-static void begin(struct session *session)
+static void session_begin(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
-	const char *tls = mqtt_tls_word(session->mqtt);
+	const char *tls = mqtt_tls_version(session->mqtt);
 	if (uplink->conf->qos > mqtt_max_qos(session->mqtt)) {
 		session_fail(session, MQTT_ONLY_QOS_0);
 		return;
@@ -204,7 +204,7 @@ static bool something_under_way(const struct session *session)
 	return outbox_under_way(session->maker.outbox) > 0 || outbox_data_waits(session->maker.outbox);
 }
 
-static enum session_test test_that_is_due(struct session *session)
+static enum session_test test_is_due(struct session *session)
 {
 	enum session_test test = TEST_NONE;
 	if (session_packet_to_test(session))
@@ -229,7 +229,7 @@ static bool try_alone(struct session *session, int *ret_error)
 	if (session->test && under_way)
 		return true;
 	session->test = TEST_NONE;
-	enum session_test test = test_that_is_due(session);
+	enum session_test test = test_is_due(session);
 	if (!test || under_way)
 		return test;
 	*ret_error = send_test(session, test);
@@ -263,7 +263,7 @@ static int send_all(struct session *session)
 	return r;
 }
 
-static void send_what_there_is(struct session *session)
+static void send_pending(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	observe_line(session);
@@ -309,12 +309,12 @@ static void await_answers(struct session *session, uint64_t until_us)
 	while (session->now_us < until_us && mqtt_phase(session->mqtt) == MQTT_READY &&
 	       session_send_outbox(session) == 0 && outbox_others_under_way(outbox) > 0) {
 		mqtt_flush(session->mqtt);
-		wait_and_turn(session, until_us);
+		wait_for_events(session, until_us);
 	}
 }
 
 /* Clear what is retained of the devices. */
-static void withdraw(struct session *session, uint64_t until_us)
+static void withdraw_devices(struct session *session, uint64_t until_us)
 {
 	struct announce *announce = session->uplink->announce;
 	announce_withdraw(announce);
@@ -338,12 +338,12 @@ static int put_last_message(void *userdata, struct message *message)
 }
 
 /* The dialect's last message, and a second for the broker to acknowledge it; then leave. What the broker hangs up over is passed over. */
-static void leave(struct session *session)
+static void leave_broker(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	uint64_t until = session->now_us + LEAVE_US;
 	if (uplink->withdraws)
-		withdraw(session, until);
+		withdraw_devices(session, until);
 	if (!uplink->dialect->death || uplink->dialect->death(session->maker.state, put_last_message, session) == 0)
 		await_answers(session, until);
 	mqtt_disconnect(session->mqtt);
@@ -355,20 +355,20 @@ void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct 
 	session->quiet = quiet;
 	session->now_us = clock_now();
 	while (!session->ended) {
-		enum mqtt_phase phase = wait_and_turn(session, next_due_us(session));
+		enum mqtt_phase phase = wait_for_events(session, next_due_us(session));
 		if (phase == MQTT_READY && !session->result.was_ready)
-			begin(session);
+			session_begin(session);
 		if (phase == MQTT_ENDED || session->ended)
 			break;
 		if (session->stop || session->reconnect) {
 			session->result.again = session->reconnect;
 			if (phase == MQTT_READY)
-				leave(session);
+				leave_broker(session);
 			break;
 		}
 		if (phase == MQTT_READY) {
 			uplink_watch_certificate(session->uplink, session->now_us);
-			send_what_there_is(session);
+			send_pending(session);
 		}
 		check_deadlines(session);
 	}

@@ -84,7 +84,7 @@ static void pause_all(struct session *session, const char *topic, unsigned code)
 	struct uplink *uplink = session->uplink;
 	struct reason word, reason;
 	char text[BACKOFF_TEXT_MAX];
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	session->refused.on = true;
 	session->refused.probe = 0;
 	uint64_t pause = backoff_next_us(&session->refused.backoff);
@@ -180,7 +180,7 @@ bool session_counts_as_refused(const struct session *session, unsigned code)
 	return code == MQTT_RC_NO_MATCHING_SUBSCRIBERS && session->uplink->conf->subscriber_required;
 }
 
-static void acknowledged(struct session *session, uint64_t number, unsigned code)
+static void message_acknowledged(struct session *session, uint64_t number, unsigned code)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
@@ -203,7 +203,7 @@ static void acknowledged(struct session *session, uint64_t number, unsigned code
 }
 
 /* Of a message with several samples one may be to blame. A topic is wrong for all of them. */
-static void turn_down_for_ever(struct session *session, uint64_t message, unsigned code)
+static void refuse_for_good(struct session *session, uint64_t message, unsigned code)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
@@ -217,7 +217,7 @@ static void turn_down_for_ever(struct session *session, uint64_t message, unsign
 		return;
 	}
 	struct reason word, why;
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	reason_set(&why, "the broker turns it down: %s", word.text);
 	for (size_t i = 0; i < n; i++)
 		queue_reader_refused(uplink->reader, samples[i]);
@@ -226,7 +226,7 @@ static void turn_down_for_ever(struct session *session, uint64_t message, unsign
 	window_acked(uplink->window, message);
 }
 
-static void turn_down_for_now(struct session *session, uint64_t message, unsigned code, bool probe)
+static void refuse_for_now(struct session *session, uint64_t message, unsigned code, bool probe)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
@@ -236,7 +236,7 @@ static void turn_down_for_now(struct session *session, uint64_t message, unsigne
 	uint64_t sent_us = window_message(uplink->window, message)->sent_us;
 	struct reason name, word;
 	reason_set(&name, "%s", session_topic_of(session, sample));
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	window_returned(uplink->window, message);
 	if (code == MQTT_RC_QUOTA_EXCEEDED) {
 		exceeded_quota(session, name.text, code, sent_us, probe);
@@ -254,11 +254,11 @@ void session_refused(struct session *session, uint64_t message, unsigned code)
 	session->no_us = session->now_us;
 	suspects_answered_no(session->uplink->suspects, session->now_us);
 	if (is_for_ever(code)) {
-		turn_down_for_ever(session, message, code);
+		refuse_for_good(session, message, code);
 		if (session->test_topic)
 			release_topic(session, session->test_topic);
 	} else {
-		turn_down_for_now(session, message, code, probe);
+		refuse_for_now(session, message, code, probe);
 	}
 	session->test_topic = NULL;
 	if (probe && code != MQTT_RC_QUOTA_EXCEEDED)
@@ -268,7 +268,7 @@ void session_refused(struct session *session, uint64_t message, unsigned code)
 void session_acknowledged(struct session *session, uint64_t message, unsigned code)
 {
 	bool probe = session->refused.on && message == session->refused.probe;
-	acknowledged(session, message, code);
+	message_acknowledged(session, message, code);
 	if (session->test_topic)
 		release_topic(session, session->test_topic);
 	session->test_topic = NULL;

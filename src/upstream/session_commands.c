@@ -49,25 +49,25 @@ static void take_command(void *userdata, struct command *command, const char *er
 		commands_refuse(uplink->commands, command, error);
 }
 
-static void want_birth(void *userdata)
+static void request_birth(void *userdata)
 {
 	struct session *session = userdata;
 	session->birth_wanted = true;
 }
 
-static void hold(void *userdata)
+static void hold_samples(void *userdata)
 {
 	struct session *session = userdata;
 	session->on_hold = true;
 }
 
-static void go_on(void *userdata)
+static void resume_samples(void *userdata)
 {
 	struct session *session = userdata;
 	session->on_hold = false;
 }
 
-static void reconnect(void *userdata, const char *why)
+static void want_reconnect(void *userdata, const char *why)
 {
 	struct session *session = userdata;
 	session->reconnect = true;
@@ -78,10 +78,10 @@ void session_received(void *userdata, const struct dialect_incoming *incoming)
 {
 	static const struct dialect_actions actions = {
 		.command = take_command,
-		.birth_again = want_birth,
-		.hold = hold,
-		.go_on = go_on,
-		.reconnect = reconnect,
+		.birth_again = request_birth,
+		.hold = hold_samples,
+		.go_on = resume_samples,
+		.reconnect = want_reconnect,
 	};
 	struct session *session = userdata;
 	if (session->uplink->dialect->receive)

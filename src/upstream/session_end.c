@@ -52,7 +52,7 @@ static void suspect_batch(struct uplink *uplink, const struct suspects_flight *f
 	uplink->batch.since_us = clock_now();
 }
 
-static void ask_for_a_twin(struct session *session)
+static void suspect_same_client_id(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	if (uplink->twin_logged_us && session->now_us - uplink->twin_logged_us < TWIN_LOG_PERIOD_US)
@@ -91,7 +91,7 @@ static void peer_ended(struct session *session)
 	if (finding.hold_topic && oldest)
 		session_hold_broken_topic(session, oldest);
 	if (finding.twin && !session_barrier_under_way(session))
-		ask_for_a_twin(session);
+		suspect_same_client_id(session);
 }
 
 void session_finish(struct session *session)

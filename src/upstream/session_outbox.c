@@ -124,7 +124,7 @@ static int give_to_library(struct session *session, struct outgoing *outgoing, i
 }
 
 /* MQTT or the broker cannot carry it: it never will be sent. */
-static void unsendable(struct session *session, struct outgoing *outgoing, int error)
+static void outgoing_unsendable(struct session *session, struct outgoing *outgoing, int error)
 {
 	uint64_t owner = outgoing->owner;
 	if (outgoing->kind == OUTGOING_DATA) {
@@ -153,7 +153,7 @@ int session_send_packet(struct session *session, struct outgoing *outgoing)
 	size_t size = message_size(&outgoing->message);
 	int r = give_to_library(session, outgoing, &mid);
 	if (r == -EMSGSIZE || r == -EINVAL) {
-		unsendable(session, outgoing, r);
+		outgoing_unsendable(session, outgoing, r);
 		return 1;
 	}
 	if (r < 0)
@@ -257,7 +257,7 @@ static void subscription_answered(struct session *session, const char *filter, u
 	}
 	if (!suspects_refused(uplink->suspects, SUSPECT_SUBSCRIBE, filter, session->now_us))
 		return;
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	uplink_log(
 		uplink, HAY_LOG_WARNING,
 		"the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a later connection",
@@ -277,7 +277,7 @@ static void announcement_answered(struct session *session, struct outgoing *outg
 		return;
 	}
 	struct reason word;
-	mqtt_reason_word(code, &word);
+	mqtt_reason_to_string(code, &word);
 	if (noted)
 		announce_not_taken(uplink->announce, outgoing);
 	if (outgoing->message.barrier == BARRIER_ACKED) {
@@ -314,7 +314,7 @@ static void data_answered(struct session *session, uint64_t message, unsigned co
 }
 
 /* outbox_answer */
-static void answered(void *userdata, struct outgoing *outgoing, unsigned code)
+static void outgoing_answered(void *userdata, struct outgoing *outgoing, unsigned code)
 {
 	struct session *session = userdata;
 	switch (outgoing->kind) {
@@ -341,10 +341,10 @@ static void answered(void *userdata, struct outgoing *outgoing, unsigned code)
 void session_published(void *userdata, int mid, unsigned code)
 {
 	struct session *session = userdata;
-	outbox_answered(session->maker.outbox, mid, code, answered, session);
+	outbox_answered(session->maker.outbox, mid, code, outgoing_answered, session);
 }
 
-static void forget(void *userdata, struct outgoing *outgoing, unsigned code)
+static void ignore_answer(void *userdata, struct outgoing *outgoing, unsigned code)
 {
 	(void)userdata, (void)outgoing, (void)code;
 }
@@ -357,7 +357,7 @@ void session_outbox_timed_out(struct session *session, uint64_t oldest_us)
 	if (first->kind == OUTGOING_SUBSCRIBE) {
 		uplink_log(session->uplink, HAY_LOG_DEBUG, "the broker has not answered a subscription for %s",
 			   format_duration(session->now_us - oldest_us, text));
-		outbox_answered(session->maker.outbox, first->mid, 0, forget, NULL);
+		outbox_answered(session->maker.outbox, first->mid, 0, ignore_answer, NULL);
 		return;
 	}
 	session_fail(session, "the broker has not acknowledged a message for %s",

@@ -49,7 +49,7 @@ struct session {
 		bool on, said;
 		uint64_t probe; /* the message that feels the way; 0: none under way */
 		uint64_t next_us;
-		struct backoff backoff;
+		struct uplink_backoff backoff;
 	} refused;
 };
 

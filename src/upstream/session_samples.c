@@ -45,7 +45,7 @@ const char *session_topic_of(struct session *session, const struct sample *sampl
 }
 
 /* What the sink of encode() needs. */
-struct encoding {
+struct sample_encoding {
 	struct session *session;
 	uint64_t message;
 	unsigned n_packets;
@@ -57,7 +57,7 @@ struct encoding {
 /* message_sink */
 static int put_data(void *userdata, struct message *message)
 {
-	struct encoding *encoding = userdata;
+	struct sample_encoding *encoding = userdata;
 	struct outbox *outbox = encoding->session->maker.outbox;
 	size_t size = message->payload.size, packet = message_size(message);
 	if (packet > encoding->most)
@@ -73,13 +73,14 @@ static int put_data(void *userdata, struct message *message)
 }
 
 /* Into the outbox, as the window's next message. */
-static int encode(struct session *session, struct sample *const *samples, size_t n_samples, struct encoding *ret)
+static int encode_samples(struct session *session, struct sample *const *samples, size_t n_samples,
+			  struct sample_encoding *ret)
 {
 	struct uplink *uplink = session->uplink;
 	struct stamped_sample few[16];
 	_cleanup_free_ struct stamped_sample *many = NULL;
 	struct stamped_sample *list = few;
-	*ret = (struct encoding){.session = session, .message = window_next(uplink->window)};
+	*ret = (struct sample_encoding){.session = session, .message = window_next(uplink->window)};
 	ret->most = mqtt_max_packet(session->mqtt);
 	if (n_samples > 1 && uplink->batch.too_large)
 		ret->most = MIN(ret->most, uplink->batch.too_large - 1);
@@ -131,7 +132,7 @@ size_t session_may_take(struct session *session)
 	struct uplink *uplink = session->uplink;
 	if (session->refused.on || session->on_hold)
 		return 0;
-	size_t room = window_room(uplink->window);
+	size_t room = window_space(uplink->window);
 	if (room == 0 || uplink->replay.per_s <= 0)
 		return room;
 	size_t tokens = replay_allowance(&uplink->replay, session->now_us, queue_appended(uplink->queue),
@@ -164,7 +165,7 @@ static void take_samples(struct session *session)
 }
 
 /* Those that ended connections while others of their topic passed. */
-static void drop_the_guilty(struct session *session)
+static void drop_suspect(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
 	struct sample *const *samples;
@@ -186,7 +187,7 @@ bool session_samples_want_test(struct session *session, enum session_test *ret)
 	uint64_t id;
 	if (session->refused.on || session->on_hold || outbox_barred(session->maker.outbox))
 		return false;
-	drop_the_guilty(session);
+	drop_suspect(session);
 	suspects_samples_gone(uplink->suspects, window_done_through(uplink->window), session->now_us);
 	if (suspects_sample_due(uplink->suspects, session->now_us, &id) == SUSPECT_TEST &&
 	    window_pick_held(uplink->window, id, &samples) > 0) {
@@ -202,11 +203,12 @@ bool session_samples_want_test(struct session *session, enum session_test *ret)
 }
 
 /* Half of it, and half of that, as long as it does not fit or one of them cannot be encoded. */
-static int encode_what_fits(struct session *session, struct sample *const *samples, size_t n, struct encoding *ret)
+static int encode_what_fits(struct session *session, struct sample *const *samples, size_t n,
+			    struct sample_encoding *ret)
 {
 	struct uplink *uplink = session->uplink;
 	for (;;) {
-		int r = encode(session, samples, n, ret);
+		int r = encode_samples(session, samples, n, ret);
 		if (r >= 0) {
 			double bytes = (double)ret->bytes / (double)n;
 			uplink->sample_bytes =
@@ -245,7 +247,7 @@ static const char *why_unsendable(int error)
 static bool send_picked(struct session *session, struct sample *const *samples, size_t n)
 {
 	struct uplink *uplink = session->uplink;
-	struct encoding encoding;
+	struct sample_encoding encoding;
 	int r = encode_what_fits(session, samples, n, &encoding);
 	if (r < 0 && why_unsendable(r)) {
 		drop_picked(session, samples[0], why_unsendable(r));

@@ -16,7 +16,7 @@
 #define SAMPLES_APART_MAX 16
 
 /* A message that is no sample, and was under way when a connection ended. */
-struct item {
+struct suspect_item {
 	enum suspect_kind kind;
 	uint32_t hash;
 	char *topic;
@@ -28,7 +28,7 @@ struct item {
 	bool too_large; /* that was told */
 };
 
-struct kind {
+struct kind_strikes {
 	bool apart, given_up;
 	unsigned strikes;    /* in a row, of any of its items: none passed in between */
 	uint64_t slowest_us; /* how long the slowest connection lived after one was sent */
@@ -44,14 +44,14 @@ struct apart_sample {
 };
 
 struct suspects {
-	struct item *items;
+	struct suspect_item *items;
 	size_t n_items, n_under_way;
-	struct kind kinds[SUSPECT_N_KINDS];
+	struct kind_strikes kinds[SUSPECT_N_KINDS];
 
 	struct apart_sample samples[SAMPLES_APART_MAX]; /* with one strike at least */
 	size_t n_samples;
-	bool refused_said, too_large_said; /* of a topic for which there was no item */
-	uint64_t common_last;		   /* the last id of those that were under way at all of the last ends */
+	bool refusal_logged, too_large_logged; /* of a topic for which there was no item */
+	uint64_t common_last;		       /* the last id of those that were under way at all of the last ends */
 	unsigned sample_breaks;
 
 	/* The connection. */
@@ -96,11 +96,11 @@ uint32_t suspects_hash(const char *text, size_t size)
 	return hash;
 }
 
-static struct item *item_find(const struct suspects *suspects, enum suspect_kind kind, const char *topic)
+static struct suspect_item *item_find(const struct suspects *suspects, enum suspect_kind kind, const char *topic)
 {
 	uint32_t hash = suspects->n_items ? suspects_hash(topic, strlen(topic)) : 0;
 	for (size_t i = 0; i < suspects->n_items; i++) {
-		struct item *item = &suspects->items[i];
+		struct suspect_item *item = &suspects->items[i];
 		if (item->hash == hash && item->kind == kind && strcmp(item->topic, topic) == 0)
 			return item;
 	}
@@ -108,19 +108,19 @@ static struct item *item_find(const struct suspects *suspects, enum suspect_kind
 }
 
 /* NULL: there are too many, or no memory; then it goes as its kind. */
-static struct item *item_get(struct suspects *suspects, enum suspect_kind kind, const char *topic)
+static struct suspect_item *item_get(struct suspects *suspects, enum suspect_kind kind, const char *topic)
 {
-	struct item *item = item_find(suspects, kind, topic);
+	struct suspect_item *item = item_find(suspects, kind, topic);
 	if (item || suspects->n_items == ITEMS_MAX)
 		return item;
-	struct item *items = reallocarray(suspects->items, suspects->n_items + 1, sizeof(*items));
+	struct suspect_item *items = reallocarray(suspects->items, suspects->n_items + 1, sizeof(*items));
 	char *copy = items ? strdup(topic) : NULL;
 	if (items)
 		suspects->items = items;
 	if (!copy)
 		return NULL;
 	item = &items[suspects->n_items++];
-	*item = (struct item){.kind = kind, .topic = copy, .hash = suspects_hash(topic, strlen(topic))};
+	*item = (struct suspect_item){.kind = kind, .topic = copy, .hash = suspects_hash(topic, strlen(topic))};
 	return item;
 }
 
@@ -154,7 +154,7 @@ uint64_t suspects_due_us(const struct suspects *suspects, uint64_t now_us)
 {
 	uint64_t due = UINT64_MAX;
 	for (size_t i = 0; i < SUSPECT_N_KINDS; i++) {
-		const struct kind *kind = &suspects->kinds[i];
+		const struct kind_strikes *kind = &suspects->kinds[i];
 		uint64_t at = kind->apart ? test_us(suspects, kind->slowest_us, kind->next_us) : UINT64_MAX;
 		due = at > now_us ? MIN(due, at) : due;
 	}
@@ -180,8 +180,8 @@ enum suspect_verdict suspects_verdict(struct suspects *suspects, enum suspect_ki
 {
 	if (number == SUSPECT_WILL)
 		return will_verdict(suspects, now_us);
-	const struct kind *kind = &suspects->kinds[number];
-	const struct item *item = item_find(suspects, number, topic);
+	const struct kind_strikes *kind = &suspects->kinds[number];
+	const struct suspect_item *item = item_find(suspects, number, topic);
 	bool given_up = item && item->given_up;
 	if (item && item->passed && !given_up)
 		return SUSPECT_FREE;
@@ -194,7 +194,7 @@ enum suspect_verdict suspects_verdict(struct suspects *suspects, enum suspect_ki
 
 unsigned suspects_strikes(const struct suspects *suspects, enum suspect_kind kind, const char *topic)
 {
-	const struct item *item = item_find(suspects, kind, topic);
+	const struct suspect_item *item = item_find(suspects, kind, topic);
 	return item ? item->strikes : 0;
 }
 
@@ -214,11 +214,12 @@ static void something_passed(struct suspects *suspects, uint64_t now_us)
 
 void suspects_passed(struct suspects *suspects, enum suspect_kind number, const char *topic, uint64_t now_us)
 {
-	struct kind *kind = &suspects->kinds[number];
+	struct kind_strikes *kind = &suspects->kinds[number];
 	something_passed(suspects, now_us);
 	if (!kind->apart && suspects->n_items == 0)
 		return;
-	struct item *item = kind->apart ? item_get(suspects, number, topic) : item_find(suspects, number, topic);
+	struct suspect_item *item =
+		kind->apart ? item_get(suspects, number, topic) : item_find(suspects, number, topic);
 	if (!item)
 		return;
 	item->passed = true;
@@ -237,11 +238,11 @@ void suspects_passed(struct suspects *suspects, enum suspect_kind number, const 
 
 bool suspects_refused(struct suspects *suspects, enum suspect_kind kind, const char *topic, uint64_t now_us)
 {
-	struct item *item = item_get(suspects, kind, topic);
+	struct suspect_item *item = item_get(suspects, kind, topic);
 	suspects_answered_no(suspects, now_us);
-	bool known = item ? item->given_up : suspects->refused_said;
+	bool known = item ? item->given_up : suspects->refusal_logged;
 	if (!item) {
-		suspects->refused_said = true;
+		suspects->refusal_logged = true;
 		return !known;
 	}
 	item->given_up = true;
@@ -254,8 +255,8 @@ bool suspects_refused(struct suspects *suspects, enum suspect_kind kind, const c
 
 bool suspects_too_large(struct suspects *suspects, enum suspect_kind kind, const char *topic)
 {
-	struct item *item = item_get(suspects, kind, topic);
-	bool *said = item ? &item->too_large : &suspects->too_large_said, known = *said;
+	struct suspect_item *item = item_get(suspects, kind, topic);
+	bool *said = item ? &item->too_large : &suspects->too_large_logged, known = *said;
 	*said = true;
 	return !known;
 }
@@ -381,7 +382,7 @@ void suspects_end(struct suspects *suspects)
 
 void suspects_under_way(struct suspects *suspects, enum suspect_kind kind, const char *topic, uint64_t sent_us)
 {
-	struct item *item = item_get(suspects, kind, topic);
+	struct suspect_item *item = item_get(suspects, kind, topic);
 	suspects->n_under_way++;
 	if (!item)
 		return;
@@ -398,9 +399,10 @@ static bool is_strike(const struct suspects *suspects, uint64_t sent_us, uint64_
 	return suspects->proved_us || (suspects->connected_us && sent_us >= suspects->connected_us + UNPROVED_QUIET_US);
 }
 
-static void item_strike(struct suspects *suspects, struct item *item, uint64_t now_us, struct suspects_finding *ret)
+static void item_strike(struct suspects *suspects, struct suspect_item *item, uint64_t now_us,
+			struct suspects_finding *ret)
 {
-	struct kind *kind = &suspects->kinds[item->kind];
+	struct kind_strikes *kind = &suspects->kinds[item->kind];
 	item->strikes++;
 	kind->strikes++;
 	kind->slowest_us = MAX(kind->slowest_us, now_us - item->sent_us);
@@ -431,7 +433,7 @@ static bool items_broke(struct suspects *suspects, bool single, uint64_t now_us,
 {
 	bool explained = false;
 	for (size_t i = 0; i < suspects->n_items; i++) {
-		struct item *item = &suspects->items[i];
+		struct suspect_item *item = &suspects->items[i];
 		if (!item->under_way)
 			continue;
 		ret->learnt |= ++item->breaks == BREAKS_SUSPECT;
@@ -517,12 +519,12 @@ static bool samples_broke(struct suspects *suspects, const struct suspects_fligh
 }
 
 /* The connection ended without them: so do others, and theirs proved nothing. */
-static void clear_the_absent(struct suspects *suspects, const struct suspects_flight *flight)
+static void clear_absent_items(struct suspects *suspects, const struct suspects_flight *flight)
 {
 	bool absent[SUSPECT_N_KINDS];
 	memset(absent, true, sizeof(absent));
 	for (size_t i = 0; i < suspects->n_items; i++) {
-		struct item *item = &suspects->items[i];
+		struct suspect_item *item = &suspects->items[i];
 		if (item->under_way)
 			absent[item->kind] = false;
 		else
@@ -530,7 +532,7 @@ static void clear_the_absent(struct suspects *suspects, const struct suspects_fl
 	}
 	for (size_t i = 0; i < SUSPECT_N_KINDS; i++)
 		if (absent[i] && !suspects->kinds[i].given_up)
-			suspects->kinds[i] = (struct kind){0};
+			suspects->kinds[i] = (struct kind_strikes){0};
 	for (size_t i = suspects->n_samples; i-- > 0;) {
 		uint64_t id = suspects->samples[i].id;
 		if (flight->n == 0 || id < flight->first || id > flight->last)
@@ -557,7 +559,7 @@ void suspects_ended(struct suspects *suspects, const struct suspects_flight *fli
 		suspects->sample_breaks = 0;
 	}
 	if (!explained)
-		clear_the_absent(suspects, flight);
+		clear_absent_items(suspects, flight);
 	if (!no && suspects->n_under_way == 0 && flight->n == 0)
 		note_flap(suspects, lived_us, now_us);
 	else if (!no && !common)

@@ -81,7 +81,7 @@ SSL *tls_session(struct tls *tls)
 	return ssl;
 }
 
-const char *tls_version_word(const SSL *ssl)
+const char *tls_version_text(const SSL *ssl)
 {
 	return SSL_version(ssl) == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2";
 }
@@ -129,7 +129,7 @@ static void note_date(char ret[32], const ASN1_TIME *when)
 		strftime(ret, 32, "%Y-%m-%d %H:%M UTC", &tm);
 }
 
-static int verified(int ok, X509_STORE_CTX *store)
+static int verify_result(int ok, X509_STORE_CTX *store)
 {
 	if (ok)
 		return 1;
@@ -151,7 +151,7 @@ static int verified(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
-static void happened(const SSL *ssl, int where, int value)
+static void note_alert(const SSL *ssl, int where, int value)
 {
 	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
@@ -175,7 +175,7 @@ static int no_passphrase(char *buffer, int size, int writing, void *userdata)
 
 /* ---- before it ---- */
 
-static int mark(const char *path, struct file_mark *ret)
+static int mark_file(const char *path, struct file_mark *ret)
 {
 	struct stat st;
 	*ret = (struct file_mark){0};
@@ -187,7 +187,7 @@ static int mark(const char *path, struct file_mark *ret)
 	return 0;
 }
 
-static const char *openssl_word(void)
+static const char *openssl_error_text(void)
 {
 	unsigned long error = ERR_peek_last_error();
 	const char *word = error ? ERR_reason_error_string(error) : NULL;
@@ -200,12 +200,12 @@ static int load_authorities(struct tls *tls, SSL_CTX *context, struct reason *re
 	if (!ca) {
 		if (SSL_CTX_set_default_verify_paths(context) == 1)
 			return 0;
-		reason_set(reason, "the system's certificate authorities cannot be loaded: %s", openssl_word());
+		reason_set(reason, "the system's certificate authorities cannot be loaded: %s", openssl_error_text());
 		return -EBADMSG;
 	}
 	if (SSL_CTX_load_verify_file(context, ca) == 1)
 		return 0;
-	reason_set(reason, "ca_file %s holds no certificate authorities: %s", ca, openssl_word());
+	reason_set(reason, "ca_file %s holds no certificate authorities: %s", ca, openssl_error_text());
 	return -EBADMSG;
 }
 
@@ -218,7 +218,7 @@ static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reas
 	}
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
-		reason_set(reason, "cert_file %s holds no certificate: %s", cert, openssl_word());
+		reason_set(reason, "cert_file %s holds no certificate: %s", cert, openssl_error_text());
 		return -EBADMSG;
 	}
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
@@ -226,7 +226,7 @@ static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reas
 			reason_set(reason, "the key in %s does not belong to the certificate in %s", key, cert);
 		else
 			reason_set(reason, "key_file %s holds no private key without a passphrase: %s", key,
-				   openssl_word());
+				   openssl_error_text());
 		return -EBADMSG;
 	}
 	return 0;
@@ -257,17 +257,17 @@ static int set_alpn(const struct tls *tls, SSL_CTX *context)
 	return SSL_CTX_set_alpn_protos(context, list, (unsigned)size + 1) == 0;
 }
 
-static int build(struct tls *tls, SSL_CTX **ret, struct reason *reason)
+static int build_context(struct tls *tls, SSL_CTX **ret, struct reason *reason)
 {
 	ERR_clear_error();
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	if (!context) {
-		reason_set(reason, "TLS cannot be set up: %s", openssl_word());
+		reason_set(reason, "TLS cannot be set up: %s", openssl_error_text());
 		return -ENOMEM;
 	}
 	SSL_CTX_set_app_data(context, tls);
-	SSL_CTX_set_info_callback(context, happened);
-	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verified);
+	SSL_CTX_set_info_callback(context, note_alert);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verify_result);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
 	/* MQTT says itself where a packet ends: a broker that closes without TLS's goodbye cuts nothing off unseen. */
@@ -279,7 +279,7 @@ static int build(struct tls *tls, SSL_CTX **ret, struct reason *reason)
 		r = load_own(tls, context, reason);
 	if (r >= 0 && (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 || set_name(tls, context) != 1 ||
 		       set_alpn(tls, context) != 1)) {
-		reason_set(reason, "TLS cannot be set up: %s", openssl_word());
+		reason_set(reason, "TLS cannot be set up: %s", openssl_error_text());
 		r = -EINVAL;
 	}
 	ERR_clear_error();
@@ -308,7 +308,7 @@ int tls_prepare(struct tls *tls, struct reason *ret_reason)
 	struct file_mark marks[ELEMENTS(paths)];
 	memset(marks, 0, sizeof(marks));
 	for (size_t i = 0; i < ELEMENTS(paths); i++) {
-		int r = mark(paths[i], &marks[i]);
+		int r = mark_file(paths[i], &marks[i]);
 		if (r < 0 && keys[i]) {
 			reason_set(ret_reason, "%s %s cannot be read: %s", keys[i], paths[i], strerror(-r));
 			return r;
@@ -323,7 +323,7 @@ int tls_prepare(struct tls *tls, struct reason *ret_reason)
 	if (tls->context && !changed)
 		return 0;
 	SSL_CTX *context;
-	int r = build(tls, &context, ret_reason);
+	int r = build_context(tls, &context, ret_reason);
 	if (r < 0)
 		return r;
 	SSL_CTX_free(tls->context);

@@ -29,6 +29,6 @@ SSL *tls_session(struct tls *tls);
 bool tls_explain(const struct tls *tls, struct reason *ret_reason);
 
 /* "TLS 1.3" of a finished handshake. */
-const char *tls_version_word(const SSL *ssl);
+const char *tls_version_text(const SSL *ssl);
 
 #endif

@@ -18,9 +18,9 @@
 #define BACKOFF_MIN_US USEC_PER_SEC
 #define LASTING_US (10 * USEC_PER_SEC)
 #define TAKEN_OVER_LASTING_US (10 * USEC_PER_MINUTE)
-#define TELL_AGAIN_US (10 * USEC_PER_MINUTE)
+#define LOG_AGAIN_US (10 * USEC_PER_MINUTE)
 
-uint64_t backoff_next_us(struct backoff *backoff)
+uint64_t backoff_next_us(struct uplink_backoff *backoff)
 {
 	uint64_t x = backoff->random;
 	x ^= x << 13, x ^= x >> 7, x ^= x << 17;
@@ -64,7 +64,7 @@ void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char
 }
 
 /* Connected, and yet nothing goes up: without a trusted clock no number can be given out. */
-static bool numbers_wait_for_clock(const struct uplink *uplink)
+static bool sequence_waits_for_clock(const struct uplink *uplink)
 {
 	return !clock_trusted() && queue_waits_for_clock(uplink->queue);
 }
@@ -72,7 +72,7 @@ static bool numbers_wait_for_clock(const struct uplink *uplink)
 /* The state alone would leave open how long, and what to do about it. */
 static void explain_clock_wait(const struct uplink *uplink, struct uplink_status *status)
 {
-	bool numbers = numbers_wait_for_clock(uplink);
+	bool numbers = sequence_waits_for_clock(uplink);
 	char left[DURATION_TEXT_MAX], limit[DURATION_TEXT_MAX + 16] = "";
 	if (status->state != UPLINK_WAITS_FOR_CLOCK && !(status->state == UPLINK_CONNECTED && numbers))
 		return;
@@ -115,48 +115,48 @@ uint64_t uplink_stuck_us(const struct uplink *uplink)
 /* ---- telling the log ---- */
 
 /* One kind of trouble, and what was said of it last, so that it is not said again and again. */
-struct trouble {
+struct uplink_trouble {
 	const char *what;
 	struct reason last;
-	uint64_t told_us; /* 0: not yet */
-	unsigned untold;
+	uint64_t logged_us; /* 0: not yet */
+	unsigned unlogged;
 };
 
 /* False: it was told lately. */
-static bool tell(struct uplink *uplink, struct trouble *trouble, const char *reason, uint64_t pause)
+static bool log_trouble(struct uplink *uplink, struct uplink_trouble *trouble, const char *reason, uint64_t pause)
 {
 	uint64_t now = clock_now();
-	if (trouble->told_us && now - trouble->told_us < TELL_AGAIN_US && strcmp(trouble->last.text, reason) == 0) {
-		trouble->untold++;
+	if (trouble->logged_us && now - trouble->logged_us < LOG_AGAIN_US && strcmp(trouble->last.text, reason) == 0) {
+		trouble->unlogged++;
 		return false;
 	}
 	char text[BACKOFF_TEXT_MAX], more[64] = "";
-	if (trouble->untold)
-		snprintf(more, sizeof(more), " (and %u times more since this was last told)", trouble->untold);
+	if (trouble->unlogged)
+		snprintf(more, sizeof(more), " (and %u times more since this was last told)", trouble->unlogged);
 	uplink_log(uplink, HAY_LOG_WARNING, "%s: %s%s; %s", trouble->what, reason, more,
 		   backoff_text(pause, BACKOFF_MAX_US, text));
 	reason_set(&trouble->last, "%s", reason);
-	trouble->told_us = now;
-	trouble->untold = 0;
+	trouble->logged_us = now;
+	trouble->unlogged = 0;
 	return true;
 }
 
 /* An uplink's troubles. A connection that comes and goes every few seconds is told like one that does not come. */
-struct troubles {
-	struct trouble none, lost;
+struct uplink_troubles {
+	struct uplink_trouble none, lost;
 	bool quiet; /* the loss was not told: neither is the connection that follows */
 };
 
-static void tell_result(struct uplink *uplink, struct troubles *troubles, const struct session_result *result,
-			uint64_t lasted, uint64_t pause)
+static void log_result(struct uplink *uplink, struct uplink_troubles *troubles, const struct session_result *result,
+		       uint64_t lasted, uint64_t pause)
 {
 	if (!result->was_ready) {
-		tell(uplink, &troubles->none, result->reason.text, pause);
+		log_trouble(uplink, &troubles->none, result->reason.text, pause);
 		return;
 	}
 	if (lasted >= USEC_PER_MINUTE)
-		troubles->none.told_us = troubles->lost.told_us = 0;
-	troubles->quiet = !tell(uplink, &troubles->lost, result->reason.text, pause);
+		troubles->none.logged_us = troubles->lost.logged_us = 0;
+	troubles->quiet = !log_trouble(uplink, &troubles->lost, result->reason.text, pause);
 }
 
 /* ---- connecting ---- */
@@ -228,7 +228,8 @@ static bool wait_for_clock(struct uplink *uplink)
 	return false;
 }
 
-static void rest(struct uplink *uplink, struct troubles *troubles, const struct session_result *result)
+static void wait_before_retry(struct uplink *uplink, struct uplink_troubles *troubles,
+			      const struct session_result *result)
 {
 	uint64_t lasted = result->was_ready ? clock_now() - result->ready_us : 0;
 	/* Two clients with one client_id throw each other out for ever: that must not go on at full speed. */
@@ -236,7 +237,7 @@ static void rest(struct uplink *uplink, struct troubles *troubles, const struct 
 	if (taken_over ? lasted >= TAKEN_OVER_LASTING_US : result->delivered || lasted >= LASTING_US)
 		uplink->backoff.pause_us = 0;
 	uint64_t pause = backoff_next_us(&uplink->backoff);
-	tell_result(uplink, troubles, result, lasted, pause);
+	log_result(uplink, troubles, result, lasted, pause);
 	char text[DURATION_TEXT_MAX];
 	struct reason reason;
 	reason_set(&reason, "%.140s; trying again in %s", result->reason.text, format_duration(pause, text));
@@ -255,17 +256,17 @@ bool uplink_stop_asked(const struct uplink *uplink)
 	return poll(&fd, 1, 0) > 0;
 }
 
-static void *run(void *userdata)
+static void *run_uplink(void *userdata)
 {
 	struct uplink *uplink = userdata;
-	struct troubles troubles = {.none.what = "no connection", .lost.what = "connection lost"};
+	struct uplink_troubles troubles = {.none.what = "no connection", .lost.what = "connection lost"};
 	bool stop = wait_for_clock(uplink);
 	while (!stop) {
 		struct session_result result;
 		try_once(uplink, troubles.quiet, &result);
 		stop = uplink_stop_asked(uplink);
 		if (!stop && !result.again)
-			rest(uplink, &troubles, &result);
+			wait_before_retry(uplink, &troubles, &result);
 		stop = stop || uplink_stop_asked(uplink);
 	}
 	if (uplink->withdraws && !uplink->withdrawn)
@@ -294,7 +295,7 @@ static int make_window(const struct uplink_conf *conf, struct window **ret)
 	return window_new(&limits, ret);
 }
 
-static int prepare(struct uplink *uplink, struct series_set *series, struct latest *latest)
+static int prepare_uplink(struct uplink *uplink, struct series_set *series, struct latest *latest)
 {
 	struct uplink_conf *conf = uplink->conf;
 	uplink->dialect = dialect_by_name(conf->format);
@@ -348,7 +349,7 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 	uplink->state = UPLINK_CONNECTING;
 	uplink->since_us = clock_now();
 	mutex_init(&uplink->lock);
-	int r = prepare(uplink, series, latest);
+	int r = prepare_uplink(uplink, series, latest);
 	if (r < 0) {
 		uplink_free(uplink);
 		return r;
@@ -359,7 +360,7 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 
 int uplink_start(struct uplink *uplink)
 {
-	int r = thread_start(&uplink->thread, uplink->conf->name, run, uplink);
+	int r = thread_start(&uplink->thread, uplink->conf->name, run_uplink, uplink);
 	uplink->thread_runs = r >= 0;
 	return r;
 }

@@ -52,25 +52,25 @@ const struct hay_option uplink_options[] = {
 };
 
 /* Where a mistake is told: at its key, or at the group. */
-struct place {
+struct uplink_conf_place {
 	const config_setting_t *group;
 	struct conf_messages *messages;
 	unsigned n_errors;
 };
 
-static const config_setting_t *setting_of(const struct place *place, const char *key)
+static const config_setting_t *setting_of(const struct uplink_conf_place *place, const char *key)
 {
 	const config_setting_t *setting = config_setting_get_member((config_setting_t *)(uintptr_t)place->group, key);
 	return setting ? setting : place->group;
 }
 
-#define tell_error(place, key, ...)                                                                                    \
+#define report_error(place, key, ...)                                                                                  \
 	do {                                                                                                           \
 		const config_setting_t *at_ = setting_of((place), (key));                                              \
 		conf_error((place)->messages, conf_setting_file(at_), conf_setting_line(at_), __VA_ARGS__);            \
 		(place)->n_errors++;                                                                                   \
 	} while (0)
-#define tell_warning(place, key, ...)                                                                                  \
+#define report_warning(place, key, ...)                                                                                \
 	do {                                                                                                           \
 		const config_setting_t *at_ = setting_of((place), (key));                                              \
 		conf_warning((place)->messages, conf_setting_file(at_), conf_setting_line(at_), __VA_ARGS__);          \
@@ -168,20 +168,20 @@ static const char *with_gateway(struct pool *pool, const char *text, const char 
 	return text;
 }
 
-static void check_client_id(struct uplink_conf *conf, const char *gateway_id, struct place *place)
+static void check_client_id(struct uplink_conf *conf, const char *gateway_id, struct uplink_conf_place *place)
 {
 	conf->client_id = with_gateway(conf->pool, conf->client_id, gateway_id);
 	if (!conf->client_id)
 		return;
 	if (!conf->client_id[0] || strlen(conf->client_id) > 256)
-		tell_error(place, "client_id", "uplink `%s`: client_id needs 1 to 256 characters", conf->name);
+		report_error(place, "client_id", "uplink `%s`: client_id needs 1 to 256 characters", conf->name);
 	else if (strpbrk(conf->client_id, "{}"))
-		tell_error(place, "client_id", "uplink `%s`: client_id knows {gateway} and no other {word}",
-			   conf->name);
+		report_error(place, "client_id", "uplink `%s`: client_id knows {gateway} and no other {word}",
+			     conf->name);
 }
 
 /* A prefix stands above all devices: it knows the gateway only. */
-static void check_prefix(struct uplink_conf *conf, const char *gateway_id, struct place *place)
+static void check_prefix(struct uplink_conf *conf, const char *gateway_id, struct uplink_conf_place *place)
 {
 	const char *why = dialect_check_topic(conf->pool, conf->prefix);
 	const char *filled = with_gateway(conf->pool, conf->prefix, gateway_id);
@@ -190,24 +190,24 @@ static void check_prefix(struct uplink_conf *conf, const char *gateway_id, struc
 	if (!why && filled && strpbrk(filled, "{}"))
 		why = "a prefix knows {gateway} and no other {word}";
 	if (why)
-		tell_error(place, "prefix", "uplink `%s`: prefix: %s", conf->name, why);
+		report_error(place, "prefix", "uplink `%s`: prefix: %s", conf->name, why);
 }
 
-static void check_tls(const struct uplink_conf *conf, struct place *place)
+static void check_tls(const struct uplink_conf *conf, struct uplink_conf_place *place)
 {
 	const struct uplink_tls_conf *tls = &conf->tls;
 	if (!conf->tls_on && config_setting_get_member((config_setting_t *)(uintptr_t)place->group, "tls"))
-		tell_error(place, "tls", "uplink `%s`: tls goes with mqtts://, and the url says mqtt://", conf->name);
+		report_error(place, "tls", "uplink `%s`: tls goes with mqtts://, and the url says mqtt://", conf->name);
 	if (!tls->cert_file != !tls->key_file)
-		tell_error(place, "tls", "uplink `%s`: cert_file and key_file go together: %s is missing", conf->name,
-			   tls->cert_file ? "key_file" : "cert_file");
+		report_error(place, "tls", "uplink `%s`: cert_file and key_file go together: %s is missing", conf->name,
+			     tls->cert_file ? "key_file" : "cert_file");
 	if (tls->alpn && (!tls->alpn[0] || strlen(tls->alpn) > 255))
-		tell_error(place, "tls", "uplink `%s`: alpn needs 1 to 255 characters", conf->name);
+		report_error(place, "tls", "uplink `%s`: alpn needs 1 to 255 characters", conf->name);
 }
 
 /* An error of --check, but not one that keeps the daemon from starting: a file that a power cut left empty must not stop
    the field. The uplink stays down then, and says why. */
-static void check_password(const struct uplink_conf *conf, struct place *place)
+static void check_password(const struct uplink_conf *conf, struct uplink_conf_place *place)
 {
 	const config_setting_t *at = setting_of(place, "password_file");
 	size_t size;
@@ -220,9 +220,9 @@ static void check_password(const struct uplink_conf *conf, struct place *place)
 		conf_error(place->messages, conf_setting_file(at), conf_setting_line(at),
 			   "uplink `%s`: password_file %s %s", conf->name, conf->password_file, fault);
 	else if (blank)
-		tell_warning(place, "password_file",
-			     "uplink `%s`: password_file %s: the password begins or ends with a blank", conf->name,
-			     conf->password_file);
+		report_warning(place, "password_file",
+			       "uplink `%s`: password_file %s: the password begins or ends with a blank", conf->name,
+			       conf->password_file);
 	conf_secret_free(password);
 }
 
@@ -231,51 +231,51 @@ static bool is_loopback(const char *host)
 	return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
-static void check_subscriber(struct uplink_conf *conf, struct place *place)
+static void check_subscriber(struct uplink_conf *conf, struct uplink_conf_place *place)
 {
 	conf->subscriber_required = strcmp(conf->subscriber, "required") == 0;
 	if (!conf->subscriber_required && strcmp(conf->subscriber, "optional") != 0)
-		tell_error(place, "subscriber", "uplink `%s`: subscriber is \"optional\" or \"required\", not \"%s\"",
-			   conf->name, conf->subscriber);
+		report_error(place, "subscriber", "uplink `%s`: subscriber is \"optional\" or \"required\", not \"%s\"",
+			     conf->name, conf->subscriber);
 	else if (conf->subscriber_required && conf->version != 5)
-		tell_error(
+		report_error(
 			place, "subscriber",
 			"uplink `%s`: subscriber = \"required\" needs version = 5: with MQTT 3.1.1 no broker says whether anybody is subscribed",
 			conf->name);
 	else if (conf->subscriber_required && conf->qos == 0)
-		tell_error(place, "subscriber",
-			   "uplink `%s`: subscriber = \"required\" needs qos = 1: a message of QoS 0 is not answered",
-			   conf->name);
+		report_error(place, "subscriber",
+			     "uplink `%s`: subscriber = \"required\" needs qos = 1: a message of QoS 0 is not answered",
+			     conf->name);
 }
 
-static void check_all(struct uplink_conf *conf, const char *gateway_id, struct place *place)
+static void check_all(struct uplink_conf *conf, const char *gateway_id, struct uplink_conf_place *place)
 {
 	const char *why = parse_url(conf);
 	if (why)
-		tell_error(place, "url", "uplink `%s`: the url \"%s\" %s", conf->name, conf->url, why);
+		report_error(place, "url", "uplink `%s`: the url \"%s\" %s", conf->name, conf->url, why);
 	if (conf->version != 5 && conf->version != 311)
-		tell_error(place, "version", "uplink `%s`: version is 5 or 311, not %lld", conf->name,
-			   (long long)conf->version);
+		report_error(place, "version", "uplink `%s`: version is 5 or 311, not %lld", conf->name,
+			     (long long)conf->version);
 	check_client_id(conf, gateway_id, place);
 	check_prefix(conf, gateway_id, place);
 	why = dialect_check_topic(conf->pool, conf->topic);
 	if (why)
-		tell_error(place, "topic", "uplink `%s`: topic: %s", conf->name, why);
+		report_error(place, "topic", "uplink `%s`: topic: %s", conf->name, why);
 	if (!why && strcmp(conf->topic, "{prefix}") == 0)
-		tell_error(place, "topic", "uplink `%s`: topic must go below the prefix", conf->name);
+		report_error(place, "topic", "uplink `%s`: topic must go below the prefix", conf->name);
 	check_tls(conf, place);
 	if (conf->password_file && !conf->username)
-		tell_error(place, "password_file", "uplink `%s`: password_file needs a username", conf->name);
+		report_error(place, "password_file", "uplink `%s`: password_file needs a username", conf->name);
 	else if (conf->password_file && !conf->tls_on && conf->host && !is_loopback(conf->host))
-		tell_warning(place, "password_file",
-			     "uplink `%s`: the password goes through the network unencrypted; mqtts:// hides it",
-			     conf->name);
+		report_warning(place, "password_file",
+			       "uplink `%s`: the password goes through the network unencrypted; mqtts:// hides it",
+			       conf->name);
 	if (conf->password_file && conf->username)
 		check_password(conf, place);
 	check_subscriber(conf, place);
 	if (conf->batch_wait_us > 0 && conf->batch == 1)
-		tell_error(place, "batch_wait", "uplink `%s`: batch_wait waits for nothing while batch is 1",
-			   conf->name);
+		report_error(place, "batch_wait", "uplink `%s`: batch_wait waits for nothing while batch is 1",
+			     conf->name);
 }
 
 /* The dialect comes first: it brings keys of its own. */
@@ -315,10 +315,10 @@ static struct uplink_conf *new_conf(void)
 struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char *gateway_id,
 				     struct conf_messages *messages)
 {
-	struct place place = {.group = setting, .messages = messages};
+	struct uplink_conf_place place = {.group = setting, .messages = messages};
 	struct uplink_conf *conf = new_conf();
 	if (!conf) {
-		tell_error(&place, "name", "out of memory");
+		report_error(&place, "name", "out of memory");
 		return NULL;
 	}
 	const struct dialect *dialect = find_dialect(setting, messages);
@@ -338,7 +338,7 @@ struct uplink_conf *uplink_conf_read(const config_setting_t *setting, const char
 	if (place.n_errors == 0 && dialect->check) {
 		const char *why = dialect->check(conf->dialect_conf, conf->pool);
 		if (why)
-			tell_error(&place, "format", "uplink `%s`: %s", conf->name, why);
+			report_error(&place, "format", "uplink `%s`: %s", conf->name, why);
 	}
 	conf->digest = conf_group_digest(&group);
 	return place.n_errors ? uplink_conf_free(conf) : conf;

@@ -8,7 +8,7 @@
 #define RENEWAL_MIN_US USEC_PER_SEC
 
 /* What is the same for every address. */
-struct attempt {
+struct connect_attempt {
 	struct uplink *uplink;
 	void *state; /* the dialect's */
 	char *password;
@@ -46,7 +46,8 @@ static int put_will(void *userdata, struct message *message)
 	return 0;
 }
 
-static int make_client(const struct attempt *attempt, struct session *session, struct mqtt **ret, struct reason *reason)
+static int make_client(const struct connect_attempt *attempt, struct session *session, struct mqtt **ret,
+		       struct reason *reason)
 {
 	struct uplink *uplink = attempt->uplink;
 	const struct uplink_conf *conf = uplink->conf;
@@ -88,7 +89,7 @@ static uint64_t renewal_us(const struct credentials *credentials)
 	return clock_now() + (uint64_t)MAX(life_us / 5 * 4, (int64_t)RENEWAL_MIN_US);
 }
 
-static int make_credentials(struct attempt *attempt, struct reason *reason)
+static int make_credentials(struct connect_attempt *attempt, struct reason *reason)
 {
 	struct uplink *uplink = attempt->uplink;
 	if (!uplink->dialect->credentials)
@@ -101,8 +102,8 @@ static int make_credentials(struct attempt *attempt, struct reason *reason)
 }
 
 /* What may help; MQTT_TRY_LATER also where the broker welcomed us. */
-static enum mqtt_advice try_address(struct attempt *attempt, const struct address *address, uint64_t deadline_us,
-				    struct session_result *ret)
+static enum mqtt_advice try_address(struct connect_attempt *attempt, const struct resolved_address *address,
+				    uint64_t deadline_us, struct session_result *ret)
 {
 	struct uplink *uplink = attempt->uplink;
 	struct session_result result = {0};
@@ -136,8 +137,8 @@ static enum mqtt_advice try_address(struct attempt *attempt, const struct addres
 	return advice;
 }
 
-static void try_addresses(struct attempt *attempt, const struct addresses *addresses, uint64_t deadline_us,
-			  struct session_result *ret)
+static void try_addresses(struct connect_attempt *attempt, const struct resolved_addresses *addresses,
+			  uint64_t deadline_us, struct session_result *ret)
 {
 	struct uplink *uplink = attempt->uplink;
 	for (size_t i = 0; i < addresses->n && !uplink_stop_asked(uplink); i++) {
@@ -176,8 +177,8 @@ void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us)
 void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret)
 {
 	const struct uplink_conf *conf = uplink->conf;
-	struct attempt attempt = {.uplink = uplink, .state = dialect_state, .quiet = quiet};
-	struct addresses addresses;
+	struct connect_attempt attempt = {.uplink = uplink, .state = dialect_state, .quiet = quiet};
+	struct resolved_addresses addresses;
 	uint64_t deadline = clock_now() + conf->connect_timeout_us;
 	uplink->certificate_due_us = 0;
 	int r = conf->tls_on ? tls_prepare(uplink->tls, &ret->reason) : 0;

@@ -23,11 +23,11 @@
 #define BACKOFF_MAX_US (60 * USEC_PER_SEC)
 
 /* A pause that doubles from 1 s to 60 s. */
-struct backoff {
+struct uplink_backoff {
 	uint64_t pause_us; /* the last one, before it was spread; 0: none yet */
 	uint64_t random;
 };
-uint64_t backoff_next_us(struct backoff *backoff);
+uint64_t backoff_next_us(struct uplink_backoff *backoff);
 
 struct uplink {
 	struct uplink_conf *conf;
@@ -71,7 +71,7 @@ struct uplink {
 	unsigned oversized_unlogged;
 	struct window *window;
 	struct replay replay;
-	struct backoff backoff;
+	struct uplink_backoff backoff;
 	struct buf topic;    /* of a sample, used again and again */
 	double sample_bytes; /* in a message, smoothed; 0: none was sent yet */
 	uint64_t drop_logged_us, drops_unlogged;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* An uplink that runs, or that ends and may be followed by one of the same name. */
-struct running {
-	struct running *next;
+struct running_uplink {
+	struct running_uplink *next;
 	struct uplink_set *set;
 	uint64_t number; /* of uplinks started: what a command came over */
 	struct uplink *uplink;
@@ -23,7 +23,7 @@ struct uplink_set {
 	struct latest *latest;
 	struct uplink_set_hooks hooks;
 	char *gateway_id;
-	struct running *first;
+	struct running_uplink *first;
 	uint64_t n_started;
 	struct uplink_conf **pending; /* wait for one of the same name to end */
 	size_t n_pending;
@@ -32,22 +32,22 @@ struct uplink_set {
 	bool stopping;
 };
 
-static const char *name_of(const struct running *running)
+static const char *name_of(const struct running_uplink *running)
 {
 	return uplink_get_conf(running->uplink)->name;
 }
 
-static struct running *find(const struct uplink_set *set, const char *name)
+static struct running_uplink *find_running(const struct uplink_set *set, const char *name)
 {
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		if (strcmp(name_of(at), name) == 0)
 			return at;
 	return NULL;
 }
 
-static int ended(sd_event_source *source, int fd, uint32_t events, void *userdata);
+static int uplink_ended(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-static struct running *running_free(struct running *running)
+static struct running_uplink *running_free(struct running_uplink *running)
 {
 	sd_event_source_disable_unref(running->commands);
 	sd_event_source_disable_unref(running->ended);
@@ -61,14 +61,14 @@ static struct running *running_free(struct running *running)
 void uplink_set_answer(struct uplink_set *set, struct command *command, const struct write_answer *answer)
 {
 	/* One of the same name that was started meanwhile did not send it. */
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		if (at->number == command->sender)
 			uplink_answer(at->uplink, command, answer);
 }
 
 static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
 {
-	struct running *running = userdata;
+	struct running_uplink *running = userdata;
 	struct uplink_set *set = running->set;
 	struct command *command;
 
@@ -86,9 +86,9 @@ static int take_commands(sd_event_source *source _unused_, int fd _unused_, uint
 
 /* ---- start and stop ---- */
 
-static void start(struct uplink_set *set, struct uplink_conf *conf)
+static void start_uplink(struct uplink_set *set, struct uplink_conf *conf)
 {
-	struct running *running = calloc(1, sizeof(*running)), **end = &set->first;
+	struct running_uplink *running = calloc(1, sizeof(*running)), **end = &set->first;
 	_cleanup_free_ char *name = strdup(conf->name);
 	struct log_subject subject = {.uplink = name};
 	int r = running && name ? 0 : -ENOMEM;
@@ -103,7 +103,8 @@ static void start(struct uplink_set *set, struct uplink_conf *conf)
 		r = uplink_new(conf, set->gateway_id, HAYWAIN_VERSION, set->queue, set->series, set->latest,
 			       &running->uplink);
 	if (r >= 0)
-		r = sd_event_add_io(set->event, &running->ended, uplink_fd(running->uplink), EPOLLIN, ended, running);
+		r = sd_event_add_io(set->event, &running->ended, uplink_fd(running->uplink), EPOLLIN, uplink_ended,
+				    running);
 	if (r >= 0)
 		r = sd_event_add_io(set->event, &running->commands, uplink_commands_fd(running->uplink), EPOLLIN,
 				    take_commands, running);
@@ -127,11 +128,11 @@ static void start_pending(struct uplink_set *set)
 	size_t left = 0;
 
 	for (size_t i = 0; i < set->n_pending; i++) {
-		if (find(set, set->pending[i]->name)) {
+		if (find_running(set, set->pending[i]->name)) {
 			set->pending[left++] = set->pending[i];
 			continue;
 		}
-		start(set, set->pending[i]);
+		start_uplink(set, set->pending[i]);
 	}
 	if (left < set->n_pending)
 		set->hooks.started(set->hooks.userdata);
@@ -143,14 +144,14 @@ static int keep_readers(struct uplink_set *set)
 {
 	size_t n = set->n_wanted, i = 0;
 
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		n++;
 
 	_cleanup_free_ const char **names = calloc(MAX(n, (size_t)1), sizeof(*names));
 
 	if (!names)
 		return -ENOMEM;
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		names[i++] = name_of(at);
 	for (size_t j = 0; j < set->n_wanted; j++)
 		names[i++] = set->wanted[j];
@@ -158,14 +159,14 @@ static int keep_readers(struct uplink_set *set)
 	return 0;
 }
 
-static int ended(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
+static int uplink_ended(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata)
 {
-	struct running *running = userdata;
+	struct running_uplink *running = userdata;
 	struct uplink_set *set = running->set;
 
 	if (!uplink_stopped(running->uplink))
 		return 0;
-	for (struct running **at = &set->first; *at; at = &(*at)->next)
+	for (struct running_uplink **at = &set->first; *at; at = &(*at)->next)
 		if (*at == running) {
 			*at = running->next;
 			break;
@@ -210,7 +211,7 @@ static char **copy_names(struct uplink_conf *const *confs, size_t n)
 	return names;
 }
 
-static void stop(struct running *running, bool withdraw)
+static void stop_uplink(struct running_uplink *running, bool withdraw)
 {
 	if (running->stopping)
 		return;
@@ -243,7 +244,7 @@ int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t 
 	set->wanted = names;
 	set->n_wanted = n_confs;
 
-	for (struct running *at = set->first; at; at = at->next) {
+	for (struct running_uplink *at = set->first; at; at = at->next) {
 		const struct uplink_conf *was = uplink_get_conf(at->uplink);
 		bool stays = false, moves = false;
 
@@ -255,10 +256,10 @@ int uplink_set_apply(struct uplink_set *set, struct uplink_conf **confs, size_t 
 				(id_changed && strstr(was->prefix, "{gateway}"));
 		}
 		if (!stays)
-			stop(at, moves);
+			stop_uplink(at, moves);
 	}
 	for (size_t i = 0; i < n_confs; i++) {
-		struct running *there = find(set, names[i]);
+		struct running_uplink *there = find_running(set, names[i]);
 
 		if (there && !there->stopping)
 			continue;
@@ -275,8 +276,8 @@ void uplink_set_stop(struct uplink_set *set)
 {
 	set->stopping = true;
 	drop_pending(set);
-	for (struct running *at = set->first; at; at = at->next)
-		stop(at, false);
+	for (struct running_uplink *at = set->first; at; at = at->next)
+		stop_uplink(at, false);
 }
 
 bool uplink_set_empty(const struct uplink_set *set)
@@ -294,7 +295,7 @@ void uplink_set_network_changed(struct uplink_set *set)
 
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i)
 {
-	struct running *at = set->first;
+	struct running_uplink *at = set->first;
 
 	while (at && i-- > 0)
 		at = at->next;
@@ -303,21 +304,21 @@ struct uplink *uplink_set_get(const struct uplink_set *set, size_t i)
 
 void uplink_set_device(struct uplink_set *set, struct device_info *info)
 {
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		if (!at->stopping)
 			uplink_device(at->uplink, info);
 }
 
 void uplink_set_device_removed(struct uplink_set *set, const char *device)
 {
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		if (!at->stopping)
 			uplink_device_removed(at->uplink, device);
 }
 
 void uplink_set_device_gone(struct uplink_set *set, struct device_info *info)
 {
-	for (struct running *at = set->first; at; at = at->next)
+	for (struct running_uplink *at = set->first; at; at = at->next)
 		if (!at->stopping)
 			uplink_device_gone(at->uplink, info);
 }

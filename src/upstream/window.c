@@ -54,7 +54,7 @@ bool window_held_full(const struct window *window)
 }
 
 /* What is held does not count, nor what is done behind it; without, a done one counts until all before it are. */
-size_t window_room(const struct window *window)
+size_t window_space(const struct window *window)
 {
 	size_t taken = window->n_held ? window->n_waiting + window->n_sent : window_used(window);
 	if (window_held_full(window))
@@ -65,7 +65,7 @@ size_t window_room(const struct window *window)
 static void advance_cursor(struct window *window)
 {
 	while (window->head < window->tail) {
-		const struct slot *slot = &window->slots[window->head % window->n_slots];
+		const struct window_slot *slot = &window->slots[window->head % window->n_slots];
 		if (slot->state != DONE)
 			break;
 		window->cursor = slot->through;
@@ -75,7 +75,7 @@ static void advance_cursor(struct window *window)
 	}
 }
 
-static void slot_done(struct window *window, struct slot *slot)
+static void slot_done(struct window *window, struct window_slot *slot)
 {
 	window_set_state(window, slot, DONE);
 	slot->sample = sample_unref(slot->sample);
@@ -83,7 +83,7 @@ static void slot_done(struct window *window, struct slot *slot)
 
 int window_push(struct window *window, struct sample *sample, uint32_t group_number, bool held, uint64_t now_us)
 {
-	struct group *group = NULL;
+	struct window_group *group = NULL;
 	bool done = window_acked_before(window, sample->id);
 	int r = window_used(window) < window->n_slots ? 0 : window_make_slots(window);
 	if (r >= 0 && !done && !held) {
@@ -95,8 +95,8 @@ int window_push(struct window *window, struct sample *sample, uint32_t group_num
 		return r;
 	}
 	uint32_t index = (uint32_t)(window->tail % window->n_slots);
-	struct slot *slot = &window->slots[index];
-	*slot = (struct slot){
+	struct window_slot *slot = &window->slots[index];
+	*slot = (struct window_slot){
 		.id = sample->id,
 		.through = sample->id,
 		.position = window->tail++,
@@ -120,7 +120,7 @@ int window_push(struct window *window, struct sample *sample, uint32_t group_num
 	return 0;
 }
 
-static const struct slot *oldest_waiting(struct window *window)
+static const struct window_slot *oldest_waiting(struct window *window)
 {
 	if (window->n_waiting == 0)
 		return NULL;
@@ -131,14 +131,14 @@ static const struct slot *oldest_waiting(struct window *window)
 }
 
 /* Samples up to narrow_until go few at a time: how many may leave now. */
-static size_t narrow_room(struct window *window, const struct slot *oldest)
+static size_t narrow_space(struct window *window, const struct window_slot *oldest)
 {
 	if (!window->narrow || (oldest->id > window->narrow_until && !window->narrow_flight))
 		return SIZE_MAX;
 	return window->narrow - MIN(window->n_sent, window->narrow);
 }
 
-static size_t pick_from(struct window *window, const struct group *group, size_t max, struct sample *const **ret)
+static size_t pick_from(struct window *window, const struct window_group *group, size_t max, struct sample *const **ret)
 {
 	window->n_picked = 0;
 	for (uint32_t at = group->first; at != NONE && window->n_picked < max; at = window->slots[at].next) {
@@ -157,15 +157,15 @@ static bool may_leave(const struct window *window)
 size_t window_pick(struct window *window, uint64_t now_us, struct sample *const **ret)
 {
 	window->n_picked = 0;
-	const struct slot *oldest = may_leave(window) ? oldest_waiting(window) : NULL;
+	const struct window_slot *oldest = may_leave(window) ? oldest_waiting(window) : NULL;
 	if (!oldest)
 		return 0;
-	const struct group *group = window_group_find(window->groups, window->n_groups, oldest->group);
-	size_t narrow = narrow_room(window, oldest);
+	const struct window_group *group = window_group_find(window->groups, window->n_groups, oldest->group);
+	size_t narrow = narrow_space(window, oldest);
 	if (narrow < SIZE_MAX)
 		return pick_from(window, group, MIN(narrow, window->batch), ret);
 	/* Who waited long enough goes first, so that full groups cannot hold the cursor up for ever. */
-	if (oldest->arrived_us + window->limits.batch_wait_us > now_us && window_room(window) > 0) {
+	if (oldest->arrived_us + window->limits.batch_wait_us > now_us && window_space(window) > 0) {
 		group = window_first_full(window);
 		if (!group)
 			return 0;
@@ -182,7 +182,7 @@ size_t window_pick_half(struct window *window, struct sample *const **ret)
 
 size_t window_pick_group(struct window *window, uint32_t number, struct sample *const **ret)
 {
-	const struct group *group = window_group_find(window->groups, window->n_groups, number);
+	const struct window_group *group = window_group_find(window->groups, window->n_groups, number);
 	window->n_picked = 0;
 	return group->used && may_leave(window) ? pick_from(window, group, 1, ret) : 0;
 }
@@ -191,7 +191,7 @@ size_t window_pick_held(struct window *window, uint64_t id, struct sample *const
 {
 	window->n_picked = 0;
 	for (uint64_t at = window->head; at < window->tail && may_leave(window); at++) {
-		const struct slot *slot = &window->slots[at % window->n_slots];
+		const struct window_slot *slot = &window->slots[at % window->n_slots];
 		if (slot->id != id || !slot->alone || slot->state != HELD)
 			continue;
 		window->picked[0] = (uint32_t)(at % window->n_slots);
@@ -206,10 +206,10 @@ size_t window_pick_held(struct window *window, uint64_t id, struct sample *const
 /* The picked ones are the first of their group's list, or one that is in none. */
 static void take_picked(struct window *window)
 {
-	const struct slot *first = &window->slots[window->picked[0]];
+	const struct window_slot *first = &window->slots[window->picked[0]];
 	if (first->alone)
 		return;
-	struct group *group = window_group_find(window->groups, window->n_groups, first->group);
+	struct window_group *group = window_group_find(window->groups, window->n_groups, first->group);
 	uint32_t last = window->picked[window->n_picked - 1];
 	group->first = window->slots[last].next;
 	if (group->first == NONE)
@@ -224,7 +224,7 @@ void window_sent(struct window *window, const struct window_message *message)
 	window->narrow_flight |= window->narrow && window->slots[window->picked[0]].id <= window->narrow_until;
 	for (size_t i = 0; i < window->n_picked; i++)
 		window_set_state(window, &window->slots[window->picked[i]], SENT);
-	window->flights[window->flight_tail++ % window->limits.messages] = (struct flight){
+	window->flights[window->flight_tail++ % window->limits.messages] = (struct window_flight){
 		.message = *message,
 		.n_packets = message->n_packets,
 		.open = true,
@@ -267,11 +267,11 @@ uint64_t window_due_us(const struct window *window)
 /* ---- in flight ---- */
 
 /* Numbers are places in the ring, from 1. */
-static struct flight *flight_find(const struct window *window, uint64_t number)
+static struct window_flight *flight_find(const struct window *window, uint64_t number)
 {
 	if (number <= window->flight_head || number > window->flight_tail)
 		return NULL;
-	struct flight *flight = &window->flights[(number - 1) % window->limits.messages];
+	struct window_flight *flight = &window->flights[(number - 1) % window->limits.messages];
 	return flight->open ? flight : NULL;
 }
 
@@ -282,17 +282,17 @@ uint64_t window_next(const struct window *window)
 
 const struct window_message *window_message(const struct window *window, uint64_t number)
 {
-	const struct flight *flight = flight_find(window, number);
+	const struct window_flight *flight = flight_find(window, number);
 	return flight ? &flight->message : NULL;
 }
 
 bool window_packet_acked(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, number);
+	struct window_flight *flight = flight_find(window, number);
 	return flight && --flight->n_packets == 0;
 }
 
-static void flight_close(struct window *window, struct flight *flight)
+static void flight_close(struct window *window, struct window_flight *flight)
 {
 	flight->open = false;
 	window->n_open--;
@@ -308,7 +308,7 @@ static void flight_close(struct window *window, struct flight *flight)
 
 size_t window_samples(struct window *window, uint64_t number, struct sample *const **ret)
 {
-	const struct flight *flight = flight_find(window, number);
+	const struct window_flight *flight = flight_find(window, number);
 	if (!flight)
 		return 0;
 	size_t n = 0;
@@ -320,7 +320,7 @@ size_t window_samples(struct window *window, uint64_t number, struct sample *con
 
 size_t window_acked(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, number);
+	struct window_flight *flight = flight_find(window, number);
 	if (!flight)
 		return 0;
 	for (uint32_t at = flight->first; at != NONE; at = window->slots[at].next)
@@ -331,10 +331,10 @@ size_t window_acked(struct window *window, uint64_t number)
 	return n;
 }
 
-static void wait_again(struct window *window, struct flight *flight)
+static void wait_again(struct window *window, struct window_flight *flight)
 {
 	for (uint32_t at = flight->first, next; at != NONE; at = next) {
-		struct slot *slot = &window->slots[at];
+		struct window_slot *slot = &window->slots[at];
 		next = slot->next;
 		if (slot->alone)
 			window_set_state(window, slot, HELD);
@@ -346,7 +346,7 @@ static void wait_again(struct window *window, struct flight *flight)
 
 void window_returned(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, number);
+	struct window_flight *flight = flight_find(window, number);
 	if (!flight)
 		return;
 	wait_again(window, flight);
@@ -359,7 +359,7 @@ void window_returned(struct window *window, uint64_t number)
 
 void window_halved(struct window *window, uint64_t number)
 {
-	struct flight *flight = flight_find(window, number);
+	struct window_flight *flight = flight_find(window, number);
 	if (!flight)
 		return;
 	uint64_t last = 0;

@@ -28,7 +28,7 @@ struct window *window_free(struct window *window);
 void window_set_messages(struct window *window, size_t messages);
 void window_set_batch(struct window *window, size_t batch);
 
-size_t window_room(const struct window *window); /* how many samples more may be pushed */
+size_t window_space(const struct window *window); /* how many samples more may be pushed */
 /* Takes the reference. Ids grow, but once where a file of the queue turned up late. held: it is under suspicion and waits until it is picked by its id.
    1: it was acknowledged before the last break and is done already. -ENOMEM. */
 int window_push(struct window *window, struct sample *sample, uint32_t group, bool held, uint64_t now_us);

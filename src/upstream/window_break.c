@@ -8,7 +8,7 @@ size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64
 	size_t n = 0;
 	*ret_oldest = window->n_open ? window->flight_head + 1 : 0;
 	for (uint64_t at = window->head; at < window->tail && n < window->n_sent; at++) {
-		const struct slot *slot = &window->slots[at % window->n_slots];
+		const struct window_slot *slot = &window->slots[at % window->n_slots];
 		if (slot->state != SENT)
 			continue;
 		if (n++ == 0)
@@ -67,7 +67,7 @@ static void remember_acked(struct window *window)
 	bool joins = false, fits = true, back = went_back(window);
 	uint64_t seen = 0;
 	for (uint64_t at = window->head; at < window->tail && fits && !back; at++) {
-		const struct slot *slot = &window->slots[at % window->n_slots];
+		const struct window_slot *slot = &window->slots[at % window->n_slots];
 		uint64_t from = slot->state == DONE ? slot->id : slot->id + 1;
 		joins = joins && slot->state == DONE;
 		if (from <= slot->through)

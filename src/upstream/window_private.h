@@ -14,7 +14,7 @@
 
 enum slot_state { WAITING, HELD, SENT, DONE };
 
-struct slot {
+struct window_slot {
 	struct sample *sample; /* NULL once done */
 	uint64_t id;
 	uint64_t through; /* all from its id to this one are done when it is */
@@ -28,7 +28,7 @@ struct slot {
 };
 
 /* The waiting samples of one group, by position. */
-struct group {
+struct window_group {
 	uint32_t number;
 	bool used;
 	bool in_full;
@@ -38,7 +38,7 @@ struct group {
 	uint32_t next_full;
 };
 
-struct flight {
+struct window_flight {
 	struct window_message message;
 	unsigned n_packets; /* not yet acknowledged */
 	bool open;
@@ -55,7 +55,7 @@ struct window {
 	size_t messages; /* in flight at most, now */
 	size_t batch;
 
-	struct slot *slots;
+	struct window_slot *slots;
 	size_t n_slots;
 	size_t read_ahead;     /* samples that wait or are in flight, at most */
 	uint64_t head, tail;   /* positions: [head, tail) are here */
@@ -66,11 +66,11 @@ struct window {
 	uint64_t cursor;
 	bool cursor_moved;
 
-	struct group *groups; /* a hash table, open addressing */
+	struct window_group *groups; /* a hash table, open addressing */
 	size_t n_groups, groups_used;
 	uint32_t full_first, full_last; /* groups with enough for a whole message */
 
-	struct flight *flights; /* a ring as well */
+	struct window_flight *flights; /* a ring as well */
 	uint64_t flight_head, flight_tail;
 	size_t n_open;
 
@@ -93,12 +93,12 @@ static inline size_t window_used(const struct window *window)
 
 /* ---- window_slots.c ---- */
 
-struct group *window_group_find(struct group *groups, size_t n_groups, uint32_t number);
-struct group *window_group_get(struct window *window, uint32_t number); /* makes it; NULL: out of memory */
-void window_note_full(struct window *window, struct group *group);	/* it may have enough for a whole message */
-struct group *window_first_full(struct window *window);			/* NULL: none */
-void window_set_state(struct window *window, struct slot *slot, enum slot_state state);
-void window_wait_in_group(struct window *window, struct group *group, uint32_t index);
+struct window_group *window_group_find(struct window_group *groups, size_t n_groups, uint32_t number);
+struct window_group *window_group_get(struct window *window, uint32_t number); /* makes it; NULL: out of memory */
+void window_note_full(struct window *window, struct window_group *group); /* it may have enough for a whole message */
+struct window_group *window_first_full(struct window *window);		  /* NULL: none */
+void window_set_state(struct window *window, struct window_slot *slot, enum slot_state state);
+void window_wait_in_group(struct window *window, struct window_group *group, uint32_t index);
 int window_make_slots(struct window *window); /* room for one more; -ENOMEM */
 
 /* ---- window_break.c ---- */

@@ -5,7 +5,7 @@
 
 /* ---- groups ---- */
 
-struct group *window_group_find(struct group *groups, size_t n_groups, uint32_t number)
+struct window_group *window_group_find(struct window_group *groups, size_t n_groups, uint32_t number)
 {
 	size_t at = (number * 2654435761u) & (n_groups - 1);
 	while (groups[at].used && groups[at].number != number)
@@ -16,7 +16,7 @@ struct group *window_group_find(struct group *groups, size_t n_groups, uint32_t 
 static int groups_grow(struct window *window)
 {
 	size_t n_groups = window->n_groups * 2;
-	struct group *groups = calloc(n_groups, sizeof(*groups));
+	struct window_group *groups = calloc(n_groups, sizeof(*groups));
 	if (!groups)
 		return -ENOMEM;
 	uint32_t full = window->full_first;
@@ -27,8 +27,8 @@ static int groups_grow(struct window *window)
 	}
 	/* The list of full groups names places in the table: thread it anew, in its order. */
 	while (full != NONE) {
-		const struct group *old = &window->groups[full];
-		struct group *moved = window_group_find(groups, n_groups, old->number);
+		const struct window_group *old = &window->groups[full];
+		struct window_group *moved = window_group_find(groups, n_groups, old->number);
 		uint32_t place = (uint32_t)(moved - groups);
 		moved->next_full = NONE;
 		if (window->full_last == NONE)
@@ -44,9 +44,9 @@ static int groups_grow(struct window *window)
 	return 0;
 }
 
-struct group *window_group_get(struct window *window, uint32_t number)
+struct window_group *window_group_get(struct window *window, uint32_t number)
 {
-	struct group *group = window_group_find(window->groups, window->n_groups, number);
+	struct window_group *group = window_group_find(window->groups, window->n_groups, number);
 	if (group->used)
 		return group;
 	if (2 * (window->groups_used + 1) > window->n_groups) {
@@ -55,11 +55,11 @@ struct group *window_group_get(struct window *window, uint32_t number)
 		group = window_group_find(window->groups, window->n_groups, number);
 	}
 	window->groups_used++;
-	*group = (struct group){.number = number, .used = true, .first = NONE, .last = NONE, .next_full = NONE};
+	*group = (struct window_group){.number = number, .used = true, .first = NONE, .last = NONE, .next_full = NONE};
 	return group;
 }
 
-void window_note_full(struct window *window, struct group *group)
+void window_note_full(struct window *window, struct window_group *group)
 {
 	if (group->in_full || group->held || group->n_waiting < window->batch || window->limits.batch_wait_us == 0)
 		return;
@@ -73,10 +73,10 @@ void window_note_full(struct window *window, struct group *group)
 	window->full_last = place;
 }
 
-struct group *window_first_full(struct window *window)
+struct window_group *window_first_full(struct window *window)
 {
 	while (window->full_first != NONE) {
-		struct group *group = &window->groups[window->full_first];
+		struct window_group *group = &window->groups[window->full_first];
 		if (group->n_waiting >= window->batch && !group->held)
 			return group;
 		group->in_full = false;
@@ -89,7 +89,7 @@ struct group *window_first_full(struct window *window)
 
 /* ---- waiting ---- */
 
-static void count_state(struct window *window, const struct slot *slot, bool more)
+static void count_state(struct window *window, const struct window_slot *slot, bool more)
 {
 	size_t *n = slot->state == WAITING ? &window->n_waiting
 		    : slot->state == HELD  ? &window->n_held
@@ -101,7 +101,7 @@ static void count_state(struct window *window, const struct slot *slot, bool mor
 	window->held_bytes = more ? window->held_bytes + cost : window->held_bytes - cost;
 }
 
-void window_set_state(struct window *window, struct slot *slot, enum slot_state state)
+void window_set_state(struct window *window, struct window_slot *slot, enum slot_state state)
 {
 	count_state(window, slot, false);
 	slot->state = state;
@@ -109,9 +109,9 @@ void window_set_state(struct window *window, struct slot *slot, enum slot_state 
 }
 
 /* Put a slot into its group's list at its place: at the end if it is new, mostly at the front if it came back. */
-void window_wait_in_group(struct window *window, struct group *group, uint32_t index)
+void window_wait_in_group(struct window *window, struct window_group *group, uint32_t index)
 {
-	struct slot *slot = &window->slots[index];
+	struct window_slot *slot = &window->slots[index];
 	window_set_state(window, slot, group->held ? HELD : WAITING);
 	group->n_waiting++;
 	uint32_t before = NONE;
@@ -134,12 +134,12 @@ void window_wait_in_group(struct window *window, struct group *group, uint32_t i
 }
 
 /* The done ones behind one that is held need no slot: the one before them stands for them. Positions are counted anew. */
-static void fold_slots(struct window *window, struct slot *into, uint32_t *moved)
+static void merge_slots(struct window *window, struct window_slot *into, uint32_t *moved)
 {
 	uint64_t n = 0, waiting_from = UINT64_MAX;
 	for (uint64_t at = window->head; at < window->tail; at++) {
 		uint32_t index = (uint32_t)(at % window->n_slots);
-		const struct slot *slot = &window->slots[index];
+		const struct window_slot *slot = &window->slots[index];
 		if (slot->state == DONE && n > 0) {
 			into[n - 1].through = slot->through;
 			into[n - 1].folded += 1 + slot->folded;
@@ -168,13 +168,13 @@ int window_make_slots(struct window *window)
 {
 	size_t n_live = window->n_waiting + window->n_held + window->n_sent;
 	size_t n_slots = n_live > window->n_slots / 2 ? 2 * window->n_slots : window->n_slots;
-	struct slot *slots = calloc(n_slots, sizeof(*slots));
+	struct window_slot *slots = calloc(n_slots, sizeof(*slots));
 	_cleanup_free_ uint32_t *moved = malloc(window->n_slots * sizeof(*moved));
 	if (!slots || !moved) {
 		free(slots);
 		return -ENOMEM;
 	}
-	fold_slots(window, slots, moved);
+	merge_slots(window, slots, moved);
 	for (uint64_t at = window->head; at < window->tail; at++)
 		slots[at].next = new_place(moved, slots[at].next);
 	for (size_t i = 0; i < window->n_groups; i++) {
@@ -184,7 +184,7 @@ int window_make_slots(struct window *window)
 		window->groups[i].last = new_place(moved, window->groups[i].last);
 	}
 	for (uint64_t at = window->flight_head; at < window->flight_tail; at++) {
-		struct flight *flight = &window->flights[at % window->limits.messages];
+		struct window_flight *flight = &window->flights[at % window->limits.messages];
 		if (flight->open)
 			flight->first = new_place(moved, flight->first);
 	}
@@ -196,7 +196,7 @@ int window_make_slots(struct window *window)
 
 /* ---- what is held ---- */
 
-static void set_group_state(struct window *window, struct group *group)
+static void set_group_state(struct window *window, struct window_group *group)
 {
 	for (uint32_t at = group->first; at != NONE; at = window->slots[at].next) {
 		window_set_state(window, &window->slots[at], group->held ? HELD : WAITING);
@@ -207,7 +207,7 @@ static void set_group_state(struct window *window, struct group *group)
 
 void window_hold_group(struct window *window, uint32_t number)
 {
-	struct group *group = window_group_find(window->groups, window->n_groups, number);
+	struct window_group *group = window_group_find(window->groups, window->n_groups, number);
 	if (!group->used || group->held)
 		return;
 	group->held = true;
@@ -217,7 +217,7 @@ void window_hold_group(struct window *window, uint32_t number)
 
 void window_release_group(struct window *window, uint32_t number)
 {
-	struct group *group = window_group_find(window->groups, window->n_groups, number);
+	struct window_group *group = window_group_find(window->groups, window->n_groups, number);
 	if (!group->used || !group->held)
 		return;
 	group->held = false;

@@ -106,7 +106,7 @@ static int tls_result(struct wire *wire, int result)
 
 /* ---- life ---- */
 
-static int opened(struct wire *wire, struct reason *reason)
+static int wire_opened(struct wire *wire, struct reason *reason)
 {
 	int on = 1;
 	setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -128,7 +128,7 @@ static int begin_to_connect(struct wire *wire, const struct sockaddr *address, s
 	if (wire->fd < 0)
 		return cannot_connect(wire, errno, reason);
 	if (connect(wire->fd, address, size) == 0)
-		return opened(wire, reason);
+		return wire_opened(wire, reason);
 	return errno == EINPROGRESS ? 0 : cannot_connect(wire, errno, reason);
 }
 
@@ -199,7 +199,7 @@ short wire_events(const struct wire *wire)
 	}
 }
 
-int wire_turn(struct wire *wire, short revents, struct reason *ret_reason)
+int wire_advance(struct wire *wire, short revents, struct reason *ret_reason)
 {
 	if (!revents)
 		return 0;
@@ -211,7 +211,7 @@ int wire_turn(struct wire *wire, short revents, struct reason *ret_reason)
 	socklen_t size = sizeof(error);
 	if (getsockopt(wire->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		error = errno;
-	return error ? cannot_connect(wire, error, ret_reason) : opened(wire, ret_reason);
+	return error ? cannot_connect(wire, error, ret_reason) : wire_opened(wire, ret_reason);
 }
 
 /* ---- bytes ---- */

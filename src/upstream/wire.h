@@ -32,7 +32,7 @@ int wire_fd(const struct wire *wire);
 short wire_events(const struct wire *wire); /* what poll() is to wait for */
 
 /* Go on connecting as poll() found. -errno and the reason. */
-int wire_turn(struct wire *wire, short revents, struct reason *ret_reason);
+int wire_advance(struct wire *wire, short revents, struct reason *ret_reason);
 
 /* Once it is open. Bytes read; 0: the peer has closed; -EAGAIN; -EPROTO: TLS failed (see tls_explain()); -errno. */
 ssize_t wire_read(struct wire *wire, void *data, size_t size);

@@ -26,7 +26,7 @@ struct play {
 
 static void push(struct play *play, size_t n)
 {
-	for (size_t i = 0; i < n && play->next_id <= IDS && window_room(play->window) > 0; i++) {
+	for (size_t i = 0; i < n && play->next_id <= IDS && window_space(play->window) > 0; i++) {
 		uint64_t id = play->next_id++;
 		struct sample *sample = sample_new(1, 0, NULL, 0);
 		check(sample);

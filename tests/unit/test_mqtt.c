@@ -16,7 +16,7 @@
 
 struct peer {
 	int listener, fd;
-	struct address address;
+	struct resolved_address address;
 	struct mqtt *mqtt;
 	char command[32], oversized[64];
 	int acknowledged;
@@ -86,7 +86,7 @@ static enum mqtt_phase client_turn(const struct peer *peer, int fd)
 
 	mqtt_poll(peer->mqtt, &fds[0]);
 	assert_true(poll(fds, 2, PATIENCE_MS) > 0);
-	return mqtt_turn(peer->mqtt, fds[0].revents);
+	return mqtt_wait(peer->mqtt, fds[0].revents);
 }
 
 static size_t read_some(struct peer *peer)
@@ -289,7 +289,7 @@ static void test_the_brokers_keep_alive(void **state)
 		uint64_t due = mqtt_due_us(peer->mqtt), now = clock_now();
 		mqtt_poll(peer->mqtt, &fd);
 		poll(&fd, 1, due > now ? (int)((due - now + 999) / USEC_PER_MSEC) : 0);
-		assert_int_equal(mqtt_turn(peer->mqtt, fd.revents), MQTT_READY);
+		assert_int_equal(mqtt_wait(peer->mqtt, fd.revents), MQTT_READY);
 		if (read_some(peer) > 0)
 			break;
 	}

@@ -167,16 +167,16 @@ static void test_topics_that_wait(void **state)
 	assert_null(held_topics_due(&topics, 3, 200));
 	assert_ptr_equal(held_topics_due(&topics, 3, USEC_PER_HOUR), topic);
 	uint64_t now = 100, last = 0;
-	unsigned n_said = 0;
+	unsigned n_logged = 0;
 	for (int i = 0; i < 200; i++) {
 		last = now;
 		now = held_topics_due_us(&topics, 3);
 		assert_ptr_equal(held_topics_refuse(&topics, "p/data/a", "not authorized", false, now, &say), topic);
-		n_said += say;
+		n_logged += say;
 	}
 	/* In the end once a minute, and said once an hour. */
 	assert_int_equal(now - last, USEC_PER_MINUTE);
-	assert_int_equal(n_said, 3);
+	assert_int_equal(n_logged, 3);
 	/* Where a try costs the connection, every ten. */
 	for (int i = 0; i < 8; i++) {
 		last = now;

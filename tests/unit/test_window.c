@@ -82,10 +82,10 @@ static void test_no_more_in_flight_than_allowed(void **state)
 {
 	(void)state;
 	struct window *window = make(3, 1, 0);
-	assert_int_equal(window_room(window), 3);
+	assert_int_equal(window_space(window), 3);
 	for (uint64_t id = 1; id <= 3; id++)
 		push(window, id, 0, 0);
-	assert_int_equal(window_room(window), 0);
+	assert_int_equal(window_space(window), 0);
 	window_set_messages(window, 2);
 	assert_string_equal(send_next(window, 1, 0), "1");
 	assert_string_equal(send_next(window, 2, 0), "2");
@@ -94,9 +94,9 @@ static void test_no_more_in_flight_than_allowed(void **state)
 	ack(window, 2);
 	assert_string_equal(send_next(window, 3, 0), "3");
 	/* The first is still open: what it holds up bounds what is read ahead. */
-	assert_int_equal(window_room(window), 0);
+	assert_int_equal(window_space(window), 0);
 	ack(window, 1);
-	assert_int_equal(window_room(window), 2);
+	assert_int_equal(window_space(window), 2);
 	window_free(window);
 }
 
@@ -326,7 +326,7 @@ static void test_a_held_group(void **state)
 	window_hold_group(window, 7);
 	assert_int_equal(window_held(window), 1);
 	for (int mid = 2; mid < 2000; mid++) {
-		assert_true(window_room(window) > 0);
+		assert_true(window_space(window) > 0);
 		push(window, ++id, mid % 2 ? 7 : 8, 0);
 		if (mid % 2)
 			continue;
@@ -374,13 +374,13 @@ static void test_too_much_is_held(void **state)
 	uint64_t id = 0;
 	push(window, ++id, 7, 0);
 	window_hold_group(window, 7);
-	while (window_room(window) > 0 && id < 1000000)
+	while (window_space(window) > 0 && id < 1000000)
 		push(window, ++id, 7, 0);
 	assert_in_range(id, 1000, 20000);
 	assert_true(window_held_full(window));
 	window_release_group(window, 7);
 	assert_false(window_held_full(window));
-	assert_int_equal(window_room(window), 0);
+	assert_int_equal(window_space(window), 0);
 	assert_string_equal(send_next(window, 1, 0), "1");
 	ack(window, 1);
 	assert_int_equal(cursor(window), 1);
@@ -396,7 +396,7 @@ static void test_too_many_bytes_are_held(void **state)
 	uint64_t id = 0;
 	push(window, ++id, 7, 0);
 	window_hold_group(window, 7);
-	while (window_room(window) > 0 && id < 1000) {
+	while (window_space(window) > 0 && id < 1000) {
 		struct sample *sample = sample_from_blob(1, 0, blob, sizeof(blob));
 		assert_non_null(sample);
 		sample->id = ++id;
@@ -512,7 +512,7 @@ static void test_a_long_run_wraps_the_rings(void **state)
 	uint64_t id = 0, seen = 0;
 	int mid = 0, oldest = 1;
 	for (int turn = 0; turn < 5000; turn++) {
-		while (window_room(window) > 0) {
+		while (window_space(window) > 0) {
 			id++;
 			push(window, id, (uint32_t)(id % 5), 0);
 		}

@@ -64,7 +64,7 @@ static unsigned write_many(struct rig *rig, const char *by, const char *point, i
 	for (unsigned i = 0; i < n; i++) {
 		const struct hay_value value = {.type = HAY_INT64, .i = from + i};
 
-		told += write_log_says(rig->log, by, "boiler", point, &value, &more);
+		told += write_log_allows(rig->log, by, "boiler", point, &value, &more);
 	}
 	return told;
 }
@@ -119,10 +119,10 @@ static void the_last_line_before_the_sum_says_so(void **state)
 	const char *more;
 
 	for (unsigned i = 1; i <= 6; i++) {
-		assert_true(write_log_says(rig->log, "uplink cloud", "boiler", "mode", &value, &more));
+		assert_true(write_log_allows(rig->log, "uplink cloud", "boiler", "mode", &value, &more));
 		assert_int_equal(strlen(more) > 0, i == 6);
 	}
-	assert_false(write_log_says(rig->log, "uplink cloud", "boiler", "mode", &value, &more));
+	assert_false(write_log_allows(rig->log, "uplink cloud", "boiler", "mode", &value, &more));
 	/* The end comes before the sum is due. */
 	write_log_sum_up(rig->log, true);
 	assert_string_equal(buf_text(&logged),

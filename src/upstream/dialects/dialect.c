@@ -58,30 +58,30 @@ void credentials_done(struct credentials *credentials)
 	*credentials = (struct credentials){0};
 }
 
-static bool word_is(const char *word, size_t size, const char *text)
+static bool name_is(const char *word, size_t size, const char *text)
 {
 	return strlen(text) == size && memcmp(word, text, size) == 0;
 }
 
-static int add_word(struct buf *out, const char *word, size_t size, const struct dialect_context *context,
-		    const struct series_device *device)
+static int add_value(struct buf *out, const char *word, size_t size, const struct dialect_context *context,
+		     const struct series_device *device)
 {
-	if (word_is(word, size, "gateway")) {
+	if (name_is(word, size, "gateway")) {
 		buf_add_text(out, context->gateway);
 		return 0;
 	}
 	if (!device)
 		return -ENOENT;
-	if (word_is(word, size, "device")) {
+	if (name_is(word, size, "device")) {
 		buf_add_text(out, device->name);
 		return 0;
 	}
-	if (word_is(word, size, "link")) {
+	if (name_is(word, size, "link")) {
 		buf_add_text(out, device->link);
 		return 0;
 	}
 	for (size_t i = 0; i < device->n_tags; i++) {
-		if (!word_is(word, size, device->tags[i].name))
+		if (!name_is(word, size, device->tags[i].name))
 			continue;
 		if (!conf_is_name(device->tags[i].value))
 			return -ENOENT;
@@ -92,8 +92,8 @@ static int add_word(struct buf *out, const char *word, size_t size, const struct
 }
 
 /* {prefix} is a template too; it is filled one level deep, so that it cannot name itself. */
-static int fill(struct buf *out, const char *topic, const struct dialect_context *context,
-		const struct series_device *device, bool prefix_known)
+static int fill_template(struct buf *out, const char *topic, const struct dialect_context *context,
+			 const struct series_device *device, bool prefix_known)
 {
 	for (const char *at = topic;;) {
 		const char *open = strchr(at, '{');
@@ -107,10 +107,10 @@ static int fill(struct buf *out, const char *topic, const struct dialect_context
 		buf_add(out, at, (size_t)(open - at));
 		size_t size = (size_t)(close - open - 1);
 		int r;
-		if (prefix_known && word_is(open + 1, size, "prefix"))
-			r = fill(out, context->prefix, context, device, false);
+		if (prefix_known && name_is(open + 1, size, "prefix"))
+			r = fill_template(out, context->prefix, context, device, false);
 		else
-			r = add_word(out, open + 1, size, context, device);
+			r = add_value(out, open + 1, size, context, device);
 		if (r < 0)
 			return r;
 		at = close + 1;
@@ -121,7 +121,7 @@ static int fill(struct buf *out, const char *topic, const struct dialect_context
 int dialect_topic(struct buf *out, const char *topic, const struct dialect_context *context,
 		  const struct series_device *device)
 {
-	return fill(out, topic, context, device, true);
+	return fill_template(out, topic, context, device, true);
 }
 
 const char *dialect_check_topic(struct pool *pool, const char *topic)

@@ -72,7 +72,7 @@ static int send_message(struct message *message, message_sink sink, void *userda
 	return sink(userdata, message);
 }
 
-static int json_last_words(void *state, message_sink sink, void *userdata)
+static int json_death(void *state, message_sink sink, void *userdata)
 {
 	struct message *message = begin_message(state, "/status");
 	message->retain = true;
@@ -314,11 +314,11 @@ const struct dialect dialect_json = {
 	.close = json_shut,
 	.subscriptions = json_subscriptions,
 	.receive = json_receive,
-	.will = json_last_words,
+	.will = json_death,
 	.birth = json_birth,
 	.device = json_device,
 	.gone = json_gone,
-	.death = json_last_words,
+	.death = json_death,
 	.group = json_group,
 	.topic = json_topic,
 	.encode = json_encode,

@@ -14,7 +14,7 @@
 #define NUMBER_TOO_LARGE "the message has a number that is too large for any point"
 #define TTL_MAX_MS 86400000.0 /* a day; a longer one could as well be left out */
 
-static int wrong(const char **ret_error, const char *why)
+static int refuse_payload(const char **ret_error, const char *why)
 {
 	*ret_error = why;
 	return -EINVAL;
@@ -38,13 +38,13 @@ int json_command_topic(const char *below, struct command *ret, const char **ret_
 {
 	static const char command[] = "/command/";
 	if (strncmp(below, command, strlen(command)) != 0)
-		return wrong(ret_error, "not the topic of a command");
+		return refuse_payload(ret_error, "not the topic of a command");
 	const char *at = below + strlen(command);
 	if (!take_name(&at, ret->device) || *at != '/')
-		return wrong(ret_error, "no such device");
+		return refuse_payload(ret_error, "no such device");
 	at++;
 	if (!take_name(&at, ret->point) || *at)
-		return wrong(ret_error, "no such point");
+		return refuse_payload(ret_error, "no such point");
 	return 0;
 }
 
@@ -154,7 +154,7 @@ static int read_value(const json_t *value, const char *text, size_t size, struct
 			ret->value = (struct hay_value){.type = HAY_FLOAT64, .d = json_number_value(value)};
 		/* Rounded to the last one that an int64 holds, it would be written as that. */
 		if (ret->value.type == HAY_FLOAT64 && ret->value.d == -0x1p63)
-			return wrong(ret_error, NUMBER_TOO_LARGE);
+			return refuse_payload(ret_error, NUMBER_TOO_LARGE);
 		return 0;
 	case JSON_STRING: {
 		const struct hay_value string = {.type = HAY_STRING,
@@ -166,7 +166,7 @@ static int read_value(const json_t *value, const char *text, size_t size, struct
 	case JSON_OBJECT:
 		break;
 	}
-	return wrong(ret_error, "the value must be a number, true, false or a text");
+	return refuse_payload(ret_error, "the value must be a number, true, false or a text");
 }
 
 static int read_id(const json_t *id, struct command *ret, const char **ret_error)
@@ -174,7 +174,7 @@ static int read_id(const json_t *id, struct command *ret, const char **ret_error
 	if (!id)
 		return 0;
 	if (!json_is_string(id) || json_string_length(id) >= sizeof(ret->id))
-		return wrong(ret_error, "id must be a text of at most 64 bytes");
+		return refuse_payload(ret_error, "id must be a text of at most 64 bytes");
 	memcpy(ret->id, json_string_value(id), json_string_length(id) + 1);
 	return 0;
 }
@@ -185,7 +185,8 @@ static int read_ttl(const json_t *ttl, struct command *ret, const char **ret_err
 		return 0;
 	double ms = json_is_number(ttl) ? json_number_value(ttl) : -1;
 	if (!(ms > 0 && ms <= TTL_MAX_MS))
-		return wrong(ret_error, "ttl_ms must be a number of milliseconds, more than 0 and at most a day");
+		return refuse_payload(ret_error,
+				      "ttl_ms must be a number of milliseconds, more than 0 and at most a day");
 	ret->ttl_us = (uint64_t)llround(ms * 1000);
 	return 0;
 }
@@ -216,7 +217,7 @@ static int read_object(json_t *object, const char *text, size_t size, struct com
 		return r;
 	const json_t *value = json_object_get(object, "value");
 	if (!value)
-		return wrong(ret_error, "the object has no \"value\"");
+		return refuse_payload(ret_error, "the object has no \"value\"");
 	size_t at = find_member(text, size, index_of(object, "value"));
 	return read_value(value, text + at, size - at, ret, ret_error);
 }
@@ -224,18 +225,18 @@ static int read_object(json_t *object, const char *text, size_t size, struct com
 int json_command_payload(const void *payload, size_t size, struct command *ret, const char **ret_error)
 {
 	if (size == 0)
-		return wrong(ret_error, "the message is empty");
+		return refuse_payload(ret_error, "the message is empty");
 	if (size > COMMAND_MAX_BYTES)
-		return wrong(ret_error, "the message is longer than 64 KB");
+		return refuse_payload(ret_error, "the message is longer than 64 KB");
 	if (too_deep(payload, size))
-		return wrong(ret_error, "the message is no JSON that a command could be");
+		return refuse_payload(ret_error, "the message is no JSON that a command could be");
 	json_error_t error;
 	json_t *root =
 		json_loadb(payload, size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
 	if (!root)
-		return wrong(ret_error, json_error_code(&error) == json_error_numeric_overflow
-						? NUMBER_TOO_LARGE
-						: "the message is no valid JSON");
+		return refuse_payload(ret_error, json_error_code(&error) == json_error_numeric_overflow
+							 ? NUMBER_TOO_LARGE
+							 : "the message is no valid JSON");
 	size_t at = skip_space(payload, size, 0);
 	int r = json_is_object(root) ? read_object(root, payload, size, ret, ret_error)
 				     : read_value(root, (const char *)payload + at, size - at, ret, ret_error);
