@@ -187,13 +187,14 @@ static bool retry(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 	return true;
 }
 
-/* Write what waits now, whatever the pause after a failure. */
+/* Write what waits now, whatever the pause after a failure. A connection that failed may fail for ever: one that was opened as
+   the disk was read-only stays so. */
 static int write_all(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
 	int r;
 
-	if (!store->body.db || store->body.read_only) {
+	if (!store->body.db || store->body.read_only || (store->retry_at > 0 && !is_full(queue))) {
 		mutex_unlock(&queue->lock);
 		r = store_reopen(queue);
 		mutex_lock(&queue->lock);

@@ -26,6 +26,7 @@ static struct {
 	bool hangs;	/* when the next sample is written */
 	bool inside;	/* one is being written, and hangs */
 	bool is_unread; /* samples cannot be read back */
+	bool open_heals; /* only a new connection is given what the disk can do again */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static int on_insert(void)
@@ -68,12 +69,26 @@ __attribute__((visibility("default"))) int sqlite3_step(sqlite3_stmt *statement)
 	return rc == SQLITE_OK ? real(statement) : rc;
 }
 
+__attribute__((visibility("default"))) int sqlite3_open_v2(const char *path, sqlite3 **db, int flags, const char *vfs)
+{
+	static int (*real)(const char *, sqlite3 **, int, const char *);
+
+	if (!real)
+		real = (int (*)(const char *, sqlite3 **, int, const char *))dlsym(RTLD_NEXT, "sqlite3_open_v2");
+	pthread_mutex_lock(&disk.lock);
+	if (disk.open_heals)
+		disk.refuses = SQLITE_OK;
+	pthread_mutex_unlock(&disk.lock);
+	return real(path, db, flags, vfs);
+}
+
 static void disk_set(int refuses, bool hangs, bool is_unread)
 {
 	pthread_mutex_lock(&disk.lock);
 	disk.refuses = refuses;
 	disk.hangs = hangs;
 	disk.is_unread = is_unread;
+	disk.open_heals = false;
 	pthread_cond_broadcast(&disk.changed);
 	pthread_mutex_unlock(&disk.lock);
 }
@@ -225,6 +240,34 @@ static void test_unreadable_in_a_long_pause(void **state)
 
 /* ---- a disk that takes nothing ---- */
 
+/* The disk was read-only for a while, and SQLite opened the log like that: this connection never writes again. The gateway ends
+   in order after the disk was healed and before the next try: what was in memory is there. It was given up. */
+static void test_an_end_before_the_next_try(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+
+	f->fake = (struct clock_fake){.now = clock_now(), .wall = clock_wall()};
+	clock_set_fake(&f->fake);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 1, 10);
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	disk_set(SQLITE_READONLY, false, false);
+	append_numbers(f, 11, 20);
+	pass(f, USEC_PER_SEC);
+	wait_notice(f, "cannot be written");
+	pthread_mutex_lock(&disk.lock);
+	disk.open_heals = true;
+	pthread_mutex_unlock(&disk.lock);
+	queue_reader_close(reader);
+	fixture_close(f);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	queue_reader_ack(reader, expect_numbers(reader, 1, 20));
+	queue_reader_close(reader);
+}
+
 /* Nothing can be written for longer than a minute, and what is on the disk can be read: it goes up. It was given up as what
    cannot be read. */
 static void test_what_is_there_goes_up_while_nothing_is_written(void **state)
@@ -331,6 +374,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_healing_in_the_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable_in_a_long_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_there_goes_up_while_nothing_is_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_end_before_the_next_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unclean_end_is_not_forgotten, setup, teardown),
 	};
 
