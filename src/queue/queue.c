@@ -301,6 +301,7 @@ void queue_free(struct queue *queue) UNCHECKED
 	}
 	salvage_free(queue->store.salvage);
 	join_forget_maps(queue);
+	charges_done(&queue->store.doubtful);
 	aside_free(queue->store.aside);
 	asides_forget_owed(queue);
 	if (queue->store.body.db)

@@ -80,10 +80,12 @@ struct store {
 	bool removing;	  /* there are more acknowledged rows than one transaction removes */
 	uint64_t side_at; /* when cursors, drops and removal are worth a transaction of their own; 0: not yet */
 	uint32_t saved_devices, saved_series;
-	struct state_meta meta; /* as on disk */
-	uint64_t meta_at;	/* at this commit */
-	uint64_t stamp;		/* of the last transaction */
-	uint64_t minute_at;	/* the next look at ages */
+	struct state_meta meta;	 /* as on disk */
+	uint64_t meta_at;	 /* at this commit */
+	uint64_t stamp;		 /* of the last transaction */
+	uint64_t doubtful_stamp; /* of one whose commit failed, but may be found in the file all the same; 0: none */
+	struct charges doubtful; /* what it removes */
+	uint64_t minute_at;	 /* the next look at ages */
 	bool shrinking;
 	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
@@ -275,6 +277,10 @@ int state_save(struct queue *queue, const struct state *state);
 bool sample_is_named(struct queue *queue, const struct sample *sample);
 /* After the commit. */
 void state_saved(struct queue *queue, const struct state *state) REQUIRES(queue->lock);
+/* After a removal that failed: takes its charges. Where its commit failed, the file tells at the next open whether it was done. */
+void state_failed(struct queue *queue, struct charges *charges) REQUIRES(queue->lock);
+/* The file was opened anew, and these rows are in it. */
+void state_found(struct queue *queue, const struct state_rows *rows) REQUIRES(queue->lock);
 /* Everything counts as not saved: the file is a new one. Lock held. */
 void state_forget_saved(struct queue *queue) REQUIRES(queue->lock);
 /* In a transaction: the mark, whether it is a clean end, and the last id. Store thread. */

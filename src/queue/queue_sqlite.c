@@ -270,6 +270,8 @@ int body_begin(struct body *body)
 {
 	int r = body_exec(body, "BEGIN IMMEDIATE");
 
+	body->commit_failed = false;
+
 	keep_spare(body, WAL_SPARE_BYTES / 2);
 
 	body->in_transaction = r == 0;
@@ -302,6 +304,7 @@ int body_commit(struct body *body)
 {
 	int r = body_exec(body, "COMMIT");
 
+	body->commit_failed = r < 0;
 	if (r < 0)
 		body_rollback(body);
 	else

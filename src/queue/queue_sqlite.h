@@ -25,6 +25,7 @@ struct body {
 	sqlite3 *db;
 	bool read_only;
 	bool in_transaction;
+	bool commit_failed; /* the last one: whether it is in the file shows when that is opened anew */
 	uint64_t max_size;
 	uint64_t wal_limit; /* bytes: past it a checkpoint is due */
 	uint64_t wal_bytes; /* now in the log */

@@ -246,6 +246,62 @@ void state_saved(struct queue *queue, const struct state *state)
 	}
 }
 
+void state_failed(struct queue *queue, struct charges *charges)
+{
+	struct store *store = &queue->store;
+
+	charges_done(&store->doubtful);
+	store->doubtful_stamp = 0;
+	if (!store->body.commit_failed)
+		return;
+	store->doubtful_stamp = store->stamp;
+	store->doubtful = *charges;
+	*charges = (struct charges){0};
+}
+
+/* What is on the disk may be newer than what was told of it: the last commit failed, and was done. */
+static void find_row(struct queue *queue, const struct state_row *row)
+{
+	struct queue_reader *reader;
+	struct state_reader cursor;
+	struct state_drops drops;
+	struct drop_row *drop;
+
+	if (state_kind_of(row->key) == STATE_READER && state_get_reader(row, &cursor) == 0) {
+		reader = reader_find(queue, cursor.name);
+		if (reader) {
+			reader->saved = cursor.acked;
+			reader->is_saved = true;
+		}
+	} else if (state_kind_of(row->key) == STATE_DROP && state_get_drops(row, &drops) == 0 &&
+		   drops.cause < DROP_N_CAUSES) {
+		reader = reader_find(queue, drops.reader);
+		drop = reader ? drops_row(&reader->drops, drops.cause, drops.device, drops.count > 0) : NULL;
+		if (drop)
+			drop->saved = drops.count;
+	}
+}
+
+void state_found(struct queue *queue, const struct state_rows *rows)
+{
+	struct store *store = &queue->store;
+	uint64_t stamp = 0;
+
+	for (size_t i = 0; i < rows->n; i++) {
+		stamp = MAX(stamp, rows->at[i].stamp);
+		find_row(queue, &rows->at[i]);
+	}
+	if (store->doubtful_stamp > 0 && store->doubtful_stamp == stamp) {
+		charges_apply(&store->doubtful, queue);
+		queue_body_dropped(queue, store->doubtful.low);
+	}
+	charges_done(&store->doubtful);
+	store->doubtful_stamp = 0;
+	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		drops_saved(&reader->drops);
+	queue->runs_version++;
+}
+
 void state_forget_saved(struct queue *queue)
 {
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {

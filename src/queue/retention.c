@@ -64,11 +64,13 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	if (!state)
 		return r < 0 ? r : -ENOMEM;
 	r = remove_and_save(queue, heads, n, state);
+	mutex_lock(&queue->lock);
 	if (r < 0) {
+		state_failed(queue, &charges);
+		mutex_unlock(&queue->lock);
 		state_free(state);
 		return r;
 	}
-	mutex_lock(&queue->lock);
 	charges_apply(&charges, queue);
 	state_saved(queue, state);
 	queue_body_dropped(queue, heads[n - 1].id);

@@ -252,6 +252,11 @@ int store_reopen(struct queue *queue)
 		r = store_open_file(queue, &rows, &marks);
 	if (r == 0)
 		r = body_version(&store->body, &version);
+	if (r == 0 && store->loaded && version == BODY_VERSION) {
+		mutex_lock(&queue->lock);
+		state_found(queue, &rows);
+		mutex_unlock(&queue->lock);
+	}
 	if (r == -EBADMSG && store->loaded)
 		r = store_damaged(queue);
 	else if (r == 0 && version == 0 && store->loaded)

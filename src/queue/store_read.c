@@ -73,6 +73,8 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 		charges_apply(&charges, queue);
 		state_saved(queue, state);
 		store_count(queue);
+	} else {
+		state_failed(queue, &charges);
 	}
 	state_free(state);
 	return r;

@@ -206,16 +206,25 @@ static void disk_wait(void)
 	pthread_mutex_unlock(&disk_lock);
 }
 
-__attribute__((visibility("default"))) int fdatasync(int fd _unused_)
+static atomic_bool sync_fails;
+
+static int sync_file(void)
 {
 	disk_wait();
-	return 0;
+	if (!atomic_load(&sync_fails))
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+__attribute__((visibility("default"))) int fdatasync(int fd _unused_)
+{
+	return sync_file();
 }
 
 __attribute__((visibility("default"))) int fsync(int fd _unused_)
 {
-	disk_wait();
-	return 0;
+	return sync_file();
 }
 
 static void disk_hang(bool hangs)
@@ -309,6 +318,44 @@ static void test_room_is_made_after_drops_from_memory(void **state)
 	reader = open_reader(f, "cloud");
 	while (queue_next_notice(f->queue, &notice))
 		assert_null(strstr(notice.text, "damaged"));
+	n_drops = queue_drops_pending(reader, &drops);
+	for (size_t i = 0; i < n_drops; i++)
+		gone += drops[i].samples;
+	free(drops);
+	assert_int_equal(queue_reader_depth(reader) + gone, n);
+	queue_reader_close(reader);
+}
+
+/* The file is full, and the disk says of each transaction that it failed, though it is there when the file is opened anew: what
+   was removed to make room is counted all the same. */
+static void test_a_commit_that_failed_and_was_done(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_drop *drops;
+	uint64_t n = 0, gone = 0;
+	size_t n_drops;
+
+	f->conf.max_size = 1024 * 1024;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	while (status_of(f).dropped[DROP_QUEUE_FULL] == 0) {
+		append_numbers(f, n + 1, n + 500);
+		n += 500;
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	atomic_store(&sync_fails, true);
+	for (unsigned i = 0; i < 6; i++) {
+		append_numbers(f, n + 1, n + 500);
+		n += 500;
+		assert_int_not_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	atomic_store(&sync_fails, false);
+	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	queue_reader_close(reader);
+	fixture_close(f);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
 	n_drops = queue_drops_pending(reader, &drops);
 	for (size_t i = 0; i < n_drops; i++)
 		gone += drops[i].samples;
@@ -692,6 +739,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_room_is_made_after_drops_from_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_commit_that_failed_and_was_done, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_time_in_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),

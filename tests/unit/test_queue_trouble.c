@@ -22,10 +22,10 @@ static int setup(void **state)
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int refuses;	/* samples, with this code of SQLite */
-	bool hangs;	/* when the next sample is written */
-	bool inside;	/* one is being written, and hangs */
-	bool is_unread; /* samples cannot be read back */
+	int refuses;	 /* samples, with this code of SQLite */
+	bool hangs;	 /* when the next sample is written */
+	bool inside;	 /* one is being written, and hangs */
+	bool is_unread;	 /* samples cannot be read back */
 	bool open_heals; /* only a new connection is given what the disk can do again */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
