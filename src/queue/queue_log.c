@@ -104,7 +104,7 @@ static bool is_right(struct log_reader *reader, const uint8_t *frame)
 }
 
 /* Behind the last right frame, at `at`. */
-static enum queue_log look_behind(struct log_reader *reader, uint64_t at, unsigned complete)
+static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
 {
 	uint8_t frame[FRAME_BYTES];
 	unsigned commits = 0;
@@ -124,8 +124,8 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at, unsign
 		return QUEUE_LOG_DAMAGED;
 	if (odd || commits == 1)
 		return QUEUE_LOG_CUT;
-	/* A log that has just begun need not have its room yet. */
-	return first && complete >= 2 ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
+	/* The room is there before the first byte is written. */
+	return first ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
 }
 
 /* Room for a log that was not begun yet. */
@@ -141,7 +141,6 @@ static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
 {
 	uint8_t frame[FRAME_BYTES];
 	uint64_t at = HEADER_BYTES;
-	unsigned complete = 0; /* transactions */
 
 	if (reader->size == 0)
 		return QUEUE_LOG_WHOLE;
@@ -149,12 +148,10 @@ static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
 		return reader->size >= HEADER_BYTES + FRAME_BYTES && !is_blank(reader) ? QUEUE_LOG_DAMAGED
 										       : QUEUE_LOG_WHOLE;
 	while (at + FRAME_BYTES <= reader->size && read_bytes(reader, frame, sizeof(frame), at) &&
-	       is_right(reader, frame)) {
-		complete += get_big(frame + 4) != 0;
+	       is_right(reader, frame))
 		at += FRAME_BYTES;
-	}
 	*ret_end = at;
-	return look_behind(reader, at, complete);
+	return look_behind(reader, at);
 }
 
 int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)

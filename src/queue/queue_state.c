@@ -148,6 +148,9 @@ static void take_meta(struct queue *queue, struct state *state)
 			state->meta.last_id = reader->acked;
 			state->with_meta = true;
 		}
+	/* The end of the last process was in order; ours is not, until it is. */
+	state->with_meta |= store->meta.clean;
+	state->meta.clean = false;
 	state->meta.n_devices = state->n_devices;
 	state->meta.n_series = state->n_series;
 	for (size_t i = 0; i < queue->n_boots; i++)

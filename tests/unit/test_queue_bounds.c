@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 static int setup(void **state)
 {
@@ -206,7 +207,7 @@ static void disk_wait(void)
 	pthread_mutex_unlock(&disk_lock);
 }
 
-static atomic_bool sync_fails;
+static atomic_bool sync_fails, data_sync_fails;
 
 static int sync_file(void)
 {
@@ -217,9 +218,13 @@ static int sync_file(void)
 	return -1;
 }
 
+/* SQLite's; the file of the mark is synced whole. */
 __attribute__((visibility("default"))) int fdatasync(int fd _unused_)
 {
-	return sync_file();
+	if (!atomic_load(&data_sync_fails))
+		return sync_file();
+	errno = EIO;
+	return -1;
 }
 
 __attribute__((visibility("default"))) int fsync(int fd _unused_)
@@ -361,6 +366,41 @@ static void test_a_commit_that_failed_and_was_done(void **state)
 		gone += drops[i].samples;
 	free(drops);
 	assert_int_equal(queue_reader_depth(reader) + gone, n);
+	queue_reader_close(reader);
+}
+
+/* The queue's file took nothing as the gateway started, then did, and the process was killed: the end before that, which was in
+   order, is no word about the samples written since. The file was called damaged. */
+static void test_a_clean_end_of_before(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct queue_notice notice;
+	pid_t child;
+
+	fixture_open(f);
+	open_reader(f, "cloud");
+	append_numbers(f, 1, 100);
+	fixture_close(f);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		atomic_store(&data_sync_fails, true);
+		fixture_open(f);
+		open_reader(f, "cloud");
+		append_numbers(f, 101, 200);
+		wait_notice(f, "cannot be used");
+		atomic_store(&data_sync_fails, false);
+		if (queue_flush(f->queue, 10 * USEC_PER_SEC) < 0)
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	while (queue_next_notice(f->queue, &notice))
+		assert_null(strstr(notice.text, "file is damaged"));
+	expect_numbers(reader, 1, 200);
 	queue_reader_close(reader);
 }
 
@@ -740,6 +780,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_room_is_made_after_drops_from_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_commit_that_failed_and_was_done, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_clean_end_of_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_time_in_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_at_every_try, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_again_and_again, setup, teardown),
