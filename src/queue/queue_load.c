@@ -368,7 +368,8 @@ static int restore_row(struct queue *queue, const struct state_row *row, struct 
 static int skip_lost_names(struct queue *queue, const struct state_marks *marks) REQUIRES(queue->lock)
 {
 	uint32_t n_devices = series_device_count(queue->series), n_series = series_count(queue->series);
-	const uint32_t more = marks->has_meta ? 0 : LOST_NAMES_MAX;
+	/* With a log that is damaged the newest of them may be lost, and the row that says how many there were. */
+	const uint32_t more = marks->has_meta && !marks->has_log ? 0 : LOST_NAMES_MAX;
 
 	for (uint32_t n = 1; n <= marks->meta.n_devices && !queue->names_missing; n++)
 		queue->names_missing = !series_device_by_number(queue->series, n);

@@ -21,6 +21,8 @@ struct log_reader {
 	uint64_t size;
 	bool big_endian;
 	uint32_t salt[2], sum[2];
+	uint64_t *sums; /* of the frames that are right */
+	size_t n_sums, capacity;
 	int error; /* of the disk: what it does not read is not damaged for it */
 };
 
@@ -89,6 +91,24 @@ static bool is_unwritten(const uint8_t frame[FRAME_BYTES])
 	return memcmp(frame, zeros, FRAME_BYTES) == 0;
 }
 
+/* The sum goes on from frame to frame: no two have the same. False: out of memory. */
+static bool remember(struct log_reader *reader)
+{
+	if (reader->n_sums == reader->capacity) {
+		size_t capacity = MAX(reader->capacity * 2, (size_t)64);
+		uint64_t *sums = reallocarray(reader->sums, capacity, sizeof(*sums));
+
+		if (!sums) {
+			reader->error = -ENOMEM;
+			return false;
+		}
+		reader->sums = sums;
+		reader->capacity = capacity;
+	}
+	reader->sums[reader->n_sums++] = (uint64_t)reader->sum[0] << 32 | reader->sum[1];
+	return true;
+}
+
 static bool is_right(struct log_reader *reader, const uint8_t *frame)
 {
 	uint32_t sum[2] = {reader->sum[0], reader->sum[1]};
@@ -100,7 +120,18 @@ static bool is_right(struct log_reader *reader, const uint8_t *frame)
 	if (get_big(frame + 16) != sum[0] || get_big(frame + 20) != sum[1])
 		return false;
 	memcpy(reader->sum, sum, sizeof(sum));
-	return true;
+	return remember(reader);
+}
+
+/* A page that was written to the place of another: at its own place it has the same sum. */
+static bool is_copy(const struct log_reader *reader, const uint8_t *frame)
+{
+	uint64_t sum = (uint64_t)get_big(frame + 16) << 32 | get_big(frame + 20);
+
+	for (size_t i = 0; i < reader->n_sums; i++)
+		if (reader->sums[i] == sum)
+			return true;
+	return false;
 }
 
 /* Behind the last right frame, at `at`. */
@@ -114,10 +145,10 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
 		if (!read_bytes(reader, frame, sizeof(frame), at))
 			return QUEUE_LOG_DAMAGED;
 		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
-		if (has_our_salt(reader, frame))
+		if (has_our_salt(reader, frame) && !is_copy(reader, frame))
 			commits += get_big(frame + 4) != 0;
-		else if (first && !is_stale(reader, frame) && !is_unwritten(frame))
-			odd = true; /* what lies here was never written by SQLite */
+		else if (!is_stale(reader, frame) && !is_unwritten(frame))
+			odd = true; /* what lies here was never written by SQLite, or not here */
 	}
 	/* One transaction can have been under way; where two were complete, the first of them was on the disk. */
 	if (commits > 1)
@@ -175,5 +206,6 @@ int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)
 	reader.fd = fd;
 	reader.size = (uint64_t)st.st_size;
 	*ret = look(&reader, ret_bytes);
+	free(reader.sums);
 	return reader.error;
 }

@@ -60,18 +60,25 @@ static int restore_ranges(struct queue *queue, struct state_marks *marks)
 {
 	_cleanup_buf_ struct buf body = {0};
 	struct state_row row = {0};
-	uint64_t unsure_to;
+	uint64_t low, unsure_to;
 	struct runs runs = {0};
 	int r = queue_mark_read_more(queue->path, &body);
 
 	row.body = (uint8_t *)body.data;
 	row.size = body.size;
 	if (r == 0)
-		r = body.size > 0 ? state_get_runs(&row, &queue->low, &unsure_to, &runs) : -ENOENT;
+		r = body.size > 0 ? state_get_runs(&row, &low, &unsure_to, &runs) : -ENOENT;
 	if (r < 0 || runs.n == 0)
 		return r;
+	/* Those in the file tell more, if they are no older. */
+	if (marks->knows_runs && queue->runs.n > 0 &&
+	    runs.at[runs.n - 1].first_id <= queue->runs.at[queue->runs.n - 1].first_id) {
+		runs_done(&runs);
+		return 0;
+	}
 	runs_done(&queue->runs);
 	queue->runs = runs;
+	queue->low = MAX(queue->low, low);
 	marks->knows_runs = true;
 	return 0;
 }
@@ -119,7 +126,7 @@ static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_to
 	if (r == -ENOMEM)
 		return r;
 	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta || marks->is_unread;
-	if (!marks->knows_runs && restore_ranges(queue, marks) == -ENOMEM)
+	if ((!marks->knows_runs || marks->has_log) && restore_ranges(queue, marks) == -ENOMEM)
 		return -ENOMEM;
 	store_judge_last(todo, marks);
 	marks->meta.clean = false;
@@ -324,10 +331,18 @@ static int resume(struct queue *queue, struct store_opening *opening, int error)
 /* The counts are in the file before anything is written over what told of the loss. */
 static int charge_lost(struct queue *queue, const char *why)
 {
+	int r;
+
 	mutex_lock(&queue->lock);
 	queue_charge_unknown(queue, why);
 	mutex_unlock(&queue->lock);
-	return queue->store.body.db && !queue->store.body.read_only ? store_save_beside(queue) : 0;
+	if (!queue->store.body.db || queue->store.body.read_only)
+		return 0;
+	r = store_save_beside(queue);
+	/* What told of it is gone then, and does not tell once more. A failure costs only that. */
+	if (r == 0)
+		body_checkpoint(&queue->store.body, true);
+	return r;
 }
 
 /* No other thread has the queue yet. */
