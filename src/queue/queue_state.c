@@ -263,7 +263,7 @@ void state_failed(struct queue *queue, struct charges *charges)
 }
 
 /* What is on the disk may be newer than what was told of it: the last commit failed, and was done. */
-static void find_row(struct queue *queue, const struct state_row *row)
+static void find_row(struct queue *queue, const struct state_row *row) REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
 	struct state_reader cursor;

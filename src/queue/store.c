@@ -73,7 +73,7 @@ static uint64_t drop_notice_due_at(const struct queue *queue)
 }
 
 /* Since when what is on the disk cannot be read from it; USEC_NEVER: it can, or what is damaged is being moved over. */
-static uint64_t unread_since(const struct queue *queue)
+static uint64_t unread_since(const struct queue *queue) REQUIRES(queue->lock)
 {
 	const struct store *store = &queue->store;
 
