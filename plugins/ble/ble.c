@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bluetooth Low Energy: the life of links and devices. */
 #include "ble.h"
-#include "conf.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -15,6 +15,7 @@
 #define BLE_BLE_H
 
 #include "binary.h"
+#include "conf.h"
 #include "dbus.h"
 #include "decode.h"
 #include "match.h"
@@ -23,29 +24,6 @@
 
 #define SECOND_US UINT64_C(1000000)
 #define LOG_AGAIN_US (3600 * SECOND_US) /* a fault that goes on is logged again */
-
-enum scan_mode { SCAN_ACTIVE, SCAN_PASSIVE };
-enum point_mode { MODE_READ, MODE_NOTIFY };
-
-struct ble_link_conf {
-	const char *adapter;
-	int scan;
-	uint64_t stall_us;
-};
-
-struct ble_device_conf {
-	const char *address, *match_name, *match_service;
-	int64_t match_manufacturer; /* -1: none */
-	const char *irk_file, *bindkey_file;
-	int decode;
-	uint64_t interval_us, lost_after_us;
-};
-
-struct ble_point_conf {
-	const char *field, *service, *characteristic, *order;
-	int64_t at; /* -1: as the standard characteristic */
-	int mode;
-};
 
 struct ble_device;
 

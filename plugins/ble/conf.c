@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of links, devices and points, and what tables cannot say of them. */
 #include "conf.h"
-#include "ble.h"
+#include "binary.h"
+#include "decode.h"
+#include "match.h"
 #include "standard.h"
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "serial.h"
+#include "port.h"
+#include "template.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of links, devices and points; check.c has what tables cannot say. */
 #include "conf.h"
-#include "serial.h"
 
 static const char *const flows[] = {"none", "rtscts", "xonxoff", NULL};
 static const char *const frames[] = {"line", "fixed", "length-prefixed", "stx-etx", "idle", "sml", NULL};

@@ -2,7 +2,6 @@
 /* serial: the life of links and devices. */
 #include "serial.h"
 #include "check.h"
-#include "conf.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a person wrote for a link, a device and a point, and what the plugin keeps for them. Main thread. */
+/* What the plugin keeps for a link, a device and a point. Main thread. */
 #ifndef SERIAL_H
 #define SERIAL_H
 
+#include "conf.h"
 #include "decode.h"
 #include "frame.h"
 #include "port.h"
@@ -13,55 +14,6 @@
 #define USEC_PER_MSEC ((uint64_t)1000)
 #define USEC_PER_SEC ((uint64_t)1000000)
 #define LOG_AGAIN_US (600 * USEC_PER_SEC) /* the same line again and again: once, then with a count this often */
-
-enum checksum_form { FORM_AUTO, FORM_BYTES, FORM_HEX };
-enum time_unit { TIME_S, TIME_MS, TIME_US, TIME_ISO };
-
-struct serial_link_conf {
-	const char *port;
-	int64_t baud;
-	const char *mode;
-	int flow;
-	bool dtr, rs485;
-	uint64_t settle_us;
-
-	int frame;
-	const char *delimiter, *start, *end, *escape;
-	int64_t length, length_at, length_size, length_adds;
-	int length_order;
-	uint64_t gap_us, max_frame;
-	int checksum, checksum_at, checksum_of, checksum_form;
-
-	int decode;
-	const char *separator, *assign, *columns, *pattern, *sentence;
-	bool header;
-	int decimal;
-
-	const char *request;
-	uint64_t timeout_us;
-	const char *time_field, *match_field;
-	int time_unit;
-};
-
-struct serial_device_conf {
-	const char *match, *request;
-};
-
-struct serial_point_conf {
-	const char *field;
-	int64_t at, length;
-	const char *order;
-	const char *write_template, *write_ack;
-};
-
-/* Rules out of the configuration. What check_link() has passed is right, but for memory: 0, -ENOMEM, -EINVAL. */
-int serial_frame_rules(const struct serial_link_conf *conf, struct frame_rules *ret);
-void serial_decode_rules(const struct serial_link_conf *conf, struct decode_rules *ret);
-/* Where a point lies in a frame of bytes. type_name: as written, or NULL; type: the plain one of it. -EINVAL. */
-int serial_binary_form(const struct serial_point_conf *conf, enum hay_type type, const char *type_name,
-		       struct serial_binary_form *ret);
-/* The byte that match_field names where decode = "binary"; -EINVAL. */
-int serial_match_place(const char *match_field, size_t *ret);
 
 struct serial_point {
 	struct text field;
