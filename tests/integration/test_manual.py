@@ -17,8 +17,8 @@ TABLES = {
     "src/field/field_conf.c": ("haywain.conf.5", ("links", "devices")),
     "src/field/point_conf.c": ("haywain.conf.5", ("points",)),
     "plugins/modbus/conf.c": ("haywain-modbus.7", ("Modbus",)),
-    "plugins/serial/serial.c": ("haywain-serial.7", ("Serial",)),
-    "plugins/ble/ble.c": ("haywain-ble.7", ("Bluetooth LE",)),
+    "plugins/serial/conf.c": ("haywain-serial.7", ("Serial",)),
+    "plugins/ble/conf.c": ("haywain-ble.7", ("Bluetooth LE",)),
 }
 OTHERS = {"api", "self", "tags", "report", "points", "invalid"}  # read by hand
 
