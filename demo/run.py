@@ -87,7 +87,7 @@ class Demo:
             sys.exit("the Modbus simulator does not start; `python3 demo/plant.py 1502 1503` shows why")
         self.subscriber = Subscriber(self.broker.tls_port, (f"haywain/{GATEWAY}/#",), authority.file, on_message=self.hear).start()
 
-        with open(os.path.join(HERE, "haywain.conf"), encoding="utf-8") as f:
+        with open(os.path.join(HERE, "haywain.conf.in"), encoding="utf-8") as f:
             text = f.read()
         for word, value in (("DIR", self.dir), ("BROKER_PORT", self.broker.tls_port), ("PLANT_PORT", ports[0]),
                             ("COLD_PORT", ports[1])):
@@ -100,7 +100,7 @@ class Demo:
         screen.headline("Haywain: from field devices to a broker, and nothing lost on the way")
         screen.line(f"  devices   boiler and meter  tcp://127.0.0.1:{ports[0]}    (Modbus TCP, simulated)")
         screen.line(f"            cold-room         tcp://127.0.0.1:{ports[1]}")
-        screen.line(f"  gateway   {version or 'haywaind'}, configured by demo/haywain.conf")
+        screen.line(f"  gateway   {version or 'haywaind'}, configured by demo/haywain.conf.in")
         screen.line(f"  broker    mosquitto, mqtts://localhost:{self.broker.tls_port}, its certificate made just now")
         screen.line(ink("dim", f"  files     {self.dir}"))
         screen.line(ink("dim", f"  look      {os.path.relpath(os.path.dirname(daemon))}/haywain -s {self.dir}/api.sock status"))
