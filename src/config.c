@@ -135,11 +135,13 @@ static int add_groups(struct config_loader *loader, config_setting_t *setting, s
 	return 0;
 }
 
-/* Known sections of a file; those that are no list are for the main file alone. */
+static const char *const section_names[N_SECTIONS] = {
+	[SECTION_GATEWAY] = "gateway", [SECTION_QUEUE] = "queue", [SECTION_API] = "api", [SECTION_SELF] = "self"};
+
+/* Lists add up over the files; of the others there is one. */
 static int add_sections(struct config_loader *loader, struct conf_file *file, bool is_main)
 {
 	static const char *const lists[] = {"uplinks", "links", "devices"};
-	static const char *const others[] = {"gateway", "queue", "api", "self"};
 	config_setting_t *root = conf_file_root(file);
 
 	for (int i = 0; i < config_setting_length(root); i++) {
@@ -163,17 +165,21 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 			if (into[j] == &loader->uplinks)
 				loader->n_fatal += n_here;
 		}
-		for (size_t j = 0; j < ELEMENTS(others) && !known; j++) {
-			if (is_main)
-				conf_nearest_try(&nearest, others[j]);
-			if (strcmp(others[j], nearest.word) != 0)
+		for (size_t j = 0; j < N_SECTIONS && !known; j++) {
+			const config_setting_t *first = loader->sections[j];
+
+			conf_nearest_try(&nearest, section_names[j]);
+			if (strcmp(section_names[j], nearest.word) != 0)
 				continue;
 			known = true;
-			if (!is_main)
-				conf_error_at(
-					loader->messages, setting,
-					"`%s` belongs into the main file: here only `uplinks`, `links` and `devices` may stand",
-					nearest.word);
+			if (!first) {
+				loader->sections[j] = setting;
+				continue;
+			}
+			conf_error_at(loader->messages, setting,
+				      "`%s` stands twice, first at %s:%u: make one of the two", nearest.word,
+				      conf_setting_file(first), conf_setting_line(first));
+			loader->n_fatal++;
 		}
 		if (!known) {
 			conf_error_at(loader->messages, setting, "unknown key `%s`%s", nearest.word,
@@ -206,6 +212,52 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort: the order must not hang on the locale */
 }
 
+/* A line that begins one of the sections that nothing runs without: a guess at a file that does not parse. */
+static bool begins_vital(const char *line)
+{
+	static const char *const vital[] = {"uplinks", "gateway", "queue", "api", "self"};
+
+	line += strspn(line, " \t");
+	for (size_t i = 0; i < ELEMENTS(vital); i++) {
+		size_t size = strlen(vital[i]);
+
+		if (strncmp(line, vital[i], size) != 0)
+			continue;
+		size += strspn(line + size, " \t");
+		if (line[size] == ':' || line[size] == '=')
+			return true;
+	}
+	return false;
+}
+
+static void tell_vital(struct config_loader *loader, const char *path)
+{
+	conf_error(
+		loader->messages, path, 0,
+		"this file may hold the gateway's name, its queue or its uplinks: without it nothing can be started or changed");
+	loader->n_fatal++;
+}
+
+/* Without the gateway's name every reading would go up under another one, and without its uplink the queue would forget
+   what the broker still has to get: a file that may hold them is not left out. */
+static void tell_if_vital(struct config_loader *loader, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	bool is_vital = false;
+	size_t room = 0;
+	char *line = NULL;
+
+	while (file && !is_vital && getline(&line, &room, file) >= 0)
+		is_vital = begins_vital(line);
+	free(line);
+	if (file)
+		fclose(file);
+	else
+		loader->unread = path;
+	if (is_vital)
+		tell_vital(loader, path);
+}
+
 static int read_extra(struct config_loader *loader, const char *path)
 {
 	_cleanup_(conf_file_freep) struct conf_file *file = NULL;
@@ -215,8 +267,10 @@ static int read_extra(struct config_loader *loader, const char *path)
 	r = conf_file_read(path, loader->messages, &file);
 	if (r == -ENOMEM)
 		return r;
-	if (r < 0)
+	if (r < 0) {
+		tell_if_vital(loader, path);
 		return config_add_bad(loader, CONFIG_BAD_FILE, path);
+	}
 	r = list_add(&loader->files, file);
 	if (r < 0)
 		return r;
@@ -267,12 +321,12 @@ static int read_extras(struct config_loader *loader, const char *path)
 	return r;
 }
 
-/* ---- what the main file alone holds ---- */
+/* ---- what there is one of ---- */
 
-static unsigned read_section(struct config_loader *loader, config_setting_t *root, const char *key,
-			     const struct hay_option *table, void *into)
+static unsigned read_section(struct config_loader *loader, enum config_section section, const struct hay_option *table,
+			     void *into)
 {
-	config_setting_t *setting = config_setting_get_member(root, key);
+	config_setting_t *setting = loader->sections[section];
 	struct conf_part part = {.table = table, .into = into};
 	struct conf_group group;
 	char what[32];
@@ -281,7 +335,7 @@ static unsigned read_section(struct config_loader *loader, config_setting_t *roo
 	if (!setting)
 		return 0;
 	group = conf_group_of(setting);
-	snprintf(what, sizeof(what), "`%s`", key);
+	snprintf(what, sizeof(what), "`%s`", section_names[section]);
 	return conf_read_group(&group, what, &part, 1, NULL, loader->config->pool, loader->messages);
 }
 
@@ -289,13 +343,13 @@ static int read_gateway(struct config_loader *loader, config_setting_t *root)
 {
 	static const char *const common[] = {"raspberrypi", "debian", "localhost"};
 	struct gateway_conf *gateway = &loader->config->gateway;
-	config_setting_t *setting = config_setting_get_member(root, "gateway");
-	const char *file = conf_setting_file(root);
+	config_setting_t *setting = loader->sections[SECTION_GATEWAY];
+	const char *file = conf_setting_file(setting ? setting : root);
 	unsigned line = setting ? conf_setting_line(setting) : 0;
 	char host[HOST_NAME_MAX + 1] = "";
 	unsigned n_errors;
 
-	n_errors = read_section(loader, root, "gateway", gateway_options, gateway);
+	n_errors = read_section(loader, SECTION_GATEWAY, gateway_options, gateway);
 	loader->n_fatal += n_errors;
 	if (gateway->id)
 		return 0;
@@ -323,7 +377,7 @@ static int read_gateway(struct config_loader *loader, config_setting_t *root)
 static void check_queue(struct config_loader *loader, config_setting_t *root)
 {
 	const struct queue_conf *queue = &loader->config->queue;
-	config_setting_t *setting = config_setting_get_member(root, "queue");
+	config_setting_t *setting = loader->sections[SECTION_QUEUE];
 	char size[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
 
 	if (queue->max_size / 4 >= queue->memory)
@@ -334,9 +388,9 @@ static void check_queue(struct config_loader *loader, config_setting_t *root)
 		format_size(queue->max_size, size), format_size(queue->memory, memory));
 }
 
-static void read_self(struct config_loader *loader, config_setting_t *root)
+static void read_self(struct config_loader *loader)
 {
-	config_setting_t *setting = config_setting_get_member(root, "self");
+	config_setting_t *setting = loader->sections[SECTION_SELF];
 	uint64_t every_us = SELF_EVERY_US;
 	int r = 0;
 
@@ -453,10 +507,10 @@ static int find_sockets(struct config *config, const struct api_keys *api)
 	return config->api_read_socket ? 0 : -ENOMEM;
 }
 
-static void check_sockets(struct config_loader *loader, const config_setting_t *root)
+static void check_sockets(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	const config_setting_t *api = config_setting_get_member(root, "api");
+	const config_setting_t *api = loader->sections[SECTION_API];
 
 	if (!api || !config->api_socket[0] || !text_same(config->api_socket, config->api_read_socket))
 		return;
@@ -487,17 +541,19 @@ static int load_files(struct config_loader *loader, const char *path)
 	r = add_sections(loader, file, true);
 	if (r == 0)
 		r = read_extras(loader, path);
+	if (r == 0 && loader->unread && !loader->sections[SECTION_GATEWAY])
+		tell_vital(loader, loader->unread);
 	if (r == 0)
 		r = read_gateway(loader, root);
 	if (r < 0)
 		return r;
-	loader->n_fatal += read_section(loader, root, "queue", queue_options, &config->queue);
+	loader->n_fatal += read_section(loader, SECTION_QUEUE, queue_options, &config->queue);
 	check_queue(loader, root);
-	loader->n_fatal += read_section(loader, root, "api", api_options, &api);
+	loader->n_fatal += read_section(loader, SECTION_API, api_options, &api);
 	if (find_sockets(config, &api) < 0)
 		return -ENOMEM;
-	check_sockets(loader, root);
-	read_self(loader, root);
+	check_sockets(loader);
+	read_self(loader);
 	r = read_uplinks(loader);
 	if (r == 0)
 		r = config_read_field(loader);

@@ -57,7 +57,8 @@ struct plugin_set;
 /*
  * Read path and path's conf.d. plugins: loads what links name (see field/plugin_load.h). Mistakes in links and
  * devices and in files of conf.d are told in messages and left out of *ret; -EBADMSG where the main file does not
- * parse or gateway, queue, uplinks, api or self are wrong: then nothing comes back.
+ * parse, gateway, queue, uplinks, api or self are wrong, or a file of conf.d that does not parse seems to hold one of them:
+ * then nothing comes back.
  */
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);
 struct config *config_free(struct config *config);

@@ -14,12 +14,17 @@ struct name_list {
 };
 int list_add(struct name_list *list, void *item);
 
+/* Sections of which there is one, in whichever file. */
+enum config_section { SECTION_GATEWAY, SECTION_QUEUE, SECTION_API, SECTION_SELF, N_SECTIONS };
+
 struct config_loader {
 	struct config *config;
 	struct conf_messages *messages;
 	struct plugin_set *plugins;
 	struct name_list files;			  /* struct conf_file *: the main one, then those of conf.d */
 	struct name_list uplinks, links, devices; /* const config_setting_t *: in the order of the files */
+	config_setting_t *sections[N_SECTIONS];	  /* NULL: no file has it */
+	const char *unread;			  /* a file of conf.d that cannot be opened; NULL: none */
 	struct name_list bad_links, bad;	  /* struct link_conf *, struct config_bad * */
 	unsigned n_fatal;			  /* mistakes that leave nothing to run */
 };

@@ -498,8 +498,6 @@ static void conf_d(void **state)
 	put(place, "conf.d/30.conf~", "nonsense");
 	put(place, "conf.d/.30.conf", "nonsense");
 	expect(place, GATEWAY LINK, 0,
-	       "conf.d/05.conf:2: `queue` belongs into the main file: here only `uplinks`, `links` and `devices` may "
-	       "stand\n"
 	       "conf.d/05.conf:3: unknown key `logs`; haywain.conf(5) lists the keys\n"
 	       "conf.d/20.conf:1: the `{` is not closed: `}` is missing before line 1\n");
 	assert_int_equal(place->config->n_devices, 2);
@@ -508,6 +506,48 @@ static void conf_d(void **state)
 	assert_int_equal(place->config->n_bad, 1);
 	assert_int_equal(place->config->bad[0].kind, CONFIG_BAD_FILE);
 	assert_non_null(strstr(place->config->bad[0].name, "/conf.d/20.conf"));
+}
+
+/* An owner's own file makes the delivered one a file that nobody edits, and no upgrade asks about it. */
+static void one_gateway_in_any_file(void **state)
+{
+	struct place *place = *state;
+
+	put(place, "conf.d/50-mine.conf",
+	    "gateway: { id = \"barn-7\"; };\nqueue: { max_age = \"3d\"; };\nself = false;\napi: { socket = \"\"; };");
+	expect(place, "# nothing here\n", 0, "");
+	assert_string_equal(place->config->gateway.id, "barn-7");
+	assert_string_equal(place->config->api_socket, "");
+	assert_int_equal(place->config->self_every_us, 0);
+
+	expect(place, GATEWAY, -EBADMSG,
+	       "conf.d/50-mine.conf:1: `gateway` stands twice, first at haywain.conf:1: make one of the two\n");
+	put(place, "conf.d/60.conf", "queue: { };");
+	expect(place, "", -EBADMSG,
+	       "conf.d/60.conf:1: `queue` stands twice, first at conf.d/50-mine.conf:2: make one of the two\n");
+}
+
+/* Left out, it would have sent everything under the host's name, or had the queue forget an uplink. */
+static void a_broken_file_that_may_name_the_gateway_is_not_left_out(void **state)
+{
+	static const char vital[] =
+		"conf.d/50.conf:0: this file may hold the gateway's name, its queue or its uplinks: without it nothing can be started or changed\n";
+	static const char *const files[] = {"gateway: { id = \"x\";\n", "uplinks : ( { name = \"x\"; \n",
+					    " self = ;\n"};
+	struct place *place = *state;
+
+	for (size_t i = 0; i < ELEMENTS(files); i++) {
+		put(place, "conf.d/50.conf", files[i]);
+		put(place, "haywain.conf", GATEWAY LINK);
+		load(place);
+		assert_int_equal(place->r, -EBADMSG);
+		assert_non_null(strstr(place->lines, vital));
+	}
+	put(place, "conf.d/50.conf", "# gateway: \ndevices: ( { name = \"x\"; },\n");
+	put(place, "haywain.conf", GATEWAY LINK);
+	load(place);
+	assert_int_equal(place->r, 0);
+	assert_null(strstr(place->lines, "may hold"));
 }
 
 static void note_model(const char *name, const char *path, void *userdata)
@@ -705,6 +745,8 @@ int main(void)
 		TEST(links_take_their_devices_along),
 		TEST(the_later_of_two_names_is_bad),
 		TEST(conf_d),
+		TEST(one_gateway_in_any_file),
+		TEST(a_broken_file_that_may_name_the_gateway_is_not_left_out),
 		TEST(models),
 		TEST(device_digests),
 		TEST(uplinks_that_clash),
