@@ -9,6 +9,7 @@
 #define LEAVE_US USEC_PER_SEC
 #define TICK_MAX_US (10 * USEC_PER_SEC)
 #define LINE_TICK_US (100 * USEC_PER_MSEC) /* while something waits for a slow line */
+#define AGAIN_MIN_US USEC_PER_SEC	   /* a connection that lasted so long is followed by another without a pause */
 #define BIRTH_AGAIN_US (5 * USEC_PER_SEC)  /* asked for more often, hosts may loop */
 
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret)
@@ -361,7 +362,9 @@ void session_run(struct session *session, struct mqtt *mqtt, bool quiet, struct 
 		if (phase == MQTT_ENDED || session->ended)
 			break;
 		if (session->stop || session->reconnect) {
-			session->result.again = session->reconnect;
+			/* Asked to by a message that is retained, it would be asked again each time. */
+			session->result.again =
+				session->reconnect && session->now_us >= session->result.ready_us + AGAIN_MIN_US;
 			if (phase == MQTT_READY)
 				leave_broker(session);
 			break;

@@ -97,10 +97,14 @@ static void peer_ended(struct session *session)
 void session_finish(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
+	struct reason reason;
 	if (session->ended)
 		mqtt_give_up(session->mqtt);
 	else
-		session->result.end = mqtt_end(session->mqtt, &session->result.reason);
+		session->result.end = mqtt_end(session->mqtt, &reason);
+	/* Who left in order to come again knows why. */
+	if (!session->ended && !session->reconnect)
+		session->result.reason = reason;
 	session_flush_cursor(session);
 	if (session->result.end == MQTT_END_MESSAGE && session->result.was_ready)
 		peer_ended(session);

@@ -28,7 +28,8 @@ enum manner {
 	ACKS_WITH,	      /* samples with `code` */
 	HANGS_UP_OVER_LARGE,  /* data messages of more than `code` bytes */
 	REFUSES_LARGE, /* data messages of more than `code` bytes with 0x95, and hangs up, as mosquitto 2.0.11 does */
-	ENDS_AFTER,    /* `code` samples of a connection, when they are acknowledged */
+	ASKS_AFTER_SUBSCRIBE, /* a message to the topic `what`, from the past, after each subscription */
+	ENDS_AFTER,	      /* `code` samples of a connection, when they are acknowledged */
 };
 
 #define LATENESS 20
@@ -225,6 +226,14 @@ static bool on_connect(struct fake *fake, int fd, const uint8_t *body)
 	return true;
 }
 
+/* Empty, QoS 0: MQTT 5, section 3.3. */
+static void send_retained(int fd, const char *topic)
+{
+	uint8_t packet[64] = {0x31, (uint8_t)(strlen(topic) + 3), 0, (uint8_t)strlen(topic)};
+	memcpy(packet + 4, topic, strlen(topic));
+	answer(fd, packet, strlen(topic) + 5);
+}
+
 static bool on_packet(struct fake *fake, int fd, uint8_t first, uint8_t *body, size_t size)
 {
 	static const uint8_t pong[] = {0xd0, 0};
@@ -243,6 +252,8 @@ static bool on_packet(struct fake *fake, int fd, uint8_t first, uint8_t *body, s
 		go_on = fake->manner != HANGS_UP_OVER_SUBSCRIBE;
 		if (go_on)
 			answer(fd, suback, sizeof(suback));
+		if (fake->manner == ASKS_AFTER_SUBSCRIBE)
+			send_retained(fd, fake->what);
 		break;
 	}
 	case 12:

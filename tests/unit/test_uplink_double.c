@@ -177,6 +177,17 @@ static void test_a_sample_of_many_packets_is_tried_alone(void **state)
 	leave(rig, fake);
 }
 
+/* A retained message that makes a dialect leave comes with each connection: hundreds of them a second were made. */
+static void test_who_is_sent_away_each_time_pauses(void **state)
+{
+	struct rig *rig = *state;
+	struct fake *fake = start_fake(ASKS_AFTER_SUBSCRIBE, "haywain/barn-1/ask/renewal", 0);
+	go_double(rig, fake, "");
+	await(logged("asked to; trying again in "));
+	assert_int_equal(fake->connects, 1);
+	leave(rig, fake);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
@@ -187,6 +198,7 @@ int main(void)
 		test(test_a_birth_that_is_too_large),
 		test(test_what_is_numbered_leaves_although_a_part_is_turned_down),
 		test(test_what_cannot_leave_takes_no_number),
+		test(test_who_is_sent_away_each_time_pauses),
 		test(test_a_sample_of_many_packets_is_tried_alone),
 	};
 	return cmocka_run_group_tests(tests, register_doubles, NULL);

@@ -98,7 +98,8 @@ struct dialect_actions {
 	void (*birth_again)(void *userdata);
 	void (*hold)(void *userdata); /* no samples until go_on() or the connection's end */
 	void (*go_on)(void *userdata);
-	void (*reconnect)(void *userdata, const char *why); /* leave in good order, and come again */
+	/* Leave in good order and come again: at once, or after a pause where we had just come. */
+	void (*reconnect)(void *userdata, const char *why);
 };
 
 /* A login of its own making. Texts are allocated; NULL: as configured. */
