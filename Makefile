@@ -47,7 +47,7 @@ all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TI
 all_ldflags = -Wl,-z,relro,-z,now -Wl,--as-needed $(sanitize) $(LDFLAGS)
 
 lib_sources  := $(filter-out src/main.c,$(wildcard src/*.c src/base/*.c src/field/*.c src/normalize/*.c src/queue/*.c \
-                src/upstream/*.c src/upstream/dialects/*.c src/model/*.c src/api/*.c src/system/*.c src/builtin/*.c src/helpers/*.c))
+                src/upstream/*.c src/upstream/dialects/*.c src/model/*.c src/storage/*.c src/api/*.c src/system/*.c src/builtin/*.c src/helpers/*.c))
 lib_objects  := $(lib_sources:%.c=$B/%.o)
 unit_tests   := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
 plugin_tests := $(patsubst %.c,$B/%,$(wildcard tests/plugin/*/test_*.c))

@@ -122,7 +122,7 @@ static uint64_t count_waiting(struct queue *queue)
 	struct queue_status status;
 
 	queue_get_status(queue, &status);
-	return status.tail_samples + status.body_samples;
+	return status.tail_samples + status.disk_samples;
 }
 
 void log_leaving(struct queue *queue)
@@ -142,7 +142,7 @@ void log_left(struct queue *queue, bool flushed, uint64_t lost)
 
 	queue_get_status(queue, &status);
 
-	uint64_t waiting = status.tail_samples + status.body_samples;
+	uint64_t waiting = status.tail_samples + status.disk_samples;
 
 	/* Either the disk refused them, or it took too long. */
 	if (!flushed)

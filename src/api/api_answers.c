@@ -117,7 +117,7 @@ void api_write_status(const struct stages *stages, struct buf *out)
 	json_key(out, "samples");
 	json_open(out, '{');
 	add_number(out, "taken", queue.appended);
-	add_number(out, "queued", queue.tail_samples + queue.body_samples);
+	add_number(out, "queued", queue.tail_samples + queue.disk_samples);
 	add_number(out, "dropped", status_dropped(&queue));
 	json_close(out, '}');
 	json_key(out, "uplinks");
@@ -364,23 +364,23 @@ static void add_by_device(const struct stages *stages, const uint64_t *counts, s
 
 void api_write_queue(const struct stages *stages, const uint64_t *by_device, size_t n_devices, struct buf *out)
 {
-	static const char *const disk_states[] = {[QUEUE_BODY_OK] = "ok",
-						  [QUEUE_BODY_FULL] = "full",
-						  [QUEUE_BODY_READ_ONLY] = "read-only",
-						  [QUEUE_BODY_FAILED] = "failed"};
+	static const char *const disk_states[] = {[QUEUE_DISK_OK] = "ok",
+						  [QUEUE_DISK_FULL] = "full",
+						  [QUEUE_DISK_READ_ONLY] = "read-only",
+						  [QUEUE_DISK_FAILED] = "failed"};
 	struct queue_status queue;
 	struct uplink *uplink;
 
 	queue_get_status(stages->queue, &queue);
 	json_open(out, '{');
-	add_number(out, "samples", queue.tail_samples + queue.body_samples);
+	add_number(out, "samples", queue.tail_samples + queue.disk_samples);
 	add_number(out, "in_memory", queue.tail_samples);
-	add_number(out, "on_disk", queue.body_samples);
+	add_number(out, "on_disk", queue.disk_samples);
 	add_number(out, "memory_bytes", queue.tail_bytes);
-	add_number(out, "disk_bytes", queue.body_bytes);
+	add_number(out, "disk_bytes", queue.disk_bytes);
 	add_text(out, "disk", disk_states[queue.body]);
 	/* Nothing waits, or nothing that was taken yet: no age either. */
-	if (queue.tail_samples + queue.body_samples > 0)
+	if (queue.tail_samples + queue.disk_samples > 0)
 		add_seconds(out, "oldest_s", queue.oldest_age_us);
 	add_number(out, "taken", queue.appended);
 	add_number(out, "written", queue.written);

@@ -197,11 +197,11 @@ static void write_queue_metrics(const struct stages *stages, struct buf *out)
 		    "Times an unknown number of samples was lost besides.", queue.unknown_losses);
 	add_family_header(out, "queue_samples", "gauge", "Samples that some uplink has not acknowledged.");
 	buf_printf(out, "haywain_queue_samples{part=\"memory\"} %" PRIu64 "\n", queue.tail_samples);
-	buf_printf(out, "haywain_queue_samples{part=\"disk\"} %" PRIu64 "\n", queue.body_samples);
+	buf_printf(out, "haywain_queue_samples{part=\"disk\"} %" PRIu64 "\n", queue.disk_samples);
 	add_counter(out, "queue_memory_bytes", "gauge", "Memory of samples that are not on disk.", queue.tail_bytes);
-	add_counter(out, "queue_disk_bytes", "gauge", "Size of the queue's file.", queue.body_bytes);
+	add_counter(out, "queue_disk_bytes", "gauge", "Size of the queue's file.", queue.disk_bytes);
 	add_counter(out, "queue_disk_ok", "gauge", "Whether the queue can be written to disk.",
-		    queue.body == QUEUE_BODY_OK);
+		    queue.disk == QUEUE_DISK_OK);
 	add_duration(out, "queue_oldest_seconds", "gauge", "Age of the oldest sample that waits.", queue.oldest_age_us);
 	add_counter(out, "queue_written_bytes_total", "counter", "Bytes written to disk.", queue.bytes_written);
 	add_counter(out, "queue_commits_total", "counter", "Transactions on disk.", queue.commits);

@@ -6,6 +6,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+char *file_beside(const char *path, const char *end)
+{
+	char *name;
+
+	return asprintf(&name, "%s%s", path, end) < 0 ? NULL : name;
+}
+
 static int sync_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -34,14 +41,12 @@ static int write_all(int fd, const void *data, size_t size)
 
 int file_replace(const char *path, const void *data, size_t size, mode_t mode, gid_t group)
 {
-	_cleanup_free_ char *fresh = NULL;
+	_cleanup_free_ char *fresh = file_beside(path, ".new");
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (asprintf(&fresh, "%s.new", path) < 0) {
-		fresh = NULL;
+	if (!fresh)
 		return -ENOMEM;
-	}
 	/* One that was left behind may be readable for others, who would have it open still. */
 	if (unlink(fresh) < 0 && errno != ENOENT)
 		return -errno;

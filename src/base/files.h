@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are replaced as a whole. */
+/* Files that are replaced as a whole, and those that lie beside another. */
 #ifndef HAYWAIN_BASE_FILES_H
 #define HAYWAIN_BASE_FILES_H
 
@@ -11,5 +11,8 @@
  * happens, path is the old file or the new one, whole, and on disk when this returns. 0 or -errno.
  */
 int file_replace(const char *path, const void *data, size_t size, mode_t mode, gid_t group);
+
+/* PATH with something behind it, as in "queue.db" ".seq"; the caller's to free. NULL: out of memory. */
+char *file_beside(const char *path, const char *end);
 
 #endif

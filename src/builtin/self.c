@@ -130,7 +130,7 @@ static int poll_self(struct hay_device *device, const uint32_t *due, size_t n_du
 
 		*reading = (struct hay_reading){.point = due[i], .value.type = fixed[point].type};
 		if (point == QUEUE_DEPTH)
-			reading->value.u = queue.tail_samples + queue.body_samples;
+			reading->value.u = queue.tail_samples + queue.disk_samples;
 		else if (point == BYTES_WRITTEN)
 			reading->value.u = queue.bytes_written;
 		else if (point == CLOCK_SYNCHRONISED)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue/carve.h"
-#include "queue/queue_sqlite.h"
+#include "queue/rows.h"
 #include "queue/state_rows.h"
 #include <errno.h>
 #include <string.h>
@@ -189,8 +189,8 @@ static int give(const struct carve *carve, const struct record *record)
 		return 0;
 	blob = whole_blob(carve, record, &memory);
 	if (blob && is_sample &&
-	    body_row_crc(record->rowid, record->ints[1], (uint32_t)record->ints[0], (uint32_t)record->ints[2], blob,
-			 record->size) == record->ints[3]) {
+	    row_crc_of(record->rowid, record->ints[1], (uint32_t)record->ints[0], (uint32_t)record->ints[2], blob,
+		       record->size) == record->ints[3]) {
 		r = give_sample(carve, record, blob);
 		r = r < 0 ? r : 1;
 	} else if (blob && !is_sample &&

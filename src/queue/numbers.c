@@ -113,7 +113,7 @@ void numbers_want_more(struct queue *queue)
 
 void numbers_leave_mark(struct queue *queue)
 {
-	if (queue->body_state == QUEUE_BODY_OK || queue->tail.next <= first_uncovered(queue) || forget_base(queue) < 0)
+	if (queue->disk_state == QUEUE_DISK_OK || queue->tail.next <= first_uncovered(queue) || forget_base(queue) < 0)
 		return;
 	queue_notify(
 		queue, HAY_LOG_WARNING,
@@ -138,22 +138,22 @@ int numbers_write_file(struct queue *queue, uint64_t mark)
 
 int numbers_write_mark(struct queue *queue, uint64_t mark)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state_meta meta;
 	int in_file = numbers_write_file(queue, mark), r;
 
-	if (!body->db || body->read_only)
+	if (!db->handle || db->read_only)
 		return in_file;
 	meta = queue->store.meta;
 	meta.seq = mark;
 	meta.clean = false;
-	r = body_begin(body);
+	r = db_begin(db);
 	if (r == 0)
 		r = state_save_meta(queue, &meta);
 	if (r == 0)
-		r = body_commit(body);
+		r = db_commit(db);
 	else
-		body_rollback(body);
+		db_rollback(db);
 	if (r == 0)
 		queue->store.meta = meta;
 	/* The greater of both counts: one is enough. */

@@ -46,9 +46,9 @@ uint64_t queue_first_unwritten(const struct queue *queue)
 	return MAX(MAX(queue->written, queue->min_acked) + 1, queue->tail.first);
 }
 
-bool queue_body_is_done(const struct queue *queue)
+bool queue_disk_is_done(const struct queue *queue)
 {
-	return queue->body_first <= queue->written &&
+	return queue->disk_first <= queue->written &&
 	       runs_count_to(&queue->runs, queue->min_acked) >= runs_count_to(&queue->runs, queue->written);
 }
 
@@ -75,7 +75,7 @@ void queue_forget_acked(struct queue *queue)
 	}
 	while (queue->tail.first < queue->tail.next && queue->tail.first <= queue->min_acked)
 		tail_pop(&queue->tail);
-	if (queue->body_first <= queue->written)
+	if (queue->disk_first <= queue->written)
 		queue_wake_store(queue, clock_now() + CURSOR_PERIOD_US);
 }
 
@@ -131,9 +131,9 @@ void queue_charge_unknown(struct queue *queue, const char *why)
 		     "an unknown number of samples may be lost besides those that are counted: %s", why);
 }
 
-void queue_body_dropped(struct queue *queue, uint64_t id)
+void queue_disk_dropped(struct queue *queue, uint64_t id)
 {
-	queue->body_first = MAX(queue->body_first, id + 1);
+	queue->disk_first = MAX(queue->disk_first, id + 1);
 	/* Nor does a copy in memory go out after a rewind. */
 	while (queue->tail.first < queue->tail.next && queue->tail.first <= MIN(id, queue->written))
 		tail_pop(&queue->tail);
@@ -206,7 +206,7 @@ static void append(struct queue *queue, struct sample *sample, bool *ret_news) R
 	queue->unwritten_bytes += cost;
 	numbers_want_more(queue);
 	if (queue->conf.write == QUEUE_WRITE_THROUGH) {
-		if (queue->body_state != QUEUE_BODY_OK)
+		if (queue->disk_state != QUEUE_DISK_OK)
 			readers_signal(queue);
 		queue_wake_store(queue, now);
 		return;
@@ -302,10 +302,10 @@ void queue_free(struct queue *queue) UNCHECKED
 	salvage_free(queue->store.salvage);
 	join_forget_maps(queue);
 	charges_done(&queue->store.doubtful);
-	aside_free(queue->store.aside);
-	asides_forget_owed(queue);
-	if (queue->store.body.db)
-		body_close(&queue->store.body);
+	quarantine_count_free(queue->store.counting);
+	deferred_forget(queue);
+	if (queue->store.db.handle)
+		db_close(&queue->store.db);
 	if (queue->store.lock_fd >= 0)
 		close(queue->store.lock_fd);
 	tail_done(&queue->tail);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store-and-forward queue: one log of samples with two parts, a memory tail and an SQLite body, behind
+ * The store-and-forward queue: one log of samples with two parts, a memory tail and an SQLite file, behind
  * one interface. Append, read after, acknowledge up to.
  *
  * A sample is appended on the main thread, gets the next id, and waits in the tail. Readers (one for an
@@ -170,12 +170,12 @@ uint64_t queue_purge(struct queue *queue);
 
 /* ---- status ---- */
 
-enum queue_body { QUEUE_BODY_OK, QUEUE_BODY_FULL, QUEUE_BODY_READ_ONLY, QUEUE_BODY_FAILED };
+enum queue_disk { QUEUE_DISK_OK, QUEUE_DISK_FULL, QUEUE_DISK_READ_ONLY, QUEUE_DISK_FAILED };
 
 struct queue_status {
-	enum queue_body body;
+	enum queue_disk disk;
 	uint64_t tail_samples, tail_bytes; /* in memory and not yet on disk */
-	uint64_t body_samples, body_bytes; /* on disk and not yet acknowledged by all; file size */
+	uint64_t disk_samples, disk_bytes; /* on disk and not yet acknowledged by all; file size */
 	uint64_t oldest_age_us;		   /* of the oldest unacknowledged sample; 0: none */
 	uint64_t appended, written;	   /* samples, since the start */
 	uint64_t bytes_written;		   /* to the file system, since the start */

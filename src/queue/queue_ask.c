@@ -15,9 +15,9 @@
 static bool on_disk(const struct queue *queue, uint64_t after, uint64_t *ret_after, uint64_t *ret_to)
 	REQUIRES(queue->lock)
 {
-	*ret_after = MAX(MAX(after, queue->min_acked), MAX(queue->body_first, (uint64_t)1) - 1);
+	*ret_after = MAX(MAX(after, queue->min_acked), MAX(queue->disk_first, (uint64_t)1) - 1);
 	*ret_to = MIN(queue->written, queue->tail.first - 1);
-	return queue->body_first <= queue->written && *ret_after < *ret_to;
+	return queue->disk_first <= queue->written && *ret_after < *ret_to;
 }
 
 static uint64_t first_in_memory(const struct queue *queue, uint64_t after) REQUIRES(queue->lock)
@@ -27,14 +27,14 @@ static uint64_t first_in_memory(const struct queue *queue, uint64_t after) REQUI
 
 static int page_from_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to) REQUIRES(queue->lock)
 {
-	struct body_row rows[PAGE_SAMPLES];
+	struct sample_row rows[PAGE_SAMPLES];
 	size_t n = 0;
 	int r;
 
-	if (!queue->store.body.db)
+	if (!queue->store.db.handle)
 		return -EIO;
 	mutex_unlock(&queue->lock);
-	r = body_read(&queue->store.body, after, to, rows, PAGE_SAMPLES, PAGE_BYTES, &n);
+	r = rows_read(&queue->store.db, after, to, rows, PAGE_SAMPLES, PAGE_BYTES, &n);
 	mutex_lock(&queue->lock);
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].sample) /* a damaged one is counted when its turn comes to go out */
@@ -96,15 +96,15 @@ static int count_one(struct queue_ask *ask, uint32_t device)
 
 static int count_on_disk(struct queue *queue, struct queue_ask *ask, uint64_t after, uint64_t to) REQUIRES(queue->lock)
 {
-	struct body_head heads[HEADS];
+	struct row_header heads[HEADS];
 	uint32_t known = series_device_count(queue->series);
 	size_t n = 0;
 	int r;
 
-	if (!queue->store.body.db)
+	if (!queue->store.db.handle)
 		return -EIO;
 	mutex_unlock(&queue->lock);
-	r = body_heads(&queue->store.body, after, heads, HEADS, &n);
+	r = rows_headers(&queue->store.db, after, heads, HEADS, &n);
 	mutex_lock(&queue->lock);
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (heads[i].id <= to && heads[i].device <= known)
@@ -244,7 +244,7 @@ uint64_t queue_purge(struct queue *queue)
 
 	mutex_lock(&queue->lock);
 	last = queue->tail.next - 1;
-	first = queue->body_first <= queue->written ? queue->body_first : queue->tail.first;
+	first = queue->disk_first <= queue->written ? queue->disk_first : queue->tail.first;
 	before = queue->dropped[DROP_PURGED];
 	queue_charge_range(queue, DROP_PURGED, MAX(first, (uint64_t)1), last);
 	n = queue->dropped[DROP_PURGED] - before;

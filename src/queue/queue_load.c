@@ -11,12 +11,12 @@ struct count {
 	uint64_t rows, sum, damaged;
 };
 
-static int read_rows(struct body *body, const char *sql, struct state_rows *rows, struct count *count)
+static int read_rows(struct db *db, const char *sql, struct state_rows *rows, struct count *count)
 {
 	sqlite3_stmt *row;
-	int r = body_prepare(body, sql, &row);
+	int r = db_prepare(db, sql, &row);
 
-	while (r >= 0 && (r = body_step(body, row)) > 0) {
+	while (r >= 0 && (r = db_step(db, row)) > 0) {
 		uint64_t key = (uint64_t)sqlite3_column_int64(row, 0), stamp = (uint64_t)sqlite3_column_int64(row, 1);
 		uint32_t crc = (uint32_t)sqlite3_column_int64(row, 2);
 		const void *data = sqlite3_column_blob(row, 3);
@@ -36,16 +36,16 @@ static int read_rows(struct body *body, const char *sql, struct state_rows *rows
 	return r;
 }
 
-static int read_version_2(struct body *body, struct state_rows *rows)
+static int read_version_2(struct db *db, struct state_rows *rows)
 {
 	struct count count = {0}, copies = {0};
 	struct state_seal seal = {0};
 	const struct state_row *row;
-	int r = read_rows(body, "SELECT key, stamp, crc, body FROM state", rows, &count), copy;
+	int r = read_rows(db, "SELECT key, stamp, crc, body FROM state", rows, &count), copy;
 
 	if (r == -ENOMEM)
 		return r;
-	copy = read_rows(body, "SELECT key, stamp, crc, body FROM state_copy", rows, &copies);
+	copy = read_rows(db, "SELECT key, stamp, crc, body FROM state_copy", rows, &copies);
 	if (copy == -ENOMEM)
 		return copy;
 	state_rows_settle(rows);
@@ -55,7 +55,7 @@ static int read_version_2(struct body *body, struct state_rows *rows)
 	if (count.damaged == 0 && copies.damaged == 0 && row && state_get_seal(row, &seal) == 0 &&
 	    seal.rows == count.rows && seal.sum == count.sum)
 		return 0;
-	snprintf(body->message, sizeof(body->message), "rows beside the samples are damaged or missing");
+	snprintf(db->message, sizeof(db->message), "rows beside the samples are damaged or missing");
 	return -EBADMSG;
 }
 
@@ -177,11 +177,11 @@ static int old_drop(struct reading *reading)
 	return add_body(reading, state_key_by_name(STATE_DROP, drops.reader, drops.cause, drops.device));
 }
 
-static int read_old_table(struct body *body, struct reading *reading, const char *sql, int (*read)(struct reading *))
+static int read_old_table(struct db *db, struct reading *reading, const char *sql, int (*read)(struct reading *))
 {
-	int r = body_prepare(body, sql, &reading->row);
+	int r = db_prepare(db, sql, &reading->row);
 
-	while (r >= 0 && (r = body_step(body, reading->row)) > 0) {
+	while (r >= 0 && (r = db_step(db, reading->row)) > 0) {
 		buf_clear(&reading->body);
 		r = read(reading);
 	}
@@ -189,7 +189,7 @@ static int read_old_table(struct body *body, struct reading *reading, const char
 	return r;
 }
 
-static int read_version_1(struct body *body, bool tolerant, struct state_rows *rows, struct state_marks *marks)
+static int read_version_1(struct db *db, bool tolerant, struct state_rows *rows, struct state_marks *marks)
 {
 	static const struct {
 		const char *sql;
@@ -207,7 +207,7 @@ static int read_version_1(struct body *body, bool tolerant, struct state_rows *r
 	int r = 0;
 
 	for (size_t i = 0; i < ELEMENTS(tables) && r != -ENOMEM; i++) {
-		int one = read_old_table(body, &reading, tables[i].sql, tables[i].read);
+		int one = read_old_table(db, &reading, tables[i].sql, tables[i].read);
 
 		r = one < 0 && (!tolerant || one == -ENOMEM) && r == 0 ? one : r;
 	}
@@ -228,10 +228,10 @@ static int read_version_1(struct body *body, bool tolerant, struct state_rows *r
 	return r;
 }
 
-int state_read(struct body *body, bool tolerant, struct state_rows *rows, struct state_marks *marks)
+int state_read(struct db *db, bool tolerant, struct state_rows *rows, struct state_marks *marks)
 {
 	unsigned version;
-	int r = body_version(body, &version);
+	int r = queue_tables_version(db, &version);
 
 	marks->knows_readers = false;
 	if (r < 0 && (!tolerant || r == -ENOMEM || r == -ENOTSUP))
@@ -241,21 +241,21 @@ int state_read(struct body *body, bool tolerant, struct state_rows *rows, struct
 		return 0;
 	}
 	if (r == 0 && version == 1) {
-		r = read_version_1(body, tolerant, rows, marks);
+		r = read_version_1(db, tolerant, rows, marks);
 		marks->knows_readers = r == 0 && !tolerant;
 		return r;
 	}
-	r = read_version_2(body, rows);
+	r = read_version_2(db, rows);
 	marks->knows_readers = r == 0;
 	return tolerant && r != -ENOMEM ? 0 : r;
 }
 
-int state_read_foreign(struct body *body, struct state_rows *rows)
+int state_read_foreign(struct db *db, struct state_rows *rows)
 {
 	struct state_marks marks = {0};
-	int r = read_version_2(body, rows);
+	int r = read_version_2(db, rows);
 
-	return r < 0 && r != -ENOMEM && rows->n == 0 ? read_version_1(body, false, rows, &marks)
+	return r < 0 && r != -ENOMEM && rows->n == 0 ? read_version_1(db, false, rows, &marks)
 						     : MIN(r == -EBADMSG ? 0 : r, 0);
 }
 

@@ -20,7 +20,7 @@
 #include "queue/charges.h"
 #include "queue/drops.h"
 #include "queue/queue.h"
-#include "queue/queue_sqlite.h"
+#include "queue/rows.h"
 #include "queue/runs.h"
 #include "queue/state_rows.h"
 #include "queue/tail.h"
@@ -72,7 +72,7 @@ struct queue_reader {
 
 /* Only the store thread. */
 struct store {
-	struct body body;
+	struct db db;
 	bool loaded; /* the tables beside the samples were read, or made */
 	int lock_fd;
 	uint64_t retry_at, backoff_us; /* retry_at 0: nothing failed */
@@ -90,13 +90,13 @@ struct store {
 	bool trimming; /* the file may be larger than max_size */
 	struct salvage *salvage;
 	struct join_maps *maps;			       /* of a file that is joined; NULL: its numbers are ours */
-	struct aside *aside;			       /* one that is counted before it is removed */
+	struct quarantine_count *counting;	       /* one that is counted before it is removed */
 	uint64_t unread_since, read_at, read_pause_us; /* samples cannot be read back; the next try. 0: they can */
 	uint64_t salvage_at;			       /* what is moved over cannot be read: the next try; 0: it can */
 	size_t reserve_bytes;			       /* what could be held back for the day the disk is full */
 	bool reserve_lacks;			       /* it was given up, and is not whole again */
 	bool holds_nothing;		      /* the file was begun by this process, and no sample is in it yet */
-	uint64_t damaged_at, damage_pause_us; /* the last one that was set aside; 0: none was */
+	uint64_t damaged_at, damage_pause_us; /* the last one that was quarantined; 0: none was */
 	uint64_t
 		damaged_until; /* the pause after it, and in it the next damage: nothing is done about it before; 0: none */
 };
@@ -113,7 +113,7 @@ struct queue {
 
 	struct tail tail; /* tail.next is the next id */
 	size_t unwritten_bytes;
-	uint64_t written, writing_to, body_first;
+	uint64_t written, writing_to, disk_first;
 	uint64_t min_acked;
 	struct queue_reader *readers;
 	uint64_t last_reader; /* its number */
@@ -123,7 +123,7 @@ struct queue {
 	bool readers_unknown;		/* a place of an uplink was lost, or may have been: */
 	uint64_t readers_unknown_until; /* until then who is not known may have been one */
 
-	struct owed *owed; /* drops of readers that are not open yet */
+	struct deferred *deferred; /* drops of readers that are not open yet */
 
 	/* Numbers. */
 	struct runs runs;
@@ -162,10 +162,10 @@ struct queue {
 	struct store store;
 
 	/* Status. */
-	enum queue_body body_state;
+	enum queue_disk disk_state;
 	uint64_t failed_since, dropped_before;
 	uint64_t appended, n_written, commits, bytes_written, fsync_last_us, fsync_max_us;
-	uint64_t body_bytes;
+	uint64_t disk_bytes;
 	uint32_t oldest_boot;
 	uint64_t oldest_time_us; /* of the oldest sample on disk */
 	uint64_t dropped[DROP_N_CAUSES], dropped_told[DROP_N_CAUSES];
@@ -201,11 +201,11 @@ void queue_charge_unknown(struct queue *queue, const char *why) REQUIRES(queue->
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
 	REQUIRES(reader->queue->lock);
 /* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not `written`. */
-bool queue_body_is_done(const struct queue *queue) REQUIRES(queue->lock);
+bool queue_disk_is_done(const struct queue *queue) REQUIRES(queue->lock);
 /* The ids up to `to` are on disk now, or need not go there. */
 void queue_settle(struct queue *queue, uint64_t to) REQUIRES(queue->lock);
 /* Samples on disk were dropped up to id. */
-void queue_body_dropped(struct queue *queue, uint64_t id) REQUIRES(queue->lock);
+void queue_disk_dropped(struct queue *queue, uint64_t id) REQUIRES(queue->lock);
 void queue_free(struct queue *queue);
 
 /* Without the lock: as it is configured now. */
@@ -233,7 +233,7 @@ uint64_t reader_counted(const struct queue_reader *reader) REQUIRES(reader->queu
 /* Ids the reader may be given: up to this one. */
 uint64_t readers_limit(const struct queue *queue) REQUIRES(queue->lock);
 /* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
-bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after) REQUIRES(reader->queue->lock);
+bool reader_needs_disk(struct queue_reader *reader, uint64_t *ret_after) REQUIRES(reader->queue->lock);
 
 /* ---- charges.c ---- */
 
@@ -245,7 +245,7 @@ void charges_apply(struct charges *charges, struct queue *queue) REQUIRES(queue-
 struct state_marks {
 	struct state_meta meta;
 	bool has_meta;
-	bool has_log; /* the file that was set aside */
+	bool has_log; /* the file that was quarantined */
 	bool knows_runs;
 	bool knows_readers; /* all of them: a new name is a new one */
 	bool is_unread;	    /* the disk did not give all of it */
@@ -254,9 +254,9 @@ struct state_marks {
 };
 
 /* The rows beside the samples. -EBADMSG: some are damaged or missing; with tolerant they are left out. Without the lock. */
-int state_read(struct body *body, bool tolerant, struct state_rows *ret_rows, struct state_marks *marks);
+int state_read(struct db *db, bool tolerant, struct state_rows *ret_rows, struct state_marks *marks);
 /* Of a file that may be of another version: as far as its tables are like ours. */
-int state_read_foreign(struct body *body, struct state_rows *rows);
+int state_read_foreign(struct db *db, struct state_rows *rows);
 /* Fill series, runs, boots, cursors, drops from settled rows. No lock is needed before the thread runs. -ENOMEM. */
 int state_restore(struct queue *queue, const struct state_rows *rows, struct state_marks *ret_marks);
 
@@ -292,7 +292,7 @@ void *store_thread(void *queue);
 
 /* ---- store_open.c ---- */
 
-/* Open what is at the path; the damaged goes aside. -EWOULDBLOCK, -ENOMEM, or 0 whatever the state of the disk. */
+/* Open what is at the path; the damaged is quarantined. -EWOULDBLOCK, -ENOMEM, or 0 whatever the state of the disk. */
 int store_open(struct queue *queue, pid_t *ret_pid);
 /* The rest without the lock, in the store thread. */
 int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
@@ -300,14 +300,14 @@ int store_damaged(struct queue *queue); /* set it aside, begin a new one, and be
 
 /* ---- asides.c: without the lock, in the store thread ---- */
 
-/* Remove files that were set aside, where they are too many or too large: the oldest first, never the last one nor one
+/* Remove files that were quarantined, where they are too many or too large: the oldest first, never the last one nor one
    that is being salvaged. One whose samples nobody moved over is counted first, step by step. */
-void asides_bound(struct queue *queue);
-void asides_step(struct queue *queue); /* store.aside is there */
-struct aside *aside_free(struct aside *aside);
+void quarantine_bound(struct queue *queue);
+void quarantine_count_step(struct queue *queue); /* store.quarantine_count is there */
+struct quarantine_count *quarantine_count_free(struct quarantine_count *aside);
 /* What an uplink lost in such a file before it was opened here. */
-void asides_pay(struct queue_reader *reader) REQUIRES(reader->queue->lock);
-void asides_forget_owed(struct queue *queue) REQUIRES(queue->lock);
+void deferred_apply(struct queue_reader *reader) REQUIRES(reader->queue->lock);
+void deferred_forget(struct queue *queue) REQUIRES(queue->lock);
 
 /* ---- numbers.c ---- */
 
@@ -342,7 +342,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader) REQUIRES
 /* Something failed: state, notice, and the time of the next try. */
 void store_failed(struct queue *queue, int error) REQUIRES(queue->lock);
 void store_healed(struct queue *queue) REQUIRES(queue->lock);
-void store_count(struct queue *queue) REQUIRES(queue->lock); /* what the body says into the status */
+void store_count(struct queue *queue) REQUIRES(queue->lock); /* what the file says, into the status */
 
 /* ---- queue_ask.c ---- */
 
@@ -361,7 +361,7 @@ int retention_look_at_oldest(struct queue *queue);
 
 struct queue_todo;
 
-/* The rows of files that were set aside shall come into the new one. Takes todo. */
+/* The rows of files that were quarantined shall come into the new one. Takes todo. */
 int salvage_begin(struct queue *queue, struct queue_todo *todo);
 void salvage_set_end(struct queue *queue, uint64_t end); /* where that was not known when it began */
 int salvage_step(struct queue *queue);			 /* 1: more to do; -EAGAIN: it cannot be read now */

@@ -101,7 +101,7 @@ uint64_t readers_limit(const struct queue *queue)
 	uint64_t limit = queue->salvaging ? 0 : numbers_limit(queue);
 
 	/* In `through` only what is on disk goes out; but a disk that has failed does not hold up everything for ever. */
-	if (queue->conf.write == QUEUE_WRITE_THROUGH && queue->body_state == QUEUE_BODY_OK)
+	if (queue->conf.write == QUEUE_WRITE_THROUGH && queue->disk_state == QUEUE_DISK_OK)
 		return MIN(limit, MAX(queue->written, queue->min_acked));
 	return limit;
 }
@@ -112,8 +112,8 @@ uint64_t reader_depth(const struct queue_reader *reader)
 	uint64_t from = reader->acked, last = queue->tail.next - 1;
 
 	/* Nothing is left of what lies before the parts. */
-	if (queue->body_first <= queue->written)
-		from = MAX(from, queue->body_first - 1);
+	if (queue->disk_first <= queue->written)
+		from = MAX(from, queue->disk_first - 1);
 	else if (queue->tail.first > 0)
 		from = MAX(from, queue->tail.first - 1);
 	return runs_between(&queue->runs, MAX(from, MAX(queue->counted_from, (uint64_t)1) - 1), last);
@@ -124,13 +124,13 @@ uint64_t reader_counted(const struct queue_reader *reader)
 	return reader->purged_in_salvage ? reader->purged_after : reader->acked;
 }
 
-bool reader_needs_body(struct queue_reader *reader, uint64_t *ret_after)
+bool reader_needs_disk(struct queue_reader *reader, uint64_t *ret_after)
 {
 	const struct queue *queue = reader->queue;
 	uint64_t after = MAX(reader->taken, reader->ahead_to);
 
-	if (queue->body_first > 0)
-		after = MAX(after, queue->body_first - 1);
+	if (queue->disk_first > 0)
+		after = MAX(after, queue->disk_first - 1);
 	if (after >= queue->written || after + 1 >= queue->tail.first)
 		return false;
 	*ret_after = after;
@@ -141,7 +141,7 @@ static void want_ahead(struct queue_reader *reader) REQUIRES(reader->queue->lock
 {
 	uint64_t after;
 
-	if (reader->wants_ahead || reader->ahead_bytes >= AHEAD_LOW_BYTES || !reader_needs_body(reader, &after))
+	if (reader->wants_ahead || reader->ahead_bytes >= AHEAD_LOW_BYTES || !reader_needs_disk(reader, &after))
 		return;
 	reader->wants_ahead = true;
 	queue_wake_store(reader->queue, 0);
@@ -173,7 +173,7 @@ int queue_reader_open(struct queue *queue, const char *name, struct queue_reader
 		reader->taken = reader->acked;
 		reader_forget_ahead(reader);
 		reader_signal(reader);
-		asides_pay(reader);
+		deferred_apply(reader);
 		if (queue->salvaging)
 			queue_wake_store(queue, 0);
 		queue_forget_acked(queue);
@@ -280,7 +280,7 @@ size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_
 	limit = readers_limit(queue);
 	n = take_ahead(reader, ret, max, limit);
 	if (limit > 0) {
-		if (n < max && reader->ahead_at == reader->ahead_n && !reader_needs_body(reader, &after))
+		if (n < max && reader->ahead_at == reader->ahead_n && !reader_needs_disk(reader, &after))
 			n += take_tail(reader, ret + n, max - n, limit);
 		want_ahead(reader);
 	}

@@ -193,12 +193,12 @@ bool state_is_dirty(const struct queue *queue)
 		if (reader->drops.dirty)
 			return true;
 		/* Only where a row on disk would come again. */
-		if (reader->is_saved && reader->saved < reader_counted(reader) && queue->body_first <= queue->written &&
+		if (reader->is_saved && reader->saved < reader_counted(reader) && queue->disk_first <= queue->written &&
 		    reader->saved < queue->written)
 			return true;
 	}
 	/* A row on disk is worth nothing without the time of its boot. */
-	return queue->n_removed > 0 || (queue->body_first <= queue->written && boot_is_dirty(queue));
+	return queue->n_removed > 0 || (queue->disk_first <= queue->written && boot_is_dirty(queue));
 }
 
 /* ---- what was written ---- */
@@ -255,7 +255,7 @@ void state_failed(struct queue *queue, struct charges *charges)
 
 	charges_done(&store->doubtful);
 	store->doubtful_stamp = 0;
-	if (!store->body.commit_failed)
+	if (!store->db.commit_failed)
 		return;
 	store->doubtful_stamp = store->stamp;
 	store->doubtful = *charges;
@@ -296,7 +296,7 @@ void state_found(struct queue *queue, const struct state_rows *rows)
 	}
 	if (store->doubtful_stamp > 0 && store->doubtful_stamp == stamp) {
 		charges_apply(&store->doubtful, queue);
-		queue_body_dropped(queue, store->doubtful.low);
+		queue_disk_dropped(queue, store->doubtful.low);
 	}
 	charges_done(&store->doubtful);
 	store->doubtful_stamp = 0;

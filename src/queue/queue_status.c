@@ -81,7 +81,7 @@ static uint64_t oldest_age(struct queue *queue, uint64_t now) REQUIRES(queue->lo
 {
 	uint64_t first = MAX(queue->min_acked + 1, queue->tail.first), time_us = now;
 
-	if (queue->body_first <= queue->written && queue->min_acked < queue->written &&
+	if (queue->disk_first <= queue->written && queue->min_acked < queue->written &&
 	    queue->tail.first > queue->min_acked + 1) {
 		bool certain;
 		int64_t age = clock_wall() - boot_wall(queue, queue->oldest_boot, queue->oldest_time_us, &certain);
@@ -108,10 +108,10 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	last = queue->tail.next - 1;
 	from = queue_first_unwritten(queue) - 1;
 	*ret = (struct queue_status){
-		.body = queue->body_state,
+		.disk = queue->disk_state,
 		.tail_samples = runs_between(&queue->runs, from, last),
 		.tail_bytes = queue->unwritten_bytes,
-		.body_bytes = queue->body_bytes,
+		.disk_bytes = queue->disk_bytes,
 		.oldest_age_us = oldest_age(queue, clock_now()),
 		.appended = queue->appended,
 		.written = queue->n_written,
@@ -121,12 +121,12 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 		.fsync_max_us = queue->fsync_max_us,
 		.unknown_losses = queue->unknown_losses,
 	};
-	if (queue->body_first <= queue->written) {
-		from = MAX(MAX(queue->min_acked, queue->body_first - 1), MAX(queue->counted_from, (uint64_t)1) - 1);
-		ret->body_samples = runs_between(&queue->runs, from, queue->written);
+	if (queue->disk_first <= queue->written) {
+		from = MAX(MAX(queue->min_acked, queue->disk_first - 1), MAX(queue->counted_from, (uint64_t)1) - 1);
+		ret->disk_samples = runs_between(&queue->runs, from, queue->written);
 	}
 	/* What is left in the window of an uplink that has all of it, or is there for none, does not wait. */
-	if (ret->tail_samples + ret->body_samples == 0)
+	if (ret->tail_samples + ret->disk_samples == 0)
 		ret->oldest_age_us = 0;
 	memcpy(ret->dropped, queue->dropped, sizeof(ret->dropped));
 	mutex_unlock(&queue->lock);

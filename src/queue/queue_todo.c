@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* queue.db.salvage: which files that were set aside are still to be moved over. */
+/* queue.db.salvage: which files that were quarantined are still to be moved over. */
 #include "base/buf.h"
 #include "queue/queue_files.h"
 #include <errno.h>

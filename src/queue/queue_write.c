@@ -4,39 +4,36 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PUT, PUT_COPY, LOOK_UP };
-
 struct writer {
-	struct body *body;
+	struct db *db;
 	uint64_t stamp;
 	struct state_seal seal;
 	bool knows_seal;
 };
 
-static int prepared(struct writer *writer, int which)
+static int prepared(struct writer *writer, enum queue_statement which, sqlite3_stmt **ret)
 {
 	static const char *const sql[] = {
-		[PUT] = "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
-		[PUT_COPY] = "INSERT OR REPLACE INTO state_copy VALUES (?, ?, ?, ?)",
-		[LOOK_UP] = "SELECT stamp, crc, body FROM state WHERE key = ?",
+		[STATE_PUT] = "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
+		[STATE_PUT_COPY] = "INSERT OR REPLACE INTO state_copy VALUES (?, ?, ?, ?)",
+		[STATE_LOOK_UP] = "SELECT stamp, crc, body FROM state WHERE key = ?",
 	};
 
-	return writer->body->state[which] ? 0 : body_prepare(writer->body, sql[which], &writer->body->state[which]);
+	return db_statement(writer->db, which, sql[which], ret);
 }
 
-static int put_in(struct writer *writer, int which, uint64_t key, uint32_t crc, const struct buf *body)
+static int put_in(struct writer *writer, enum queue_statement which, uint64_t key, uint32_t crc, const struct buf *body)
 {
 	sqlite3_stmt *statement;
-	int r = prepared(writer, which);
+	int r = prepared(writer, which, &statement);
 
 	if (r < 0)
 		return r;
-	statement = writer->body->state[which];
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)key);
 	sqlite3_bind_int64(statement, 2, (sqlite3_int64)writer->stamp);
 	sqlite3_bind_int64(statement, 3, crc);
 	sqlite3_bind_blob64(statement, 4, body->data ? body->data : "", body->size, SQLITE_STATIC);
-	r = body_step(writer->body, statement);
+	r = db_step(writer->db, statement);
 	sqlite3_reset(statement);
 	return r < 0 ? r : 0;
 }
@@ -45,13 +42,12 @@ static int put_in(struct writer *writer, int which, uint64_t key, uint32_t crc, 
 static int look_up(struct writer *writer, uint64_t key, uint32_t *ret_crc)
 {
 	sqlite3_stmt *statement;
-	int r = prepared(writer, LOOK_UP);
+	int r = prepared(writer, STATE_LOOK_UP, &statement);
 
 	if (r < 0)
 		return r;
-	statement = writer->body->state[LOOK_UP];
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)key);
-	r = body_step(writer->body, statement);
+	r = db_step(writer->db, statement);
 	if (r > 0)
 		*ret_crc = (uint32_t)sqlite3_column_int64(statement, 1);
 	if (r > 0 && state_kind_of(key) == STATE_SEAL) {
@@ -100,8 +96,8 @@ static int put(struct writer *writer, uint64_t key, const struct buf *body)
 		return r;
 	writer->seal.rows += r == 0;
 	writer->seal.sum += (uint64_t)crc - before;
-	r = put_in(writer, PUT, key, crc, body);
-	return r == 0 && has_copy(key) ? put_in(writer, PUT_COPY, key, crc, body) : r;
+	r = put_in(writer, STATE_PUT, key, crc, body);
+	return r == 0 && has_copy(key) ? put_in(writer, STATE_PUT_COPY, key, crc, body) : r;
 }
 
 static int take_away(struct writer *writer, uint64_t key)
@@ -116,11 +112,11 @@ static int take_away(struct writer *writer, uint64_t key)
 		return r;
 	writer->seal.rows--;
 	writer->seal.sum -= before;
-	r = body_prepare(writer->body, "DELETE FROM state WHERE key = ?", &statement);
+	r = db_prepare(writer->db, "DELETE FROM state WHERE key = ?", &statement);
 	if (r < 0)
 		return r;
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)key);
-	r = body_step(writer->body, statement);
+	r = db_step(writer->db, statement);
 	sqlite3_finalize(statement);
 	return r < 0 ? r : 0;
 }
@@ -136,7 +132,7 @@ static int put_seal(struct writer *writer)
 	state_put_seal(&body, &writer->seal);
 	if (buf_failed(&body))
 		return -ENOMEM;
-	return put_in(writer, PUT, key, state_crc(key, writer->stamp, body.data, body.size), &body);
+	return put_in(writer, STATE_PUT, key, state_crc(key, writer->stamp, body.data, body.size), &body);
 }
 
 /* ---- what is in a snapshot ---- */
@@ -174,16 +170,16 @@ static int save_drops(struct writer *writer, const struct state *state)
 }
 
 /* The keys of a reader's counts. */
-static int find_drops(struct body *body, const char *name, struct state_rows *ret)
+static int find_drops(struct db *db, const char *name, struct state_rows *ret)
 {
 	sqlite3_stmt *statement;
-	int r = body_prepare(body, "SELECT key, body FROM state WHERE key BETWEEN ? AND ?", &statement);
+	int r = db_prepare(db, "SELECT key, body FROM state WHERE key BETWEEN ? AND ?", &statement);
 
 	if (r < 0)
 		return r;
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)state_key(STATE_DROP, 0));
 	sqlite3_bind_int64(statement, 2, (sqlite3_int64)state_key(STATE_DROP, UINT64_MAX));
-	while ((r = body_step(body, statement)) > 0) {
+	while ((r = db_step(db, statement)) > 0) {
 		struct state_row row = {
 			.body = (uint8_t *)sqlite3_column_blob(statement, 1),
 			.size = (size_t)sqlite3_column_bytes(statement, 1),
@@ -209,7 +205,7 @@ static int save_removed(struct writer *writer, const struct state *state)
 
 		r = take_away(writer, state_key_by_name(STATE_READER, state->removed[i], 0, 0));
 		if (r == 0)
-			r = find_drops(writer->body, state->removed[i], &drops);
+			r = find_drops(writer->db, state->removed[i], &drops);
 		for (size_t row = 0; r == 0 && row < drops.n; row++)
 			r = take_away(writer, drops.at[row].key);
 		state_rows_done(&drops);
@@ -290,7 +286,7 @@ static int save_meta(struct writer *writer, const struct state_meta *meta)
 
 static struct writer begin_writing(struct queue *queue)
 {
-	return (struct writer){.body = &queue->store.body, .stamp = ++queue->store.stamp};
+	return (struct writer){.db = &queue->store.db, .stamp = ++queue->store.stamp};
 }
 
 int state_save(struct queue *queue, const struct state *state)

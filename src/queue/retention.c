@@ -6,26 +6,26 @@
 
 #define HEADS 500
 
-static int remove_and_save(struct queue *queue, const struct body_head *heads, size_t n, const struct state *state)
+static int remove_and_save(struct queue *queue, const struct row_header *heads, size_t n, const struct state *state)
 {
-	struct body *body = &queue->store.body;
-	int r = body_begin(body);
+	struct db *db = &queue->store.db;
+	int r = db_begin(db);
 
 	if (r < 0)
 		return r;
-	body_expect(body, BODY_REMOVAL_BYTES);
-	r = body_remove(body, heads[0].id, heads[n - 1].id);
+	db_expect(db, DB_REMOVAL_BYTES);
+	r = rows_remove(db, heads[0].id, heads[n - 1].id);
 	if (r == 0)
 		r = state_save(queue, state);
 	if (r == 0)
-		return body_commit(body);
-	body_rollback(body);
+		return db_commit(db);
+	db_rollback(db);
 	return r;
 }
 
 /* What a salvage has not moved over yet is older than these, and goes with them: afterwards it is not moved any more. */
 static void charge_older(struct queue *queue, struct charges *charges, enum drop_cause cause,
-			 const struct body_head *heads, size_t n)
+			 const struct row_header *heads, size_t n)
 {
 	uint64_t to, most = 0;
 
@@ -45,10 +45,10 @@ static void charge_older(struct queue *queue, struct charges *charges, enum drop
 }
 
 /* Drop rows heads[0] to heads[n - 1] in a transaction of their own, with their count. */
-static int drop(struct queue *queue, enum drop_cause cause, const struct body_head *heads, size_t n)
+static int drop(struct queue *queue, enum drop_cause cause, const struct row_header *heads, size_t n)
 {
 	_cleanup_(charges_done) struct charges charges = {0};
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state *state = NULL;
 	int r;
 
@@ -73,21 +73,21 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct body_he
 	}
 	charges_apply(&charges, queue);
 	state_saved(queue, state);
-	queue_body_dropped(queue, heads[n - 1].id);
+	queue_disk_dropped(queue, heads[n - 1].id);
 	store_count(queue);
 	mutex_unlock(&queue->lock);
 	state_free(state);
 	/* Room for a much smaller max_size takes many steps: each is progress. */
 	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
-	return body->wal_bytes > body->wal_limit ? body_checkpoint(body, false) : 0;
+	return db->wal_bytes > db->wal_limit ? db_checkpoint(db, false) : 0;
 }
 
 int retention_make_room(struct queue *queue, uint64_t bytes)
 {
-	_cleanup_free_ struct body_head *heads = NULL;
+	_cleanup_free_ struct row_header *heads = NULL;
 
 	/* What would not fit into an empty file makes no room by emptying it. */
-	if (!body_can_hold(&queue->store.body, bytes))
+	if (!db_can_hold(&queue->store.db, bytes))
 		return -EFBIG;
 	heads = malloc(HEADS * sizeof(*heads));
 	if (!heads)
@@ -96,21 +96,21 @@ int retention_make_room(struct queue *queue, uint64_t bytes)
 		uint64_t freed = 0;
 		size_t found, n = 0;
 		bool room;
-		int r = body_has_room(&queue->store.body, bytes, &room);
+		int r = db_has_room(&queue->store.db, bytes, &room);
 
 		/* After max_size was lowered the rest of the way is retention_trim()'s: samples do not wait for it. */
 		if (r == 0 && !room)
-			r = body_fits(&queue->store.body, bytes, &room);
+			r = db_fits(&queue->store.db, bytes, &room);
 		if (r < 0 || room)
 			return r;
-		r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
+		r = rows_headers(&queue->store.db, 0, heads, HEADS, &found);
 		if (r < 0)
 			return r;
 		if (found == 0)
 			return -EFBIG;
 		/* A little more than what is needed now, so that not every commit has to do it. */
 		while (n < found && freed < 2 * bytes + 64 * 1024)
-			freed += heads[n++].size + BODY_ROW_BYTES;
+			freed += heads[n++].size + ROW_BYTES;
 		r = drop(queue, DROP_QUEUE_FULL, heads, n);
 		if (r < 0)
 			return r;
@@ -119,36 +119,36 @@ int retention_make_room(struct queue *queue, uint64_t bytes)
 
 int retention_trim(struct queue *queue)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	uint64_t excess, unused, before;
 	size_t n;
-	int r = body_excess(body, &excess, &unused);
+	int r = db_excess(db, &excess, &unused);
 
 	if (r < 0)
 		return r;
 	if (excess == 0)
-		return body_set_max_size(body, body->max_size); /* SQLite's cap was never below the file */
+		return db_set_max_size(db, db->max_size); /* SQLite's cap was never below the file */
 	if (excess > unused) {
-		_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+		_cleanup_free_ struct row_header *heads = malloc(HEADS * sizeof(*heads));
 
 		if (!heads)
 			return -ENOMEM;
-		r = body_heads(body, 0, heads, HEADS, &n);
+		r = rows_headers(db, 0, heads, HEADS, &n);
 		if (r == 0 && n > 0)
 			r = drop(queue, DROP_QUEUE_FULL, heads, n);
 		return r < 0 ? r : n > 0;
 	}
-	before = body->pages;
-	r = body_vacuum(body);
+	before = db->pages;
+	r = db_vacuum(db);
 	if (r == 0)
-		r = body_checkpoint(body, true);
+		r = db_checkpoint(db, true);
 	mutex_lock(&queue->lock);
 	store_count(queue);
 	mutex_unlock(&queue->lock);
-	return r < 0 ? r : body->pages < before;
+	return r < 0 ? r : db->pages < before;
 }
 
-static bool is_too_old(const struct queue *queue, const struct body_head *head, int64_t limit) REQUIRES(queue->lock)
+static bool is_too_old(const struct queue *queue, const struct row_header *head, int64_t limit) REQUIRES(queue->lock)
 {
 	bool certain;
 	int64_t wall = boot_wall(queue, head->boot, head->time_us, &certain);
@@ -158,14 +158,14 @@ static bool is_too_old(const struct queue *queue, const struct body_head *head, 
 
 int retention_expire(struct queue *queue)
 {
-	_cleanup_free_ struct body_head *heads = malloc(HEADS * sizeof(*heads));
+	_cleanup_free_ struct row_header *heads = malloc(HEADS * sizeof(*heads));
 	size_t found, n = 0;
 	int64_t limit;
 	int r;
 
 	if (!heads)
 		return -ENOMEM;
-	r = body_heads(&queue->store.body, 0, heads, HEADS, &found);
+	r = rows_headers(&queue->store.db, 0, heads, HEADS, &found);
 	if (r < 0)
 		return r;
 	mutex_lock(&queue->lock);
@@ -186,7 +186,7 @@ int retention_expire(struct queue *queue)
 
 int retention_look_at_oldest(struct queue *queue)
 {
-	struct body_head head;
+	struct row_header head;
 	uint64_t min_acked;
 	size_t n;
 	int r;
@@ -194,7 +194,7 @@ int retention_look_at_oldest(struct queue *queue)
 	mutex_lock(&queue->lock);
 	min_acked = queue->min_acked;
 	mutex_unlock(&queue->lock);
-	r = body_heads(&queue->store.body, min_acked, &head, 1, &n);
+	r = rows_headers(&queue->store.db, min_acked, &head, 1, &n);
 	if (r < 0)
 		return r;
 	mutex_lock(&queue->lock);

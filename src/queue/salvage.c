@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be read of files that were set aside comes into the new one. They are read from their first byte to their last,
+ * What can be read of files that were quarantined comes into the new one. They are read from their first byte to their last,
  * page by page, and each row is known by its checksum: nothing else in them is believed, so that it ends whatever is in
  * them, and a row is lost only with its own bytes. Then the new file is read through once: the id ranges say which samples
  * there were, and what is not there is counted. Readers wait until all is done, for order's sake; the field goes on.
@@ -11,6 +11,7 @@
 #include "queue/carve.h"
 #include "queue/salvage_source.h"
 #include "queue/store_opening.h"
+#include "storage/quarantine.h"
 #include <errno.h>
 #include <string.h>
 
@@ -174,7 +175,7 @@ static int take_sample(void *userdata, struct sample *sample)
 	else if (sample->id > salvage->greatest)
 		salvage->greatest_is_twice = false;
 	salvage->greatest = MAX(salvage->greatest, sample->id);
-	salvage->bytes += sample->size + BODY_ROW_BYTES;
+	salvage->bytes += sample->size + ROW_BYTES;
 	salvage->rows[salvage->n_rows++] = sample;
 	return 0;
 }
@@ -182,29 +183,29 @@ static int take_sample(void *userdata, struct sample *sample)
 static int copy_rows(struct queue *queue)
 {
 	struct salvage *salvage = queue->store.salvage;
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	bool room;
-	int r = body_has_room(body, salvage->bytes, &room);
+	int r = db_has_room(db, salvage->bytes, &room);
 
 	if (r == 0 && !room)
 		r = -EFBIG;
 	if (r == 0)
-		r = body_begin(body);
+		r = db_begin(db);
 	if (r < 0)
 		return r;
-	body_expect(body, salvage->bytes);
+	db_expect(db, salvage->bytes);
 	for (size_t i = 0; r == 0 && i < salvage->n_rows; i++)
-		r = body_insert(body, salvage->rows[i]);
+		r = rows_insert(db, salvage->rows[i]);
 	if (r < 0) {
-		body_rollback(body);
+		db_rollback(db);
 		return r;
 	}
-	r = body_commit(body);
+	r = db_commit(db);
 	if (r < 0)
 		return r;
 	queue->store.holds_nothing = false;
-	if (body->wal_bytes > body->wal_limit)
-		body_checkpoint(body, false);
+	if (db->wal_bytes > db->wal_limit)
+		db_checkpoint(db, false);
 	mutex_lock(&queue->lock);
 	store_count(queue);
 	mutex_unlock(&queue->lock);
@@ -357,7 +358,7 @@ static int count_some(struct queue *queue)
 	if (!ids)
 		return -ENOMEM;
 	salvage->counted_to = MAX(salvage->counted_to, low);
-	r = body_ids(&queue->store.body, salvage->counted_to, last, ids, ACCOUNT_IDS, &n);
+	r = rows_ids(&queue->store.db, salvage->counted_to, last, ids, ACCOUNT_IDS, &n);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
@@ -454,9 +455,9 @@ static void forget_joined(struct queue *queue, const struct salvage *salvage, ui
 		if (!strstr(slash ? slash : salvage->todo.paths[i], ".left-"))
 			continue;
 		if (lost == 0)
-			queue_discard(salvage->todo.paths[i]);
-		else if (queue_aside_name(queue->path, "damaged", &name) == 0)
-			queue_move_aside(salvage->todo.paths[i], name);
+			storage_discard(salvage->todo.paths[i]);
+		else if (quarantine_name(queue->path, "damaged", &name) == 0)
+			quarantine_move(salvage->todo.paths[i], name);
 	}
 }
 
@@ -487,7 +488,7 @@ static int finish(struct queue *queue)
 		reader_settle_join(reader);
 	queue_forget_acked(queue); /* what was purged meanwhile */
 	if (salvage->found > 0)
-		queue->body_first = MIN(queue->min_acked + 1, salvage->first);
+		queue->disk_first = MIN(queue->min_acked + 1, salvage->first);
 	queue->store.minute_at = 0;
 	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
 		     (unsigned long long)salvage->found, first_path(salvage));
@@ -495,7 +496,7 @@ static int finish(struct queue *queue)
 	mutex_unlock(&queue->lock);
 	forget_joined(queue, salvage, lost);
 	salvage_free(salvage);
-	asides_bound(queue);
+	quarantine_bound(queue);
 	return 0;
 }
 
@@ -529,7 +530,7 @@ int salvage_step(struct queue *queue)
 	}
 	if (!salvage->counts && salvage->file < salvage->todo.n_paths) {
 		r = read_some(queue);
-		/* No room: what is left counts as lost. It stays in the file that was set aside, as long as that is kept. */
+		/* No room: what is left counts as lost. It stays in the file that was quarantined, as long as that is kept. */
 		if (r != -EFBIG)
 			return r;
 	}

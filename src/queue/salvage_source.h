@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A queue file that was set aside and its log, read page by page for the rows in them. */
+/* A queue file that was quarantined and its log, read page by page for the rows in them. */
 #ifndef HAYWAIN_QUEUE_SALVAGE_SOURCE_H
 #define HAYWAIN_QUEUE_SALVAGE_SOURCE_H
 

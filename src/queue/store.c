@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "queue/queue_files.h"
 #include "queue/queue_private.h"
+#include "storage/reserve.h"
 #include <errno.h>
 #include <time.h>
 
@@ -17,19 +18,19 @@
 
 static bool can_write(const struct queue *queue)
 {
-	return queue->store.body.db && !queue->store.body.read_only && queue->store.retry_at == 0;
+	return queue->store.db.handle && !queue->store.db.read_only && queue->store.retry_at == 0;
 }
 
 /* Open, but the disk takes no more. */
 static bool is_full(const struct queue *queue)
 {
-	return queue->body_state == QUEUE_BODY_FULL && queue->store.retry_at > 0 && queue->store.body.db &&
-	       !queue->store.body.read_only;
+	return queue->disk_state == QUEUE_DISK_FULL && queue->store.retry_at > 0 && queue->store.db.handle &&
+	       !queue->store.db.read_only;
 }
 
-static bool body_is_empty(const struct queue *queue)
+static bool disk_is_empty(const struct queue *queue)
 {
-	return queue->body_first > queue->written;
+	return queue->disk_first > queue->written;
 }
 
 /* ---- what is due when ---- */
@@ -50,7 +51,7 @@ static uint64_t beside_due_at(struct queue *queue, uint64_t now) REQUIRES(queue-
 {
 	struct store *store = &queue->store;
 
-	if (store->side_at == 0 && (state_is_dirty(queue) || queue_body_is_done(queue)))
+	if (store->side_at == 0 && (state_is_dirty(queue) || queue_disk_is_done(queue)))
 		store->side_at = now + SIDE_PERIOD_US;
 	return store->side_at > 0 ? store->side_at : USEC_NEVER;
 }
@@ -77,11 +78,11 @@ static uint64_t unread_since(const struct queue *queue) REQUIRES(queue->lock)
 {
 	const struct store *store = &queue->store;
 
-	if (queue->salvaging || queue->body_state != QUEUE_BODY_FAILED)
+	if (queue->salvaging || queue->disk_state != QUEUE_DISK_FAILED)
 		return USEC_NEVER;
 	if (store->unread_since > 0)
 		return MAX(store->unread_since, queue->failed_since);
-	return store->body.db ? USEC_NEVER : queue->failed_since;
+	return store->db.handle ? USEC_NEVER : queue->failed_since;
 }
 
 static uint64_t wake_at(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
@@ -105,7 +106,7 @@ static uint64_t wake_at(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 			 MAX(queue->store.salvage_at, readers_are_unknown(queue) ? queue->readers_unknown_until : 0));
 	commit_at = commit_due_at(queue, now);
 	at = MIN(at, commit_at);
-	if (!body_is_empty(queue))
+	if (!disk_is_empty(queue))
 		at = MIN(at, queue->store.minute_at);
 	return at;
 }
@@ -153,7 +154,7 @@ static int commit_all(struct queue *queue) REQUIRES(queue->lock)
 {
 	int r;
 
-	/* After a damaged file the new one; that one, empty as it is, is not set aside. */
+	/* After a damaged file the new one; that one, empty as it is, is not quarantined. */
 	do
 		r = store_commit(queue);
 	while (r == -EAGAIN || r == 1);
@@ -194,7 +195,7 @@ static int write_all(struct queue *queue) REQUIRES(queue->lock)
 	struct store *store = &queue->store;
 	int r;
 
-	if (!store->body.db || store->body.read_only || (store->retry_at > 0 && !is_full(queue))) {
+	if (!store->db.handle || store->db.read_only || (store->retry_at > 0 && !is_full(queue))) {
 		mutex_unlock(&queue->lock);
 		r = store_reopen(queue);
 		mutex_lock(&queue->lock);
@@ -246,7 +247,7 @@ static bool flush(struct queue *queue) REQUIRES(queue->lock)
 /* Also where the disk takes nothing: what is on it may be read all the same. */
 static bool read_ahead(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
-	if (!queue->store.body.db || queue->salvaging || now < queue->store.read_at)
+	if (!queue->store.db.handle || queue->salvaging || now < queue->store.read_at)
 		return false;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		if (reader->wants_ahead) {
@@ -260,7 +261,7 @@ static bool read_ahead(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 /* Without the lock. On a full disk the reserve is given up: then it is worth another try at once. */
 static int use_reserve(struct queue *queue, int r)
 {
-	if (r != -ENOSPC || queue_reserve_remove(queue->path) < 0)
+	if (r != -ENOSPC || reserve_remove(queue->path) < 0)
 		return r;
 	queue->store.reserve_lacks = true;
 	return 0;
@@ -299,10 +300,10 @@ static bool salvage(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 
 static bool count_aside(struct queue *queue) REQUIRES(queue->lock)
 {
-	if (!queue->store.aside)
+	if (!queue->store.counting)
 		return false;
 	mutex_unlock(&queue->lock);
-	asides_step(queue);
+	quarantine_count_step(queue);
 	mutex_lock(&queue->lock);
 	return true;
 }
@@ -310,10 +311,10 @@ static bool count_aside(struct queue *queue) REQUIRES(queue->lock)
 static bool minute(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
-	bool reserve_again = queue->body_state == QUEUE_BODY_OK;
+	bool reserve_again = queue->disk_state == QUEUE_DISK_OK;
 	int r;
 
-	if (now < store->minute_at || body_is_empty(queue))
+	if (now < store->minute_at || disk_is_empty(queue))
 		return false;
 	store->minute_at = now + USEC_PER_MINUTE;
 	mutex_unlock(&queue->lock);
@@ -340,9 +341,9 @@ static bool shrink(struct queue *queue) REQUIRES(queue->lock)
 	if (!store->shrinking)
 		return false;
 	mutex_unlock(&queue->lock);
-	r = body_shrink(&store->body);
+	r = db_shrink(&store->db);
 	if (r == 0)
-		r = body_checkpoint(&store->body, true);
+		r = db_checkpoint(&store->db, true);
 	mutex_lock(&queue->lock);
 	if (r <= 0)
 		store->shrinking = false;
@@ -358,7 +359,7 @@ static bool configure(struct queue *queue) REQUIRES(queue->lock)
 		return false;
 	queue->conf_changed = false;
 	mutex_unlock(&queue->lock);
-	body_set_max_size(&queue->store.body, max_size);
+	db_set_max_size(&queue->store.db, max_size);
 	mutex_lock(&queue->lock);
 	queue->store.trimming = true;
 	return true;
@@ -396,7 +397,7 @@ static bool skip_unreadable(struct queue *queue, uint64_t now) REQUIRES(queue->l
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		uint64_t after, to = MIN(queue->written, queue->tail.first - 1);
 
-		if (reader->fd < 0 || !reader_needs_body(reader, &after))
+		if (reader->fd < 0 || !reader_needs_disk(reader, &after))
 			continue;
 		queue_charge_reader(reader, DROP_DAMAGED, after + 1, to);
 		reader->acked = reader->taken = MAX(reader->taken, to);
@@ -449,7 +450,7 @@ static bool work(struct queue *queue) REQUIRES(queue->lock)
 
 static void finish(struct queue *queue) REQUIRES(queue->lock)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 
 	if (write_all(queue) < 0) {
 		give_up_unwritten(queue);
@@ -460,18 +461,18 @@ static void finish(struct queue *queue) REQUIRES(queue->lock)
 
 	mutex_unlock(&queue->lock);
 	/* A clean end says that no number past the mark was given out, by whomever. */
-	if ((!wanted || numbers_reserve(queue) == 0) && body_begin(body) == 0) {
+	if ((!wanted || numbers_reserve(queue) == 0) && db_begin(db) == 0) {
 		struct state_meta meta = queue->store.meta;
 
 		meta.clean = certain;
 		meta.last_id = last_id;
 		if (state_save_meta(queue, &meta) == 0)
-			body_commit(body);
+			db_commit(db);
 		else
-			body_rollback(body);
+			db_rollback(db);
 	}
-	body_checkpoint(body, true);
-	body_close(body);
+	db_checkpoint(db, true);
+	db_close(db);
 	mutex_lock(&queue->lock);
 }
 

@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "queue/queue_files.h"
 #include "queue/queue_private.h"
+#include "storage/reserve.h"
 #include <errno.h>
 #include <string.h>
 
@@ -17,12 +18,12 @@
 
 /* ---- failing and healing ---- */
 
-static const char *failure_words(enum queue_body state)
+static const char *failure_words(enum queue_disk state)
 {
 	switch (state) {
-	case QUEUE_BODY_FULL:
+	case QUEUE_DISK_FULL:
 		return "the disk of the queue is full";
-	case QUEUE_BODY_READ_ONLY:
+	case QUEUE_DISK_READ_ONLY:
 		return "the disk of the queue cannot be written";
 	default:
 		return "the file of the queue cannot be used";
@@ -32,9 +33,9 @@ static const char *failure_words(enum queue_body state)
 void store_failed(struct queue *queue, int error)
 {
 	struct store *store = &queue->store;
-	enum queue_body state = error == -ENOSPC  ? QUEUE_BODY_FULL
-				: error == -EROFS ? QUEUE_BODY_READ_ONLY
-						  : QUEUE_BODY_FAILED;
+	enum queue_disk state = error == -ENOSPC  ? QUEUE_DISK_FULL
+				: error == -EROFS ? QUEUE_DISK_READ_ONLY
+						  : QUEUE_DISK_FAILED;
 	char pause[DURATION_TEXT_MAX], memory[SIZE_TEXT_MAX];
 	uint64_t now = clock_now();
 
@@ -45,16 +46,16 @@ void store_failed(struct queue *queue, int error)
 		store->backoff_us = hay_backoff_next(store->backoff_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
 		store->retry_at = now + store->backoff_us;
 	}
-	if (queue->body_state == QUEUE_BODY_OK) {
+	if (queue->disk_state == QUEUE_DISK_OK) {
 		queue->failed_since = now;
 		queue->dropped_before = queue->dropped[DROP_MEMORY_FULL];
 	}
-	if (queue->body_state != state)
+	if (queue->disk_state != state)
 		queue_notify(queue, HAY_LOG_WARNING,
 			     "%s (%s: %s): samples stay in memory, up to %s; trying again in %s", failure_words(state),
-			     queue->path, store->body.message[0] ? store->body.message : strerror(-error),
+			     queue->path, store->db.message[0] ? store->db.message : strerror(-error),
 			     format_size(queue->conf.memory, memory), format_duration(store->retry_at - now, pause));
-	queue->body_state = state;
+	queue->disk_state = state;
 	numbers_leave_mark(queue);
 	readers_signal(queue);
 }
@@ -65,9 +66,9 @@ void store_healed(struct queue *queue)
 	char lasted[DURATION_TEXT_MAX];
 
 	store->retry_at = store->backoff_us = store->damaged_until = 0;
-	if (queue->body_state == QUEUE_BODY_OK)
+	if (queue->disk_state == QUEUE_DISK_OK)
 		return;
-	queue->body_state = QUEUE_BODY_OK;
+	queue->disk_state = QUEUE_DISK_OK;
 	queue_notify(queue, HAY_LOG_NOTICE,
 		     "the queue is written to disk again after %s; %llu samples were dropped meanwhile",
 		     format_duration(clock_now() - queue->failed_since, lasted),
@@ -76,8 +77,8 @@ void store_healed(struct queue *queue)
 
 void store_count(struct queue *queue)
 {
-	queue->bytes_written = queue->store.body.bytes_written + queue->mark_bytes;
-	queue->body_bytes = body_bytes(&queue->store.body);
+	queue->bytes_written = queue->store.db.bytes_written + queue->mark_bytes;
+	queue->disk_bytes = db_bytes(&queue->store.db);
 }
 
 /* ---- the reserve ---- */
@@ -86,14 +87,14 @@ void store_count(struct queue *queue)
    to the file, and something for the log itself. */
 static size_t reserve_wanted(const struct queue *queue)
 {
-	return (size_t)queue->store.body.wal_limit + RESERVE_MORE_BYTES;
+	return (size_t)queue->store.db.wal_limit + RESERVE_MORE_BYTES;
 }
 
 void store_first_reserve(struct queue *queue)
 {
 	size_t bytes = reserve_wanted(queue);
 
-	while (queue_reserve_make(queue->path, bytes, 0) < 0 && bytes / 2 >= RESERVE_MIN_BYTES)
+	while (reserve_make(queue->path, bytes, 0) < 0 && bytes / 2 >= RESERVE_MIN_BYTES)
 		bytes /= 2;
 	queue->store.reserve_bytes = bytes;
 }
@@ -101,12 +102,12 @@ void store_first_reserve(struct queue *queue)
 int store_make_reserve(struct queue *queue, size_t spare)
 {
 	struct store *store = &queue->store;
-	int r = queue_reserve_make(queue->path, MAX(store->reserve_bytes, RESERVE_MIN_BYTES), spare);
+	int r = reserve_make(queue->path, MAX(store->reserve_bytes, RESERVE_MIN_BYTES), spare);
 
 	store->reserve_lacks = r == -ENOSPC;
 	/* Part of it is better than nothing. */
 	for (size_t bytes = store->reserve_bytes / 2; store->reserve_lacks && bytes >= RESERVE_MIN_BYTES; bytes /= 2)
-		if (queue_reserve_make(queue->path, bytes, 0) == 0)
+		if (reserve_make(queue->path, bytes, 0) == 0)
 			break;
 	return r;
 }
@@ -157,7 +158,7 @@ static int batch_take(struct queue *queue, struct batch *batch, bool with_sample
 	}
 	for (struct tail_slot *slot = most > 0 ? tail_from(&queue->tail, from) : NULL; slot;
 	     slot = tail_after(&queue->tail, slot)) {
-		uint64_t bytes = slot->sample->size + BODY_ROW_BYTES;
+		uint64_t bytes = slot->sample->size + ROW_BYTES;
 
 		if (batch->n > 0 && batch->bytes + bytes > limit) {
 			batch->more = true;
@@ -170,26 +171,26 @@ static int batch_take(struct queue *queue, struct batch *batch, bool with_sample
 	if (with_samples && !batch->more)
 		batch->to = queue->tail.next - 1;
 	queue->writing_to = batch->to;
-	if (queue->body_first <= queue->written && queue->min_acked >= queue->body_first) {
-		batch->remove_from = queue->body_first;
+	if (queue->disk_first <= queue->written && queue->min_acked >= queue->disk_first) {
+		batch->remove_from = queue->disk_first;
 		batch->remove_to = MIN(queue->min_acked, queue->written);
-		batch->remove = queue->store.removing || queue_body_is_done(queue) ||
+		batch->remove = queue->store.removing || queue_disk_is_done(queue) ||
 				queue->store.commits_since_removal + 1 >= REMOVAL_PERIOD;
 	}
 	return 0;
 }
 
 /* Remove acknowledged rows, some thousand at most, and see where the rest begins. */
-static int remove_acked(struct body *body, struct batch *batch)
+static int remove_acked(struct db *db, struct batch *batch)
 {
-	struct body_head head;
+	struct row_header head;
 	size_t n;
-	int r = body_heads(body, batch->remove_from - 1, &head, 1, &n);
+	int r = rows_headers(db, batch->remove_from - 1, &head, 1, &n);
 
 	if (r == 0 && n > 0 && head.id <= batch->remove_to)
-		r = body_remove(body, head.id, MIN(batch->remove_to, head.id + REMOVAL_IDS - 1));
+		r = rows_remove(db, head.id, MIN(batch->remove_to, head.id + REMOVAL_IDS - 1));
 	if (r == 0)
-		r = body_heads(body, batch->remove_from - 1, &head, 1, &n);
+		r = rows_headers(db, batch->remove_from - 1, &head, 1, &n);
 	if (r < 0)
 		return r;
 	batch->remains = n > 0 ? head.id : 0;
@@ -199,26 +200,26 @@ static int remove_acked(struct body *body, struct batch *batch)
 
 static int batch_transaction(struct queue *queue, struct batch *batch, bool with_samples)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	uint64_t before;
-	int r = body_begin(body);
+	int r = db_begin(db);
 
 	if (r < 0)
 		return r;
-	body_expect(body, (with_samples ? batch->bytes : 0) + (batch->remove ? BODY_REMOVAL_BYTES : 0));
+	db_expect(db, (with_samples ? batch->bytes : 0) + (batch->remove ? DB_REMOVAL_BYTES : 0));
 	/* First, so that the pages serve the new rows. */
 	if (batch->remove)
-		r = remove_acked(body, batch);
+		r = remove_acked(db, batch);
 	for (size_t i = 0; r == 0 && with_samples && i < batch->n; i++)
-		r = body_insert(body, batch->samples[i]);
+		r = rows_insert(db, batch->samples[i]);
 	if (r == 0)
 		r = state_save(queue, batch->state);
 	if (r < 0) {
-		body_rollback(body);
+		db_rollback(db);
 		return r;
 	}
 	before = clock_now();
-	r = body_commit(body);
+	r = db_commit(db);
 	batch->fsync_us = clock_now() - before;
 	return r;
 }
@@ -233,7 +234,7 @@ static int batch_write_beside(struct queue *queue, struct batch *batch)
 		return -ENOSPC;
 	batch->remove = batch->remove_to > 0;
 	r = batch_transaction(queue, batch, false);
-	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0)
+	if (r == -ENOSPC && reserve_remove(queue->path) == 0)
 		r = batch_transaction(queue, batch, false);
 	if (r < 0)
 		return r;
@@ -242,7 +243,7 @@ static int batch_write_beside(struct queue *queue, struct batch *batch)
 	if (batch->n > 0 && batch->removed)
 		batch->is_beside = batch_transaction(queue, batch, true) < 0;
 	/* The log begins anew in the space it has. */
-	body_checkpoint(&queue->store.body, false);
+	db_checkpoint(&queue->store.db, false);
 	store_make_reserve(queue, 0);
 	return 0;
 }
@@ -264,7 +265,7 @@ static int batch_make_room(struct queue *queue, struct batch *batch)
 /* -EFBIG: max_size is reached and what is new shall go. */
 static int batch_write(struct queue *queue, struct batch *batch, bool drop_newest)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	bool room = true;
 	int r = 0;
 
@@ -272,7 +273,7 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 	if (batch->n > 0 && queue->store.reserve_lacks && store_make_reserve(queue, 0) < 0)
 		return batch_write_beside(queue, batch);
 	if (batch->n > 0)
-		r = body_has_room(body, batch->bytes, &room);
+		r = db_has_room(db, batch->bytes, &room);
 	if (r < 0)
 		return r;
 	if (!room && drop_newest) {
@@ -281,7 +282,7 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 		if (batch->remove)
 			r = batch_transaction(queue, batch, false);
 		if (r == 0)
-			r = body_has_room(body, batch->bytes, &room);
+			r = db_has_room(db, batch->bytes, &room);
 		if (r == 0 && !room)
 			r = -EFBIG;
 		batch->remove = false;
@@ -293,8 +294,8 @@ static int batch_write(struct queue *queue, struct batch *batch, bool drop_newes
 	r = batch_transaction(queue, batch, true);
 	if (r == -ENOSPC)
 		r = batch_write_beside(queue, batch);
-	if (r == 0 && body->wal_bytes > body->wal_limit)
-		body_checkpoint(body, false); /* a failure shows at the next commit, and loses nothing */
+	if (r == 0 && db->wal_bytes > db->wal_limit)
+		db_checkpoint(db, false); /* a failure shows at the next commit, and loses nothing */
 	return r;
 }
 
@@ -345,9 +346,9 @@ static void batch_removed(struct queue *queue, const struct batch *batch)
 
 	store->commits_since_removal = 0;
 	store->removing = batch->remains > 0 && batch->remains <= batch->remove_to;
-	queue->body_first = MAX(queue->body_first, first);
+	queue->disk_first = MAX(queue->disk_first, first);
 	if (batch->remains == 0 && batch->n == 0) {
-		queue->body_first = queue->written + 1;
+		queue->disk_first = queue->written + 1;
 		store->shrinking = true;
 	}
 }
@@ -355,24 +356,24 @@ static void batch_removed(struct queue *queue, const struct batch *batch)
 static void batch_written(struct queue *queue, const struct batch *batch) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
-	bool was_empty = queue->body_first > queue->written;
+	bool was_empty = queue->disk_first > queue->written;
 
 	queue_settle(queue, batch->to);
 	if (batch->n > 0 && was_empty) {
-		queue->body_first = batch->samples[0]->id;
+		queue->disk_first = batch->samples[0]->id;
 		queue->oldest_boot = batch->samples[0]->boot;
 		queue->oldest_time_us = batch->samples[0]->time_us;
 	}
 	queue->written = MAX(queue->written, batch->to);
 	/* Nothing is on disk: the first id that could be. */
 	if (batch->n == 0 && was_empty)
-		queue->body_first = queue->written + 1;
+		queue->disk_first = queue->written + 1;
 	store->commits_since_removal++;
 	if (batch->removed)
 		batch_removed(queue, batch);
 	state_saved(queue, batch->state);
 	/* The ranges of what a salvage has not moved over yet give it its numbers. */
-	if (!queue->salvaging && runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->body_first)))
+	if (!queue->salvaging && runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->disk_first)))
 		queue->runs_version++;
 	store->side_at = 0;
 	store->holds_nothing &= batch->n == 0;
@@ -455,20 +456,20 @@ int store_commit_beside(struct queue *queue)
 
 int store_save_beside(struct queue *queue)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state *state;
 	int r;
 
 	mutex_lock(&queue->lock);
 	state = state_take(queue, NULL);
 	mutex_unlock(&queue->lock);
-	r = state ? body_begin(body) : -ENOMEM;
+	r = state ? db_begin(db) : -ENOMEM;
 	if (r == 0)
 		r = state_save(queue, state);
 	if (r == 0)
-		r = body_commit(body);
+		r = db_commit(db);
 	else
-		body_rollback(body);
+		db_rollback(db);
 	if (r == 0) {
 		mutex_lock(&queue->lock);
 		state_saved(queue, state);

@@ -4,6 +4,9 @@
 #include "base/mutex.h"
 #include "queue/salvage_source.h"
 #include "queue/store_opening.h"
+#include "storage/log_check.h"
+#include "storage/quarantine.h"
+#include "storage/reserve.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,11 +51,11 @@ static int scan_state(const char *path, struct state_rows *rows, struct state_ma
 }
 
 /* Whether the last row can be read, and nothing behind it is lost as far as the tree of the table knows. */
-static bool knows_last(struct body *body, uint64_t *ret_last)
+static bool knows_last(struct db *db, uint64_t *ret_last)
 {
 	bool is_right;
 
-	return body_last(body, ret_last, &is_right) == 0 && *ret_last > 0 && is_right;
+	return rows_last(db, ret_last, &is_right) == 0 && *ret_last > 0 && is_right;
 }
 
 /* The id ranges as they were at the last start: what was dropped since they do not say, but they give the numbers. */
@@ -86,12 +89,12 @@ static int restore_ranges(struct queue *queue, struct state_marks *marks)
 int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_rows *rows,
 		 struct state_marks *marks)
 {
-	struct body old;
+	struct db old;
 	uint64_t edge = 0;
 	bool knows_edge = false;
 	int r = 0;
 
-	r = body_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true);
+	r = db_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true);
 	marks->is_unread |= r < 0 && r != -EBADMSG && old.reason != ENOENT;
 	if (r < 0) {
 		r = r == -ENOMEM ? r : 0;
@@ -99,7 +102,7 @@ int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, str
 		r = state_read(&old, true, rows, marks);
 		marks->is_unread |= r < 0 && r != -EBADMSG;
 		knows_edge = !is_torn && knows_last(&old, &edge);
-		body_abandon(&old);
+		db_abandon(&old);
 	}
 	for (size_t i = 0; i < todo->n_paths && r != -ENOMEM; i++)
 		if (todo->generations[i] == 0)
@@ -114,7 +117,7 @@ int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, str
 	return 0;
 }
 
-/* Files that were set aside: all that can be known of them. */
+/* Files that were quarantined: all that can be known of them. */
 static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_marks *marks)
 {
 	struct state_rows rows = {0};
@@ -147,12 +150,12 @@ static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *to
 				      bool is_torn) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
-	char reason[sizeof(store->body.message)];
+	char reason[sizeof(store->db.message)];
 	int r;
 
-	memcpy(reason, store->body.message, sizeof(reason));
-	if (store->body.db)
-		body_abandon(&store->body);
+	memcpy(reason, store->db.message, sizeof(reason));
+	if (store->db.handle)
+		db_abandon(&store->db);
 	store->damaged_at = clock_now();
 	store->damage_pause_us = DAMAGE_PAUSE_MIN_US;
 	todo->end = 0;
@@ -170,14 +173,14 @@ static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *to
 /* The samples with the smallest and the greatest id, and whether all are there that should be, as far as that tells. */
 static int look_at_edges(struct queue *queue, const struct state_marks *marks, uint64_t *ret_first, uint64_t *ret_last)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	const struct runs *runs = &queue->runs;
 	uint64_t low = UINT64_MAX, first, last, should = marks->meta.last_id;
 	bool is_right, missing;
-	int r = body_number(body, "SELECT min(id) FROM samples", &first);
+	int r = db_number(db, "SELECT min(id) FROM samples", &first);
 
 	if (r == 0)
-		r = body_last(body, &last, &is_right);
+		r = rows_last(db, &last, &is_right);
 	if (r < 0)
 		return r;
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
@@ -200,7 +203,7 @@ static int look_at_edges(struct queue *queue, const struct state_marks *marks, u
 	}
 	if (!missing)
 		return 0;
-	snprintf(body->message, sizeof(body->message), "rows are missing");
+	snprintf(db->message, sizeof(db->message), "rows are missing");
 	return -EBADMSG;
 }
 
@@ -212,12 +215,12 @@ static int open_whole(struct queue *queue, struct state_marks *marks, unsigned *
 	int r = store_open_file(queue, &rows, marks);
 
 	if (r == 0)
-		r = body_version(&queue->store.body, &version);
+		r = queue_tables_version(&queue->store.db, &version);
 	*ret_version = version;
 	if (r == 0)
 		r = state_restore(queue, &rows, marks);
 	state_rows_done(&rows);
-	if (r == 0 && version < BODY_VERSION)
+	if (r == 0 && version < QUEUE_TABLES_VERSION)
 		r = store_write_tables(queue, version);
 	if (r == 0)
 		queue->store.loaded = true;
@@ -227,26 +230,26 @@ static int open_whole(struct queue *queue, struct state_marks *marks, unsigned *
 /* What is on it can still be sent. */
 static int open_for_reading(struct queue *queue, struct state_marks *marks, int error)
 {
-	struct body *body = &queue->store.body;
-	char reason[sizeof(body->message)];
+	struct db *db = &queue->store.db;
+	char reason[sizeof(db->message)];
 	struct state_rows rows = {0};
 
-	memcpy(reason, body->message, sizeof(reason));
-	if (body->db)
-		body_abandon(body);
-	if (body_open(body, queue->path, queue_max_size(queue), true) == 0) {
-		int r = state_read(body, false, &rows, marks);
+	memcpy(reason, db->message, sizeof(reason));
+	if (db->handle)
+		db_abandon(db);
+	if (db_open(db, queue->path, queue_max_size(queue), true) == 0) {
+		int r = state_read(db, false, &rows, marks);
 
 		if (r == 0)
 			r = state_restore(queue, &rows, marks);
 		queue->store.loaded = r == 0;
 		if (r < 0)
-			body_abandon(body);
+			db_abandon(db);
 		state_rows_done(&rows);
 		if (r == -ENOMEM)
 			error = r;
 	}
-	memcpy(body->message, reason, sizeof(reason));
+	memcpy(db->message, reason, sizeof(reason));
 	return error;
 }
 
@@ -274,7 +277,7 @@ static int finish_moving(struct queue *queue, struct queue_todo *todo)
 		return r == -ENOENT ? 0 : r;
 	todo->starts++;
 	aside = todo->paths[todo->n_paths - 1];
-	r = access(aside, F_OK) == 0 || errno != ENOENT ? 0 : queue_move_aside(queue->path, aside);
+	r = access(aside, F_OK) == 0 || errno != ENOENT ? 0 : quarantine_move(queue->path, aside);
 	if (r == 0 || r == -ENOENT)
 		r = queue_todo_write(queue->path, todo);
 	return r;
@@ -283,9 +286,9 @@ static int finish_moving(struct queue *queue, struct queue_todo *todo)
 /* What is to be done is damaged itself: it can only have been about the last of the files. */
 static int guess_todo(struct queue *queue, struct queue_todo *todo)
 {
-	struct queue_aside *asides;
+	struct quarantined *asides;
 	size_t n;
-	int r = queue_asides(queue->path, &asides, &n);
+	int r = quarantine_list(queue->path, &asides, &n);
 
 	if (r < 0)
 		return r;
@@ -295,7 +298,7 @@ static int guess_todo(struct queue *queue, struct queue_todo *todo)
 	} else {
 		queue_todo_remove(queue->path);
 	}
-	queue_asides_free(asides, n);
+	quarantine_list_free(asides, n);
 	return r;
 }
 
@@ -325,7 +328,7 @@ static int resume(struct queue *queue, struct store_opening *opening, int error)
 	r = load_damaged(queue, todo, true, &opening->marks);
 	if (r < 0)
 		return r;
-	return error < 0 ? error : store_write_tables(queue, BODY_VERSION);
+	return error < 0 ? error : store_write_tables(queue, QUEUE_TABLES_VERSION);
 }
 
 /* The counts are in the file before anything is written over what told of the loss. */
@@ -336,21 +339,21 @@ static int charge_lost(struct queue *queue, const char *why)
 	mutex_lock(&queue->lock);
 	queue_charge_unknown(queue, why);
 	mutex_unlock(&queue->lock);
-	if (!queue->store.body.db || queue->store.body.read_only)
+	if (!queue->store.db.handle || queue->store.db.read_only)
 		return 0;
 	r = store_save_beside(queue);
 	/* What told of it is gone then, and does not tell once more. A failure costs only that. */
 	if (r == 0)
-		body_checkpoint(&queue->store.body, true);
+		db_checkpoint(&queue->store.db, true);
 	return r;
 }
 
 /* No other thread has the queue yet. */
 int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECKED
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state_marks *marks = &opening->marks;
-	enum queue_log log = QUEUE_LOG_WHOLE;
+	enum log_state log = LOG_STATE_WHOLE;
 	bool resumes, is_empty;
 	uint64_t mark, log_bytes = 0;
 	struct stat st;
@@ -359,29 +362,29 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EIO) {
-		snprintf(body->message, sizeof(body->message), "%s.salvage cannot be read", queue->path);
+		snprintf(db->message, sizeof(db->message), "%s.salvage cannot be read", queue->path);
 		return r;
 	}
 	resumes = opening->todo.n_paths > 0;
 	is_empty = stat(queue->path, &st) == 0 && st.st_size == 0;
-	r = queue_log_look(queue->path, &log, &log_bytes);
+	r = log_check(queue->path, &log, &log_bytes);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		snprintf(body->message, sizeof(body->message), "its log: %s", strerror(-r));
+		snprintf(db->message, sizeof(db->message), "its log: %s", strerror(-r));
 		return -EIO;
 	}
-	if (log == QUEUE_LOG_DAMAGED) {
-		snprintf(body->message, sizeof(body->message), "its log is");
+	if (log == LOG_STATE_DAMAGED) {
+		snprintf(db->message, sizeof(db->message), "its log is");
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);
 	}
 	r = open_whole(queue, marks, &opening->version);
-	if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0) {
+	if (r == -ENOSPC && reserve_remove(queue->path) == 0) {
 		queue->store.reserve_lacks = true;
 		r = open_whole(queue, marks, &opening->version);
 	}
 	/* SQLite tells only with the next transaction. */
-	body->wal_bytes = MAX(body->wal_bytes, log_bytes);
+	db->wal_bytes = MAX(db->wal_bytes, log_bytes);
 	if (r == -ENOTSUP)
 		return set_newer_aside(queue);
 	if (r == -EROFS || r == -ENOSPC || r == -EIO)
@@ -391,16 +394,16 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 		int edges = look_at_edges(queue, marks, &opening->first_row, &opening->last_row);
 
 		/* Small enough to be read in a moment, before the first sample is taken: none waits for it. */
-		if (edges == 0 && r == 0 && !resumes && body_bytes(body) <= CHECK_MAX_BYTES)
-			edges = body_check(body);
+		if (edges == 0 && r == 0 && !resumes && db_bytes(db) <= CHECK_MAX_BYTES)
+			edges = db_check(db);
 		if (edges == -ENOMEM || (edges < 0 && r == 0 && !resumes))
 			r = edges;
 	}
 	if (r == -EBADMSG) {
 		opening->first_row = opening->last_row = 0;
-		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != QUEUE_LOG_WHOLE);
+		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != LOG_STATE_WHOLE);
 	}
-	if (log == QUEUE_LOG_CUT || (log == QUEUE_LOG_SHORT && opening->version == BODY_VERSION)) {
+	if (log == LOG_STATE_CUT || (log == LOG_STATE_SHORT && opening->version == QUEUE_TABLES_VERSION)) {
 		int charged = charge_lost(
 			queue,
 			"the log of the file does not end as it should, as after a power cut in the middle of a write");

@@ -6,6 +6,8 @@
  */
 #include "base/mutex.h"
 #include "queue/store_opening.h"
+#include "storage/log_check.h"
+#include "storage/quarantine.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -365,21 +367,21 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 static int look_at_left(struct queue *queue, struct queue_todo *left, struct state_rows *rows,
 			struct state_marks *marks)
 {
-	enum queue_log log;
+	enum log_state log;
 	uint64_t log_bytes;
-	int r = queue_log_look(left->paths[0], &log, &log_bytes);
+	int r = log_check(left->paths[0], &log, &log_bytes);
 
 	if (r == 0)
-		r = store_gather(queue, left, log == QUEUE_LOG_DAMAGED, rows, marks);
+		r = store_gather(queue, left, log == LOG_STATE_DAMAGED, rows, marks);
 	if (r == 0 && marks->is_unread)
 		r = -EIO;
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		snprintf(queue->store.body.message, sizeof(queue->store.body.message), "it cannot be read");
+		snprintf(queue->store.db.message, sizeof(queue->store.db.message), "it cannot be read");
 		return -EIO;
 	}
-	left->is_doubtful |= log != QUEUE_LOG_WHOLE;
+	left->is_doubtful |= log != LOG_STATE_WHOLE;
 	return 0;
 }
 
@@ -405,7 +407,7 @@ static void add_left(struct queue *queue, struct queue_todo *todo, const struct 
 		todo->generations[i]++;
 }
 
-/* Where the process ended between setting a file aside and beginning the next one, the last that was set aside is it. */
+/* Where the process ended between setting a file aside and beginning the next one, the last that was quarantined is it. */
 static int set_left_aside(struct queue *queue, struct queue_todo *todo, bool is_new, struct state_rows *rows,
 			  struct state_marks *marks)
 {
@@ -423,7 +425,7 @@ static void forget_left(struct queue *queue, const struct queue_todo *todo)
 {
 	const char *left = todo->paths[todo->n_paths - 1];
 	_cleanup_free_ char *name = NULL;
-	bool is_renamed = queue_aside_name(queue->path, "damaged", &name) == 0 && queue_move_aside(left, name) == 0;
+	bool is_renamed = quarantine_name(queue->path, "damaged", &name) == 0 && quarantine_move(left, name) == 0;
 
 	queue_todo_remove(queue->path);
 	mutex_lock(&queue->lock);
@@ -445,8 +447,8 @@ int store_join(struct queue *queue, bool is_new)
 	r = take_todo(queue, &todo);
 	if (r == 0 && is_new && todo.n_paths == 0)
 		return store_write_tables(queue, 0);
-	if (store->body.db)
-		body_abandon(&store->body);
+	if (store->db.handle)
+		db_abandon(&store->db);
 	if (r == 0)
 		r = set_left_aside(queue, &todo, is_new, &rows, &marks);
 	if (r < 0) {
@@ -475,6 +477,6 @@ int store_join(struct queue *queue, bool is_new)
 	queue_todo_done(&todo);
 	if (r == -ENOMEM || begun < 0)
 		return begun < 0 ? begun : r;
-	asides_bound(queue);
+	quarantine_bound(queue);
 	return 0;
 }

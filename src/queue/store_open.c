@@ -7,6 +7,9 @@
 #include "queue/queue_private.h"
 #include "queue/salvage_source.h"
 #include "queue/store_opening.h"
+#include "storage/lock_file.h"
+#include "storage/quarantine.h"
+#include "storage/reserve.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,9 +22,9 @@ static int lock_file(struct queue *queue, pid_t *ret_pid)
 
 	if (store->lock_fd >= 0)
 		return 0;
-	r = queue_lock(queue->path, &store->lock_fd, ret_pid);
+	r = storage_lock(queue->path, &store->lock_fd, ret_pid);
 	if (r < 0 && r != -EWOULDBLOCK && r != -ENOMEM) {
-		snprintf(store->body.message, sizeof(store->body.message), "%s", strerror(-r));
+		snprintf(store->db.message, sizeof(store->db.message), "%s", strerror(-r));
 		r = r == -ENOSPC || r == -EDQUOT ? -ENOSPC : r == -EROFS || r == -EACCES || r == -EPERM ? -EROFS : -EIO;
 	}
 	return r;
@@ -30,24 +33,24 @@ static int lock_file(struct queue *queue, pid_t *ret_pid)
 /* Open for writing. What stands beside the samples comes with it, where rows are wanted. */
 int store_open_file(struct queue *queue, struct state_rows *rows, struct state_marks *marks)
 {
-	struct body *body = &queue->store.body;
-	uint64_t written = body->bytes_written;
+	struct db *db = &queue->store.db;
+	uint64_t written = db->bytes_written;
 	unsigned version;
-	int r = body_open(body, queue->path, queue_max_size(queue), false);
+	int r = db_open(db, queue->path, queue_max_size(queue), false);
 
-	body->bytes_written = written;
+	db->bytes_written = written;
 	if (r < 0)
 		return r;
-	r = rows ? state_read(body, false, rows, marks) : body_version(body, &version);
+	r = rows ? state_read(db, false, rows, marks) : queue_tables_version(db, &version);
 	if (r < 0)
-		body_abandon(body);
+		db_abandon(db);
 	return r;
 }
 
 /* In one transaction the tables and all that is known: a file that is there is whole. */
 int store_write_tables(struct queue *queue, unsigned version)
 {
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state *state;
 	int r;
 
@@ -56,17 +59,17 @@ int store_write_tables(struct queue *queue, unsigned version)
 	queue->reserve_wanted = true;
 	state = state_take(queue, NULL);
 	mutex_unlock(&queue->lock);
-	r = state ? body_begin(body) : -ENOMEM;
+	r = state ? db_begin(db) : -ENOMEM;
 	if (r == 0)
-		r = body_make_tables(body);
+		r = queue_tables_make(db);
 	if (r == 0)
 		r = state_save(queue, state);
 	if (r == 0 && version == 1)
-		r = body_drop_old_tables(body);
+		r = queue_tables_drop_old(db);
 	if (r == 0)
-		r = body_commit(body);
+		r = db_commit(db);
 	else
-		body_rollback(body);
+		db_rollback(db);
 	if (r == 0) {
 		mutex_lock(&queue->lock);
 		state_saved(queue, state);
@@ -82,11 +85,11 @@ int store_replace_file(struct queue *queue, const char *kind, char **ret_path)
 	struct store *store = &queue->store;
 	int r;
 
-	if (store->body.db)
-		body_abandon(&store->body);
-	r = queue_set_aside(queue->path, kind, ret_path);
+	if (store->db.handle)
+		db_abandon(&store->db);
+	r = quarantine_file(queue->path, kind, ret_path);
 	if (r < 0) {
-		snprintf(store->body.message, sizeof(store->body.message), "setting it aside: %s", strerror(-r));
+		snprintf(store->db.message, sizeof(store->db.message), "setting it aside: %s", strerror(-r));
 		return r == -EROFS || r == -EACCES ? -EROFS : r == -ENOSPC ? -ENOSPC : -EIO;
 	}
 	return 0;
@@ -106,16 +109,16 @@ int store_begin_new(struct queue *queue)
 static int begin_anew(struct queue *queue)
 {
 	struct store *store = &queue->store;
-	char reason[sizeof(store->body.message)];
+	char reason[sizeof(store->db.message)];
 	int r;
 
-	memcpy(reason, store->body.message, sizeof(reason));
-	body_close(&store->body);
-	r = queue_discard(queue->path);
+	memcpy(reason, store->db.message, sizeof(reason));
+	db_close(&store->db);
+	r = storage_discard(queue->path);
 	if (r == 0)
 		r = store_begin_new(queue);
 	if (r == 0)
-		memcpy(store->body.message, reason, sizeof(reason));
+		memcpy(store->db.message, reason, sizeof(reason));
 	return -EIO;
 }
 
@@ -145,16 +148,16 @@ int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *t
 
 	if (todo->n_paths == QUEUE_TODO_FILES)
 		return -EIO;
-	r = queue_aside_name(queue->path, kind, &aside);
+	r = quarantine_name(queue->path, kind, &aside);
 	if (r == 0) {
 		todo->paths[todo->n_paths++] = aside;
 		r = queue_todo_write(queue->path, todo);
-		if (r == -ENOSPC && queue_reserve_remove(queue->path) == 0) {
+		if (r == -ENOSPC && reserve_remove(queue->path) == 0) {
 			store->reserve_lacks = true;
 			r = queue_todo_write(queue->path, todo);
 		}
 		if (r == 0)
-			r = queue_move_aside(queue->path, aside);
+			r = quarantine_move(queue->path, aside);
 		if (r < 0) {
 			free(aside);
 			if (--todo->n_paths == 0)
@@ -165,7 +168,7 @@ int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *t
 	}
 	if (r == 0)
 		return 0;
-	snprintf(store->body.message, sizeof(store->body.message), "setting it aside: %s", strerror(-r));
+	snprintf(store->db.message, sizeof(store->db.message), "setting it aside: %s", strerror(-r));
 	return r == -EROFS || r == -EACCES ? -EROFS : r == -ENOSPC ? -ENOSPC : r == -ENOMEM ? r : -EIO;
 }
 
@@ -181,7 +184,7 @@ static int set_damaged_aside(struct queue *queue)
 {
 	struct store *store = &queue->store;
 	struct queue_todo own = {0}, *todo = store->salvage ? salvage_todo(store->salvage) : &own;
-	char reason[sizeof(store->body.message)];
+	char reason[sizeof(store->db.message)];
 	int r;
 
 	if (store->holds_nothing)
@@ -189,9 +192,9 @@ static int set_damaged_aside(struct queue *queue)
 	/* The files before it are to be read first. */
 	if (is_too_soon(store) || todo->n_paths == QUEUE_TODO_FILES)
 		return -EIO;
-	memcpy(reason, store->body.message, sizeof(reason));
-	if (store->body.db)
-		body_abandon(&store->body);
+	memcpy(reason, store->db.message, sizeof(reason));
+	if (store->db.handle)
+		db_abandon(&store->db);
 	mutex_lock(&queue->lock);
 	todo->end = queue->tail.first - 1;
 	todo->last =
@@ -222,7 +225,7 @@ static int set_damaged_aside(struct queue *queue)
 		salvage_again(queue);
 	else if (salvage_begin(queue, &own) < 0)
 		return -ENOMEM;
-	asides_bound(queue);
+	quarantine_bound(queue);
 	return r;
 }
 
@@ -241,18 +244,18 @@ int store_reopen(struct queue *queue)
 	unsigned version;
 	int r;
 
-	if (store->body.db)
-		body_close(&store->body);
+	if (store->db.handle)
+		db_close(&store->db);
 	r = lock_file(queue, NULL);
 	if (r == -EWOULDBLOCK) {
-		snprintf(store->body.message, sizeof(store->body.message), "another process has it");
+		snprintf(store->db.message, sizeof(store->db.message), "another process has it");
 		return -EIO;
 	}
 	if (r == 0)
 		r = store_open_file(queue, &rows, &marks);
 	if (r == 0)
-		r = body_version(&store->body, &version);
-	if (r == 0 && store->loaded && version == BODY_VERSION) {
+		r = queue_tables_version(&store->db, &version);
+	if (r == 0 && store->loaded && version == QUEUE_TABLES_VERSION) {
 		mutex_lock(&queue->lock);
 		state_found(queue, &rows);
 		mutex_unlock(&queue->lock);
@@ -261,7 +264,7 @@ int store_reopen(struct queue *queue)
 		r = store_damaged(queue);
 	else if (r == 0 && version == 0 && store->loaded)
 		r = store_write_tables(queue, 0); /* it is a new one */
-	else if (r == 0 && store->loaded && version < BODY_VERSION)
+	else if (r == 0 && store->loaded && version < QUEUE_TABLES_VERSION)
 		r = store_write_tables(queue, version); /* until now it could only be read */
 	else if ((r == 0 || r == -EBADMSG) && !store->loaded)
 		r = store_join(queue, r == 0 && version == 0);
@@ -269,14 +272,14 @@ int store_reopen(struct queue *queue)
 	if (r == -ENOTSUP)
 		return -EIO;
 	store->loaded |= r == 0;
-	if ((r == -EROFS || r == -ENOSPC) && store->loaded && !store->body.db) {
-		char reason[sizeof(store->body.message)];
+	if ((r == -EROFS || r == -ENOSPC) && store->loaded && !store->db.handle) {
+		char reason[sizeof(store->db.message)];
 
 		/* Reading goes on. */
-		memcpy(reason, store->body.message, sizeof(reason));
-		if (body_open(&store->body, queue->path, queue_max_size(queue), true) < 0)
-			store->body.db = NULL;
-		memcpy(store->body.message, reason, sizeof(reason));
+		memcpy(reason, store->db.message, sizeof(reason));
+		if (db_open(&store->db, queue->path, queue_max_size(queue), true) < 0)
+			store->db.handle = NULL;
+		memcpy(store->db.message, reason, sizeof(reason));
 	}
 	return r;
 }
@@ -309,7 +312,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	if (r == 0) {
 		store_first_reserve(queue);
 		retention_look_at_oldest(queue);
-		asides_bound(queue);
+		quarantine_bound(queue);
 	}
 	mutex_lock(&queue->lock);
 	queue_forget_acked(queue);

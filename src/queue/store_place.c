@@ -137,10 +137,10 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 	if (mark > 0)
 		numbers_write_file(queue, queue->reserved); /* now with the range that begins here */
 	queue->last_row = opening->last_row;
-	queue->body_first = opening->last_row > 0 ? opening->first_row : first;
+	queue->disk_first = opening->last_row > 0 ? opening->first_row : first;
 	if (salvages) {
 		queue->counted_from = first;
-		queue->body_first = first;
+		queue->disk_first = first;
 	}
 	/* Rows whose readers nobody knows: who comes next may be the one they wait for. */
 	queue->readers_unknown = (salvages && !marks->knows_readers) || (opening->last_row > 0 && !queue->readers) ||

@@ -13,7 +13,7 @@
 #define READ_PAUSE_MIN_US USEC_PER_SEC
 #define READ_PAUSE_MAX_US (10 * USEC_PER_SEC)
 
-static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t n, uint64_t to)
+static bool hand_over(struct queue_reader *reader, struct sample_row *rows, size_t n, uint64_t to)
 {
 	struct sample **ahead = NULL;
 	size_t left = reader->ahead_n - reader->ahead_at, at = 0;
@@ -41,10 +41,10 @@ static bool hand_over(struct queue_reader *reader, struct body_row *rows, size_t
 }
 
 /* In one transaction, with their count. Lock held at the beginning and the end. */
-static int remove_damaged_rows(struct queue *queue, const struct body_row *rows, size_t n) REQUIRES(queue->lock)
+static int remove_damaged_rows(struct queue *queue, const struct sample_row *rows, size_t n) REQUIRES(queue->lock)
 {
 	_cleanup_(charges_done) struct charges charges = {0};
-	struct body *body = &queue->store.body;
+	struct db *db = &queue->store.db;
 	struct state *state = NULL;
 	int r = charges_begin(&charges, queue);
 
@@ -58,16 +58,16 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 	if (r == 0)
 		state = state_take(queue, &charges);
 	mutex_unlock(&queue->lock);
-	r = state ? body_begin(body) : -ENOMEM;
+	r = state ? db_begin(db) : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (!rows[i].sample)
-			r = body_remove(body, rows[i].id, rows[i].id);
+			r = rows_remove(db, rows[i].id, rows[i].id);
 	if (r == 0)
 		r = state_save(queue, state);
 	if (r == 0)
-		r = body_commit(body);
+		r = db_commit(db);
 	else
-		body_rollback(body);
+		db_rollback(db);
 	mutex_lock(&queue->lock);
 	if (r == 0) {
 		charges_apply(&charges, queue);
@@ -82,7 +82,7 @@ static int remove_damaged_rows(struct queue *queue, const struct body_row *rows,
 
 /* A row whose checksum is wrong is counted for all at once, and removed so that nobody counts it again. Where the disk
    cannot be written it comes again: each reader counts it for itself, once. Lock held. */
-static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct body_row *rows, size_t n)
+static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct sample_row *rows, size_t n)
 	REQUIRES(queue->lock)
 {
 	struct queue_reader *reader;
@@ -90,7 +90,7 @@ static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct
 
 	for (size_t i = 0; i < n; i++)
 		damaged += !rows[i].sample;
-	if (damaged == 0 || (!queue->store.body.read_only && remove_damaged_rows(queue, rows, n) == 0))
+	if (damaged == 0 || (!queue->store.db.read_only && remove_damaged_rows(queue, rows, n) == 0))
 		return;
 	reader = reader_by_number(queue, number);
 	for (size_t i = 0; reader && i < n; i++) {
@@ -112,26 +112,26 @@ static bool rows_are_missing(struct queue *queue, uint64_t after, uint64_t to, s
 	mutex_unlock(&queue->lock);
 	if (n >= expected)
 		return false;
-	snprintf(queue->store.body.message, sizeof(queue->store.body.message), "rows are missing");
+	snprintf(queue->store.db.message, sizeof(queue->store.db.message), "rows are missing");
 	return true;
 }
 
 /* What names a device, a point or a boot that is lost is of no use. */
-static void drop_nameless(struct queue *queue, struct body_row *rows, size_t n)
+static void drop_nameless(struct queue *queue, struct sample_row *rows, size_t n)
 {
 	for (size_t i = 0; queue->names_missing && i < n; i++)
 		if (rows[i].sample && !sample_is_named(queue, rows[i].sample))
 			rows[i].sample = sample_unref(rows[i].sample);
 }
 
-static void forget_rows(struct body_row *rows, size_t n)
+static void forget_rows(struct sample_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		sample_unref(rows[i].sample);
 }
 
-/* Damage is set aside at once; a place that the disk cannot read only when it could not for a minute, for it may be the
-   disk that is away. -EAGAIN: all is read from another file now; -EBADMSG: it should be, and could not be set aside. */
+/* Damage is quarantined at once; a place that the disk cannot read only when it could not for a minute, for it may be the
+   disk that is away. -EAGAIN: all is read from another file now; -EBADMSG: it should be, and could not be quarantined. */
 static int judge_failure(struct queue *queue, int error)
 {
 	struct store *store = &queue->store;
@@ -159,19 +159,19 @@ static void read_failed(struct queue *queue, int error) REQUIRES(queue->lock)
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"the file of the queue cannot be read (%s: %s): the samples in it wait; trying again, for a minute at most",
-			queue->path, store->body.message[0] ? store->body.message : strerror(-error));
+			queue->path, store->db.message[0] ? store->db.message : strerror(-error));
 }
 
 void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 {
-	struct body_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
+	struct sample_row *rows = malloc(AHEAD_ROWS * sizeof(*rows));
 	unsigned generation = reader->generation;
 	uint64_t after, to = queue->written;
 	size_t n = 0;
 	int r = 0;
 
 	reader->wants_ahead = false;
-	if (!rows || !reader_needs_body(reader, &after)) {
+	if (!rows || !reader_needs_disk(reader, &after)) {
 		free(rows);
 		reader_signal(reader);
 		return;
@@ -181,7 +181,7 @@ void store_read_ahead(struct queue *queue, struct queue_reader *reader)
 	uint64_t number = reader->number;
 
 	mutex_unlock(&queue->lock);
-	r = body_read(&queue->store.body, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
+	r = rows_read(&queue->store.db, after, to, rows, AHEAD_ROWS, AHEAD_BYTES, &n);
 	if (n > 0 && r != 0)
 		to = rows[n - 1].id;
 	if ((n > 0 || r == 0) && rows_are_missing(queue, after, to, n)) {

@@ -142,7 +142,7 @@ static int log_summary(sd_event_source *source, uint64_t when _unused_, void *us
 		 " polls failed, %" PRIu64 " left out because a link was busy",
 		 now.appended - last->appended,
 		 delivered >= status->last_delivered ? delivered - status->last_delivered : delivered,
-		 now.tail_samples + now.body_samples, status_dropped(&now) - status_dropped(last),
+		 now.tail_samples + now.disk_samples, status_dropped(&now) - status_dropped(last),
 		 format_size(now.bytes_written - last->bytes_written, size), field.devices_online, field.devices,
 		 field.failures - status->last_field.failures, field.rounds - status->last_field.rounds,
 		 field.late - status->last_field.late);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as pages of a queue file: the search for rows stays inside, ends, and gives only rows whose checksum is right. */
 #include "queue/carve.h"
-#include "queue/queue_sqlite.h"
+#include "queue/rows.h"
 #include "queue/state_rows.h"
 #include <string.h>
 

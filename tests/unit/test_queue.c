@@ -92,7 +92,7 @@ static void test_two_readers_one_dead(void **state)
 	queue_reader_ack(live, expect_numbers(live, 3001, 3001));
 	queue_reader_ack(dead, expect_numbers(dead, 1, 3001));
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body_samples, 0);
+	assert_int_equal(status_of(f).disk_samples, 0);
 	queue_reader_close(live);
 	queue_reader_close(dead);
 }
@@ -393,7 +393,7 @@ static void test_backlog(void **state)
 	reader = open_reader(f, "cloud");
 	backlog(f, 50000);
 	full = status_of(f);
-	assert_int_equal(full.body_samples, 50000);
+	assert_int_equal(full.disk_samples, 50000);
 	for (uint64_t n = 1; n <= 50000; n += 500) {
 		id = expect_numbers(reader, n, n + 499);
 		queue_reader_ack(reader, id);
@@ -404,9 +404,9 @@ static void test_backlog(void **state)
 	queue_reader_ack(reader, expect_numbers(reader, 50001, 100000));
 	assert_int_equal(queue_reader_depth(reader), 0);
 	assert_int_equal(status_of(f).dropped[DROP_MEMORY_FULL], 0);
-	for (unsigned i = 0; i < WAIT_MS / 10 && status_of(f).body_bytes > full.body_bytes / 2; i++)
+	for (unsigned i = 0; i < WAIT_MS / 10 && status_of(f).disk_bytes > full.disk_bytes / 2; i++)
 		poll(NULL, 0, 10);
-	assert_true(status_of(f).body_bytes < full.body_bytes / 2);
+	assert_true(status_of(f).disk_bytes < full.disk_bytes / 2);
 	queue_reader_close(reader);
 }
 
@@ -420,16 +420,16 @@ static void test_backlog_of_the_last_process(void **state)
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	backlog(f, 60000);
-	full = status_of(f).body_bytes;
+	full = status_of(f).disk_bytes;
 	queue_reader_close(reader);
 	fixture_close(f);
 
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	queue_reader_ack(reader, expect_numbers(reader, 1, 60000));
-	for (unsigned i = 0; i < WAIT_MS / 10 && status_of(f).body_bytes > full / 2; i++)
+	for (unsigned i = 0; i < WAIT_MS / 10 && status_of(f).disk_bytes > full / 2; i++)
 		poll(NULL, 0, 10);
-	assert_true(status_of(f).body_bytes < full / 2);
+	assert_true(status_of(f).disk_bytes < full / 2);
 	queue_reader_close(reader);
 }
 
@@ -460,7 +460,7 @@ static void test_full_drops_oldest(void **state)
 	lost = status_of(f).dropped[DROP_QUEUE_FULL];
 	assert_true(lost > 0 && lost < 40000);
 	assert_int_equal(drops_of(reader, DROP_QUEUE_FULL, "meter"), lost);
-	assert_true(status_of(f).body_bytes <= f->conf.max_size);
+	assert_true(status_of(f).disk_bytes <= f->conf.max_size);
 	assert_int_equal(queue_reader_depth(reader), 40000 - lost);
 	wait_notice(f, "max_size");
 	sample = take_one(reader);

@@ -2,6 +2,7 @@
 /* Files that were set aside: which are kept, in which order, and what is told of those that go. */
 #include "queue/queue_files.h"
 #include "queue_fixture.h"
+#include "storage/quarantine.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -70,11 +71,11 @@ static void expect_lost(struct queue_reader *reader, uint64_t samples)
 
 static size_t count_asides(const struct fixture *f)
 {
-	struct queue_aside *asides;
+	struct quarantined *asides;
 	size_t n;
 
-	assert_int_equal(queue_asides(f->path, &asides, &n), 0);
-	queue_asides_free(asides, n);
+	assert_int_equal(quarantine_list(f->path, &asides, &n), 0);
+	quarantine_list_free(asides, n);
 	return n;
 }
 
@@ -160,7 +161,7 @@ static void test_order_whatever_the_clock_says(void **state)
 				 now + 1,	now + day,     now,	  STARTS_1970, now + 2 * day,
 				 now + 2 * day, now + 2 * day, now,	  now,	       now};
 	char *paths[ELEMENTS(walls)];
-	struct queue_aside *asides;
+	struct quarantined *asides;
 	size_t n;
 
 	clock_set_fake(&f->fake);
@@ -170,16 +171,16 @@ static void test_order_whatever_the_clock_says(void **state)
 		assert_non_null(file);
 		fclose(file);
 		f->fake.wall = walls[i];
-		assert_int_equal(queue_set_aside(f->path, kinds[i % ELEMENTS(kinds)], &paths[i]), 0);
+		assert_int_equal(quarantine_file(f->path, kinds[i % ELEMENTS(kinds)], &paths[i]), 0);
 	}
-	assert_int_equal(queue_asides(f->path, &asides, &n), 0);
+	assert_int_equal(quarantine_list(f->path, &asides, &n), 0);
 	assert_int_equal(n, ELEMENTS(walls));
 	for (size_t i = 0; i < n; i++) {
 		assert_string_equal(asides[i].path, paths[i]);
 		assert_int_equal(asides[i].is_damaged, i % ELEMENTS(kinds) == 0);
 		free(paths[i]);
 	}
-	queue_asides_free(asides, n);
+	quarantine_list_free(asides, n);
 }
 
 /* ---- configured meanwhile ---- */

@@ -489,13 +489,13 @@ static void test_damaged_at_every_try(void **state)
 		assert_int_not_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 	}
 	assert_int_equal(count_files(f, "damaged", &bytes), 1);
-	assert_int_not_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_not_equal(status_of(f).disk, QUEUE_DISK_OK);
 	atomic_store(&rows_are_refused, false);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 	wait_notice(f, "samples were saved");
 	queue_reader_ack(reader, expect_numbers(reader, 1, 1030));
 	assert_int_equal(count_files(f, "damaged", &bytes), 1);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	queue_reader_close(reader);
 }
 
@@ -620,14 +620,14 @@ static void test_much_smaller_max_size(void **state)
 	fixture_open(f);
 	reader = open_reader(f, "cloud");
 	fill(f, n);
-	assert_true(status_of(f).body_bytes > 10 * 1024 * 1024);
+	assert_true(status_of(f).disk_bytes > 10 * 1024 * 1024);
 	f->conf.max_size = 1024 * 1024;
 	queue_configure(f->queue, &f->conf);
 	append_numbers(f, n + 1, n + 1);
 	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
 	assert_int_equal(status_of(f).tail_samples, 0);
 	assert_true(queue_reader_depth(reader) > n / 2);
-	while (status_of(f).body_bytes > f->conf.max_size)
+	while (status_of(f).disk_bytes > f->conf.max_size)
 		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
 	lost = status_of(f).dropped[DROP_QUEUE_FULL];
 	assert_int_equal(queue_reader_depth(reader), n + 1 - lost);
@@ -638,7 +638,7 @@ static void test_much_smaller_max_size(void **state)
 	queue_reader_ack(reader, expect_numbers(reader, lost + 2, n + 1));
 	/* It is the bound from now on. */
 	fill(f, 50000);
-	assert_true(status_of(f).body_bytes <= f->conf.max_size);
+	assert_true(status_of(f).disk_bytes <= f->conf.max_size);
 	queue_reader_close(reader);
 	fixture_close(f);
 
@@ -651,7 +651,7 @@ static void test_much_smaller_max_size(void **state)
 	fixture_close(f);
 	f->conf.max_size = 1024 * 1024;
 	fixture_open(f);
-	while (status_of(f).body_bytes > f->conf.max_size)
+	while (status_of(f).disk_bytes > f->conf.max_size)
 		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
 }
 

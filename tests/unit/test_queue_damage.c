@@ -245,7 +245,7 @@ static void test_a_row_with_a_wrong_length(void **state)
 	n = drain(reader, 501);
 	assert_true(n >= 500);
 	assert_int_equal(n + charged(reader, DROP_DAMAGED), 501);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	queue_reader_close(reader);
 }
 

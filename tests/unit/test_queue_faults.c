@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The queue when something breaks: the file, the disk, the process. Every sample is accounted for. */
-#include "queue/queue_sqlite.h"
+#include "queue/rows.h"
 #include "queue_fixture.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -176,7 +176,7 @@ static void test_flipped_bit(void **state)
 	wait_notice(f, "could not be read back");
 	assert_int_equal(count_files(f, "damaged"), 0);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body_samples, 0);
+	assert_int_equal(status_of(f).disk_samples, 0);
 	queue_reader_close(reader);
 }
 
@@ -201,7 +201,7 @@ static void test_zeroed_page(void **state)
 	wait_notice(f, "were saved");
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
 	assert_int_equal(queue_reader_depth(reader), 0);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	queue_reader_close(reader);
 	fixture_close(f);
 
@@ -292,7 +292,7 @@ static void test_every_page_in_turn(void **state)
 		append_numbers(f, 3001, 3010);
 		read_to(reader, 3010);
 		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
-		assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+		assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 		queue_reader_close(reader);
 		fixture_close(f);
 	}
@@ -316,7 +316,7 @@ static void test_disk_full_and_healed(void **state)
 	fd = open(ballast, O_WRONLY | O_CREAT, 0600);
 	while (posix_fallocate(fd, lseek(fd, 0, SEEK_END), 4096) == 0)
 		continue;
-	for (n = 1001; status_of(f).body != QUEUE_BODY_FULL; n += 100) {
+	for (n = 1001; status_of(f).disk != QUEUE_DISK_FULL; n += 100) {
 		append_numbers(f, n, n + 99);
 		queue_flush(f->queue, 10 * USEC_PER_SEC);
 		assert_true(n < 100000);
@@ -333,7 +333,7 @@ static void test_disk_full_and_healed(void **state)
 	close(fd);
 	wait_notice(f, "written to disk again");
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	assert_int_equal(status_of(f).dropped[DROP_MEMORY_FULL], lost);
 	assert_int_equal(queue_reader_depth(reader), n - 1 - lost);
 	assert_int_equal(read_to(reader, n - 1), n - 1 - lost);
@@ -361,7 +361,7 @@ static void test_full_disk_drains(void **state)
 	queue_reader_ack(reader, expect_numbers(reader, 1, 5000));
 	append_numbers(f, 5001, 5010);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	queue_reader_ack(reader, expect_numbers(reader, 5001, 5010));
 	queue_reader_close(reader);
 }
@@ -410,7 +410,7 @@ static void test_read_only_from_the_start(void **state)
 	remount(f, MS_RDONLY);
 	fixture_open(f);
 	wait_notice(f, "cannot be written");
-	assert_int_equal(status_of(f).body, QUEUE_BODY_READ_ONLY);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_READ_ONLY);
 	reader = open_reader(f, "cloud");
 	append_numbers(f, 1002, 1010);
 	sample = take_one(reader);
@@ -451,7 +451,7 @@ static void test_writing_fails_while_running(void **state)
 	append_numbers(f, 11, 20);
 	wait_notice(f, "samples stay in memory");
 	expect_numbers(reader, 11, 20);
-	assert_true(status_of(f).body != QUEUE_BODY_OK);
+	assert_true(status_of(f).disk != QUEUE_DISK_OK);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	wait_notice(f, "written to disk again");
 	queue_reader_close(reader);
@@ -471,7 +471,7 @@ static void test_no_folder(void **state)
 	snprintf(f->path, sizeof(f->path), "%s/not/queue.db", f->folder);
 	fixture_open(f);
 	wait_notice(f, "No such file");
-	assert_int_equal(status_of(f).body, QUEUE_BODY_FAILED);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_FAILED);
 	reader = open_reader(f, "cloud");
 	append_numbers(f, 1, 100);
 	queue_reader_ack(reader, expect_numbers(reader, 1, 100));
@@ -479,7 +479,7 @@ static void test_no_folder(void **state)
 	snprintf(f->path, sizeof(f->path), "%s/not", f->folder);
 	assert_int_equal(mkdir(f->path, 0750), 0);
 	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	snprintf(f->path, sizeof(f->path), "%s/not/queue.db", f->folder);
 	queue_reader_close(reader);
 	fixture_close(f);
@@ -581,15 +581,15 @@ static void test_killed_at_random_moments(void **state)
 static void test_an_open_writes_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct body body;
+	struct db db;
 	char log[128];
 	struct stat st;
 
 	fill(f, 100);
 	snprintf(log, sizeof(log), "%s-wal", f->path);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(body_open(&body, f->path, f->conf.max_size, false), 0);
-		body_abandon(&body);
+		assert_int_equal(db_open(&db, f->path, f->conf.max_size, false), 0);
+		db_abandon(&db);
 		assert_true(stat(log, &st) < 0 || st.st_size == 0);
 	}
 }

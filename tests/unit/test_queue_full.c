@@ -249,12 +249,12 @@ static void test_place_on_a_full_disk(void **state)
 		reader = open_reader(f, "cloud");
 		append_flushed(f, 1, n, 500);
 		fill_disk(f, 0);
-		for (; status_of(f).body != QUEUE_BODY_FULL; n += 200) {
+		for (; status_of(f).disk != QUEUE_DISK_FULL; n += 200) {
 			append_numbers(f, n + 1, n + 200);
 			queue_flush(f->queue, 20 * USEC_PER_SEC);
 		}
 		drain(reader, n);
-		while (status_of(f).body_samples > 0 || queue_reader_depth(reader) > 0 || status_of(f).body_bytes == 0)
+		while (status_of(f).disk_samples > 0 || queue_reader_depth(reader) > 0 || status_of(f).disk_bytes == 0)
 			poll(NULL, 0, 10);
 		/* Removal and place are written in one: nothing on the disk is behind the place any more. */
 		for (uint64_t commits = status_of(f).commits; status_of(f).commits == commits;)
@@ -354,7 +354,7 @@ static void check_full_at_the_start(struct fixture *f, bool with_reserve)
 	free_disk(f);
 	append_numbers(f, 1011, 1020);
 	assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	assert_int_equal(count_files(f, ".left-") + count_files(f, ".damaged-"), 0);
 	queue_reader_close(reader);
 	fixture_close(f);

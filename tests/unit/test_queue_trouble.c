@@ -210,7 +210,7 @@ static void test_no_healing_in_the_pause(void **state)
 	for (unsigned i = 0; i < 9; i++) {
 		pass(f, USEC_PER_SEC);
 		assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
-		assert_int_equal(status_of(f).body, QUEUE_BODY_FAILED);
+		assert_int_equal(status_of(f).disk, QUEUE_DISK_FAILED);
 	}
 	while (queue_next_notice(f->queue, &notice))
 		fail_msg("%s", notice.text);

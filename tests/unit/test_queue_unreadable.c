@@ -218,7 +218,7 @@ static void test_a_read_error_is_not_called_damage(void **state)
 	}
 	while (queue_next_notice(f->queue, &notice))
 		fail_msg("%s", notice.text);
-	assert_int_equal(status_of(f).body, QUEUE_BODY_OK);
+	assert_int_equal(status_of(f).disk, QUEUE_DISK_OK);
 	disk_heals();
 	pass(f, 10 * USEC_PER_SEC);
 	queue_reader_rewind(reader);

@@ -198,7 +198,7 @@ static void several_ask_while_the_store_writes(void **state _unused_)
 		assert_false(askers[i].failed);
 	}
 	pthread_join(reading, NULL);
-	assert_int_equal(status_of(&f).tail_samples + status_of(&f).body_samples, SAMPLES); /* the slow one has none */
+	assert_int_equal(status_of(&f).tail_samples + status_of(&f).disk_samples, SAMPLES); /* the slow one has none */
 	queue_reader_close(slow);
 	queue_reader_close(fast);
 	fixture_done(&f);

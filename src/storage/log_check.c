@@ -3,8 +3,8 @@
  * SQLite takes of its log what lies before the first frame that is not right, and says nothing of the rest. How a log ends
  * tells whether there was more: https://www.sqlite.org/fileformat2.html, section 4.
  */
-#include "queue/carve.h"
-#include "queue/queue_files.h"
+#include "storage/log_check.h"
+#include "storage/db.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #define HEADER_BYTES 32
 #define FRAME_HEADER_BYTES 24
-#define FRAME_BYTES (FRAME_HEADER_BYTES + CARVE_PAGE_BYTES)
+#define FRAME_BYTES (FRAME_HEADER_BYTES + DB_PAGE_BYTES)
 #define GENERATIONS_MAX ((uint32_t)1 << 24) /* of the log: each adds 1 to its first salt */
 
 struct log_reader {
@@ -62,7 +62,7 @@ static bool read_header(struct log_reader *reader)
 	if (!read_bytes(reader, header, sizeof(header), 0))
 		return false;
 	magic = get_big(header);
-	if ((magic & ~(uint32_t)1) != 0x377f0682 || get_big(header + 8) != CARVE_PAGE_BYTES)
+	if ((magic & ~(uint32_t)1) != 0x377f0682 || get_big(header + 8) != DB_PAGE_BYTES)
 		return false;
 	reader->big_endian = magic & 1;
 	add_up(reader, header, 24, reader->sum);
@@ -116,7 +116,7 @@ static bool is_right(struct log_reader *reader, const uint8_t *frame)
 	if (!has_our_salt(reader, frame) || get_big(frame) == 0)
 		return false;
 	add_up(reader, frame, 8, sum);
-	add_up(reader, frame + FRAME_HEADER_BYTES, CARVE_PAGE_BYTES, sum);
+	add_up(reader, frame + FRAME_HEADER_BYTES, DB_PAGE_BYTES, sum);
 	if (get_big(frame + 16) != sum[0] || get_big(frame + 20) != sum[1])
 		return false;
 	memcpy(reader->sum, sum, sizeof(sum));
@@ -135,7 +135,7 @@ static bool is_copy(const struct log_reader *reader, const uint8_t *frame)
 }
 
 /* Behind the last right frame, at `at`. */
-static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
+static enum log_state look_behind(struct log_reader *reader, uint64_t at)
 {
 	uint8_t frame[FRAME_BYTES];
 	unsigned commits = 0;
@@ -143,7 +143,7 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
 
 	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES, first = false) {
 		if (!read_bytes(reader, frame, sizeof(frame), at))
-			return QUEUE_LOG_DAMAGED;
+			return LOG_STATE_DAMAGED;
 		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
 		if (has_our_salt(reader, frame) && !is_copy(reader, frame))
 			commits += get_big(frame + 4) != 0;
@@ -152,11 +152,11 @@ static enum queue_log look_behind(struct log_reader *reader, uint64_t at)
 	}
 	/* One transaction can have been under way; where two were complete, the first of them was on the disk. */
 	if (commits > 1)
-		return QUEUE_LOG_DAMAGED;
+		return LOG_STATE_DAMAGED;
 	if (odd || commits == 1)
-		return QUEUE_LOG_CUT;
+		return LOG_STATE_CUT;
 	/* The room is there before the first byte is written. */
-	return first ? QUEUE_LOG_SHORT : QUEUE_LOG_WHOLE;
+	return first ? LOG_STATE_SHORT : LOG_STATE_WHOLE;
 }
 
 /* Room for a log that was not begun yet. */
@@ -168,16 +168,16 @@ static bool is_blank(struct log_reader *reader)
 }
 
 /* *ret_end: behind the last right frame. */
-static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
+static enum log_state read_log(struct log_reader *reader, uint64_t *ret_end)
 {
 	uint8_t frame[FRAME_BYTES];
 	uint64_t at = HEADER_BYTES;
 
 	if (reader->size == 0)
-		return QUEUE_LOG_WHOLE;
+		return LOG_STATE_WHOLE;
 	if (!read_header(reader))
-		return reader->size >= HEADER_BYTES + FRAME_BYTES && !is_blank(reader) ? QUEUE_LOG_DAMAGED
-										       : QUEUE_LOG_WHOLE;
+		return reader->size >= HEADER_BYTES + FRAME_BYTES && !is_blank(reader) ? LOG_STATE_DAMAGED
+										       : LOG_STATE_WHOLE;
 	while (at + FRAME_BYTES <= reader->size && read_bytes(reader, frame, sizeof(frame), at) &&
 	       is_right(reader, frame))
 		at += FRAME_BYTES;
@@ -185,14 +185,14 @@ static enum queue_log look(struct log_reader *reader, uint64_t *ret_end)
 	return look_behind(reader, at);
 }
 
-int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)
+int log_check(const char *path, enum log_state *ret, uint64_t *ret_bytes)
 {
 	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int fd = -1;
 	struct log_reader reader = {0};
 	struct stat st;
 
-	*ret = QUEUE_LOG_WHOLE;
+	*ret = LOG_STATE_WHOLE;
 	*ret_bytes = 0;
 	if (asprintf(&name, "%s-wal", path) < 0) {
 		name = NULL;
@@ -205,7 +205,7 @@ int queue_log_look(const char *path, enum queue_log *ret, uint64_t *ret_bytes)
 		return -errno;
 	reader.fd = fd;
 	reader.size = (uint64_t)st.st_size;
-	*ret = look(&reader, ret_bytes);
+	*ret = read_log(&reader, ret_bytes);
 	free(reader.sums);
 	return reader.error;
 }
