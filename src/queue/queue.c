@@ -35,10 +35,7 @@ void queue_notify(struct queue *queue, enum hay_log_level level, const char *for
 
 void queue_wake_store(struct queue *queue, uint64_t at)
 {
-	if (queue->sleeps_until <= at)
-		return;
-	queue->sleeps_until = 0;
-	pthread_cond_signal(&queue->wake);
+	writer_wake(&queue->writer, at);
 }
 
 uint64_t queue_first_unwritten(const struct queue *queue)
@@ -256,22 +253,6 @@ void queue_clock_changed(struct queue *queue)
 
 /* ---- opening and closing ---- */
 
-static int init_conds(struct queue *queue)
-{
-	pthread_condattr_t attr;
-	int r;
-
-	r = pthread_condattr_init(&attr);
-	if (r == 0)
-		r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	if (r == 0)
-		r = pthread_cond_init(&queue->wake, &attr);
-	if (r == 0)
-		r = pthread_cond_init(&queue->done, &attr);
-	pthread_condattr_destroy(&attr);
-	return -r;
-}
-
 static char *find_path(const struct queue_conf *conf)
 {
 	const char *folder = getenv("STATE_DIRECTORY");
@@ -319,8 +300,7 @@ void queue_free(struct queue *queue) UNCHECKED
 		close(queue->notice_fd);
 	if (queue->answers_fd >= 0)
 		close(queue->answers_fd);
-	pthread_cond_destroy(&queue->wake);
-	pthread_cond_destroy(&queue->done);
+	writer_done(&queue->writer);
 	mutex_destroy(&queue->lock);
 	free(queue->path);
 	free(queue);
@@ -341,7 +321,7 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 	queue->path = find_path(conf);
 	queue->notice_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	queue->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = init_conds(queue);
+	r = writer_init(&queue->writer, &queue->lock, &store_hooks, queue);
 	if (r == 0 && (queue->notice_fd < 0 || queue->answers_fd < 0))
 		r = -errno;
 	if (r == 0 && !queue->path)
@@ -349,7 +329,7 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 	if (r == 0)
 		r = store_open(queue, ret_pid);
 	if (r == 0)
-		r = thread_start(&queue->thread, "store", store_thread, queue);
+		r = writer_start(&queue->writer, "store");
 	if (r < 0) {
 		queue_free(queue);
 		return r;
@@ -358,31 +338,16 @@ int queue_open(const struct queue_conf *conf, struct series_set *series, struct 
 	return 0;
 }
 
-static struct timespec deadline(uint64_t timeout_us)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += (time_t)(timeout_us / USEC_PER_SEC);
-	at.tv_nsec += (long)(timeout_us % USEC_PER_SEC) * 1000;
-	if (at.tv_nsec >= 1000000000L) {
-		at.tv_nsec -= 1000000000L;
-		at.tv_sec++;
-	}
-	return at;
-}
-
-/* Lock held. */
 static int flush(struct queue *queue, uint64_t timeout_us) REQUIRES(queue->lock)
 {
-	struct timespec until = deadline(timeout_us);
+	struct timespec until = clock_deadline(timeout_us);
 	uint64_t wanted;
 	int r = 0;
 
 	wanted = ++queue->flush_wanted;
 	queue_wake_store(queue, 0);
 	while (queue->flush_done < wanted && r == 0)
-		r = -pthread_cond_timedwait(&queue->done, &queue->lock.mutex, &until);
+		r = writer_await(&queue->writer, &until);
 	/* Done as the time ended is done. */
 	if (queue->flush_done >= wanted)
 		r = queue->flush_result;
@@ -413,22 +378,10 @@ int queue_leave(struct queue *queue, uint64_t timeout_us, uint64_t *ret_lost)
 
 struct queue *queue_close(struct queue *queue, uint64_t timeout_us)
 {
-	struct timespec until = deadline(timeout_us);
-	bool ended;
-	int r = 0;
-
 	if (!queue)
 		return NULL;
-	mutex_lock(&queue->lock);
-	queue->stop = true;
-	queue_wake_store(queue, 0);
-	while (!queue->thread_ended && r == 0)
-		r = -pthread_cond_timedwait(&queue->done, &queue->lock.mutex, &until);
-	ended = queue->thread_ended;
-	mutex_unlock(&queue->lock);
-	if (!ended)
+	if (!writer_stop(&queue->writer, timeout_us))
 		return queue;
-	pthread_join(queue->thread, NULL);
 	queue_free(queue);
 	return NULL;
 }

@@ -24,6 +24,7 @@
 #include "queue/runs.h"
 #include "queue/state_rows.h"
 #include "queue/tail.h"
+#include "storage/writer.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -103,8 +104,6 @@ struct store {
 
 struct queue {
 	struct mutex lock;
-	pthread_cond_t wake; /* for the store thread */
-	pthread_cond_t done; /* a flush, or the thread's end */
 
 	struct queue_conf conf;
 	char *path;
@@ -149,16 +148,13 @@ struct queue {
 	uint32_t lost_boots; /* numbers up to this one may have been given out */
 
 	/* The store thread. */
-	pthread_t thread;
-	bool thread_ended, stop;
-	uint64_t sleeps_until; /* 0: it is at work and will look by itself */
-	uint64_t mark_bytes;   /* written to the file of the mark */
+	struct writer writer; /* what it announces: a flush */
+	uint64_t mark_bytes;  /* written to the file of the mark */
 	uint64_t flush_wanted, flush_done;
 	int flush_result;
 	bool leaving;		 /* the flush is the last one */
 	uint64_t left_unwritten; /* what it could not write, and counted */
 	bool salvaging;		 /* older samples are still to come: readers wait */
-	_Atomic uint64_t busy_since;
 	struct store store;
 
 	/* Status. */
@@ -288,7 +284,7 @@ int state_save_meta(struct queue *queue, const struct state_meta *meta);
 
 /* ---- store.c: the thread ---- */
 
-void *store_thread(void *queue);
+extern const struct writer_hooks store_hooks; /* of a struct queue */
 
 /* ---- store_open.c ---- */
 

@@ -134,9 +134,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 
 uint64_t queue_stuck_us(const struct queue *queue)
 {
-	uint64_t since = atomic_load(&queue->busy_since), now = clock_now();
-
-	return since > 0 && now > since ? now - since : 0;
+	return writer_stuck_us(&queue->writer);
 }
 
 int queue_notice_fd(const struct queue *queue)

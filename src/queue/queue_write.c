@@ -4,14 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
-struct writer {
+struct state_writer {
 	struct db *db;
 	uint64_t stamp;
 	struct state_seal seal;
 	bool knows_seal;
 };
 
-static int prepared(struct writer *writer, enum queue_statement which, sqlite3_stmt **ret)
+static int prepared(struct state_writer *writer, enum queue_statement which, sqlite3_stmt **ret)
 {
 	static const char *const sql[] = {
 		[STATE_PUT] = "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
@@ -22,7 +22,8 @@ static int prepared(struct writer *writer, enum queue_statement which, sqlite3_s
 	return db_statement(writer->db, which, sql[which], ret);
 }
 
-static int put_in(struct writer *writer, enum queue_statement which, uint64_t key, uint32_t crc, const struct buf *body)
+static int put_in(struct state_writer *writer, enum queue_statement which, uint64_t key, uint32_t crc,
+		  const struct buf *body)
 {
 	sqlite3_stmt *statement;
 	int r = prepared(writer, which, &statement);
@@ -39,7 +40,7 @@ static int put_in(struct writer *writer, enum queue_statement which, uint64_t ke
 }
 
 /* The checksum of the row that is there. 1: there is one; 0: there is none. */
-static int look_up(struct writer *writer, uint64_t key, uint32_t *ret_crc)
+static int look_up(struct state_writer *writer, uint64_t key, uint32_t *ret_crc)
 {
 	sqlite3_stmt *statement;
 	int r = prepared(writer, STATE_LOOK_UP, &statement);
@@ -62,7 +63,7 @@ static int look_up(struct writer *writer, uint64_t key, uint32_t *ret_crc)
 	return r;
 }
 
-static int know_seal(struct writer *writer)
+static int know_seal(struct state_writer *writer)
 {
 	uint32_t crc;
 	int r = 0;
@@ -81,7 +82,7 @@ static bool has_copy(uint64_t key)
 	return kind != STATE_READER && kind != STATE_DROP && kind != STATE_SEAL;
 }
 
-static int put(struct writer *writer, uint64_t key, const struct buf *body)
+static int put(struct state_writer *writer, uint64_t key, const struct buf *body)
 {
 	uint32_t before = 0, crc;
 	int r;
@@ -100,7 +101,7 @@ static int put(struct writer *writer, uint64_t key, const struct buf *body)
 	return r == 0 && has_copy(key) ? put_in(writer, STATE_PUT_COPY, key, crc, body) : r;
 }
 
-static int take_away(struct writer *writer, uint64_t key)
+static int take_away(struct state_writer *writer, uint64_t key)
 {
 	sqlite3_stmt *statement;
 	uint32_t before;
@@ -122,7 +123,7 @@ static int take_away(struct writer *writer, uint64_t key)
 }
 
 /* Behind all the others. */
-static int put_seal(struct writer *writer)
+static int put_seal(struct state_writer *writer)
 {
 	_cleanup_buf_ struct buf body = {0};
 	uint64_t key = state_key(STATE_SEAL, 0);
@@ -137,7 +138,7 @@ static int put_seal(struct writer *writer)
 
 /* ---- what is in a snapshot ---- */
 
-static int save_cursors(struct writer *writer, const struct state *state)
+static int save_cursors(struct state_writer *writer, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 	int r = 0;
@@ -153,7 +154,7 @@ static int save_cursors(struct writer *writer, const struct state *state)
 }
 
 /* A count that was told stays, as 0: an older version of the row is not taken for it. */
-static int save_drops(struct writer *writer, const struct state *state)
+static int save_drops(struct state_writer *writer, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 	int r = 0;
@@ -196,7 +197,7 @@ static int find_drops(struct db *db, const char *name, struct state_rows *ret)
 	return r;
 }
 
-static int save_removed(struct writer *writer, const struct state *state)
+static int save_removed(struct state_writer *writer, const struct state *state)
 {
 	int r = 0;
 
@@ -213,7 +214,7 @@ static int save_removed(struct writer *writer, const struct state *state)
 	return r;
 }
 
-static int save_runs(struct writer *writer, const struct state *state)
+static int save_runs(struct state_writer *writer, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 
@@ -223,7 +224,7 @@ static int save_runs(struct writer *writer, const struct state *state)
 	return put(writer, state_key(STATE_RUNS, 0), &body);
 }
 
-static int save_boots(struct writer *writer, const struct state *state)
+static int save_boots(struct state_writer *writer, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 	int r = 0;
@@ -239,7 +240,7 @@ static int save_boots(struct writer *writer, const struct state *state)
 	return r;
 }
 
-static int save_devices(struct writer *writer, struct queue *queue, const struct state *state)
+static int save_devices(struct state_writer *writer, struct queue *queue, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 	int r = 0;
@@ -256,7 +257,7 @@ static int save_devices(struct writer *writer, struct queue *queue, const struct
 	return r;
 }
 
-static int save_series(struct writer *writer, struct queue *queue, const struct state *state)
+static int save_series(struct state_writer *writer, struct queue *queue, const struct state *state)
 {
 	_cleanup_buf_ struct buf body = {0};
 	int r = 0;
@@ -276,7 +277,7 @@ static int save_series(struct writer *writer, struct queue *queue, const struct 
 	return r;
 }
 
-static int save_meta(struct writer *writer, const struct state_meta *meta)
+static int save_meta(struct state_writer *writer, const struct state_meta *meta)
 {
 	_cleanup_buf_ struct buf body = {0};
 
@@ -284,14 +285,14 @@ static int save_meta(struct writer *writer, const struct state_meta *meta)
 	return put(writer, state_key(STATE_META, 0), &body);
 }
 
-static struct writer begin_writing(struct queue *queue)
+static struct state_writer begin_writing(struct queue *queue)
 {
-	return (struct writer){.db = &queue->store.db, .stamp = ++queue->store.stamp};
+	return (struct state_writer){.db = &queue->store.db, .stamp = ++queue->store.stamp};
 }
 
 int state_save(struct queue *queue, const struct state *state)
 {
-	struct writer writer = begin_writing(queue);
+	struct state_writer writer = begin_writing(queue);
 	int r = save_removed(&writer, state);
 
 	if (r == 0)
@@ -313,7 +314,7 @@ int state_save(struct queue *queue, const struct state *state)
 
 int state_save_meta(struct queue *queue, const struct state_meta *meta)
 {
-	struct writer writer = begin_writing(queue);
+	struct state_writer writer = begin_writing(queue);
 	int r = save_meta(&writer, meta);
 
 	return r == 0 ? put_seal(&writer) : r;

@@ -78,7 +78,7 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct row_hea
 	mutex_unlock(&queue->lock);
 	state_free(state);
 	/* Room for a much smaller max_size takes many steps: each is progress. */
-	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
+	writer_gets_on(&queue->writer);
 	return db->wal_bytes > db->wal_limit ? db_checkpoint(db, false) : 0;
 }
 

@@ -6,11 +6,9 @@
 #include "queue/queue_private.h"
 #include "storage/reserve.h"
 #include <errno.h>
-#include <time.h>
 
 #define SIDE_PERIOD_US USEC_PER_SEC
 #define DROP_NOTICE_PERIOD_US (10 * USEC_PER_MINUTE)
-#define SLEEP_MAX_US USEC_PER_HOUR
 #define SPARE_BYTES ((size_t)64 * 1024) /* so much must be free for a full disk to be one no more */
 #define BESIDE_PAUSE_US (30 * USEC_PER_SEC)
 #define UNREADABLE_US USEC_PER_MINUTE
@@ -240,7 +238,7 @@ static bool flush(struct queue *queue) REQUIRES(queue->lock)
 		notice_drops(queue, USEC_NEVER);
 	}
 	queue->flush_done = wanted;
-	pthread_cond_broadcast(&queue->done);
+	writer_announce(&queue->writer);
 	return true;
 }
 
@@ -476,41 +474,21 @@ static void finish(struct queue *queue) REQUIRES(queue->lock)
 	mutex_lock(&queue->lock);
 }
 
-static void sleep_until(struct queue *queue, uint64_t at)
-{
-	uint64_t now = clock_now(), pause = at > now ? MIN(at - now, SLEEP_MAX_US) : 0;
-	struct timespec until;
+/* ---- the hooks of the writer ---- */
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(pause / USEC_PER_SEC);
-	until.tv_nsec += (long)(pause % USEC_PER_SEC) * 1000;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_nsec -= 1000000000L;
-		until.tv_sec++;
-	}
-	queue->sleeps_until = at;
-	atomic_store(&queue->busy_since, 0);
-	while (queue->sleeps_until != 0)
-		if (pthread_cond_timedwait(&queue->wake, &queue->lock.mutex, &until) != 0)
-			break;
-	queue->sleeps_until = 0;
+static bool store_work(void *userdata) UNCHECKED
+{
+	return work(userdata);
 }
 
-void *store_thread(void *userdata)
+static uint64_t store_due_at(void *userdata) UNCHECKED
 {
-	struct queue *queue = userdata;
-
-	mutex_lock(&queue->lock);
-	while (!queue->stop) {
-		atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
-		if (!work(queue))
-			sleep_until(queue, wake_at(queue, clock_now()));
-	}
-	atomic_store(&queue->busy_since, MAX(clock_now(), (uint64_t)1));
-	finish(queue);
-	atomic_store(&queue->busy_since, 0);
-	queue->thread_ended = true;
-	pthread_cond_broadcast(&queue->done);
-	mutex_unlock(&queue->lock);
-	return NULL;
+	return wake_at(userdata, clock_now());
 }
+
+static void store_finish(void *userdata) UNCHECKED
+{
+	finish(userdata);
+}
+
+const struct writer_hooks store_hooks = {.work = store_work, .due_at = store_due_at, .finish = store_finish};
