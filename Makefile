@@ -46,6 +46,9 @@ all_cflags = -std=gnu17 $(warnings) $(hardening) $(sanitize) -D_GNU_SOURCE -D_TI
              -Iinclude -Isrc $(pkg_cflags) $(CPPFLAGS) $(CFLAGS)
 all_ldflags = -Wl,-z,relro,-z,now -Wl,--as-needed $(sanitize) $(LDFLAGS)
 
+# A battery clock that shows less than this has lost its battery.
+$B/src/system/timesync.o: CPPFLAGS += -DHAYWAIN_BUILD_TIME=$(or $(SOURCE_DATE_EPOCH),$(shell stat -c %Y VERSION))
+
 lib_sources  := $(filter-out src/main.c,$(wildcard src/*.c src/base/*.c src/field/*.c src/normalize/*.c src/queue/*.c \
                 src/upstream/*.c src/upstream/dialects/*.c src/model/*.c src/storage/*.c src/api/*.c src/system/*.c src/builtin/*.c src/helpers/*.c))
 lib_objects  := $(lib_sources:%.c=$B/%.o)
@@ -183,7 +186,7 @@ tidy:
 	@tests/deps static
 	@printf '%s\n' $(filter src/%.c plugins/%.c,$(sources)) | xargs -P "$$(nproc)" -n 4 sh -c \
 		'clang-tidy --quiet "$$@" -- $(filter-out -W% -fstack% -D%,$(all_cflags)) $(foreach p,$(PLUGINS),$(if $(PKGS_$p),$(shell $(PKG_CONFIG) --cflags $(PKGS_$p) 2>/dev/null))) $(tidy_defines) 2>/dev/null' tidy
-tidy_defines = -D_GNU_SOURCE -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIRS=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
+tidy_defines = -D_GNU_SOURCE -DHAYWAIN_BUILD_TIME=0 -DHAYWAIN_VERSION=\"$(VERSION)\" -DHAYWAIN_PLUGIN_DIRS=\"/\" -DHAYWAIN_DATA_DIR=\"/\" \
                -DHAYWAIN_SYSCONF_DIR=\"/\" -DHAYWAIN_SBIN_DIR=\"/\" -DHAYWAIN_API_SOCKET=\"/\" -DHAYWAIN_EXAMPLE=\"etc/haywain.conf\"
 
 format:

@@ -378,7 +378,7 @@ void api_write_queue(const struct stages *stages, const uint64_t *by_device, siz
 	add_number(out, "on_disk", queue.disk_samples);
 	add_number(out, "memory_bytes", queue.tail_bytes);
 	add_number(out, "disk_bytes", queue.disk_bytes);
-	add_text(out, "disk", disk_states[queue.body]);
+	add_text(out, "disk", disk_states[queue.disk]);
 	/* Nothing waits, or nothing that was taken yet: no age either. */
 	if (queue.tail_samples + queue.disk_samples > 0)
 		add_seconds(out, "oldest_s", queue.oldest_age_us);

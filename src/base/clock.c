@@ -7,7 +7,7 @@
 #include <time.h>
 
 static _Atomic(const struct clock_fake *) fake_clock;
-static atomic_bool trusted;
+static atomic_bool trusted, plausible;
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -44,6 +44,16 @@ void clock_set_trusted(bool yes)
 bool clock_trusted(void)
 {
 	return atomic_load_explicit(&trusted, memory_order_relaxed);
+}
+
+void clock_set_plausible(bool yes)
+{
+	atomic_store(&plausible, yes);
+}
+
+bool clock_usable(void)
+{
+	return clock_trusted() || atomic_load_explicit(&plausible, memory_order_relaxed);
 }
 
 static char boot_id[33];

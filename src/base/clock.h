@@ -20,9 +20,13 @@ int64_t clock_wall_offset(void); /* wall - now: what to add to a monotonic time 
 /* delay_us from now, for pthread_cond_timedwait() on a condition of CLOCK_MONOTONIC. */
 struct timespec clock_deadline(uint64_t delay_us);
 
-/* Whether the wall clock can be believed: set by admin (NTP) or by gateway.clock = "trust". Default: not. */
+/* Whether the wall clock can be believed: synchronised (NTP), or gateway.clock = "trust". Default: not. */
 void clock_set_trusted(bool trusted);
 bool clock_trusted(void);
+/* It was set from a clock with a battery: minutes off perhaps, but not years. Nobody needs to wait for a better one; times stay marked as
+   uncertain until it is trusted. Default: not. */
+void clock_set_plausible(bool plausible);
+bool clock_usable(void); /* trusted, or plausible */
 
 /* This boot's id, 32 hex digits, from the kernel; all zeros where there is none. */
 const char *clock_boot_id(void);

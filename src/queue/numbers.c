@@ -63,7 +63,7 @@ static uint64_t number_of_day(const struct queue *queue)
 {
 	uint64_t number = (uint64_t)MAX(clock_wall(), (int64_t)USEC_PER_SEC);
 
-	if (!clock_trusted() || (queue->seq_floor > 0 && number < queue->seq_floor + SEQ_BLOCK))
+	if (!clock_usable() || (queue->seq_floor > 0 && number < queue->seq_floor + SEQ_BLOCK))
 		return 0;
 	return number;
 }
@@ -95,7 +95,7 @@ bool numbers_wait_for_day(const struct queue *queue)
 {
 	const struct run *run = last_run(queue);
 
-	return run && !run->known && clock_trusted();
+	return run && !run->known && clock_usable();
 }
 
 void numbers_want_more(struct queue *queue)
@@ -118,7 +118,7 @@ void numbers_leave_mark(struct queue *queue)
 	queue_notify(
 		queue, HAY_LOG_WARNING,
 		"the sequence numbers that were reserved are used up, and the disk takes no new mark: they go on by the time of day%s",
-		clock_trusted() ? "" : "; samples wait in memory until the clock is synchronised");
+		clock_usable() ? "" : "; samples wait in memory until the clock is synchronised");
 	numbers_find_base(queue);
 }
 

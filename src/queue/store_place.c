@@ -146,7 +146,7 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 	queue->readers_unknown = (salvages && !marks->knows_readers) || (opening->last_row > 0 && !queue->readers) ||
 				 opening->all_is_lost;
 	queue->readers_unknown_until = clock_now() + READERS_UNKNOWN_US;
-	if (!last_run(queue)->known && !clock_trusted())
+	if (!last_run(queue)->known && !clock_usable())
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");

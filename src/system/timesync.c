@@ -5,7 +5,10 @@
 #include "base/units.h"
 #include "base/util.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
@@ -15,6 +18,8 @@
 #define ASK_SOON_US (5 * USEC_PER_SEC)	   /* until it is synchronised */
 #define ASK_LATER_US (5 * USEC_PER_MINUTE) /* from then on: losing the server does not unset a clock */
 #define MAX_ERROR_US 16000000 /* what timedated calls synchronised: the kernel believes the clock to this */
+#define RTCS_MAX 4
+#define RTC_NEAR_S 3600 /* from the wall clock: else the kernel did not set it by that one */
 #define STEP_WORTH_A_LINE_US ((int64_t)USEC_PER_SEC)
 
 struct timesync {
@@ -28,7 +33,7 @@ struct timesync {
 	int step_fd;
 	sd_event_source *step;
 	int64_t offset_us; /* as last seen, to say how far the clock was set */
-	bool said_unasked;
+	bool said_unasked, said_battery;
 };
 
 static void set_trusted(struct timesync *timesync, bool trusted)
@@ -54,6 +59,33 @@ static bool kernel_is_synchronised(void)
 	struct timex timex = {0};
 
 	return adjtimex(&timex) >= 0 && timex.maxerror < MAX_ERROR_US;
+}
+
+/* The time of a clock with a battery, seconds since 1970; 0: there is none, or it was never set. */
+static int64_t battery_clock(void)
+{
+	for (int i = 0; i < RTCS_MAX; i++) {
+		char path[48], text[24] = "";
+		snprintf(path, sizeof(path), "/sys/class/rtc/rtc%d/since_epoch", i);
+		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && strtoll(text, NULL, 10) > HAYWAIN_BUILD_TIME)
+			return strtoll(text, NULL, 10);
+	}
+	return 0;
+}
+
+/* An empty battery, or none at all, gives a time before this program was built. */
+static void look_at_battery_clock(struct timesync *timesync)
+{
+	int64_t battery = battery_clock(), wall = clock_wall() / (int64_t)USEC_PER_SEC;
+	bool plausible = battery > 0 && llabs(battery - wall) < RTC_NEAR_S;
+
+	clock_set_plausible(plausible);
+	if (plausible && !timesync->said_battery && !clock_trusted()) {
+		timesync->said_battery = true;
+		log_notice(
+			"the clock was set from this machine's battery clock: nothing waits for a better one, times are marked \"uncertain\" until it is synchronised");
+	}
 }
 
 static void could_not_ask(struct timesync *timesync, const char *why)
@@ -142,6 +174,7 @@ static int clock_stepped(sd_event_source *source _unused_, int fd, uint32_t even
 	int64_t offset = clock_wall_offset(), step = offset - timesync->offset_us;
 
 	timesync->offset_us = offset;
+	look_at_battery_clock(timesync);
 	if (step >= STEP_WORTH_A_LINE_US || step <= -STEP_WORTH_A_LINE_US)
 		log_notice("the clock was set %s by %s", step > 0 ? "forward" : "back",
 			   format_duration((uint64_t)(step > 0 ? step : -step), duration));
@@ -172,6 +205,7 @@ int timesync_new(sd_event *event, bool trust, void (*changed)(void *userdata), v
 	if (r < 0)
 		return timesync_free(timesync), r;
 	timesync_set_trust(timesync, trust);
+	look_at_battery_clock(timesync);
 	*ret = timesync;
 	return 0;
 }

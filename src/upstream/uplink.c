@@ -66,7 +66,7 @@ void uplink_set_state(struct uplink *uplink, enum uplink_state state, const char
 /* Connected, and yet nothing goes up: without a trusted clock no number can be given out. */
 static bool sequence_waits_for_clock(const struct uplink *uplink)
 {
-	return !clock_trusted() && queue_waits_for_clock(uplink->queue);
+	return !clock_usable() && queue_waits_for_clock(uplink->queue);
 }
 
 /* The state alone would leave open how long, and what to do about it. */
@@ -206,22 +206,27 @@ static void clear_fd(int fd)
 
 static bool wait_for_clock(struct uplink *uplink)
 {
-	if (clock_trusted() || uplink->conf->clock_wait_us == 0)
+	if (clock_usable() || uplink->conf->clock_wait_us == 0)
 		return false;
 	char text[DURATION_TEXT_MAX];
 	uint64_t until = clock_now() + uplink->conf->clock_wait_us;
 	uplink_set_state(uplink, UPLINK_WAITS_FOR_CLOCK, "");
-	uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s",
-		   format_duration(uplink->conf->clock_wait_us, text));
-	while (!clock_trusted() && clock_now() < until) {
+	if (queue_waits_for_clock(uplink->queue))
+		uplink_log(
+			uplink, HAY_LOG_NOTICE,
+			"waiting for this machine's clock to be set: the queue is a new one and numbers its samples by the time of day");
+	else
+		uplink_log(uplink, HAY_LOG_NOTICE, "waiting for this machine's clock to be set, at most %s",
+			   format_duration(uplink->conf->clock_wait_us, text));
+	while (!clock_usable() && clock_now() < until) {
 		if (pause_for(uplink, MIN(until, clock_now() + USEC_PER_SEC), -1))
 			return true;
 	}
-	if (!clock_trusted() && queue_waits_for_clock(uplink->queue))
+	if (!clock_usable() && queue_waits_for_clock(uplink->queue))
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
 			"this machine's clock is still not set; samples are kept, and go up once it is: the queue is a new one and numbers them by the time of day. Where the clock is right without NTP, set gateway.clock = \"trust\"");
-	else if (!clock_trusted())
+	else if (!clock_usable())
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
 			"this machine's clock is still not set; going on, samples are marked \"time\":\"uncertain\"");

@@ -232,10 +232,12 @@ class Plant:
                 daemon.start()
         return daemon
 
-    def kernel_clock(self, error_us=16000000):
-        """An environment for haywain() in which the kernel says so of its clock; (environment, set(error_us))."""
+    def kernel_clock(self, error_us=16000000, battery_s=None):
+        """An environment for haywain() in which the kernel says so of its clock, and a clock with a battery shows so many seconds since
+        1970 (None: there is none); (environment, set(error_us))."""
         folder = self._path("clock")
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder + "/adjtimex.so", os.path.join(PEERS, "adjtimex.c")], check=True)
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", folder + "/adjtimex.so", os.path.join(PEERS, "adjtimex.c"), "-ldl"],
+                       check=True)
 
         def set_error(error_us):
             with open(folder + "/new", "w", encoding="ascii") as f:
@@ -246,7 +248,12 @@ class Plant:
         if ASAN:  # the sanitizer's own library has to come first
             asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
             preload = f"{asan}:{preload}"
-        return {"LD_PRELOAD": preload, "ADJTIMEX": folder + "/error", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}, set_error
+        environment = {"LD_PRELOAD": preload, "ADJTIMEX": folder + "/error", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
+        if battery_s is not None:
+            environment["RTC"] = folder + "/since_epoch"
+            with open(environment["RTC"], "w", encoding="ascii") as f:
+                f.write(f"{int(battery_s)}\n")
+        return environment, set_error
 
     def subscriber(self, broker, filters=("#",), **options):
         subscriber = Subscriber(broker.port, filters, **options).start()

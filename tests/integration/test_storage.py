@@ -291,6 +291,35 @@ def test_a_first_start_without_a_trusted_clock_says_what_it_waits_for(plant):
     assert told["state"] == "connected" and "clock" not in told.get("reason", ""), told
 
 
+def test_a_battery_clock_is_better_than_nothing(plant):
+    """A machine with a battery clock and no time server made everybody wait: a new queue for ever. Its times are still marked."""
+    broker = plant.broker()
+    account = plant.account(broker)
+    slave = plant.slave()
+    text = configuration([uplink(broker.port, more='clock_wait = "1d";')], [link(slave.port)], [device()]).replace(
+        'clock = "trust"', 'clock = "ntp"')
+    environment, set_error = plant.kernel_clock(battery_s=time.time() - 90)
+    daemon = plant.haywain(text, **environment)
+    daemon.wait_line("battery clock")
+    wait_complete(account, "d1", 5)
+    assert all(sample["time"] == "uncertain" for sample in account.samples["d1"])
+    assert "waiting for this machine's clock" not in daemon.text()
+    set_error(2000)
+    daemon.wait_line("the clock is synchronised")
+    before = len(account.samples["d1"])
+    wait_until(lambda: any("time" not in s for s in account.samples["d1"][before:]), what="samples whose time is certain")
+
+
+def test_an_empty_battery_is_nothing(plant):
+    broker = plant.broker()
+    slave = plant.slave()
+    text = configuration([uplink(broker.port, more='clock_wait = "1d";')], [link(slave.port)], [device()]).replace(
+        'clock = "trust"', 'clock = "ntp"')
+    daemon = plant.haywain(text, **plant.kernel_clock(battery_s=946684800)[0])
+    daemon.wait_line("waiting for this machine's clock")
+    assert "battery" not in daemon.text()
+
+
 def test_without_dbus_the_kernel_is_asked_whether_the_clock_is_right(plant):
     """In a container nobody can ask timedated: samples waited two minutes there although the kernel knew."""
     broker = plant.broker()
