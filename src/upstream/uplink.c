@@ -22,13 +22,10 @@
 
 uint64_t backoff_next_us(struct uplink_backoff *backoff)
 {
-	uint64_t x = backoff->random;
-	x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-	backoff->random = x;
 	bool first = backoff->pause_us == 0;
 	backoff->pause_us = hay_backoff_next(backoff->pause_us, BACKOFF_MIN_US, BACKOFF_MAX_US);
-	/* ±20 %, so that a hundred gateways do not come back in one moment; but the first one is no later than 1 s. */
-	uint64_t pause = backoff->pause_us * (800 + x % 401) / 1000;
+	/* So that a hundred gateways do not come back in one moment; but the first try is no later than 1 s. */
+	uint64_t pause = hay_backoff_spread(backoff->pause_us, &backoff->random);
 	return first ? MIN(pause, BACKOFF_MIN_US) : pause;
 }
 

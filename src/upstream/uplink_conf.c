@@ -65,16 +65,8 @@ static const config_setting_t *setting_of(const struct uplink_conf_place *place,
 }
 
 #define report_error(place, key, ...)                                                                                  \
-	do {                                                                                                           \
-		const config_setting_t *at_ = setting_of((place), (key));                                              \
-		conf_error((place)->messages, conf_setting_file(at_), conf_setting_line(at_), __VA_ARGS__);            \
-		(place)->n_errors++;                                                                                   \
-	} while (0)
-#define report_warning(place, key, ...)                                                                                \
-	do {                                                                                                           \
-		const config_setting_t *at_ = setting_of((place), (key));                                              \
-		conf_warning((place)->messages, conf_setting_file(at_), conf_setting_line(at_), __VA_ARGS__);          \
-	} while (0)
+	((place)->n_errors += conf_error_at((place)->messages, setting_of((place), (key)), __VA_ARGS__))
+#define report_warning(place, key, ...) conf_warning_at((place)->messages, setting_of((place), (key)), __VA_ARGS__)
 
 /* ---- url ---- */
 
