@@ -7,13 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-	"scan TARGET [FIRST-LAST] [KEY=VALUE...]          which units answer (default 1-247)\n"
-	"identify TARGET UNIT [KEY=VALUE...]              vendor, product and revision, where the device says them\n"
-	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]  registers in each interpretation, or bits\n"
-	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…; TABLE: holding, input, coil or discrete\n"
-	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600 mode=8N1 rs485=true rts_delay=2 (milliseconds)\n"
-	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings hold";
+static const char *const usage[] = {
+	"scan TARGET [FIRST-LAST] [KEY=VALUE...]",
+	"    which units answer (default 1-247)",
+	"identify TARGET UNIT [KEY=VALUE...]",
+	"    vendor, product and revision, where the device says them",
+	"dump TARGET UNIT TABLE FIRST [COUNT] [KEY=VALUE...]",
+	"    registers in each interpretation, or bits",
+	"TARGET: tcp://HOST[:502], rtu+tcp://HOST:PORT or /dev/…",
+	"TABLE: holding, input, coil or discrete",
+	"KEY=VALUE: timeout=1000 gap=20 (milliseconds); on a serial port baud=9600",
+	"    mode=8N1 rs485=true rts_delay=2 (milliseconds)",
+	"On a link of the daemon's there is no TARGET and no KEY=VALUE: its own settings",
+	"hold",
+};
+
+/* A line each. */
+static int wrong_usage(const struct modbus_probe *p)
+{
+	for (size_t i = 0; i < sizeof(usage) / sizeof(*usage); i++)
+		p->hay->print(p->hay, "%s", usage[i]);
+	return -EINVAL;
+}
 
 static int wrong_arguments(const struct modbus_probe *p, const char *what)
 {
@@ -365,7 +380,7 @@ static int run_command(struct modbus_probe *p, int argc, char **argv)
 	int r;
 
 	if (argc < 1 || (!p->link && !target))
-		return wrong_arguments(p, usage);
+		return wrong_usage(p);
 	/* From here on what follows the target. */
 	argc -= p->link ? 1 : 2;
 	argv += p->link ? 1 : 2;
@@ -376,14 +391,14 @@ static int run_command(struct modbus_probe *p, int argc, char **argv)
 		return r < 0 ? r : probe_scan(p, first, last);
 	}
 	if (argc < 1 || !parse_number(argv[0], 255, &unit))
-		return wrong_arguments(p, usage);
+		return wrong_usage(p);
 	if (!strcmp(what, "identify") && argc == 1) {
 		r = open_target(p, target);
 		return r < 0 ? r : identify_unit(p, unit);
 	}
 	if (strcmp(what, "dump") || argc < 3 || argc > 4 || !parse_number(argv[2], UINT16_MAX, &first) ||
 	    (argc == 4 && (!parse_number(argv[3], 65536, &count) || !count)))
-		return wrong_arguments(p, usage);
+		return wrong_usage(p);
 	while (table < N_TABLES && strcmp(argv[1], tables[table]))
 		table++;
 	if (table == N_TABLES)
@@ -407,7 +422,7 @@ int probe_modbus(const struct hay_probe *hay)
 			if (!strchr(hay->argv[i], '='))
 				argv[argc++] = hay->argv[i];
 			else if (p->link || !set_option(p, hay->argv[i]))
-				r = wrong_arguments(p, usage);
+				r = wrong_usage(p);
 		}
 		/* Most units of a scan are silent: that many seconds would be minutes. */
 		if (!p->conf.timeout_us)

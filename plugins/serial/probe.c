@@ -400,10 +400,10 @@ int serial_probe(const struct hay_probe *probe)
 			path = argument;
 	}
 	if (wrong || (!path && (baud || probe->argc > 0))) {
-		probe->print(probe, "usage: haywaind --probe serial                                    list the ports");
-		probe->print(
-			probe,
-			"       haywaind --probe serial PORT [--baud N] [--seconds N]      listen to one; N seconds (3) at each baud rate");
+		probe->print(probe, "usage: haywaind --probe serial");
+		probe->print(probe, "           list the ports");
+		probe->print(probe, "       haywaind --probe serial PORT [--baud N] [--seconds N]");
+		probe->print(probe, "           listen to one; N seconds (3) at each baud rate");
 		return -EINVAL;
 	}
 	return path ? listen_to(probe, path, baud, seconds) : list_ports(probe);

@@ -332,3 +332,10 @@ def test_the_shell_is_offered_every_command():
     offered = subprocess.run(["bash", "-c", COMPLETION, "bash", "haywain", ""], cwd=TOP, text=True, capture_output=True, check=True).stdout.split()
     told = [line.split()[0] for line in alone("help")[1].splitlines() if line.startswith("  ") and not line.lstrip().startswith("-")]
     assert set(told) <= set(offered)
+
+
+@pytest.mark.parametrize("plugin", ["modbus", "serial", "ble"])
+def test_the_help_of_a_scan_fits_a_terminal(plugin):
+    """That of modbus came as one line of 589 characters."""
+    status, out, _ = alone("scan", plugin, "one", "two", "three", "four")
+    assert status == 64 and out and all(len(line) <= 80 for line in out.splitlines()), out
