@@ -156,7 +156,7 @@ def test_a_relay_of_the_waveshare_board_is_told_by_its_own_state(plant):
     slave = plant.slave(answer)
     broker = plant.broker()
     subscriber = plant.subscriber(broker, ("haywain/plant/#",))
-    plant.haywain(configuration([uplink(broker.port)], [link(slave.port)], [device("waveshare-relay-8ch")]))
+    plant.haywain(configuration([uplink(broker.port, more="commands = true;")], [link(slave.port)], [device("waveshare-relay-8ch")]))
 
     def samples():
         return [m.json()["values"] for m in subscriber.messages if m.topic == "haywain/plant/data/meter"]
