@@ -3,6 +3,7 @@
 #include "api/api_route.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -77,6 +78,8 @@ static void what_is_wrong_has_its_status(void **state)
 		{"GET /%00 HTTP/1.1\r\n\r\n", 400},
 		{"GET / HTTP/3.0\r\n\r\n", 505},
 		{"GET / HTTP/1.1\r\n folded\r\n\r\n", 400},
+		/* A proxy that takes it for a length and a server that does not see two requests (RFC 9112, section 5.1). */
+		{"POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\n", 400},
 		{"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
 		{"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413},
 		{"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
@@ -86,6 +89,22 @@ static void what_is_wrong_has_its_status(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(parse(cases[i].text, &request), -cases[i].status);
+}
+
+/* A head that has no end is not collected for ever. */
+static void a_head_without_an_end_is_refused(void **state)
+{
+	(void)state;
+	static char text[HTTP_HEAD_MAX + 64];
+	struct http_request request;
+	int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nX: ");
+
+	memset(text + n, 'x', sizeof(text) - (size_t)n);
+	assert_int_equal(http_request_parse(text, HTTP_HEAD_MAX - 1, &request), 0);
+	assert_int_equal(http_request_parse(text, HTTP_HEAD_MAX, &request), -431);
+	/* Nor is one that ends just behind it. */
+	memcpy(text + HTTP_HEAD_MAX - 2, "\r\n\r\n", 4);
+	assert_int_equal(http_request_parse(text, HTTP_HEAD_MAX + 2, &request), -431);
 }
 
 static int route_of(const char *method, const char *path, struct api_route *ret)
@@ -106,9 +125,11 @@ static void paths_find_their_endpoint(void **state)
 	assert_int_equal(route.endpoint, API_WRITE);
 	assert_string_equal(route.device, "boiler");
 	assert_string_equal(route.point, "set.point");
+	assert_true(route.changes);
 	assert_int_equal(route_of("GET", "/v1/devices/boiler/points/p", &route), -405);
 	assert_string_equal(route.allow, "Allow: POST\r\n");
 	assert_int_equal(route_of("HEAD", "/v1/status", &route), 0);
+	assert_false(route.changes);
 	assert_int_equal(route_of("HEAD", "/v1/readings/stream", &route), -405);
 	assert_int_equal(route_of("GET", "/v1/devices/a b", &route), -404);
 	assert_int_equal(route_of("GET", "/v1/devices/", &route), -404);
@@ -121,6 +142,7 @@ int main(void)
 		cmocka_unit_test(a_head_is_taken_apart),
 		cmocka_unit_test(a_query_that_is_wrong_is_not_one_that_is_absent),
 		cmocka_unit_test(what_is_wrong_has_its_status),
+		cmocka_unit_test(a_head_without_an_end_is_refused),
 		cmocka_unit_test(paths_find_their_endpoint),
 	};
 

@@ -537,6 +537,41 @@ static void secrets(void **state _unused_)
 }
 
 /* As editors leave a password: what would be refused by the broker is told here, with the reason. */
+/* Written by an editor of Windows, with a line end that is two bytes, or as long as one may be. */
+static void the_ends_of_secrets(void **state _unused_)
+{
+	static char text[64 * 1024 + 2];
+	static const struct {
+		const char *text, *secret;
+	} cases[] = {{"secret\n", "secret"},
+		     {"secret\r\n", "secret"},
+		     {"secret\r", "secret\r"},
+		     {"\r\n", ""},
+		     {"a\n\n", "a\n"}};
+	char path[] = "/tmp/test-conf-XXXXXX", *secret;
+	int fd = mkstemp(path);
+	size_t size;
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, cases[i].text, strlen(cases[i].text), 0), strlen(cases[i].text));
+		assert_int_equal(conf_secret_read(path, &secret, &size), 0);
+		assert_string_equal(secret, cases[i].secret);
+		assert_int_equal(size, strlen(cases[i].secret));
+		conf_secret_free(secret);
+	}
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(pwrite(fd, text, 64 * 1024, 0), 64 * 1024);
+	assert_int_equal(conf_secret_read(path, &secret, &size), 0);
+	assert_int_equal(size, 64 * 1024);
+	conf_secret_free(secret);
+	assert_int_equal(pwrite(fd, text, 64 * 1024 + 1, 0), 64 * 1024 + 1);
+	assert_int_equal(conf_secret_read(path, &secret, &size), -EFBIG);
+	close(fd);
+	unlink(path);
+}
+
 static void faults_of_secrets(void **state _unused_)
 {
 	static const struct {
@@ -560,10 +595,12 @@ static void faults_of_secrets(void **state _unused_)
 		const char *fault = conf_secret_fault(cases[i].text, cases[i].size, &blank);
 
 		assert_int_equal(blank, cases[i].blank);
-		if (cases[i].words)
-			assert_non_null(strstr(fault, cases[i].words));
-		else
+		if (!cases[i].words) {
 			assert_null(fault);
+			continue;
+		}
+		assert_non_null(fault);
+		assert_non_null(strstr(fault, cases[i].words));
 	}
 }
 
@@ -589,10 +626,12 @@ static void nearest_words(void **state _unused_)
 
 		for (size_t j = 0; j < ELEMENTS(words); j++)
 			conf_nearest_try(&nearest, words[j]);
-		if (cases[i].best)
-			assert_string_equal(nearest.best, cases[i].best);
-		else
+		if (!cases[i].best) {
 			assert_null(nearest.best);
+			continue;
+		}
+		assert_non_null(nearest.best);
+		assert_string_equal(nearest.best, cases[i].best);
 	}
 }
 
@@ -617,6 +656,7 @@ int main(void)
 		cmocka_unit_test(the_first_layer_wins),
 		cmocka_unit_test(reports_find_their_line),
 		cmocka_unit_test(secrets),
+		cmocka_unit_test(the_ends_of_secrets),
 		cmocka_unit_test(faults_of_secrets),
 		cmocka_unit_test(names),
 		cmocka_unit_test(nearest_words),

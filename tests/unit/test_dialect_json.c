@@ -414,7 +414,11 @@ static void test_wrong_commands(void **state)
 	char *deep = malloc(60001);
 	memset(deep, '[', 60000);
 	deep[60000] = '\0';
-	assert_non_null(parse(f, COMMAND, deep, &command));
+	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no JSON that a command could be");
+	deep[9] = '\0';
+	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no JSON that a command could be");
+	deep[8] = '\0';
+	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no valid JSON");
 	free(deep);
 	/* The answer to a wrong one can carry its id. */
 	assert_non_null(parse(f, COMMAND, "{\"id\":\"c-18\"}", &command));

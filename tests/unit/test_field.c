@@ -28,6 +28,9 @@ static struct {
 	bool hold;
 	char refused[32]; /* a device of this name answers with an exception */
 	char silent[32];  /* a device of this name does not answer */
+	bool every_other; /* but to every other poll of any device */
+	char damaged[32]; /* a device of this name has every other value damaged */
+	bool ends_twice;  /* each round that is answered ends once more */
 	char failing[32]; /* a device of this name gives a value in a round that the plugin takes for a failed one */
 	char skipped[32]; /* a device of this name is not really asked */
 	bool link_fails;
@@ -54,7 +57,7 @@ static void answer(struct hay_device *device)
 	if (script.link_fails) {
 		host->link_down(device->link, HAY_REFUSED, "connection refused");
 		host->round_done(device, NULL, HAY_FAILED, HAY_REFUSED, "connection refused", 0);
-	} else if (strcmp(device->name, script.silent) == 0) {
+	} else if (strcmp(device->name, script.silent) == 0 && (!script.every_other || script.polls % 2)) {
 		reading.quality = HAY_BAD;
 		reading.reason = HAY_TIMEOUT;
 		host->round_done(device, &sample, HAY_FAILED, HAY_TIMEOUT, NULL, 0);
@@ -68,7 +71,11 @@ static void answer(struct hay_device *device)
 		if (strcmp(device->name, script.refused) == 0)
 			reading = (struct hay_reading){
 				.quality = HAY_BAD, .reason = HAY_EXCEPTION, .exception = "illegal data address"};
+		if (strcmp(device->name, script.damaged) == 0 && script.polls % 2)
+			reading = (struct hay_reading){.quality = HAY_BAD, .reason = HAY_DECODE};
 		host->round_done(device, &sample, HAY_OK, HAY_NO_REASON, NULL, 1000);
+		if (script.ends_twice)
+			host->round_done(device, &sample, HAY_OK, HAY_NO_REASON, NULL, 1000);
 	}
 }
 
@@ -259,7 +266,7 @@ static struct device_conf *make_device(const char *name, const char *link, uint6
 							.type = name[0] == 'f' ? HAY_FLOAT32 : HAY_INT64,
 							.every_us = every_us,
 							.scale = 1,
-							.flags = HAY_POINT_WRITABLE},
+							.flags = name[0] == 'r' ? 0 : HAY_POINT_WRITABLE},
 					      .decimals = -1,
 					      .min = 0,
 					      .max = 100,
@@ -364,6 +371,32 @@ static void two_failures_make_offline_and_one_answer_brings_back(void **state _u
 	script.silent[0] = 0;
 	run_until(bench, back_a);
 	assert_non_null(strstr(bench->device_infos, "a+"));
+	bench_free(bench);
+}
+
+/* A plugin with that mistake must not take another device's turn, nor give each value twice. */
+static void a_round_ends_once(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	script.ends_twice = true;
+	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, many_polls);
+	assert_int_equal(field_find_device(bench->field, "a")->rounds, script.polls);
+	bench_free(bench);
+}
+
+/* On a noisy line every other answer is lost: a device that answers in between is there. */
+static void failures_count_in_a_row(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.silent, sizeof(script.silent), "a");
+	script.every_other = true;
+	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, many_polls);
+	assert_null(strstr(bench->lines, "offline"));
+	assert_int_equal(field_find_device(bench->field, "a")->state, DEVICE_ONLINE);
 	bench_free(bench);
 }
 
@@ -588,6 +621,36 @@ static void a_link_that_flaps_is_folded(void **state _unused_)
 	bench->field->links->limit.since_us -= RATE_LIMIT_WINDOW_US;
 	plugin_host.link_down(link, HAY_OFFLINE, "unplugged");
 	assert_non_null(strstr(bench->lines, "; 50 such changes in the last 10 min"));
+	bench_free(bench);
+}
+
+static void a_device_that_comes_and_goes_is_told_in_few(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	apply(bench, "u1", 1, 10 * USEC_PER_MSEC, NULL);
+	struct hay_device *device = &field_find_device(bench->field, "u")->hay;
+
+	for (int i = 0; i < 50; i++) {
+		plugin_host.device_online(device);
+		plugin_host.device_offline(device, HAY_TIMEOUT, "not heard");
+	}
+	assert_int_equal(count_of(bench->lines, "device u: offline") + count_of(bench->lines, "device u: online again"),
+			 RATE_LIMIT_LINES);
+	assert_int_equal(count_of(bench->lines, "it keeps changing, logged again in 10 min"), 1);
+	bench_free(bench);
+}
+
+/* Every other answer of a noisy line is damaged: no news, as long as the next one is right. */
+static void one_damaged_answer_is_no_news(void **state _unused_)
+{
+	struct bench *bench = bench_new();
+
+	snprintf(script.damaged, sizeof(script.damaged), "a");
+	apply(bench, "a1", 1, 5 * USEC_PER_MSEC, NULL);
+	run_until(bench, many_polls);
+	assert_non_null(strstr(bench->samples, "a=decode"));
+	assert_null(strstr(bench->lines, "bad: "));
 	bench_free(bench);
 }
 
@@ -869,8 +932,16 @@ static void commands_are_checked_and_answered_once(void **state _unused_)
 	struct hay_value good = {.type = HAY_INT64, .i = 55}, big = {.type = HAY_INT64, .i = 101},
 			 text = {.type = HAY_STRING, .s = {"x", 1}};
 
-	apply(bench, "a1", 1, 10 * USEC_PER_SEC, NULL);
+	apply(bench, "a1 r1", 1, 10 * USEC_PER_SEC, NULL);
 	assert_string_equal(command(bench, "z", "p", good), "there is no such device");
+	assert_string_equal(command(bench, "r", "p", good),
+			    "the point is read only: its configuration does not say access = \"write\"");
+	assert_null(script.command);
+	/* It lay on its way too long: whoever sent it may have given up. */
+	snprintf(outcome, sizeof(outcome), "waiting");
+	submit_to(bench, "a", "p", good, clock_now() - 1, command_done, NULL);
+	assert_string_equal(outcome, "expired");
+	assert_null(script.command);
 	assert_string_equal(command(bench, "a", "z", good), "the device has no such point");
 	assert_string_equal(command(bench, "a", "p", big), "out of range: 0 to 100 is allowed");
 	assert_string_equal(command(bench, "a", "p", text), "a number is expected");
@@ -1108,6 +1179,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(devices_take_turns),
 		cmocka_unit_test(two_failures_make_offline_and_one_answer_brings_back),
+		cmocka_unit_test(a_round_ends_once),
+		cmocka_unit_test(failures_count_in_a_row),
+		cmocka_unit_test(a_device_that_comes_and_goes_is_told_in_few),
+		cmocka_unit_test(one_damaged_answer_is_no_news),
 		cmocka_unit_test(a_refused_point_is_told_once_and_the_device_stays),
 		cmocka_unit_test(long_periods_begin_soon),
 		cmocka_unit_test(a_link_that_cannot_keep_its_periods_says_so),

@@ -76,6 +76,27 @@ static void test_a_quota_that_jumps_is_said_rarely(void **state)
 	assert_in_range(said, 1, 3);
 }
 
+/* A hundred messages are on their way when the first refusal comes: theirs are answers to the old rate, and each would have
+   lowered the new one by a quarter. */
+static void test_refusals_of_the_old_rate_do_not_lower_the_new_one(void **state)
+{
+	(void)state;
+	struct quota quota = {0};
+	uint64_t now = USEC_PER_HOUR;
+	for (int i = 0; i < 1000; i++, now += USEC_PER_SEC / 100)
+		quota_passed(&quota, now);
+	uint64_t sent_us = now;
+	quota_exceeded(&quota, sent_us, now + USEC_PER_MSEC);
+	double per_s = quota.per_s;
+	assert_true(per_s > 50 && per_s < 100);
+	for (int i = 0; i < 100; i++) {
+		quota_passed(&quota, now + 2 * USEC_PER_MSEC);
+		assert_false(quota_exceeded(&quota, sent_us, now + 2 * USEC_PER_MSEC));
+	}
+	assert_true(quota.per_s >= per_s);
+	assert_true(quota.per_s < 1.1 * per_s);
+}
+
 static void test_a_quota_that_is_gone_is_forgotten(void **state)
 {
 	(void)state;
@@ -196,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_quota_is_found_and_kept),
 		cmocka_unit_test(test_a_quota_that_jumps_is_said_rarely),
+		cmocka_unit_test(test_refusals_of_the_old_rate_do_not_lower_the_new_one),
 		cmocka_unit_test(test_a_quota_that_is_gone_is_forgotten),
 		cmocka_unit_test(test_no_more_waits_than_the_line_takes),
 		cmocka_unit_test(test_a_line_that_is_stuck),

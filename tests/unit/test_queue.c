@@ -65,6 +65,34 @@ static void test_reopen(void **state)
 	queue_reader_close(reader);
 }
 
+/* Brokers acknowledge in any order, and twice: the cursor goes forward only, and never past what there is. */
+static void test_acknowledgements_out_of_order(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader, *dead;
+	uint64_t fifth, last;
+
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	/* All stay for this one: what the other had could be given to it again. */
+	dead = open_reader(f, "dead");
+	append_numbers(f, 1, 10);
+	fifth = expect_numbers(reader, 1, 5);
+	last = expect_numbers(reader, 6, 10);
+	queue_reader_ack(reader, last);
+	queue_reader_ack(reader, fifth);
+	assert_int_equal(queue_reader_depth(reader), 0);
+	append_numbers(f, 11, 12);
+	queue_reader_rewind(reader);
+	last = expect_numbers(reader, 11, 12);
+	queue_reader_ack(reader, last + 1000);
+	append_numbers(f, 13, 15);
+	assert_int_equal(queue_reader_depth(reader), 3);
+	expect_numbers(reader, 13, 15);
+	queue_reader_close(reader);
+	queue_reader_close(dead);
+}
+
 static void test_two_readers_one_dead(void **state)
 {
 	struct fixture *f = *state;
@@ -577,6 +605,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_acknowledgements_out_of_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_readers_one_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cursor_of_nobody_yet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rewind, setup, teardown),

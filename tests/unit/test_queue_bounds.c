@@ -286,6 +286,79 @@ static void test_memory_while_a_write_hangs(void **state)
 	queue_reader_close(reader);
 }
 
+static uint64_t charged(struct queue_reader *reader)
+{
+	_cleanup_free_ struct queue_drop *drops = NULL;
+	size_t n = queue_drops_pending(reader, &drops);
+	uint64_t samples = 0;
+
+	for (size_t i = 0; i < n; i++)
+		samples += drops[i].samples;
+	return samples;
+}
+
+/* Of two uplinks one had sent a hundred of the samples that went: they are no loss of its. */
+static void test_memory_full_is_charged_to_who_lost_it(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t last = 20000;
+	struct queue_reader *live, *dead;
+	uint64_t lost, lost_live, lost_dead, depth_live, depth_dead;
+
+	f->conf.memory = 64 * 1024;
+	fixture_open(f);
+	live = open_reader(f, "live");
+	dead = open_reader(f, "dead");
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	disk_hang(true);
+	append_numbers(f, 1, 10);
+	wait_until_it_hangs();
+	append_numbers(f, 11, 110);
+	queue_reader_ack(live, expect_numbers(live, 1, 110));
+	append_numbers(f, 111, last);
+	lost = status_of(f).dropped[DROP_MEMORY_FULL];
+	lost_live = charged(live);
+	lost_dead = charged(dead);
+	depth_live = queue_reader_depth(live);
+	depth_dead = queue_reader_depth(dead);
+	disk_hang(false);
+	assert_in_range(lost, 1000, last);
+	assert_int_equal(lost_dead, lost);
+	assert_int_equal(lost_live, lost - 100);
+	assert_int_equal(depth_live, last - 110 - (lost - 100));
+	assert_int_equal(depth_dead, last - lost);
+	queue_reader_close(live);
+	queue_reader_close(dead);
+}
+
+/* when_full = "drop_newest": the first stay, and each that does not fit any more is counted. */
+static void test_memory_full_drops_the_newest(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t last = 20000;
+	struct queue_reader *reader;
+	uint64_t lost, lost_reader, depth;
+
+	f->conf.memory = 64 * 1024;
+	f->conf.when_full = QUEUE_DROP_NEWEST;
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	assert_int_equal(queue_flush(f->queue, 10 * USEC_PER_SEC), 0);
+	disk_hang(true);
+	append_numbers(f, 1, 10);
+	wait_until_it_hangs();
+	append_numbers(f, 11, last);
+	lost = status_of(f).dropped[DROP_MEMORY_FULL];
+	lost_reader = charged(reader);
+	depth = queue_reader_depth(reader);
+	disk_hang(false);
+	assert_in_range(lost, 1000, last - 100);
+	assert_int_equal(lost_reader, lost);
+	assert_int_equal(depth, last - lost);
+	expect_numbers(reader, 1, last - lost);
+	queue_reader_close(reader);
+}
+
 /* Samples went from memory while the disk was slow, and the oldest have to make room for the others: what the file says of both
    is true afterwards. A healthy file was called damaged at the next start, and its counts were those of before. */
 static void test_room_is_made_after_drops_from_memory(void **state)
@@ -778,6 +851,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail_with_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tail_behind_one_that_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_while_a_write_hangs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_full_is_charged_to_who_lost_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_full_drops_the_newest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_room_is_made_after_drops_from_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_commit_that_failed_and_was_done, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clean_end_of_before, setup, teardown),

@@ -35,6 +35,12 @@ static void schedule_runs_in_order(void **state _unused_)
 	for (size_t i = 0; i < 50; i += 5)
 		schedule_remove(schedule, &entries[i]);
 	schedule_put(schedule, &entries[1], now);
+	/* Who is first is put off: the others do not wait for it. */
+	for (size_t i = 0; i < 50; i++)
+		if (entries[i].place == 1) {
+			assert_int_equal(schedule_put(schedule, &entries[i], now + 25000), 0);
+			break;
+		}
 	while (heap_n < 40)
 		sd_event_run(event, USEC_PER_SEC);
 	for (size_t i = 1; i < heap_n; i++)

@@ -68,12 +68,31 @@ static void test_restore(void **state _unused_)
 	assert_int_equal(series_device_restore(set, UINT32_MAX, "other", "bus", NULL, 0), -ERANGE);
 	assert_null(series_device_by_number(set, 1));
 	assert_int_equal(series_restore(set, 3, 2, "power", "W", HAY_FLOAT64), 0);
+	assert_int_equal(series_restore(set, 3, 2, "energy", "kWh", HAY_FLOAT64), -EEXIST);
 	assert_int_equal(series_restore(set, 4, 1, "power", "W", HAY_FLOAT64), -ENOENT);
 	/* What was restored is found again, and new ones go on after the last. */
 	assert_int_equal(series_device_intern(set, "meter", "bus", NULL, 0)->number, 2);
 	assert_int_equal(series_device_intern(set, "scale", "bus", NULL, 0)->number, 3);
 	assert_int_equal(series_intern(set, series_device_by_number(set, 2), "power", "W", HAY_FLOAT64)->number, 3);
 	assert_int_equal(series_intern(set, series_device_by_number(set, 2), "energy", "kWh", HAY_FLOAT64)->number, 4);
+	series_set_free(set);
+}
+
+/* Of a damaged file it is known how many there were: a new device with the number of a lost one would give its name to the
+   samples of that one. */
+static void test_lost_numbers_are_not_given_out_again(void **state _unused_)
+{
+	struct series_set *set = series_set_new();
+	const struct series_device *device;
+
+	assert_int_equal(series_device_restore(set, 1, "meter", "bus", NULL, 0), 0);
+	assert_int_equal(series_skip(set, 7, 20), 0);
+	device = series_device_intern(set, "scale", "bus", NULL, 0);
+	assert_int_equal(device->number, 8);
+	assert_int_equal(series_intern(set, device, "weight", "kg", HAY_FLOAT64)->number, 21);
+	assert_null(series_device_by_number(set, 7));
+	assert_int_equal(series_skip(set, 3, 3), 0);
+	assert_int_equal(series_device_count(set), 8);
 	series_set_free(set);
 }
 
@@ -109,7 +128,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_intern),	cmocka_unit_test(test_many_stay_where_they_are),
 		cmocka_unit_test(test_restore), cmocka_unit_test(test_type_names),
-		cmocka_unit_test(test_card),
+		cmocka_unit_test(test_card),	cmocka_unit_test(test_lost_numbers_are_not_given_out_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

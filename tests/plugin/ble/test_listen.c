@@ -128,6 +128,102 @@ static void one_value_in_each(void **state)
 	fake_host_free(bench.host);
 }
 
+/* A freezer at minus five was 650 degrees. */
+static void below_zero(void **state)
+{
+	struct bench bench = bench_new("10s");
+
+	(void)state;
+	say_temperature(&bench, -500);
+	check_emitted(&bench, -5, NONE);
+	fake_host_free(bench.host);
+}
+
+/* Without a packet id the same once more is a repeat of the radio; after a minute it is a measurement like the last. */
+static void the_same_again_after_a_minute(void **state)
+{
+	static const uint8_t bytes[] = {0x40, 0x02, 0xd0, 0x07};
+	struct bench bench = bench_new("1s");
+
+	(void)state;
+	say(&bench, bytes, sizeof(bytes));
+	check_emitted(&bench, 20, NONE);
+	fake_advance(bench.host, 30 * SECOND_US);
+	say(&bench, bytes, sizeof(bytes));
+	assert_null(fake_take(bench.host, FAKE_EMIT));
+	fake_advance(bench.host, 31 * SECOND_US);
+	say(&bench, bytes, sizeof(bytes));
+	check_emitted(&bench, 20, NONE);
+	fake_host_free(bench.host);
+}
+
+/* What does not fit the type that a point was given is bad, and not the nearest that does. */
+static void a_value_that_does_not_fit_its_point(void **state)
+{
+	static const uint8_t bytes[] = {0x40, 0x05, 0x40, 0x4b, 0x4c}; /* 50000 lx */
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_link *link = fake_link(host, "radio", NULL);
+	struct bench bench = {.host = host};
+	const struct fake_event *event;
+
+	(void)state;
+	fake_stop_time(host);
+	bench.device = fake_device(link, "cellar", "address", ADDRESS, NULL);
+	fake_point(bench.device, "illuminance", "int16", 0, NULL);
+	assert_int_equal(fake_open(link), 0);
+	assert_int_equal(fake_start(bench.device), 0);
+	bench.link = link->state;
+	say(&bench, bytes, sizeof(bytes));
+	event = fake_take(host, FAKE_EMIT);
+	assert_non_null(event);
+	assert_int_equal(fake_reading(event, 0)->quality, HAY_BAD);
+	assert_int_equal(fake_reading(event, 0)->reason, HAY_OUT_OF_RANGE);
+	fake_host_free(host);
+}
+
+static void say_from(struct bench *bench, const char *address, int16_t hundredths)
+{
+	struct advert *advert = &bench->link->advert;
+	struct uuid uuid = uuid_from_short(0xfcd2);
+	const uint8_t bytes[] = {0x40, 0x02, (uint8_t)hundredths, (uint8_t)(hundredths >> 8)};
+
+	advert_clear(advert);
+	assert_int_equal(address_parse(address, &advert->address), 0);
+	advert->rssi = RSSI_UNKNOWN;
+	advert->name = "cellar";
+	assert_int_equal(advert_add_service(advert, &uuid, bytes, sizeof(bytes)), 0);
+	listen_advert(bench->link, true);
+}
+
+/* Two thermometers of one name: the values of both were one series. The second is taken once the first is silent. */
+static void a_second_device_of_that_name(void **state)
+{
+	struct fake_host *host = fake_host_new(&hay_plugin, FAKE_INLINE);
+	struct hay_link *link = fake_link(host, "radio", NULL);
+	struct bench bench = {.host = host};
+
+	(void)state;
+	fake_stop_time(host);
+	bench.device = fake_device(link, "cellar", "match_name", "cellar", "interval", "1s", NULL);
+	fake_point(bench.device, "temperature", "float64", 0, NULL);
+	fake_point(bench.device, "humidity", "float64", 0, NULL);
+	assert_int_equal(fake_open(link), 0);
+	assert_int_equal(fake_start(bench.device), 0);
+	bench.link = link->state;
+	fake_advance(host, 100 * SECOND_US);
+	say_from(&bench, ADDRESS, 2000);
+	check_emitted(&bench, 20, NONE);
+	fake_advance(host, 10 * SECOND_US);
+	say_from(&bench, "A4:C1:38:00:00:02", 3000);
+	assert_null(fake_take(host, FAKE_EMIT));
+	say_from(&bench, ADDRESS, 2100);
+	check_emitted(&bench, 21, NONE);
+	fake_advance(host, 31 * SECOND_US);
+	say_from(&bench, "A4:C1:38:00:00:02", 3000);
+	check_emitted(&bench, 30, NONE);
+	fake_host_free(host);
+}
+
 static void the_newest_of_each(void **state)
 {
 	struct bench bench = bench_new("10s");
@@ -366,6 +462,10 @@ int main(void)
 		cmocka_unit_test(an_event_is_told_once),
 		cmocka_unit_test(a_counter_with_other_content_is_no_repeat),
 		cmocka_unit_test(one_value_in_each),
+		cmocka_unit_test(below_zero),
+		cmocka_unit_test(the_same_again_after_a_minute),
+		cmocka_unit_test(a_value_that_does_not_fit_its_point),
+		cmocka_unit_test(a_second_device_of_that_name),
 		cmocka_unit_test(the_newest_of_each),
 		cmocka_unit_test(a_little_early),
 		cmocka_unit_test(a_new_battery),

@@ -433,6 +433,42 @@ static void idle(void **state)
 	framer_free(framer);
 }
 
+/* The value that each gives for "123456789" (as in the tables of such algorithms), and how it lies on the wire. */
+static void checksums_on_the_wire(void **state)
+{
+	static const struct {
+		enum checksum kind;
+		uint8_t wire[2];
+		const char *hex;
+	} cases[] = {
+		{CHECKSUM_XOR, {0x31}, "31"},
+		{CHECKSUM_SUM8, {0xdd}, "DD"},
+		{CHECKSUM_SUM8_ZERO, {0x23}, "23"},
+		{CHECKSUM_SUM16, {0x01, 0xdd}, "01DD"},
+		{CHECKSUM_CRC16_MODBUS, {0x37, 0x4b}, "4B37"},
+		{CHECKSUM_CRC16_CCITT, {0x29, 0xb1}, "29B1"},
+		{CHECKSUM_CRC16_ARC, {0x3d, 0xbb}, "BB3D"},
+		{CHECKSUM_CRC16_X25, {0x6e, 0x90}, "906E"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum checksum kind = cases[i].kind;
+		uint16_t value = checksum_add(kind, checksum_start(kind), (const uint8_t *)"12345", 5), read;
+		uint8_t wire[CHECKSUM_WIRE_MAX];
+
+		value = checksum_end(kind, checksum_add(kind, value, (const uint8_t *)"6789", 4));
+		checksum_print(kind, false, value, wire);
+		assert_memory_equal(wire, cases[i].wire, checksum_size(kind));
+		assert_true(checksum_read(kind, false, wire, &read));
+		assert_int_equal(read, value);
+		checksum_print(kind, true, value, wire);
+		assert_memory_equal(wire, cases[i].hex, checksum_wire_size(kind, true));
+		assert_true(checksum_read(kind, true, wire, &read));
+		assert_int_equal(read, value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +477,7 @@ int main(void)
 		cmocka_unit_test(hex_messages_between_and_inside_blocks),
 		cmocka_unit_test(a_line_begun_before_is_thrown_away),
 		cmocka_unit_test(ten_megabytes_without_a_delimiter),
+		cmocka_unit_test(checksums_on_the_wire),
 		cmocka_unit_test(checksums_of_lines),
 		cmocka_unit_test(checksums_behind_the_end),
 		cmocka_unit_test(a_checksum_behind_what_is_thrown_away),

@@ -44,6 +44,32 @@ static void values(void **state)
 	assert_int_equal(template_fill("\\q", NULL, &rules, &bytes), -EINVAL);
 }
 
+/* What is sent reads back as the number that was asked for: with fewer digits a device was set to its neighbour. */
+static void numbers_read_back(void **state)
+{
+	static const float floats[] = {0.1f, 1.2345678f, 16777215, -3.4e38f, 1.17549435e-38f, 1.0f / 3};
+	static const double doubles[] = {0.1, 1.0 / 3, -1.7976931348623157e308, 123456789.12345679, 5e-324};
+	const struct frame_rules rules = {.kind = FRAME_LINE, .delimiter = {"\n", 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(floats) / sizeof(floats[0]); i++) {
+		struct hay_value value = {.type = HAY_FLOAT32, .f = floats[i]};
+		struct bytes bytes;
+
+		assert_int_equal(template_fill("{value}\\0", &value, &rules, &bytes), 0);
+		assert_true(strtof((const char *)bytes.data, NULL) == floats[i]);
+		free(bytes.data);
+	}
+	for (size_t i = 0; i < sizeof(doubles) / sizeof(doubles[0]); i++) {
+		struct hay_value value = {.type = HAY_FLOAT64, .d = doubles[i]};
+		struct bytes bytes;
+
+		assert_int_equal(template_fill("{value}\\0", &value, &rules, &bytes), 0);
+		assert_true(strtod((const char *)bytes.data, NULL) == doubles[i]);
+		free(bytes.data);
+	}
+}
+
 /* Each is what a framer with the same rules takes: see test_frame. */
 static void checksums(void **state)
 {
@@ -78,6 +104,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values),
+		cmocka_unit_test(numbers_read_back),
 		cmocka_unit_test(checksums),
 	};
 
