@@ -27,7 +27,7 @@ sanitize_fuzz  := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-reco
 sanitize := $(sanitize_$(FLAVOUR))
 
 # What compiles says by name which library is missing; the other goals install, or need none.
-needs_none := deps clean check demo bench fuzz tidy format format-check check-layers dist deb deb-cross acceptance vm-% install-dev
+needs_none := deps clean check demo bench mutants fuzz tidy format format-check check-layers dist deb deb-cross acceptance vm-% install-dev
 ifneq ($(filter-out $(needs_none),$(or $(MAKECMDGOALS),all)),)
 needed  := $(sort $(PKGS) $(PKGS_cli) $(foreach p,$(PLUGINS),$(PKGS_$p)) $(if $(filter tests,$(MAKECMDGOALS)),cmocka))
 missing := $(shell command -v $(PKG_CONFIG) >/dev/null 2>&1 || echo pkg-config; \
@@ -178,6 +178,10 @@ dialect: torture-programs
 model: torture-programs
 	@$B/tests/torture/model $(if $(N),-n $(N)) $(if $(SEED),-v -n 1 -s $(SEED))
 
+# Each small change of tests/mutants has to be noticed by the test that it names; NAME= those whose name it is in.
+mutants: deps
+	@$(PYTHON) tests/mutants/run $(NAME)
+
 fuzz:
 	@tests/deps static
 	@tests/fuzz/run $(FUZZ_SECONDS)
@@ -265,6 +269,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption dialect model fuzz tidy \
+.PHONY: all plugins tests fuzz-targets torture-programs bench-programs deps dist check demo bench corruption dialect model fuzz mutants tidy \
         format format-check check-layers install deb deb-cross acceptance vm-powercut vm-hotplug vm-ble clean
 .SECONDARY:
