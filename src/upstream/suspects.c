@@ -4,6 +4,7 @@
 
 #define BREAKS_SUSPECT 2
 #define STRIKES_GUILTY 3
+#define ENDS_ALONE 3
 #define QUIET_MIN_US (2 * USEC_PER_SEC)
 #define QUIET_MAX_US (10 * USEC_PER_MINUTE)
 #define UNPROVED_QUIET_US (5 * USEC_PER_SEC)
@@ -39,6 +40,7 @@ struct apart_sample {
 	uint64_t id;
 	uint32_t topic;
 	unsigned strikes;
+	unsigned ends; /* of connections on which nothing passed before it, and nothing else was under way */
 	bool topic_passed;
 	uint64_t slowest_us, next_us;
 };
@@ -48,7 +50,7 @@ struct suspects {
 	size_t n_items, n_under_way;
 	struct kind_strikes kinds[SUSPECT_N_KINDS];
 
-	struct apart_sample samples[SAMPLES_APART_MAX]; /* with one strike at least */
+	struct apart_sample samples[SAMPLES_APART_MAX]; /* with one strike, or end, at least */
 	size_t n_samples;
 	bool refusal_logged, too_large_logged; /* of a topic for which there was no item */
 	uint64_t common_last;		       /* the last id of those that were under way at all of the last ends */
@@ -271,17 +273,23 @@ static struct apart_sample *sample_find(const struct suspects *suspects, uint64_
 	return NULL;
 }
 
+/* By ends alone, too: where it goes first each time, nothing would ever pass before it, nor behind it. */
+static bool is_apart(const struct apart_sample *sample)
+{
+	return sample->strikes >= BREAKS_SUSPECT || sample->ends >= ENDS_ALONE;
+}
+
 bool suspects_sample_apart(const struct suspects *suspects, uint64_t id)
 {
 	const struct apart_sample *sample = sample_find(suspects, id);
-	return sample && sample->strikes >= BREAKS_SUSPECT;
+	return sample && is_apart(sample);
 }
 
 enum suspect_verdict suspects_sample_due(const struct suspects *suspects, uint64_t now_us, uint64_t *ret_id)
 {
 	for (size_t i = 0; i < suspects->n_samples; i++) {
 		const struct apart_sample *sample = &suspects->samples[i];
-		if (sample->strikes < BREAKS_SUSPECT)
+		if (!is_apart(sample))
 			continue;
 		*ret_id = sample->id;
 		if (sample->strikes >= STRIKES_GUILTY && sample->topic_passed)
@@ -323,7 +331,7 @@ void suspects_samples_passed(struct suspects *suspects, uint64_t first, uint64_t
 	for (size_t i = suspects->n_samples; i-- > 0;) {
 		struct apart_sample *sample = &suspects->samples[i];
 		/* One that is apart goes alone: the others pass it. */
-		bool apart = sample->strikes >= BREAKS_SUSPECT;
+		bool apart = is_apart(sample);
 		bool passed = apart ? first == sample->id && last == sample->id
 				    : first <= sample->id && last >= sample->id && sample->topic == topic;
 		if (passed)
@@ -457,8 +465,9 @@ static void hold_topic(struct suspects *suspects, uint32_t topic, struct suspect
 			suspects->samples[i] = suspects->samples[--suspects->n_samples];
 }
 
-static void sample_strike(struct suspects *suspects, const struct suspects_flight *flight, uint64_t now_us,
-			  struct suspects_finding *ret)
+/* strike: see is_strike(); if not, nothing passed before it. */
+static void sample_broke(struct suspects *suspects, const struct suspects_flight *flight, bool strike, uint64_t now_us,
+			 struct suspects_finding *ret)
 {
 	struct apart_sample *sample = sample_find(suspects, flight->first);
 	if (!sample && suspects->n_samples == SAMPLES_APART_MAX) {
@@ -469,13 +478,13 @@ static void sample_strike(struct suspects *suspects, const struct suspects_fligh
 		sample = &suspects->samples[suspects->n_samples++];
 		*sample = (struct apart_sample){.id = flight->first, .topic = flight->topic};
 	}
-	sample->strikes++;
+	sample->strikes += strike;
+	sample->ends += !strike;
 	sample->slowest_us = MAX(sample->slowest_us, now_us - flight->sent_us);
-	sample->next_us = later_us(sample->slowest_us, sample->strikes - 1, now_us);
-	for (size_t i = 0; i < suspects->n_samples && sample->strikes >= BREAKS_SUSPECT; i++) {
+	sample->next_us = later_us(sample->slowest_us, MAX(sample->strikes, 1u) - 1, now_us);
+	for (size_t i = 0; i < suspects->n_samples && is_apart(sample); i++) {
 		const struct apart_sample *other = &suspects->samples[i];
-		if (other->id == sample->id || other->topic != sample->topic || other->strikes < BREAKS_SUSPECT ||
-		    other->topic_passed)
+		if (other->id == sample->id || other->topic != sample->topic || !is_apart(other) || other->topic_passed)
 			continue;
 		hold_topic(suspects, flight->topic, ret);
 		return;
@@ -485,7 +494,7 @@ static void sample_strike(struct suspects *suspects, const struct suspects_fligh
 static bool any_apart(const struct suspects *suspects)
 {
 	for (size_t i = 0; i < suspects->n_samples; i++)
-		if (suspects->samples[i].strikes >= BREAKS_SUSPECT)
+		if (is_apart(&suspects->samples[i]))
 			return true;
 	return false;
 }
@@ -513,8 +522,9 @@ static bool samples_broke(struct suspects *suspects, const struct suspects_fligh
 		ret->narrow = 1;
 	}
 	ret->learnt = ret->narrow_until && ret->narrow < flight->n;
-	if (flight->n == 1 && is_strike(suspects, flight->sent_us, now_us))
-		sample_strike(suspects, flight, now_us, ret);
+	bool strike = is_strike(suspects, flight->sent_us, now_us);
+	if (flight->n == 1 && (strike || !suspects->proved_us))
+		sample_broke(suspects, flight, strike, now_us, ret);
 	return suspects->sample_breaks >= BREAKS_SUSPECT || ret->hold_topic || ret->narrow_until;
 }
 

@@ -248,6 +248,56 @@ static void test_a_sample_that_breaks_connections(void **state)
 	assert_false(suspects_sample_apart(play->suspects, bad));
 }
 
+/* It goes first with each connection and nothing passes before it, as the announcements are apart already: it was sent again for
+   ever, and all others waited behind it. */
+static void test_a_sample_that_breaks_connections_at_once(void **state)
+{
+	struct play *play = *state;
+	uint64_t id = 0;
+	int connections = 0;
+	for (; !suspects_sample_apart(play->suspects, 4); connections++) {
+		assert_in_range(connections, 0, 5);
+		begin(play);
+		assert_int_equal(suspects_sample_due(play->suspects, play->now, &id), SUSPECT_FREE);
+		broken_over_samples(play, 4, 4, 7);
+		assert_false(play->finding.hold_topic);
+	}
+	/* One end, or two, may be anything. */
+	assert_in_range(connections, 3, 5);
+	/* The others pass, and only then it is tried, three times, before it is dropped. */
+	int tests = 0;
+	for (;; tests++) {
+		begin(play);
+		samples_pass(play, 5 + 10 * (uint64_t)tests, 14 + 10 * (uint64_t)tests, 7);
+		if (suspects_sample_due(play->suspects, play->now, &id) == SUSPECT_DROP)
+			break;
+		play->now = suspects_due_us(play->suspects, play->now);
+		assert_int_equal(suspects_sample_due(play->suspects, play->now, &id), SUSPECT_TEST);
+		assert_int_equal(id, 4);
+		broken_over_samples(play, 4, 4, 7);
+	}
+	assert_int_equal(tests, 3);
+}
+
+/* The same over a line that is to blame: once it passes, all is forgotten. */
+static void test_a_sample_that_was_only_unlucky(void **state)
+{
+	struct play *play = *state;
+	uint64_t id = 0;
+	for (int i = 0; i < 5 && !suspects_sample_apart(play->suspects, 4); i++) {
+		begin(play);
+		broken_over_samples(play, 4, 4, 7);
+	}
+	assert_true(suspects_sample_apart(play->suspects, 4));
+	begin(play);
+	samples_pass(play, 5, 14, 7);
+	play->now = suspects_due_us(play->suspects, play->now);
+	assert_int_equal(suspects_sample_due(play->suspects, play->now, &id), SUSPECT_TEST);
+	samples_pass(play, 4, 4, 7);
+	assert_false(suspects_sample_apart(play->suspects, 4));
+	assert_int_equal(suspects_sample_due(play->suspects, play->now, &id), SUSPECT_FREE);
+}
+
 /* A topic over which the broker hangs up whatever is in it: its samples wait, and none is dropped. */
 static void test_a_topic_that_breaks_connections(void **state)
 {
@@ -453,6 +503,8 @@ int main(void)
 		test(test_one_card_of_many),
 		test(test_one_end_proves_nothing),
 		test(test_a_sample_that_breaks_connections),
+		test(test_a_sample_that_breaks_connections_at_once),
+		test(test_a_sample_that_was_only_unlucky),
 		test(test_a_topic_that_breaks_connections),
 		test(test_a_line_that_flaps),
 		test(test_a_twin),
