@@ -236,12 +236,32 @@ int store_damaged(struct queue *queue)
 
 /* ---- later opens ---- */
 
+/* Rows of a commit that failed and was done all the same: these samples are in memory and will be written, or were dropped
+   from there and counted, or are acknowledged. */
+static int remove_unwritten(struct db *db, uint64_t written)
+{
+	uint64_t last;
+	int r;
+
+	/* What cannot be read shows with the next reading. */
+	if (db_number(db, "SELECT max(id) FROM samples", &last) < 0 || last <= written)
+		return 0;
+	r = db_begin(db);
+	if (r == 0)
+		r = rows_remove(db, written + 1, INT64_MAX);
+	if (r == 0)
+		return db_commit(db);
+	db_rollback(db);
+	return r;
+}
+
 int store_reopen(struct queue *queue)
 {
 	struct store *store = &queue->store;
 	struct state_rows rows = {0};
 	struct state_marks marks = {0};
 	unsigned version;
+	uint64_t written;
 	int r;
 
 	if (store->db.handle)
@@ -258,7 +278,9 @@ int store_reopen(struct queue *queue)
 	if (r == 0 && store->loaded && version == QUEUE_TABLES_VERSION) {
 		mutex_lock(&queue->lock);
 		state_found(queue, &rows);
+		written = queue->written;
 		mutex_unlock(&queue->lock);
+		r = remove_unwritten(&store->db, written);
 	}
 	if (r == -EBADMSG && store->loaded)
 		r = store_damaged(queue);
