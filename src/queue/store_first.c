@@ -374,6 +374,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 		snprintf(db->message, sizeof(db->message), "its log: %s", strerror(-r));
 		return -EIO;
 	}
+	opening->log_is_short = log != LOG_STATE_WHOLE;
 	if (log == LOG_STATE_DAMAGED) {
 		snprintf(db->message, sizeof(db->message), "its log is");
 		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);

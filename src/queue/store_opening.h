@@ -15,8 +15,9 @@ struct store_opening {
 	struct state_marks marks;
 	struct queue_todo todo; /* files to be moved over; none: n_paths 0 */
 	uint64_t first_row, last_row;
-	unsigned version; /* of the file that was there */
-	bool all_is_lost; /* it was empty, and was not always */
+	unsigned version;  /* of the file that was there */
+	bool all_is_lost;  /* it was empty, and was not always */
+	bool log_is_short; /* something is missing at the end of its log, or it is damaged */
 };
 
 /* store_place.c: where ids and numbers go on. -ENOMEM, and what the disk says to the mark is no error. */

@@ -109,9 +109,14 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 	bool salvages = opening->todo.n_paths > 0;
 	uint64_t mark = marks->meta.seq, file_mark = 0, first, up_to;
 	const struct run *last = last_run(queue);
+	int r;
 
-	if (queue_mark_read(queue->path, &file_mark) == 0)
+	r = queue_mark_read(queue->path, &file_mark);
+	if (r == 0)
 		mark = MAX(mark, file_mark);
+	/* The mark in the queue can be one of long ago: what the last process wrote is lost in both places. */
+	if (r == -EBADMSG && opening->log_is_short)
+		mark = 0;
 	if (mark > SEQ_MAX)
 		mark = 0; /* no number of ours */
 	if (mark > 0)

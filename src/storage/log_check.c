@@ -139,15 +139,16 @@ static enum log_state look_behind(struct log_reader *reader, uint64_t at)
 {
 	uint8_t frame[FRAME_BYTES];
 	unsigned commits = 0;
-	bool odd = false, first = true;
+	bool odd = false, has_room = false;
 
-	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES, first = false) {
+	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES) {
 		if (!read_bytes(reader, frame, sizeof(frame), at))
 			return LOG_STATE_DAMAGED;
 		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
+		has_room = is_stale(reader, frame) || is_unwritten(frame);
 		if (has_our_salt(reader, frame) && !is_copy(reader, frame))
 			commits += get_big(frame + 4) != 0;
-		else if (!is_stale(reader, frame) && !is_unwritten(frame))
+		else if (!has_room)
 			odd = true; /* what lies here was never written by SQLite, or not here */
 	}
 	/* One transaction can have been under way; where two were complete, the first of them was on the disk. */
@@ -155,8 +156,8 @@ static enum log_state look_behind(struct log_reader *reader, uint64_t at)
 		return LOG_STATE_DAMAGED;
 	if (odd || commits == 1)
 		return LOG_STATE_CUT;
-	/* The room is there before the first byte is written. */
-	return first ? LOG_STATE_SHORT : LOG_STATE_WHOLE;
+	/* The room is there before the first byte is written, and behind all that ever was. */
+	return has_room ? LOG_STATE_WHOLE : LOG_STATE_SHORT;
 }
 
 /* Room for a log that was not begun yet. */
