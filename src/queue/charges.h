@@ -21,8 +21,6 @@ struct charges {
 	uint64_t low;			 /* all samples up to this id are gone with it; 0: not so */
 };
 
-/* With the lock of the queue held. -ENOMEM. */
-int charges_begin(struct charges *charges, const struct queue *queue);
 void charges_done(struct charges *charges);
 
 /* A sample is dropped: each uplink that had not acknowledged it is charged. */

@@ -150,3 +150,14 @@ void drops_saved(struct drops *drops)
 	}
 	drops->n = n;
 }
+
+const char *drop_cause_to_string(enum drop_cause cause)
+{
+	static const char *const words[DROP_N_CAUSES] = {
+		[DROP_QUEUE_FULL] = "queue full",   [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",
+		[DROP_REFUSED] = "refused",	    [DROP_DAMAGED] = "damaged",		[DROP_PURGED] = "purged",
+		[DROP_NO_MEMORY] = "out of memory",
+	};
+
+	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";
+}

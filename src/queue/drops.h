@@ -3,7 +3,28 @@
 #ifndef HAYWAIN_QUEUE_DROPS_H
 #define HAYWAIN_QUEUE_DROPS_H
 
-#include "queue/queue.h"
+#include "base/util.h"
+#include "model/series.h"
+#include <stdbool.h>
+
+enum drop_cause {
+	DROP_QUEUE_FULL,  /* "queue full": max_size */
+	DROP_MEMORY_FULL, /* "memory full": the tail, while the disk was slow or gone */
+	DROP_TOO_OLD,	  /* "too old": max_age */
+	DROP_REFUSED,	  /* "refused": by the broker */
+	DROP_DAMAGED,	  /* "damaged": unreadable on disk */
+	DROP_PURGED,	  /* "purged": a person emptied the queue */
+	DROP_NO_MEMORY,	  /* "out of memory": of the machine; the file of the queue numbers the causes like this */
+	DROP_N_CAUSES
+};
+const char *drop_cause_to_string(enum drop_cause cause);
+
+struct queue_drop {
+	enum drop_cause cause;
+	const char *device; /* NULL: unknown (damaged) */
+	uint64_t samples;
+	uint64_t unknown; /* so often an unknown number more was lost; 0: `samples` is all */
+};
 
 /* As a device: what is counted are not samples, but losses whose number nobody knows. */
 #define DROPS_NUMBER_UNKNOWN UINT32_MAX

@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "model/sample.h"
 #include "model/series.h"
+#include "queue/drops.h"
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -115,24 +116,6 @@ int64_t queue_wall(struct queue *queue, const struct sample *sample, bool *ret_c
 
 /* ---- what was lost ---- */
 
-enum drop_cause {
-	DROP_QUEUE_FULL,  /* "queue full": max_size */
-	DROP_MEMORY_FULL, /* "memory full": the tail, while the disk was slow or gone */
-	DROP_TOO_OLD,	  /* "too old": max_age */
-	DROP_REFUSED,	  /* "refused": by the broker */
-	DROP_DAMAGED,	  /* "damaged": unreadable on disk */
-	DROP_PURGED,	  /* "purged": a person emptied the queue */
-	DROP_NO_MEMORY,	  /* "out of memory": of the machine; the file of the queue numbers the causes like this */
-	DROP_N_CAUSES
-};
-const char *drop_cause_to_string(enum drop_cause cause);
-
-struct queue_drop {
-	enum drop_cause cause;
-	const char *device; /* NULL: unknown (damaged) */
-	uint64_t samples;
-	uint64_t unknown; /* so often an unknown number more was lost; 0: `samples` is all */
-};
 /* Drops charged to this reader's uplink and not yet reported, merged by cause and device; free(*ret). They
    count as reported when queue_drops_reported() is called (after the acknowledgement). Returns how many rows. */
 size_t queue_drops_pending(struct queue_reader *reader, struct queue_drop **ret);

@@ -231,10 +231,9 @@ uint64_t readers_limit(const struct queue *queue) REQUIRES(queue->lock);
 /* Where the disk has what this reader needs next: reading goes on after *ret. False: it needs nothing from there. */
 bool reader_needs_disk(struct queue_reader *reader, uint64_t *ret_after) REQUIRES(reader->queue->lock);
 
-/* ---- charges.c ---- */
-
-/* With the commit: they are the readers' now. */
-void charges_apply(struct charges *charges, struct queue *queue) REQUIRES(queue->lock);
+/* What a removal costs each reader: as it begins (-ENOMEM), and once it is committed. */
+int readers_begin_charges(const struct queue *queue, struct charges *charges) REQUIRES(queue->lock);
+void readers_apply_charges(struct queue *queue, const struct charges *charges) REQUIRES(queue->lock);
 
 /* ---- queue_load.c ---- */
 

@@ -432,3 +432,40 @@ void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_
 	queue_wake_store(queue, 0);
 	mutex_unlock(&queue->lock);
 }
+
+int readers_begin_charges(const struct queue *queue, struct charges *charges)
+{
+	size_t n = 0;
+
+	*charges = (struct charges){0};
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
+		n++;
+	charges->readers = calloc(n + 1, sizeof(*charges->readers));
+	if (!charges->readers)
+		return -ENOMEM;
+	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
+		struct charges_reader *to = &charges->readers[charges->n_readers];
+
+		to->number = reader->number;
+		to->acked = reader->acked;
+		if (drops_init(&to->drops) < 0)
+			return -ENOMEM;
+		charges->n_readers++;
+	}
+	return 0;
+}
+
+void readers_apply_charges(struct queue *queue, const struct charges *charges)
+{
+	for (size_t i = 0; i < charges->n_readers; i++) {
+		struct queue_reader *reader = reader_by_number(queue, charges->readers[i].number);
+		const struct drops *drops = &charges->readers[i].drops;
+
+		for (size_t row = 0; reader && row < drops->n; row++)
+			drops_add(&reader->drops, drops->rows[row].cause, drops->rows[row].device,
+				  drops->rows[row].count);
+	}
+	queue->low = MAX(queue->low, charges->low);
+	for (size_t i = 0; i < DROP_N_CAUSES; i++)
+		queue->dropped[i] += charges->samples[i];
+}

@@ -295,7 +295,7 @@ void state_found(struct queue *queue, const struct state_rows *rows)
 		find_row(queue, &rows->at[i]);
 	}
 	if (store->doubtful_stamp > 0 && store->doubtful_stamp == stamp) {
-		charges_apply(&store->doubtful, queue);
+		readers_apply_charges(queue, &store->doubtful);
 		queue_disk_dropped(queue, store->doubtful.low);
 	}
 	charges_done(&store->doubtful);

@@ -66,17 +66,6 @@ uint64_t queue_appended(struct queue *queue)
 
 /* ---- status and notices ---- */
 
-const char *drop_cause_to_string(enum drop_cause cause)
-{
-	static const char *const words[DROP_N_CAUSES] = {
-		[DROP_QUEUE_FULL] = "queue full",   [DROP_MEMORY_FULL] = "memory full", [DROP_TOO_OLD] = "too old",
-		[DROP_REFUSED] = "refused",	    [DROP_DAMAGED] = "damaged",		[DROP_PURGED] = "purged",
-		[DROP_NO_MEMORY] = "out of memory",
-	};
-
-	return (unsigned)cause < DROP_N_CAUSES ? words[cause] : "";
-}
-
 static uint64_t oldest_age(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 {
 	uint64_t first = MAX(queue->min_acked + 1, queue->tail.first), time_us = now;

@@ -53,7 +53,7 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct row_hea
 	int r;
 
 	mutex_lock(&queue->lock);
-	r = heads[n - 1].id <= queue->written ? charges_begin(&charges, queue) : -EBADMSG;
+	r = heads[n - 1].id <= queue->written ? readers_begin_charges(queue, &charges) : -EBADMSG;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		charges_add(&charges, cause, heads[i].id, heads[i].device);
 	if (r == 0)
@@ -71,7 +71,7 @@ static int drop(struct queue *queue, enum drop_cause cause, const struct row_hea
 		state_free(state);
 		return r;
 	}
-	charges_apply(&charges, queue);
+	readers_apply_charges(queue, &charges);
 	state_saved(queue, state);
 	queue_disk_dropped(queue, heads[n - 1].id);
 	store_count(queue);

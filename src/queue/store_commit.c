@@ -306,7 +306,7 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 	int r;
 
 	mutex_lock(&queue->lock);
-	r = charges_begin(&charges, queue);
+	r = readers_begin_charges(queue, &charges);
 	if (r == 0) {
 		for (size_t i = 0; i < batch->n; i++)
 			charges_add(&charges, DROP_QUEUE_FULL, batch->samples[i]->id, batch->samples[i]->device);
@@ -320,7 +320,7 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 	if (r < 0)
 		return r;
 	mutex_lock(&queue->lock);
-	charges_apply(&charges, queue);
+	readers_apply_charges(queue, &charges);
 	state_saved(queue, batch->state);
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct sample *sample = batch->samples[i];

@@ -46,7 +46,7 @@ static int remove_damaged_rows(struct queue *queue, const struct sample_row *row
 	_cleanup_(charges_done) struct charges charges = {0};
 	struct db *db = &queue->store.db;
 	struct state *state = NULL;
-	int r = charges_begin(&charges, queue);
+	int r = readers_begin_charges(queue, &charges);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (rows[i].sample)
@@ -70,7 +70,7 @@ static int remove_damaged_rows(struct queue *queue, const struct sample_row *row
 		db_rollback(db);
 	mutex_lock(&queue->lock);
 	if (r == 0) {
-		charges_apply(&charges, queue);
+		readers_apply_charges(queue, &charges);
 		state_saved(queue, state);
 		store_count(queue);
 	} else {

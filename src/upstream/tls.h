@@ -8,7 +8,7 @@
 #define HAYWAIN_UPSTREAM_TLS_H
 
 #include "upstream/reason.h"
-#include "upstream/uplink.h"
+#include "upstream/uplink_conf.h"
 #include <openssl/ssl.h>
 
 struct tls;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading one group of `uplinks`. */
+#include "upstream/uplink_conf.h"
 #include "base/conf.h"
 #include "upstream/dialects/dialect.h"
-#include "upstream/uplink.h"
 #include <arpa/inet.h>
 #include <limits.h>
 #include <string.h>
