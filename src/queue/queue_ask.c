@@ -252,7 +252,8 @@ uint64_t queue_purge(struct queue *queue)
 		/* How many there are of before nobody knows yet: the salvage counts them. */
 		if (!reader->purged_in_salvage && reader->acked + 1 < queue->counted_from) {
 			reader->purged_in_salvage = true;
-			reader->purged_after = reader->acked;
+			/* What went before has its count; what goes from now on goes with this. */
+			reader->purged_after = MAX(reader->acked, queue->low);
 		}
 		reader->acked = MAX(reader->acked, last);
 		reader->taken = MAX(reader->taken, last);

@@ -395,7 +395,7 @@ static void charge_purged(struct queue *queue, uint64_t last) REQUIRES(queue->lo
 
 		if (!reader->purged_in_salvage)
 			continue;
-		n = runs_between(&queue->runs, MAX(reader->purged_after, queue->low), last);
+		n = runs_between(&queue->runs, reader->purged_after, last);
 		if (n > 0)
 			drops_add(&reader->drops, DROP_PURGED, 0, n);
 		most = MAX(most, n);

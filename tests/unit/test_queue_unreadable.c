@@ -360,6 +360,36 @@ static void test_purged_before_it_was_moved_over(void **state)
 	queue_reader_ack(reader, expect_numbers(reader, 3011, 3011));
 }
 
+/* And then the new file is full, and its oldest go, before the other could be moved: none of its samples is forgotten. */
+static void test_purged_and_full_before_it_was_moved_over(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	uint64_t n = 3000;
+	bool is_unknown;
+
+	f->conf.max_size = 1024 * 1024;
+	fill(f, n);
+	disk_fails("queue.db", true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	append_numbers(f, n + 1, n + 10);
+	n += 10;
+	wait_notice(f, "cannot be used");
+	disk_fails(".left-", true);
+	wait_notice(f, "goes up first");
+	queue_purge(f->queue);
+	while (status_of(f).dropped[DROP_QUEUE_FULL] == 0) {
+		append_numbers(f, n + 1, n + 500);
+		n += 500;
+		assert_int_equal(queue_flush(f->queue, 20 * USEC_PER_SEC), 0);
+	}
+	disk_heals();
+	wait_notice(f, "samples were saved");
+	assert_int_equal(charged(reader, &is_unknown) + queue_reader_depth(reader), n);
+	assert_false(is_unknown);
+}
+
 /* A file that turns up late knows an uplink that this process did not: what went out of the memory before counts for it. */
 static void test_an_uplink_that_only_the_file_knew(void **state)
 {
@@ -457,6 +487,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_file_set_aside_that_cannot_be_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unread_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_purged_before_it_was_moved_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_purged_and_full_before_it_was_moved_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_uplink_that_only_the_file_knew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_was_given_out_before_a_late_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_late_file_and_a_lost_connection, setup, teardown),
