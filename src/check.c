@@ -43,8 +43,8 @@ static int take_rights(const char *path, const char *user, struct conf_service *
 	r = become_user(user ? user : SERVICE_USER, ret);
 	if (r == 0)
 		return 1;
-	fprintf(stderr, "haywaind: what the service can read is not checked: the user %s: %s\n",
-		user ? user : SERVICE_USER, r == -ESRCH ? "there is no such user" : strerror(-r));
+	fprintf(stderr, "haywaind: not checked what the service can read: user %s: %s\n", user ? user : SERVICE_USER,
+		r == -ESRCH ? "there is no such user" : strerror(-r));
 	return user ? r : 0;
 }
 
@@ -116,7 +116,7 @@ int check_config(const char *path, const char *user)
 		       config->n_uplinks == 1 ? "" : "s", config->n_links, config->n_links == 1 ? "" : "s",
 		       config->n_devices, config->n_devices == 1 ? "" : "s");
 	else if (geteuid() != 0 && !messages.service && access(path, R_OK) < 0 && errno == EACCES)
-		fputs("haywaind: run it with sudo: then it looks with the rights of the service\n", stderr);
+		fputs("haywaind: run it with sudo to check with the permissions of the service\n", stderr);
 end:
 	conf_messages_done(&messages);
 	free(service.user);

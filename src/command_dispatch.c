@@ -17,9 +17,9 @@ static void log_written(struct command_dispatch *dispatch, const struct command 
 
 	json_value(&value, held);
 	in_full = write_log_allows(dispatch->writes, command->origin, command->device, command->point, held, &more);
-	log_about(&subject, in_full ? HAY_LOG_INFO : HAY_LOG_DEBUG, "%s = %.100s was written, as %s asked%s%s",
-		  command->point, buf_text(&value), command->origin,
-		  answer->asked.type == HAY_TYPE_NONE ? "" : "; the device holds another value than was asked for",
+	log_about(&subject, in_full ? HAY_LOG_INFO : HAY_LOG_DEBUG, "%s = %.100s was written by %s%s%s", command->point,
+		  buf_text(&value), command->origin,
+		  answer->asked.type == HAY_TYPE_NONE ? "" : "; the device holds a different value than requested",
 		  more);
 }
 

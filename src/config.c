@@ -177,8 +177,8 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 				continue;
 			}
 			conf_error_at(loader->messages, setting,
-				      "`%s` stands twice, first at %s:%u: make one of the two", nearest.word,
-				      conf_setting_file(first), conf_setting_line(first));
+				      "`%s` is defined twice; first defined at %s:%u: make one of the two",
+				      nearest.word, conf_setting_file(first), conf_setting_line(first));
 			loader->n_fatal++;
 		}
 		if (!known) {
@@ -361,14 +361,14 @@ static int read_gateway(struct config_loader *loader, config_setting_t *root)
 		return 0; /* perhaps of the id */
 	if (!conf_is_name(host)) {
 		conf_error(loader->messages, file, line,
-			   "the host name \"%s\" is no name for a gateway: set gateway.id", host);
+			   "the host name \"%s\" is not a valid gateway name: set gateway.id", host);
 		loader->n_fatal++;
 	}
 	for (size_t i = 0; i < ELEMENTS(common); i++)
 		if (strcmp(common[i], host) == 0)
 			conf_warning(
 				loader->messages, file, line,
-				"the gateway is called `%s` after its host: two such gateways would take each other's place at the broker; set gateway.id",
+				"the gateway is named `%s` after its host: two gateways of the same name would disconnect each other at the broker; set gateway.id",
 				host);
 	return 0;
 }
@@ -384,7 +384,7 @@ static void check_queue(struct config_loader *loader, config_setting_t *root)
 		return;
 	conf_warning(
 		loader->messages, conf_setting_file(setting ? setting : root), setting ? conf_setting_line(setting) : 0,
-		"queue.max_size (%s) is not well above queue.memory (%s): what waited in memory while the disk failed pushes older samples out of the file; four times as much is right",
+		"queue.max_size (%s) is not well above queue.memory (%s): after a disk failure the samples from memory would push older ones out of the file; set at least four times as much",
 		format_size(queue->max_size, size), format_size(queue->memory, memory));
 }
 
@@ -446,7 +446,7 @@ static int read_uplinks(struct config_loader *loader)
 		struct uplink_conf *uplink;
 
 		if (first) {
-			conf_error_at(loader->messages, setting, "uplink `%s` stands twice, first at %s:%u",
+			conf_error_at(loader->messages, setting, "uplink `%s` is defined twice; first defined at %s:%u",
 				      config_name(setting), conf_setting_file(first), conf_setting_line(first));
 			loader->n_fatal++;
 		}
@@ -463,7 +463,7 @@ static int read_uplinks(struct config_loader *loader)
 			if (text_same(uplink->client_id, other->client_id)) {
 				conf_error_at(
 					loader->messages, setting,
-					"uplinks `%s` and `%s` have the same broker and the same client_id \"%s\": each would throw the other out",
+					"uplinks `%s` and `%s` have the same broker and the same client_id \"%s\": the broker would disconnect each when the other connects",
 					other->name, uplink->name, uplink->client_id);
 				loader->n_fatal++;
 			}

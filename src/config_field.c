@@ -22,8 +22,8 @@ static int read_links(struct config_loader *loader)
 
 		link = link_conf_read(setting, loader->plugins, loader->messages);
 		if (first) {
-			conf_error_at(loader->messages, setting, "link `%s` stands twice, first at %s:%u", name,
-				      conf_setting_file(first), conf_setting_line(first));
+			conf_error_at(loader->messages, setting, "link `%s` is defined twice; first defined at %s:%u",
+				      name, conf_setting_file(first), conf_setting_line(first));
 			link_conf_free(link);
 		} else if (link && !link->bad) {
 			config->links[config->n_links++] = link;
@@ -94,8 +94,7 @@ static const struct link_conf *find_link(struct config_loader *loader, const con
 			continue;
 		/* What is switched off may wait for its link. */
 		if (is_enabled(setting))
-			conf_error_at(loader->messages, at,
-				      "device `%s` cannot be used as long as its link `%s` has mistakes",
+			conf_error_at(loader->messages, at, "device `%s` cannot be used while its link `%s` has errors",
 				      name ? name : "?", link_name);
 		return bad_link(loader, link_name);
 	}
@@ -145,7 +144,7 @@ static unsigned check_topic(struct config_loader *loader, const config_setting_t
 		} else if (!conf_is_name(value)) {
 			conf_error_at(
 				loader->messages, setting,
-				"the tag `%.*s` of device `%s` stands in the topic of uplink `%s`: it must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"%s\"",
+				"the tag `%.*s` of device `%s` is used in the topic of uplink `%s`: it must be 1 to 64 letters, digits, `_`, `.` or `-`, not \"%s\"",
 				(int)size, word, device->name, uplink->name, value);
 			n_errors++;
 		}
@@ -178,7 +177,7 @@ static int read_device(struct config_loader *loader, size_t at)
 	bool enabled = true;
 
 	if (first) {
-		conf_error_at(loader->messages, setting, "device `%s` stands twice, first at %s:%u", name,
+		conf_error_at(loader->messages, setting, "device `%s` is defined twice; first defined at %s:%u", name,
 			      conf_setting_file(first), conf_setting_line(first));
 		return 0;
 	}

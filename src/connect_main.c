@@ -27,7 +27,7 @@ static void print_step(enum connect_step step, bool good, const char *text, void
 	printf("  %-9s  %s%-6s%s  %s\n", names[step], colour_code(colour, good ? GREEN : RED), good ? "ok" : "failed",
 	       colour_reset(colour), shown ? shown : "out of memory");
 	if (step == CONNECT_STEP_LOGIN && !good)
-		printf("             (a broker that knows this gateway by its client_id may turn %s%s away)\n",
+		printf("             (a broker that identifies this gateway by its client_id may reject %s%s)\n",
 		       conf->client_id, CONNECT_TEST_SUFFIX);
 	fflush(stdout);
 }

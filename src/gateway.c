@@ -175,7 +175,7 @@ static void apply_config(struct gateway *gateway, struct config *config, unsigne
 	log_restart_needed(config, gateway->queue_asked, (const char *const *)gateway->sockets_asked, gateway->queue);
 	config_describe_changes(before, config, &more);
 	if (n_mistakes > 0)
-		buf_printf(&more, "; %u mistake%s, told above", n_mistakes, n_mistakes == 1 ? "" : "s");
+		buf_printf(&more, "; %u error%s, logged above", n_mistakes, n_mistakes == 1 ? "" : "s");
 	gateway->config = config;
 	point_at_config(gateway);
 	log_set_level((enum hay_log_level)config->gateway.log_level);
@@ -202,7 +202,7 @@ static int reload_config(struct gateway *gateway, struct buf *ret_json)
 	notify_reloading(gateway->notify);
 	r = load_config(gateway, &messages, &config);
 	if (r < 0)
-		log_error("%s is not applied: everything goes on as it was", gateway->config_path);
+		log_error("%s is not applied: the running configuration stays in use", gateway->config_path);
 	else
 		apply_config(gateway, config, messages.n_errors, &changes, &summary);
 	notify_ready(gateway->notify);
@@ -223,7 +223,7 @@ static int reload_for_api(struct buf *ret_json, void *userdata)
 	struct gateway *gateway = userdata;
 
 	if (gateway->stopping) {
-		buf_add_text(ret_json, "{\"error\":\"the gateway is leaving\"}");
+		buf_add_text(ret_json, "{\"error\":\"the gateway is stopping\"}");
 		return 503;
 	}
 	return reload_config(gateway, ret_json) < 0 ? 422 : 200;
@@ -240,10 +240,15 @@ static int open_queue(struct gateway *gateway)
 	if (!gateway->series)
 		return -ENOMEM;
 	r = queue_open(&gateway->config->queue, gateway->series, &gateway->queue, &pid);
-	if (r == -EWOULDBLOCK)
-		log_error("the queue %s is in use by another haywaind%s%.0d: only one may have it, so this one ends",
-			  gateway->config->queue.path ? gateway->config->queue.path : "queue.db",
-			  pid > 0 ? ", process " : "", pid > 0 ? (int)pid : 0);
+	if (r == -EWOULDBLOCK) {
+		const char *path = gateway->config->queue.path ? gateway->config->queue.path : "queue.db";
+		char process[32] = "";
+
+		if (pid > 0)
+			snprintf(process, sizeof(process), " (process %d)", (int)pid);
+		log_error("queue %s is in use by another haywaind%s: only one process may use it; exiting", path,
+			  process);
+	}
 	return r;
 }
 
@@ -379,7 +384,7 @@ int gateway_new(sd_event *event, const char *config_path, struct gateway **ret)
 			 &gateway->timesync);
 	/* Without it an uplink comes back a little later. */
 	if (r >= 0 && network_watch_new(event, network_changed, gateway, &gateway->network) < 0)
-		log_debug("the kernel does not tell of changes of the network");
+		log_debug("the kernel does not report network changes");
 	if (r >= 0)
 		r = open_queue(gateway);
 	if (r >= 0)

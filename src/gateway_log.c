@@ -34,35 +34,44 @@ static bool still_runs(const struct field *field, const struct config_bad *bad)
 	return false;
 }
 
+/* What becomes of a bad part of the new file; it follows the name of the file, link or device. */
+static const char *bad_consequence(const struct field *field, const struct config_bad *bad)
+{
+	bool keeps = field && still_runs(field, bad);
+
+	if (bad->kind == CONFIG_BAD_FILE)
+		return keeps ? ": has errors; everything from it stays as it was"
+			     : ": has errors and is ignored until they are fixed";
+	return keeps ? "has errors and stays as it was" : "has errors and is disabled until they are fixed";
+}
+
 void log_bad_config(const struct config *config, const struct field *field)
 {
 	for (size_t i = 0; i < config->n_bad; i++) {
 		const struct config_bad *bad = &config->bad[i];
 		struct log_subject subject = {.link = bad->kind == CONFIG_BAD_LINK ? bad->name : NULL,
 					      .device = bad->kind == CONFIG_BAD_DEVICE ? bad->name : NULL};
-		bool is_file = bad->kind == CONFIG_BAD_FILE;
 
-		log_about(&subject, HAY_LOG_WARNING, "%s%s; the rest goes on", is_file ? bad->name : "",
-			  field && still_runs(field, bad) ? is_file ? ": all that came from it stays as it was"
-								    : "has mistakes and stays as it was"
-			  : is_file			  ? " is left out until it is mended"
-							  : "has mistakes and is left out until they are mended");
+		log_about(&subject, HAY_LOG_WARNING, "%s%s; the rest keeps running",
+			  bad->kind == CONFIG_BAD_FILE ? bad->name : "", bad_consequence(field, bad));
 	}
 }
 
 static void log_socket_needs_restart(const char *key, const char *what, const char *now, const char *asked)
 {
-	if (!text_same(now, asked))
-		log_warning("%s is another one now: this takes a restart, until then the %s %s%s", key, what,
-			    asked[0] ? "stays at " : "stays off", asked);
+	if (text_same(now, asked))
+		return;
+	if (asked[0])
+		log_warning("%s changed; restart to apply it (still using %s)", key, asked);
+	else
+		log_warning("%s changed; restart to apply it (the %s is still off)", key, what);
 }
 
 void log_restart_needed(const struct config *config, const char *queue_path_asked, const char *const sockets_asked[2],
 			const struct queue *queue)
 {
 	if (!text_same(config->queue.path, queue_path_asked))
-		log_warning("queue.path is another one now: this takes a restart, until then the queue stays at %s",
-			    queue_path(queue));
+		log_warning("queue.path changed; restart to apply it (still using %s)", queue_path(queue));
 	log_socket_needs_restart("api.socket", "local API", config->api_socket, sockets_asked[0]);
 	log_socket_needs_restart("api.read_socket", "read-only local API", config->api_read_socket, sockets_asked[1]);
 }
@@ -75,7 +84,7 @@ void reload_json(struct buf *out, const struct conf_messages *messages, const st
 	if (changes)
 		json_bool(out, true);
 	else
-		json_text(out, "the configuration is not applied: everything goes on as it was");
+		json_text(out, "the configuration is not applied: the running one stays in use");
 	if (changes) {
 		json_key(out, "started");
 		json_uint(out, changes->started);
@@ -113,7 +122,7 @@ void log_queue_mode(const struct queue *queue)
 	struct stat st;
 
 	if (stat(queue_path(queue), &st) == 0 && st.st_mode & 07)
-		log_warning("everyone on this machine may %s the queue %s (mode %04o); chmod 0640 mends it",
+		log_warning("every user of this machine may %s the queue %s (mode %04o); chmod 0640 fixes it",
 			    st.st_mode & 02 ? "write" : "read", queue_path(queue), st.st_mode & 07777);
 }
 
@@ -130,10 +139,11 @@ void log_leaving(struct queue *queue)
 	uint64_t waiting = count_waiting(queue);
 
 	if (waiting > 0)
-		log_info("leaving: %" PRIu64 " sample%s in the queue; what the uplinks do not get now goes to disk",
+		log_info("stopping: %" PRIu64
+			 " sample%s in the queue; those that the uplinks do not get now are written to disk",
 			 waiting, waiting == 1 ? "" : "s");
 	else
-		log_info("leaving: nothing waits in the queue");
+		log_info("stopping: the queue is empty");
 }
 
 void log_left(struct queue *queue, bool flushed, uint64_t lost)
@@ -148,11 +158,11 @@ void log_left(struct queue *queue, bool flushed, uint64_t lost)
 	if (!flushed)
 		lost = MAX(lost, status.tail_samples);
 	if (lost > 0)
-		log_error("left: %" PRIu64 " samples could not be written to %s in time and are lost", lost,
+		log_error("stopped: %" PRIu64 " samples could not be written to %s in time and are lost", lost,
 			  queue_path(queue));
 	else if (waiting > 0)
-		log_info("left: %" PRIu64 " sample%s in %s, safe on disk, to go up after the next start", waiting,
-			 waiting == 1 ? " lies" : "s lie", queue_path(queue));
+		log_info("stopped: %" PRIu64 " sample%s in %s, safe on disk, sent after the next start", waiting,
+			 waiting == 1 ? "" : "s", queue_path(queue));
 	else
-		log_info("left: nothing waits in the queue");
+		log_info("stopped: the queue is empty");
 }

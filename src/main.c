@@ -45,16 +45,16 @@ static void print_help(void)
 {
 	printf("Usage: haywaind [OPTION]...\n"
 	       "       haywaind --probe PLUGIN [ARGUMENT]...\n"
-	       "Read field devices, keep what they say, and relay it over MQTT.\n\n"
+	       "Read field devices, store their readings, and relay them over MQTT.\n\n"
 	       "  -c, --config=FILE  the configuration (" HAYWAIN_SYSCONF_DIR "/haywain.conf)\n"
-	       "      --check        say what is wrong with it; exit with 0 or 1\n"
-	       "      --user=NAME    with --check, as root: whose rights decide what can be read\n"
-	       "      --once         read every device once, print what they say, and exit\n"
+	       "      --check        report its errors; exit with 0 or 1\n"
+	       "      --user=NAME    with --check, as root: check as this user\n"
+	       "      --once         read every device once, print the readings, and exit\n"
 	       "      --json         with --once: print it as JSON\n"
 	       "      --test-uplink[=UPLINK]\n"
 	       "                     try the connection step by step; the running one stays\n"
 	       "      --set-secret=FILE\n"
-	       "                     ask for a password, and put it where the service finds it\n"
+	       "                     ask for a password, and store it for the service\n"
 	       "      --plugins      list the plugins\n"
 	       "      --models       list the models of devices\n"
 	       "      --describe=PLUGIN\n"
@@ -118,7 +118,7 @@ static int run_daemon(const char *path)
 	is_freed = gateway_free(gateway);
 	sd_event_unref(event);
 	if (r == -EBADMSG) {
-		log_error("%s has to be mended first (haywaind --check shows what is wrong)", path);
+		log_error("%s has to be fixed first (haywaind --check shows the errors)", path);
 		status = EXIT_BAD_CONFIG;
 	} else if (r < 0) {
 		if (r != -EWOULDBLOCK) /* which has been explained */

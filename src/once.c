@@ -167,7 +167,7 @@ static bool add_rows(struct table *table, const json_t *device)
 	table_add(table, PLAIN, "%s", json_text_of(device, "name"));
 	table_add(table, PLAIN, "-");
 	table_add(table, PLAIN, "-");
-	table_add(table, RED, "%s", *reason ? reason : "nothing was heard of it");
+	table_add(table, RED, "%s", *reason ? reason : "no data from it");
 	return false;
 }
 
@@ -308,7 +308,7 @@ static int once_load(struct once *once, const char *path, bool *ret_mistakes)
 	*ret_mistakes = messages.n_errors > 0;
 	conf_messages_done(&messages);
 	if (r >= 0 && once->config->n_devices == 0) {
-		fprintf(stderr, "haywaind: %s names no device that could be read\n", path);
+		fprintf(stderr, "haywaind: %s has no device that can be read\n", path);
 		r = -ENOENT;
 	}
 	if (r >= 0)

@@ -33,7 +33,7 @@ int second_refuse(const char *socket)
 		return 0;
 	if (pid > 0)
 		snprintf(process, sizeof(process), ", process %d", (int)pid);
-	log_error("haywaind runs already%s: systemctl stop haywain first (it answers at %s)", process, socket);
+	log_error("haywaind is already running%s: systemctl stop haywain first (it answers at %s)", process, socket);
 	return -EWOULDBLOCK;
 }
 

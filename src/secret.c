@@ -162,7 +162,7 @@ static void print_users(const char *config_path, const char *name, const char *p
 		       config->uplinks[i]->name, key);
 	}
 	if (r < 0)
-		printf("who uses it cannot be told: %s has mistakes (haywaind --check)\n", config_path);
+		printf("cannot find out which uplink uses it: %s has errors (haywaind --check)\n", config_path);
 	else if (n == 0)
 		printf("no uplink of %s uses it yet: password_file = \"%s\";\n", config_path, name);
 	conf_messages_done(&messages);
@@ -207,7 +207,7 @@ static int take_secret(const char *config_path, const char *name, const char *pa
 	int r = get_secret(name, typed, again);
 
 	if (r == -EKEYREJECTED)
-		return print_failure("the two are not the same: nothing was written");
+		return print_failure("the two entries differ: nothing was written");
 	if (r == -EFBIG)
 		return print_failure("it is longer than 64 KB: nothing was written");
 	if (r == -ECANCELED)

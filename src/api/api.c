@@ -28,7 +28,7 @@ struct api_peer api_peer(const struct http_exchange *exchange)
 	struct api_peer peer = {0};
 
 	if (http_peer(exchange, &peer.pid, &peer.uid) < 0)
-		log_debug("local API: it is not known who asks");
+		log_debug("local API: cannot identify the caller");
 	return peer;
 }
 
@@ -106,7 +106,7 @@ bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[
 	if (r == 0)
 		*ret = '\0';
 	if (r < 0 || (r > 0 && !conf_is_name(ret)))
-		http_answer_error(exchange, 400, NULL, "`device` in the query must be one name of a device");
+		http_answer_error(exchange, 400, NULL, "`device` in the query must be one device name");
 	else if (r > 0 && !field_get_device(api->stages->field, ret, &device))
 		answer_no_device(api, exchange, ret);
 	else
@@ -141,7 +141,7 @@ static void answer_reload(struct api *api, struct http_exchange *exchange)
 
 	api_log(&peer, "reload: %s",
 		status == 200	? "done"
-		: status == 422 ? "refused, the configuration is bad"
+		: status == 422 ? "refused: the configuration has errors"
 				: "refused");
 	buf_add_char(&body, '\n');
 	http_answer(exchange, status, API_JSON, NULL, &body);
@@ -192,10 +192,9 @@ static bool check_permission(const struct api_listener *listener, struct http_ex
 	if (!listener->read_only || !route->changes)
 		return true;
 	/* An empty Allow: no method may be used here (RFC 9110, section 10.2.1). */
-	http_answer_error(
-		exchange, 405, "Allow:\r\n",
-		"this socket is for reading only: what changes something goes to %s, for the group " GROUP_ADMIN,
-		path ? path : "api.socket, which is switched off");
+	http_answer_error(exchange, 405, "Allow:\r\n",
+			  "this socket is read-only: send changes to %s, for the group " GROUP_ADMIN,
+			  path ? path : "api.socket, which is switched off");
 	return false;
 }
 
@@ -207,11 +206,12 @@ static void route_request(struct http_exchange *exchange, void *userdata)
 	int r = api_route(&exchange->request, &route);
 
 	if (r == -404) {
-		http_answer_error(exchange, 404, NULL, "there is no %s here", exchange->request.path);
+		http_answer_error(exchange, 404, NULL, "not found: %s", exchange->request.path);
 		return;
 	}
 	if (r < 0) {
-		http_answer_error(exchange, 405, route.allow, "%s is not for this path", exchange->request.method);
+		http_answer_error(exchange, 405, route.allow, "method %s is not allowed for this path",
+				  exchange->request.method);
 		return;
 	}
 	if (!check_permission(listener, exchange, &route) || !check_query(exchange, route.endpoint))
@@ -298,14 +298,13 @@ static void log_no_socket(const struct api_listener *listener, const char *path,
 	_cleanup_free_ char *copy = strdup(path);
 
 	if (error == -ENOENT)
-		log_warning("there is no %s: the directory %s does not exist; %s may name another place", what,
+		log_warning("no %s: the directory %s does not exist; set another path in %s", what,
 			    copy ? dirname(copy) : path, key);
 	else if (error == -EADDRINUSE)
-		log_warning("there is no %s: another process listens at %s; %s may name another place", what, path,
-			    key);
+		log_warning("no %s: another process listens at %s; set another path in %s", what, path, key);
 	else
-		log_warning("there is no %s at %s: %s; the rest goes on", what, path,
-			    error == -EEXIST ? "this is no socket" : strerror(-error));
+		log_warning("no %s at %s: %s; everything else keeps running", what, path,
+			    error == -EEXIST ? "not a socket" : strerror(-error));
 }
 
 /* Without it the gateway does its work, and the other one too. */

@@ -38,9 +38,9 @@ static struct queue_task *task_new(struct api *api, struct http_exchange *exchan
 static void answer_unavailable(struct http_exchange *exchange, int r)
 {
 	if (r == -EBUSY)
-		http_answer_error(exchange, 429, NULL, "too many look at the queue at once");
+		http_answer_error(exchange, 429, NULL, "too many requests for the queue at once");
 	else
-		http_answer_error(exchange, 503, NULL, "the queue cannot be read: %s", strerror(-r));
+		http_answer_error(exchange, 503, NULL, "cannot read the queue: %s", strerror(-r));
 }
 
 static void begin_queue_task(struct api *api, struct http_exchange *exchange, bool count,

@@ -43,7 +43,7 @@ static void scan_peer_left(struct api_task *base)
 	struct scan_task *task = container_of(base, struct scan_task, task);
 
 	scan_cancel(task->scan);
-	log_outcome(task, "broken off, nobody listens any more");
+	log_outcome(task, "cancelled, the caller disconnected");
 	free_task(task);
 }
 
@@ -129,21 +129,21 @@ static const char *read_body(const json_t *root, const char *arguments[ARGUMENTS
 	size_t known = (plugin != NULL) + (link != NULL) + (list != NULL), i;
 
 	if (!json_is_object(root))
-		return "an object is expected, as {\"plugin\":\"modbus\",\"link\":\"panel\",\"arguments\":[\"scan\"]}";
+		return "expected an object like {\"plugin\":\"modbus\",\"link\":\"panel\",\"arguments\":[\"scan\"]}";
 	if (known != json_object_size(root))
-		return "plugin, link and arguments are expected, and nothing else";
+		return "expected plugin, link and arguments, and nothing else";
 	if (!json_is_string(plugin) || !conf_is_name(json_string_value(plugin)))
-		return "plugin is missing, or no name";
+		return "plugin is missing or not a name";
 	if (link && (!json_is_string(link) || !conf_is_name(json_string_value(link))))
-		return "link is no name";
+		return "link is not a name";
 	if (list && !json_is_array(list))
-		return "arguments are a list of texts";
+		return "arguments must be a list of strings";
 	if (json_array_size(list) > ARGUMENTS_MAX)
-		return "so many arguments no probe takes";
+		return "too many arguments";
 	json_array_foreach(list, i, argument)
 	{
 		if (!json_is_string(argument))
-			return "arguments are a list of texts";
+			return "arguments must be a list of strings";
 		arguments[i] = json_string_value(argument);
 	}
 	*ret = (struct scan_request){.plugin = json_string_value(plugin),

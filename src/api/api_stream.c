@@ -131,7 +131,7 @@ void api_stream(struct api *api, const struct api_listener *listener, struct htt
 	for (const struct api_stream *at = api->streams; at; at = at->next)
 		n += at->listener == listener;
 	if (n >= STREAMS_MAX) {
-		http_answer_error(exchange, 429, NULL, "%d streams are being read already", STREAMS_MAX);
+		http_answer_error(exchange, 429, NULL, "too many streams: %d are open", STREAMS_MAX);
 		return;
 	}
 	stream = calloc(1, sizeof(*stream));

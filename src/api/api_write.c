@@ -65,7 +65,7 @@ static void log_write(const struct write_task *write, const struct command *comm
 		return;
 	}
 	if (answer->done == WRITE_DONE && answer->asked.type != HAY_TYPE_NONE) {
-		buf_add_text(&outcome, ", and it is ");
+		buf_add_text(&outcome, ", now ");
 		json_value(&outcome, held);
 	}
 	if (before > 0)

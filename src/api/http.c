@@ -415,8 +415,8 @@ static void pause_listening(struct http *http, int error)
 	uint64_t before;
 
 	if (rate_limit_allows(&http->limit, clock_now(), &before))
-		log_warning("local API: %s, so nobody can be let in; trying again in 1 s",
-			    error == EMFILE || error == ENFILE ? "no descriptor is left" : strerror(error));
+		log_warning("local API: cannot accept connections: %s; trying again in 1 s",
+			    error == EMFILE || error == ENFILE ? "out of file descriptors" : strerror(error));
 	sd_event_source_set_enabled(http->listen, SD_EVENT_OFF);
 	sd_event_source_set_time_relative(http->resume_timer, REST_US);
 	sd_event_source_set_enabled(http->resume_timer, SD_EVENT_ONESHOT);

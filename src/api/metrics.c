@@ -115,7 +115,7 @@ static void write_field_metrics(const struct stages *stages, struct buf *out)
 	static const struct {
 		const char *name, *type, *help;
 	} families[] = {
-		[LINK_UP] = {"link_up", "gauge", "Whether the link is up; not there before anything was tried on it."},
+		[LINK_UP] = {"link_up", "gauge", "Whether the link is up; absent until the link was first used."},
 		[LINK_BUSY] = {"link_busy_seconds_total", "counter", "Time with a poll under way."},
 		[DEVICE_UP] = {"device_up", "gauge", "Whether the device is online."},
 		[DEVICE_ROUNDS] = {"device_polls_total", "counter", "Polls of the device."},
@@ -147,7 +147,7 @@ static void write_uplink_metrics(const struct stages *stages, struct buf *out)
 		{"uplink_backlog_samples", "gauge", "Samples not acknowledged yet."},
 		{"uplink_inflight_messages", "gauge", "Messages sent and not acknowledged yet."},
 		{"uplink_no_subscribers_total", "counter",
-		 "Samples acknowledged with nobody subscribed to their topic."},
+		 "Samples acknowledged while no client was subscribed to their topic."},
 		{"uplink_round_trip_seconds", "gauge", "From publishing to acknowledgement, smoothed."},
 	};
 
@@ -194,7 +194,7 @@ static void write_queue_metrics(const struct stages *stages, struct buf *out)
 		add_number_value(out, queue.dropped[i]);
 	}
 	add_counter(out, "samples_unknown_losses_total", "counter",
-		    "Times an unknown number of samples was lost besides.", queue.unknown_losses);
+		    "Times that an additional, unknown number of samples was lost.", queue.unknown_losses);
 	add_family_header(out, "queue_samples", "gauge", "Samples that some uplink has not acknowledged.");
 	buf_printf(out, "haywain_queue_samples{part=\"memory\"} %" PRIu64 "\n", queue.tail_samples);
 	buf_printf(out, "haywain_queue_samples{part=\"disk\"} %" PRIu64 "\n", queue.disk_samples);
@@ -202,7 +202,7 @@ static void write_queue_metrics(const struct stages *stages, struct buf *out)
 	add_counter(out, "queue_disk_bytes", "gauge", "Size of the queue's file.", queue.disk_bytes);
 	add_counter(out, "queue_disk_ok", "gauge", "Whether the queue can be written to disk.",
 		    queue.disk == QUEUE_DISK_OK);
-	add_duration(out, "queue_oldest_seconds", "gauge", "Age of the oldest sample that waits.", queue.oldest_age_us);
+	add_duration(out, "queue_oldest_seconds", "gauge", "Age of the oldest waiting sample.", queue.oldest_age_us);
 	add_counter(out, "queue_written_bytes_total", "counter", "Bytes written to disk.", queue.bytes_written);
 	add_counter(out, "queue_commits_total", "counter", "Transactions on disk.", queue.commits);
 	add_duration(out, "queue_fsync_last_seconds", "gauge", "Time the last transaction took.", queue.fsync_last_us);
@@ -211,13 +211,13 @@ static void write_queue_metrics(const struct stages *stages, struct buf *out)
 
 void api_write_metrics(const struct stages *stages, struct buf *out)
 {
-	add_family_header(out, "build_info", "gauge", "Always 1; the labels tell what runs.");
+	add_family_header(out, "build_info", "gauge", "Always 1; the labels describe the program.");
 	buf_add_text(out, "haywain_build_info");
 	add_label(out, '{', "version", HAYWAIN_VERSION);
 	add_label(out, ',', "gateway", stages->gateway_id);
 	buf_add_text(out, "} 1\n");
 	add_duration(out, "uptime_seconds", "gauge", "Time since the start.", clock_now() - stages->started_us);
-	add_counter(out, "clock_trusted", "gauge", "Whether the wall clock can be believed.", clock_trusted());
+	add_counter(out, "clock_trusted", "gauge", "Whether the wall clock is trusted.", clock_trusted());
 	write_queue_metrics(stages, out);
 	write_field_metrics(stages, out);
 	write_uplink_metrics(stages, out);

@@ -124,7 +124,7 @@ bool write_log_allows(struct write_log *log, const char *by, const char *device,
 		return false;
 	}
 	if (++entry->logged == RATE_LIMIT_LINES)
-		*ret_more = "; it is written often, told again in 10 min";
+		*ret_more = "; written often, logged again in 10 min";
 	return true;
 }
 
@@ -142,7 +142,7 @@ static void log_sum(const struct write_log_entry *entry)
 	struct buf range = {0}, times = {0};
 
 	if (!entry->device[0]) {
-		log_info("%u writes to more points than are told one by one were done in the last 10 min",
+		log_info("%u writes in the last 10 min to points beyond those that are logged one by one",
 			 entry->unlogged);
 		return;
 	}
@@ -152,8 +152,8 @@ static void log_sum(const struct write_log_entry *entry)
 		buf_add_text(&times, "once");
 	else
 		buf_printf(&times, "%u times", entry->unlogged);
-	log_about(&subject, HAY_LOG_INFO, "%s was written %s more in the last 10 min, as %s asked:%s the last is %s",
-		  entry->point, buf_text(&times), entry->by, buf_text(&range), entry->last);
+	log_about(&subject, HAY_LOG_INFO, "%s was written %s more in the last 10 min by %s:%s last %s", entry->point,
+		  buf_text(&times), entry->by, buf_text(&range), entry->last);
 	buf_done(&times);
 	buf_done(&range);
 }

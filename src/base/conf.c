@@ -190,7 +190,7 @@ const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_pa
 			    : "; haywain.conf(5) lists the keys";
 		return text ? text : "";
 	}
-	text = pool_printf(pool, " here: it belongs into %s", section);
+	text = pool_printf(pool, " here: it belongs in %s", section);
 	return text ? text : "";
 }
 
@@ -211,7 +211,7 @@ static unsigned check_unknown(const config_setting_t *layer, const struct conf_p
 		if (secret)
 			n_errors += conf_error_at(
 				messages, member,
-				"unknown key `%s`: a secret does not stand in the configuration; put it alone into a file, and name that with `%s`",
+				"unknown key `%s`: secrets are not written in the configuration; put the secret in a file of its own and name the file in `%s`",
 				nearest.word, secret);
 		else
 			n_errors += conf_error_at(messages, member, "unknown key `%s`%s", nearest.word,

@@ -131,7 +131,7 @@ struct conf_part {
 	const char *plugin;		/* whose table it is; NULL: everybody's */
 };
 
-/* " here: it belongs into `queue`", " is called `x` now: …", ", did you mean `x`?" or "": how a message about an
+/* " here: it belongs in `queue`", " is called `x` now: …", ", did you mean `x`?" or "": how a message about an
    unknown key goes on. elsewhere may be NULL. */
 const char *conf_unknown_text(struct conf_nearest *nearest, const struct conf_part *parts, size_t n_parts,
 			      const struct conf_messages *messages, struct pool *pool);

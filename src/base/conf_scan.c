@@ -220,7 +220,7 @@ static int scan_foreign_string(struct conf_cursor *cursor)
 		cursor->at += *at == '"' ? 1 : foreign_quote(at, cursor->end);
 	at = MIN(at, cursor->at);
 	if (hay_is_utf8(start, (size_t)(at - start)))
-		cursor_error(cursor, "the wrong quotes: a text stands between straight double ones, \"%.*s\"",
+		cursor_error(cursor, "wrong quotes: a text is written in straight double quotes, \"%.*s\"",
 			     (int)MIN(at - start, QUOTED_MAX), start);
 	else
 		cursor_error(cursor, "this is not UTF-8: save the file as UTF-8");
@@ -249,8 +249,7 @@ static int scan_string(struct conf_cursor *cursor)
 
 		if (size == 0 || *quote == '\'')
 			continue;
-		cursor_error(cursor, "the text ends with %.*s, which is no quote here: write \" for it", (int)size,
-			     quote);
+		cursor_error(cursor, "the text ends with %.*s, which is not a quote here: use \"", (int)size, quote);
 		cursor->at = quote + size;
 		return add_token(cursor, TOKEN_BAD, start, (size_t)(quote - start));
 	}
@@ -293,7 +292,7 @@ static int scan_include(struct conf_cursor *cursor)
 	if (!name)
 		return -ENOMEM;
 	if (!scan->include_dir) {
-		cursor_error(cursor, "@include has no place here");
+		cursor_error(cursor, "@include is not allowed here");
 		return 0;
 	}
 	if (name[0] == '/') {
@@ -301,7 +300,7 @@ static int scan_include(struct conf_cursor *cursor)
 		return 0;
 	}
 	if (cursor->depth >= INCLUDE_DEPTH_MAX) {
-		cursor_error(cursor, "@include goes deeper than %d files: does a file include itself?",
+		cursor_error(cursor, "@include is nested deeper than %d files: does a file include itself?",
 			     INCLUDE_DEPTH_MAX);
 		return -ELOOP;
 	}
@@ -319,7 +318,7 @@ static int scan_include(struct conf_cursor *cursor)
 	if (r == -ENOENT && strpbrk(name, "*?[")) {
 		cursor_error(
 			cursor,
-			"@include takes one file, not a pattern; what lies in conf.d and ends in .conf is read by itself");
+			"@include takes one file, not a pattern; files in conf.d that end in .conf are read anyway");
 		return 0;
 	}
 	if (r < 0) {
@@ -405,7 +404,7 @@ static int scan_token(struct conf_cursor *cursor)
 	char c = *cursor->at;
 
 	if (size > 0) {
-		cursor_error(cursor, "here stands %s, which nobody can see: delete it, or type a space for it", name);
+		cursor_error(cursor, "invisible character: %s; delete it, or replace it with a space", name);
 		cursor->at += size;
 		return 0;
 	}
@@ -441,7 +440,7 @@ static int scan_file(struct conf_scan *scan, const char *path, const char *text,
 		bool utf16 = size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
 
 		cursor_error(&cursor, utf16 ? "this file is UTF-16: save it as UTF-8"
-					    : "this is no text file: it holds a zero byte");
+					    : "not a text file: it contains a zero byte");
 		return -EBADMSG;
 	}
 	scan->total_size += size;
@@ -450,7 +449,7 @@ static int scan_file(struct conf_scan *scan, const char *path, const char *text,
 		return -EBADMSG;
 	}
 	if (memchr(text, '\r', size) && !memchr(text, '\n', size)) {
-		cursor_error(&cursor, "the lines of this file end as on old Macs: save it with Unix line ends (LF)");
+		cursor_error(&cursor, "this file has old Mac line endings (CR): save it with Unix line endings (LF)");
 		return -EBADMSG;
 	}
 	while (cursor.at < cursor.end) {

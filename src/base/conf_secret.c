@@ -103,8 +103,8 @@ const char *conf_secret_fault(const char *secret, size_t size, bool *ret_blank)
 	if (size >= 3 && memcmp(secret, "\xef\xbb\xbf", 3) == 0)
 		return "begins with a byte order mark; save it as UTF-8 without one";
 	if (memchr(secret, '\0', size))
-		return "holds a zero byte, and a password ends there";
+		return "contains a zero byte, where a password would end";
 	if (memchr(secret, '\n', size) || memchr(secret, '\r', size))
-		return "has more than one line; the password is to stand there alone";
+		return "has more than one line; it must contain only the password";
 	return NULL;
 }

@@ -204,7 +204,7 @@ static void check_elements(struct syntax_walk *walk, const struct conf_token *op
 	bool after_comma = false, after_value = false;
 
 	if (peek_token(walk)->type == TOKEN_NAME && is_punct(peek_next_token(walk), "=:")) {
-		syntax_error(walk, opener, "a group stands in { … }, a list of groups in ( { … }, { … } )");
+		syntax_error(walk, opener, "a group is written { … }, a list of groups ( { … }, { … } )");
 		check_settings(walk, opener);
 		return;
 	}
@@ -229,7 +229,7 @@ static void check_elements(struct syntax_walk *walk, const struct conf_token *op
 		}
 		if (is_punct(token, ",")) {
 			if (!after_value)
-				syntax_error(walk, token, "a `,` too many: no value stands before it");
+				syntax_error(walk, token, "a `,` too many: there is no value before it");
 			after_comma = true;
 			after_value = false;
 			last = take_token(walk);
@@ -319,15 +319,16 @@ static void check_twice(struct syntax_walk *walk, const struct conf_token *opene
 			continue;
 		/* At the top a list may go on in another file. */
 		if (!opener && is_punct(peek_next_token(walk), "=:") && is_punct(peek_next_token(walk) + 1, "{"))
-			syntax_error(walk, key, "`%.*s` stands twice, first at %s:%u: make one group of the two",
+			syntax_error(walk, key,
+				     "`%.*s` is defined twice; first defined at %s:%u: make one group of the two",
 				     WIDTH(key), first->file, first->line);
 		else if (opener || !is_punct(peek_next_token(walk), "=:") || !is_punct(peek_next_token(walk) + 1, "("))
-			syntax_error(walk, key, "`%.*s` stands twice in one group, first at %s:%u", WIDTH(key),
-				     first->file, first->line);
+			syntax_error(walk, key, "`%.*s` is defined twice in one group; first defined at %s:%u",
+				     WIDTH(key), first->file, first->line);
 		else
 			syntax_error(
 				walk, key,
-				"`%.*s` stands twice, first at %s:%u: make one list of the two, or put one into a file in conf.d",
+				"`%.*s` is defined twice; first defined at %s:%u: merge the two lists, or move one to a file in conf.d",
 				WIDTH(key), first->file, first->line);
 		return;
 	}
@@ -339,7 +340,7 @@ static bool check_other_format(struct syntax_walk *walk, const struct conf_token
 	const struct conf_token *token = peek_token(walk);
 
 	if (token->type == TOKEN_STRING && is_punct(peek_next_token(walk), "=:")) {
-		syntax_error(walk, token, "a key stands without quotes: %.*s", WIDTH(token));
+		syntax_error(walk, token, "a key is written without quotes: %.*s", WIDTH(token));
 		take_token(walk);
 		check_setting(walk, token);
 		return true;

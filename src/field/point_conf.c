@@ -346,8 +346,8 @@ static unsigned check_list(const config_setting_t *list, struct conf_messages *m
 			if (!first_name || strcmp(first_name, name) != 0)
 				continue;
 			n_errors += conf_error_at(messages, setting,
-						  "point `%s` stands twice in this device, first at %s:%u", name,
-						  conf_setting_file(first), conf_setting_line(first));
+						  "point `%s` is defined twice in this device; first defined at %s:%u",
+						  name, conf_setting_file(first), conf_setting_line(first));
 			break;
 		}
 	}

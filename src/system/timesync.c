@@ -117,7 +117,7 @@ static int timedate_answered(sd_bus_message *message, void *userdata, sd_bus_err
 		return 0;
 	}
 	if (sd_bus_message_read(message, "v", "b", &synchronised) < 0) {
-		could_not_ask(timesync, "org.freedesktop.timedate1 gave an answer that makes no sense");
+		could_not_ask(timesync, "org.freedesktop.timedate1 sent an invalid answer");
 		return 0;
 	}
 	timesync->said_unasked = false;

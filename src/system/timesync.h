@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the wall clock can be believed. Asks org.freedesktop.timedate1 (NTPSynchronized) over the system bus, where
+ * Whether the wall clock is trusted. Asks org.freedesktop.timedate1 (NTPSynchronized) over the system bus, where
  * there is none the kernel (adjtimex), and watches for the clock being set. A clock with a battery
  * (/sys/class/rtc) is better than nothing: clock_usable(). Main thread; never blocks.
  */

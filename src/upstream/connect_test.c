@@ -228,7 +228,7 @@ static int try_subscribe(void *userdata, const char *filter)
 			report_step(attempt, CONNECT_STEP_SUBSCRIBE, false, "%s: %s", filter, strerror(-r));
 	else
 		attempt->subscribed &=
-			await_answer(attempt, CONNECT_STEP_SUBSCRIBE, filter, "its messages may be received");
+			await_answer(attempt, CONNECT_STEP_SUBSCRIBE, filter, "its messages can be received");
 	return mqtt_phase(attempt->mqtt) == MQTT_READY ? 0 : -ENOTCONN;
 }
 

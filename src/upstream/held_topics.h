@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Topics whose samples the broker turns down (PUBACK 0x87), or over which it hangs up: each waits by itself, and is tried
+ * Topics whose samples the broker refuses (PUBACK 0x87), or over which it hangs up: each waits by itself, and is tried
  * again with one message after 1 s, 2 s, … Lives as long as the uplink. Pure: no socket, no clock.
  */
 #ifndef HAYWAIN_UPSTREAM_HELD_TOPICS_H

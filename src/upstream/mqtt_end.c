@@ -31,13 +31,13 @@ void mqtt_end_refused(struct mqtt *mqtt, unsigned code)
 	case MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION:
 		if (mqtt->v5)
 			reason_set(&mqtt->reason,
-				   "the broker does not speak MQTT 5 (version = 311 makes us speak 3.1.1)");
+				   "the broker does not speak MQTT 5 (version = 311 selects MQTT 3.1.1)");
 		else
 			reason_set(&mqtt->reason, "the broker does not speak MQTT 3.1.1 (version = 5 may help)");
 		return;
 	case 2:
 	case MQTT_RC_CLIENTID_NOT_VALID:
-		reason_set(&mqtt->reason, "the broker refuses the login: it does not take this client_id");
+		reason_set(&mqtt->reason, "the broker refuses the login: it does not accept this client_id");
 		return;
 	case 3:
 		reason_set(&mqtt->reason, "the broker refuses the login: it is not available");
@@ -149,7 +149,7 @@ void mqtt_end_library(struct mqtt *mqtt, int rc)
 		reason_set(&mqtt->reason, "the broker sent something that MQTT does not allow");
 		return;
 	default:
-		reason_set(&mqtt->reason, "the MQTT library ended it: %s", mosquitto_strerror(rc));
+		reason_set(&mqtt->reason, "the MQTT library ended the connection: %s", mosquitto_strerror(rc));
 	}
 }
 

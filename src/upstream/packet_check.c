@@ -90,7 +90,7 @@ static int read_text(struct packet_cursor *cursor)
 	if (r < 0)
 		return r;
 	if (size > 0 && mosquitto_validate_utf8((const char *)cursor->at - size, (int)size) != MOSQ_ERR_SUCCESS)
-		return refuse(cursor, "the broker sent a %s with text that is no UTF-8", cursor->name);
+		return refuse(cursor, "the broker sent a %s with text that is not UTF-8", cursor->name);
 	return 0;
 }
 
@@ -179,7 +179,7 @@ static int read_properties(struct packet_cursor *cursor, enum packet_type type)
 		if (id >= ELEMENTS(properties) || !properties[id].form)
 			return refuse(cursor, "the broker sent an unknown property 0x%02x in %s", id, cursor->name);
 		if (!(properties[id].packets & 1u << type))
-			return refuse(cursor, "the broker sent the property 0x%02x in %s, where it has no place", id,
+			return refuse(cursor, "the broker sent the property 0x%02x in %s, where it is not allowed", id,
 				      cursor->name);
 		bool many = id == 0x26 || id == 0x0b;
 		if (!many && (seen & UINT64_C(1) << id))
@@ -283,7 +283,7 @@ static int read_publish_head(struct packet_cursor *cursor, size_t length, struct
 	/* Empty, it would be an alias of MQTT 5, and we never allowed any. */
 	if (size == 0 || mosquitto_validate_utf8(packet->topic, (int)size) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_pub_topic_check2(packet->topic, size) != MOSQ_ERR_SUCCESS)
-		return refuse(cursor, "the broker sent a PUBLISH with a topic that no message can have");
+		return refuse(cursor, "the broker sent a PUBLISH with a topic that is not allowed");
 	cursor->at += 2 + size;
 	int r = packet->qos ? read_identifier(cursor, &packet->mid) : 0;
 	return r < 0 ? r : 1;
@@ -323,7 +323,7 @@ static int check_whole(struct packet_cursor *cursor, unsigned flags, bool v5, st
 	case PACKET_DISCONNECT:
 		return check_disconnect(cursor, v5);
 	default:
-		return refuse(cursor, "the broker sent %s, which is not for a broker to send", cursor->name);
+		return refuse(cursor, "the broker sent %s, which a broker must not send", cursor->name);
 	}
 }
 
@@ -342,7 +342,7 @@ int packet_check(const uint8_t *data, size_t size, bool v5, bool greeted, struct
 		.at = data + 1, .end = data + size, .reason = ret_reason, .name = type_to_string(data[0] >> 4)};
 	ret->type = data[0] >> 4;
 	if (!brokers_send(ret->type))
-		return refuse(&cursor, "the broker sent %s, which is not for a broker to send", cursor.name);
+		return refuse(&cursor, "the broker sent %s, which a broker must not send", cursor.name);
 	if (greeted == (ret->type == PACKET_CONNACK))
 		return refuse(&cursor,
 			      greeted ? "the broker sent a second CONNACK" : "the broker sent a %s before CONNACK",
@@ -350,7 +350,7 @@ int packet_check(const uint8_t *data, size_t size, bool v5, bool greeted, struct
 	size_t length;
 	int r = read_length(&cursor.at, cursor.end, &length);
 	if (r < 0)
-		return refuse(&cursor, "the broker sent a %s whose length is none", cursor.name);
+		return refuse(&cursor, "the broker sent a %s with an invalid length", cursor.name);
 	if (r == 0)
 		return 0;
 	ret->size = (size_t)(cursor.at - data) + length;

@@ -175,7 +175,7 @@ static void session_begin(struct session *session)
 		uplink->retain_logged = true;
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"the broker keeps no retained messages: status and devices are seen only by those who are subscribed when they are sent");
+			"the broker keeps no retained messages: status and devices reach only clients that are subscribed when they are sent");
 	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, "");
 	line_rate_start(&uplink->line);
@@ -186,12 +186,12 @@ static void session_begin(struct session *session)
 	case SUSPECT_TEST:
 		/* The broker is there: what the failures before made of the pause does not count any more. */
 		session->result.delivered = true;
-		session_fail(session, "connected without a will, to learn whether the broker turns us away over that");
+		session_fail(session, "connected without a will, to find out whether the broker rejects the will");
 		break;
 	case SUSPECT_GIVEN_UP:
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"the broker accepts us only without a will: nobody is told when this gateway dies; trying again in an hour at the earliest. It must let us publish to our status topic");
+			"the broker accepts the connection only without a will: subscribers do not learn when this gateway dies; trying again in an hour at the earliest. Let this client publish to its status topic");
 		break;
 	default:
 		break;
@@ -293,13 +293,13 @@ static void check_deadlines(struct session *session)
 	if (mqtt_phase(session->mqtt) != MQTT_READY)
 		return;
 	if (stuck != UINT64_MAX && session->now_us >= stuck + ack_timeout_us(session))
-		session_fail(session, "the network has taken nothing of ours for %s",
+		session_fail(session, "the network has accepted no data for %s",
 			     format_duration(session->now_us - stuck, text));
 	else if (oldest != UINT64_MAX && session->now_us >= oldest + ack_timeout_us(session))
 		session_outbox_timed_out(session, oldest);
 	if (session->now_us >= session->renew_us) {
 		session->reconnect = true;
-		reason_set(&session->result.reason, "the login is about to end: making a new one");
+		reason_set(&session->result.reason, "the login expires soon: connecting with a new one");
 	}
 }
 

@@ -18,7 +18,7 @@ void session_show_held(struct session *session)
 		uplink->held_full_logged_us = session->now_us;
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"%zu samples wait for topics that the broker turns down, first %s: no more are taken from the queue, other devices wait too, until it takes them",
+			"%zu samples wait for topics that the broker refuses, first %s: no more are taken from the queue, and other devices wait too, until the broker accepts them",
 			window_held(uplink->window), topic->name);
 	}
 	session->held_full = full;
@@ -26,7 +26,7 @@ void session_show_held(struct session *session)
 		return;
 	struct reason reason;
 	reason_set(&reason, "%.110s: %.50s%s", topic->name, topic->why,
-		   full ? "; too much waits, nothing is taken" : "; other topics go on");
+		   full ? "; too many samples wait, no more are taken" : "; other topics continue");
 	uplink_set_state(uplink, UPLINK_REFUSED, reason.text);
 }
 
@@ -48,8 +48,8 @@ static void hold_topic(struct session *session, struct sample *sample, const cha
 	if (!say)
 		return;
 	char text[BACKOFF_TEXT_MAX];
-	uplink_log(uplink, HAY_LOG_WARNING, "%s %s: %s; nothing is lost, its samples wait, other topics go on, %s",
-		   hung_up ? "the broker hangs up over messages to" : "the broker turns down messages to", name, why,
+	uplink_log(uplink, HAY_LOG_WARNING, "%s %s: %s; nothing is lost, its samples wait, other topics continue, %s",
+		   hung_up ? "the broker hangs up over messages to" : "the broker refuses messages to", name, why,
 		   backoff_text(topic->pause_us, topic->hung_up ? HELD_TOPIC_HUNG_UP_MAX_US : HELD_TOPIC_PAUSE_MAX_US,
 				text));
 }
@@ -57,7 +57,7 @@ static void hold_topic(struct session *session, struct sample *sample, const cha
 static void release_topic(struct session *session, struct held_topic *topic)
 {
 	struct uplink *uplink = session->uplink;
-	uplink_log(uplink, HAY_LOG_NOTICE, "the broker takes messages to %s again", topic->name);
+	uplink_log(uplink, HAY_LOG_NOTICE, "the broker accepts messages to %s again", topic->name);
 	window_release_group(uplink->window, topic->group);
 	if (session->no_topic == topic)
 		session->no_topic = NULL;
@@ -74,7 +74,7 @@ void session_hold_broken_topic(struct session *session, uint64_t message)
 	struct sample *sample = samples[0];
 	struct reason name;
 	reason_set(&name, "%s", session_topic_of(session, sample));
-	hold_topic(session, sample, name.text, "it ends the connection over them", true);
+	hold_topic(session, sample, name.text, "it ends the connection when they are sent", true);
 }
 
 /* ---- refused by state ---- */
@@ -92,7 +92,7 @@ static void pause_all(struct session *session, const char *topic, unsigned code)
 	/* A quota that is exceeded now and then is told by its rate. */
 	if (!quota_is_shut(&uplink->quota))
 		return;
-	reason_set(&reason, "the broker turns down messages to %s: %s", topic, word.text);
+	reason_set(&reason, "the broker refuses messages to %s: %s", topic, word.text);
 	uplink_set_state(uplink, UPLINK_REFUSED, reason.text);
 	if (uplink->refused_logged_us && session->now_us - uplink->refused_logged_us < REFUSED_LOG_PERIOD_US)
 		return;
@@ -130,7 +130,7 @@ static void accepted_again(struct session *session)
 	session->refused.probe = 0;
 	session->refused.backoff.pause_us = 0;
 	if (session->refused.said)
-		uplink_log(uplink, HAY_LOG_NOTICE, "the broker takes our messages again");
+		uplink_log(uplink, HAY_LOG_NOTICE, "the broker accepts messages again");
 	session->refused.said = false;
 	if (!uplink->held_topics.first)
 		uplink_set_state(uplink, UPLINK_CONNECTED, "");
@@ -154,7 +154,8 @@ static void note_no_subscribers(struct session *session, const char *topic, size
 	if (!first)
 		return;
 	struct reason reason;
-	reason_set(&reason, "nobody is subscribed to %s: readings are acknowledged by the broker and then gone", topic);
+	reason_set(&reason, "no client is subscribed to %s: the broker acknowledges the readings and discards them",
+		   topic);
 	if (!session->refused.on && !uplink->held_topics.first)
 		uplink_set_state(uplink, UPLINK_CONNECTED, reason.text);
 	if (uplink->no_subscribers_logged_us &&
@@ -218,7 +219,7 @@ static void refuse_for_good(struct session *session, uint64_t message, unsigned 
 	}
 	struct reason word, why;
 	mqtt_reason_to_string(code, &word);
-	reason_set(&why, "the broker turns it down: %s", word.text);
+	reason_set(&why, "the broker refuses it: %s", word.text);
 	for (size_t i = 0; i < n; i++)
 		queue_reader_refused(uplink->reader, samples[i]);
 	session_log_drop(session, session_topic_of(session, samples[0]), why.text);

@@ -11,18 +11,18 @@ static void log_given_up(struct uplink *uplink, const struct suspects_finding *f
 	case SUSPECT_SUBSCRIBE:
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"the broker hangs up when we subscribe to commands (%s): no commands come, trying again in an hour; readings go on. Let this client subscribe to it",
+			"the broker hangs up when we subscribe to commands (%s): no commands are received, trying again in an hour; readings continue. Let this client subscribe to it",
 			topic);
 		return;
 	case SUSPECT_REPLY:
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"the broker hangs up over replies to commands: none are sent, trying again in an hour; readings go on. Let this client publish to the topics reply/#");
+			"the broker hangs up over replies to commands: none are sent, trying again in an hour; readings continue. Let this client publish to the topics reply/#");
 		return;
 	default:
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"the broker hangs up over messages to %s%s: given up, trying again in an hour; readings go on. Let this client publish to it",
+			"the broker hangs up over messages to %s%s: given up, trying again in an hour; readings continue. Let this client publish to it",
 			topic,
 			finding->whole_kind ? " and to others that are no readings (status, device, event)" : "");
 	}
@@ -60,7 +60,7 @@ static void suspect_same_client_id(struct session *session)
 	uplink->twin_logged_us = session->now_us;
 	uplink_log(
 		uplink, HAY_LOG_WARNING,
-		"the broker ended two connections soon after they began, over nothing that we sent: is another client called `%s` connected?",
+		"the broker ended two connections soon after they began, and no message explains it: is another client called `%s` connected?",
 		uplink->conf->client_id);
 }
 

@@ -107,7 +107,7 @@ static void log_too_large(struct session *session, struct outgoing *outgoing)
 		return;
 	uplink_log(
 		uplink, HAY_LOG_WARNING,
-		"the message for %s is left out: it has %zu bytes, and the broker takes packets of %zu at most; samples go on",
+		"the message for %s is not sent: it has %zu bytes, and the broker accepts at most %zu; samples continue",
 		topic, message_size(&outgoing->message), mqtt_max_packet(session->mqtt));
 }
 
@@ -135,7 +135,8 @@ static void outgoing_unsendable(struct session *session, struct outgoing *outgoi
 	if (is_barrier(outgoing)) {
 		session_fail(session, "the message for %s, which samples wait for, cannot be sent: %s",
 			     buf_text(&outgoing->message.topic),
-			     error == -EMSGSIZE ? "it is larger than the broker takes" : "MQTT cannot carry its topic");
+			     error == -EMSGSIZE ? "it is larger than the broker accepts"
+						: "MQTT cannot carry its topic");
 		outbox_remove(session->maker.outbox, outgoing);
 		return;
 	}
@@ -260,7 +261,7 @@ static void subscription_answered(struct session *session, const char *filter, u
 	mqtt_reason_to_string(code, &word);
 	uplink_log(
 		uplink, HAY_LOG_WARNING,
-		"the broker does not let us subscribe to commands (%s): %s; samples go on, trying again with a later connection",
+		"the broker refuses the subscription to commands (%s): %s; samples continue, trying again with a later connection",
 		filter, word.text);
 }
 
@@ -281,7 +282,7 @@ static void announcement_answered(struct session *session, struct outgoing *outg
 	if (noted)
 		announce_not_taken(uplink->announce, outgoing);
 	if (outgoing->message.barrier == BARRIER_ACKED) {
-		session_fail(session, "the broker turns down %s, which samples wait for: %s", topic, word.text);
+		session_fail(session, "the broker refuses %s, which samples wait for: %s", topic, word.text);
 		return;
 	}
 	if (!suspects_refused(uplink->suspects, SUSPECT_ANNOUNCEMENT, topic, session->now_us) ||
@@ -289,8 +290,7 @@ static void announcement_answered(struct session *session, struct outgoing *outg
 		return;
 	session->refusal_logged = true;
 	uplink_log(uplink, HAY_LOG_WARNING,
-		   "the broker turns down %s: %s; samples go on, trying again with a later connection", topic,
-		   word.text);
+		   "the broker refuses %s: %s; samples continue, trying again on a later connection", topic, word.text);
 }
 
 static void reply_answered(struct session *session, unsigned code)

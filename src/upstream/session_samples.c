@@ -175,7 +175,7 @@ static void drop_suspect(struct session *session)
 			return;
 		drop_picked(
 			session, samples[0],
-			"each connection it was sent on was ended by the broker, and others of its topic passed on those without it");
+			"the broker ended every connection it was sent on, and accepted others of its topic without it");
 		suspects_sample_forget(uplink->suspects, id);
 	}
 }
@@ -235,7 +235,7 @@ static const char *why_unsendable(int error)
 	case -EBADMSG:
 		return "it cannot be read, or its topic lacks a tag";
 	case -EMSGSIZE:
-		return "it is larger than the broker takes";
+		return "it is larger than the broker accepts";
 	case -EINVAL:
 		return "MQTT cannot carry its topic";
 	default:

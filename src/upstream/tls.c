@@ -205,7 +205,7 @@ static int load_authorities(struct tls *tls, SSL_CTX *context, struct reason *re
 	}
 	if (SSL_CTX_load_verify_file(context, ca) == 1)
 		return 0;
-	reason_set(reason, "ca_file %s holds no certificate authorities: %s", ca, openssl_error_text());
+	reason_set(reason, "ca_file %s contains no certificate authorities: %s", ca, openssl_error_text());
 	return -EBADMSG;
 }
 
@@ -218,14 +218,14 @@ static int load_own(const struct tls *tls, SSL_CTX *context, struct reason *reas
 	}
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
-		reason_set(reason, "cert_file %s holds no certificate: %s", cert, openssl_error_text());
+		reason_set(reason, "cert_file %s contains no certificate: %s", cert, openssl_error_text());
 		return -EBADMSG;
 	}
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
 		if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
 			reason_set(reason, "the key in %s does not belong to the certificate in %s", key, cert);
 		else
-			reason_set(reason, "key_file %s holds no private key without a passphrase: %s", key,
+			reason_set(reason, "key_file %s contains no private key without a passphrase: %s", key,
 				   openssl_error_text());
 		return -EBADMSG;
 	}
@@ -340,7 +340,7 @@ bool tls_own_ends_soon(const struct tls *tls, struct reason *ret_reason)
 		return false;
 	char date[32];
 	note_date(date, X509_get0_notAfter(own));
-	reason_set(ret_reason, "our certificate %s %s on %s", tls->conf->cert_file,
+	reason_set(ret_reason, "the client certificate %s %s on %s", tls->conf->cert_file,
 		   days < 0 || seconds < 0 ? "ended" : "ends", date);
 	return true;
 }
@@ -380,7 +380,7 @@ static void explain_verification(const struct tls *tls, struct reason *reason)
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 		reason_set(reason, "the broker's certificate was issued by \"%s\", which is not in %s", tls->issuer,
 			   tls->conf->ca_file ? tls->conf->ca_file
-					      : "the system's list of authorities (tls.ca_file names others)");
+					      : "the system's list of authorities (set tls.ca_file for others)");
 		return;
 	default:
 		reason_set(reason, "the broker's certificate is not accepted: %s",
@@ -398,8 +398,8 @@ bool tls_explain(const struct tls *tls, struct reason *ret_reason)
 		reason_set(
 			ret_reason,
 			tls->alert
-				? "this broker wants a certificate of ours: tls.cert_file and tls.key_file"
-				: "the broker asked for a certificate of ours and then hung up: tls.cert_file and tls.key_file");
+				? "this broker requires a client certificate: set tls.cert_file and tls.key_file"
+				: "the broker asked for a client certificate and then hung up: set tls.cert_file and tls.key_file");
 		return true;
 	}
 	if (!tls->alert)
@@ -413,7 +413,7 @@ bool tls_explain(const struct tls *tls, struct reason *ret_reason)
 	case SSL_AD_CERTIFICATE_UNKNOWN:
 	case SSL_AD_UNKNOWN_CA:
 	case TLS13_AD_CERTIFICATE_REQUIRED:
-		reason_set(ret_reason, "the broker does not accept our certificate: %s", word);
+		reason_set(ret_reason, "the broker does not accept the client certificate: %s", word);
 		break;
 	default:
 		reason_set(ret_reason, "the broker ended the TLS handshake: %s", word);

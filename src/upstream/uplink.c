@@ -129,7 +129,7 @@ static bool log_trouble(struct uplink *uplink, struct uplink_trouble *trouble, c
 	}
 	char text[BACKOFF_TEXT_MAX], more[64] = "";
 	if (trouble->unlogged)
-		snprintf(more, sizeof(more), " (and %u times more since this was last told)", trouble->unlogged);
+		snprintf(more, sizeof(more), " (and %u times more since this was last logged)", trouble->unlogged);
 	uplink_log(uplink, HAY_LOG_WARNING, "%s: %s%s; %s", trouble->what, reason, more,
 		   backoff_text(pause, BACKOFF_MAX_US, text));
 	reason_set(&trouble->last, "%s", reason);
@@ -222,7 +222,7 @@ static bool wait_for_clock(struct uplink *uplink)
 	if (!clock_usable() && queue_waits_for_clock(uplink->queue))
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
-			"this machine's clock is still not set; samples are kept, and go up once it is: the queue is a new one and numbers them by the time of day. Where the clock is right without NTP, set gateway.clock = \"trust\"");
+			"this machine's clock is still not set; samples are kept, and sent once it is: the queue is new, and its sequence numbers start from the time of day. Where the clock is right without NTP, set gateway.clock = \"trust\"");
 	else if (!clock_usable())
 		uplink_log(
 			uplink, HAY_LOG_WARNING,
@@ -274,7 +274,7 @@ static void *run_uplink(void *userdata)
 	if (uplink->withdraws && !uplink->withdrawn)
 		uplink_log(
 			uplink, HAY_LOG_NOTICE,
-			"was not connected while its topics were renamed: what is retained under the old ones (%s, gateway %s) stays at the broker",
+			"was not connected while its topics were renamed: messages retained under the old ones (%s, gateway %s) stay at the broker",
 			uplink->conf->prefix, uplink->gateway_id);
 	uplink->turn_us = 0;
 	uplink_set_state(uplink, UPLINK_STOPPED, "");

@@ -10,9 +10,9 @@
 #define TLS(field) offsetof(struct uplink_tls_conf, field)
 const struct hay_option tls_options[] = {
 	{"ca_file", HAY_OPT_SECRET, TLS(ca_file),
-	 .help = "the authorities that may vouch for the broker (default: the system's)"},
-	{"cert_file", HAY_OPT_SECRET, TLS(cert_file), .help = "our own certificate"},
-	{"key_file", HAY_OPT_SECRET, TLS(key_file), .help = "the key of our certificate"},
+	 .help = "certificate authorities that the broker is verified with (default: the system's)"},
+	{"cert_file", HAY_OPT_SECRET, TLS(cert_file), .help = "the client certificate"},
+	{"key_file", HAY_OPT_SECRET, TLS(key_file), .help = "the private key of the client certificate"},
 	{"alpn", HAY_OPT_STRING, TLS(alpn), .help = "the protocol to ask for in the handshake"},
 	{0},
 };
@@ -21,19 +21,19 @@ const struct hay_option tls_options[] = {
 #define SECONDS(n) ((int64_t)(n)*1000000)
 const struct hay_option uplink_options[] = {
 	{"name", HAY_OPT_NAME, AT(name), .flags = HAY_OPT_REQUIRED,
-	 .help = "what the uplink is called; its place in the queue goes by it"},
+	 .help = "name of the uplink; its position in the queue is stored under it"},
 	{"url", HAY_OPT_STRING, AT(url), .flags = HAY_OPT_REQUIRED,
 	 .help = "mqtt://HOST[:1883] or mqtts://HOST[:8883]"},
 	{"version", HAY_OPT_INT, AT(version), "5", .help = "of MQTT: 5 or 311"},
 	{"client_id", HAY_OPT_STRING, AT(client_id), "{gateway}",
-	 .help = "our name at the broker (default: the gateway's id)"},
+	 .help = "the MQTT client identifier (default: the gateway's id)"},
 	{"username", HAY_OPT_STRING, AT(username), .help = "the login"},
 	{"password_file", HAY_OPT_SECRET, AT(password_file), .help = "the file that holds the password"},
 	{"tls", HAY_OPT_GROUP, AT(tls), .group = tls_options, .help = "certificates"},
 	{"keepalive", HAY_OPT_DURATION, AT(keepalive_us), "30s", SECONDS(5), SECONDS(65535),
-	 .help = "a silent broker is given up after this"},
+	 .help = "a silent broker is disconnected after this"},
 	{"connect_timeout", HAY_OPT_DURATION, AT(connect_timeout_us), "10s", SECONDS(1), SECONDS(600),
-	 .help = "from the look-up of the name to the broker's welcome"},
+	 .help = "from the look-up of the name to the broker's CONNACK"},
 	{"clock_wait", HAY_OPT_DURATION, AT(clock_wait_us), "2m", 0, SECONDS(86400),
 	 .help = "how long to wait for a trusted clock"},
 	{"qos", HAY_OPT_INT, AT(qos), "1", 0, 1, .help = "1: until acknowledged; 0: once, and it may be lost"},
@@ -45,7 +45,7 @@ const struct hay_option uplink_options[] = {
 	{"batch_wait", HAY_OPT_DURATION, AT(batch_wait_us), "0s", 0, SECONDS(3600),
 	 .help = "how long to wait for a fuller message"},
 	{"subscriber", HAY_OPT_STRING, AT(subscriber), "optional",
-	 .help = "\"required\": what the broker acknowledges while nobody is subscribed is not delivered; or \"optional\""},
+	 .help = "\"required\": what the broker acknowledges without a subscriber is not delivered; or \"optional\""},
 	{"commands", HAY_OPT_BOOL, AT(commands), "false", .help = "true: this uplink may write to points"},
 	{"replay_rate", HAY_OPT_RATE, AT(replay_rate), .help = "samples a second of backlog (default: no limit)"},
 	{0},
@@ -116,7 +116,7 @@ static const char *parse_url(struct uplink_conf *conf)
 	if (strchr(at, '@'))
 		return "holds a login: write it as username and password_file";
 	if (strpbrk(at, "/?#"))
-		return "ends after the port: no path";
+		return "must end after the port, without a path";
 
 	const char *rest;
 	if (at[0] == '[') {
@@ -126,7 +126,7 @@ static const char *parse_url(struct uplink_conf *conf)
 		conf->host = pool_strndup(conf->pool, at + 1, (size_t)(close - at - 1));
 		rest = close + 1;
 		if (conf->host && !is_ipv6(conf->host))
-			return "has something in brackets that is no IPv6 address";
+			return "has something in brackets that is not an IPv6 address";
 	} else {
 		size_t size = strcspn(at, ":");
 		conf->host = pool_strndup(conf->pool, at, size);
@@ -140,12 +140,12 @@ static const char *parse_url(struct uplink_conf *conf)
 		return "names no host";
 	for (const char *c = conf->host; *c; c++) {
 		if ((unsigned char)*c <= ' ' || *c == 0x7f || strchr("\"\\{}", *c))
-			return "has a host with a character that no host name has";
+			return "has a host with a character that is not allowed in a host name";
 	}
 	if (rest[0] == '\0')
 		return NULL;
 	if (rest[0] != ':' || !parse_port(rest + 1, &conf->port))
-		return "has a port that is no number from 1 to 65535";
+		return "has a port that is not a number from 1 to 65535";
 	return NULL;
 }
 
@@ -168,7 +168,7 @@ static void check_client_id(struct uplink_conf *conf, const char *gateway_id, st
 	if (!conf->client_id[0] || strlen(conf->client_id) > 256)
 		report_error(place, "client_id", "uplink `%s`: client_id needs 1 to 256 characters", conf->name);
 	else if (strpbrk(conf->client_id, "{}"))
-		report_error(place, "client_id", "uplink `%s`: client_id knows {gateway} and no other {word}",
+		report_error(place, "client_id", "uplink `%s`: client_id may contain {gateway} and no other {…}",
 			     conf->name);
 }
 
@@ -178,9 +178,9 @@ static void check_prefix(struct uplink_conf *conf, const char *gateway_id, struc
 	const char *why = dialect_check_topic(conf->pool, conf->prefix);
 	const char *filled = with_gateway(conf->pool, conf->prefix, gateway_id);
 	if (!why && conf->prefix[strlen(conf->prefix) - 1] == '/')
-		why = "a prefix ends without a /: what follows brings it";
+		why = "a prefix must not end in /: it is added";
 	if (!why && filled && strpbrk(filled, "{}"))
-		why = "a prefix knows {gateway} and no other {word}";
+		why = "a prefix may contain {gateway} and no other {…}";
 	if (why)
 		report_error(place, "prefix", "uplink `%s`: prefix: %s", conf->name, why);
 }
@@ -189,7 +189,7 @@ static void check_tls(const struct uplink_conf *conf, struct uplink_conf_place *
 {
 	const struct uplink_tls_conf *tls = &conf->tls;
 	if (!conf->tls_on && config_setting_get_member((config_setting_t *)(uintptr_t)place->group, "tls"))
-		report_error(place, "tls", "uplink `%s`: tls goes with mqtts://, and the url says mqtt://", conf->name);
+		report_error(place, "tls", "uplink `%s`: tls needs mqtts://, but the url says mqtt://", conf->name);
 	if (!tls->cert_file != !tls->key_file)
 		report_error(place, "tls", "uplink `%s`: cert_file and key_file go together: %s is missing", conf->name,
 			     tls->cert_file ? "key_file" : "cert_file");
@@ -232,12 +232,13 @@ static void check_subscriber(struct uplink_conf *conf, struct uplink_conf_place 
 	else if (conf->subscriber_required && conf->version != 5)
 		report_error(
 			place, "subscriber",
-			"uplink `%s`: subscriber = \"required\" needs version = 5: with MQTT 3.1.1 no broker says whether anybody is subscribed",
+			"uplink `%s`: subscriber = \"required\" needs version = 5: with MQTT 3.1.1 a broker does not report whether a client is subscribed",
 			conf->name);
 	else if (conf->subscriber_required && conf->qos == 0)
-		report_error(place, "subscriber",
-			     "uplink `%s`: subscriber = \"required\" needs qos = 1: a message of QoS 0 is not answered",
-			     conf->name);
+		report_error(
+			place, "subscriber",
+			"uplink `%s`: subscriber = \"required\" needs qos = 1: a message of QoS 0 is not acknowledged",
+			conf->name);
 }
 
 static void check_all(struct uplink_conf *conf, const char *gateway_id, struct uplink_conf_place *place)
@@ -260,14 +261,12 @@ static void check_all(struct uplink_conf *conf, const char *gateway_id, struct u
 		report_error(place, "password_file", "uplink `%s`: password_file needs a username", conf->name);
 	else if (conf->password_file && !conf->tls_on && conf->host && !is_loopback(conf->host))
 		report_warning(place, "password_file",
-			       "uplink `%s`: the password goes through the network unencrypted; mqtts:// hides it",
-			       conf->name);
+			       "uplink `%s`: the password is sent unencrypted; mqtts:// encrypts it", conf->name);
 	if (conf->password_file && conf->username)
 		check_password(conf, place);
 	check_subscriber(conf, place);
 	if (conf->batch_wait_us > 0 && conf->batch == 1)
-		report_error(place, "batch_wait", "uplink `%s`: batch_wait waits for nothing while batch is 1",
-			     conf->name);
+		report_error(place, "batch_wait", "uplink `%s`: batch_wait has no effect while batch is 1", conf->name);
 }
 
 /* The dialect comes first: it brings keys of its own. */
@@ -280,7 +279,7 @@ static const struct dialect *find_dialect(const config_setting_t *setting, struc
 	if (dialect)
 		return dialect;
 	const config_setting_t *at = config_setting_get_member((config_setting_t *)(uintptr_t)setting, "format");
-	conf_error(messages, conf_setting_file(at), conf_setting_line(at), "unknown format \"%s\"; there is \"json\"",
+	conf_error(messages, conf_setting_file(at), conf_setting_line(at), "unknown format \"%s\"; use \"json\"",
 		   format);
 	return NULL;
 }

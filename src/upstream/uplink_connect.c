@@ -169,7 +169,7 @@ void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us)
 		return;
 	if (!uplink->certificate_logged_us || now_us - uplink->certificate_logged_us >= USEC_PER_DAY) {
 		uplink->certificate_logged_us = now_us;
-		uplink_log(uplink, HAY_LOG_WARNING, "%s; the broker will not take it then", reason.text);
+		uplink_log(uplink, HAY_LOG_WARNING, "%s; the broker will not accept it then", reason.text);
 	}
 	uplink_set_state(uplink, UPLINK_CONNECTED, reason.text);
 }

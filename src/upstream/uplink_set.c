@@ -112,7 +112,7 @@ static void start_uplink(struct uplink_set *set, struct uplink_conf *conf)
 		r = uplink_start(running->uplink);
 	if (r < 0) {
 		log_about(&subject, HAY_LOG_ERROR,
-			  "cannot be started: %s; it is left out until the next reload, its place in the queue is kept",
+			  "cannot be started: %s; disabled until the next reload, its position in the queue is kept",
 			  strerror(-r));
 		if (running)
 			running_free(running);
@@ -178,7 +178,7 @@ static int uplink_ended(sd_event_source *source _unused_, int fd _unused_, uint3
 		return 0;
 	}
 	if (keep_readers(set) < 0)
-		log_error("out of memory: the place of a removed uplink in the queue is kept");
+		log_error("out of memory: the position of a removed uplink in the queue is kept");
 	start_pending(set);
 	return 0;
 }

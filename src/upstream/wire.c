@@ -29,7 +29,7 @@ static void name_address(struct wire *wire, const struct sockaddr *address, sock
 {
 	char host[NI_MAXHOST], port[8];
 	if (getnameinfo(address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-		snprintf(wire->address, sizeof(wire->address), "an address that has no words");
+		snprintf(wire->address, sizeof(wire->address), "an unprintable address");
 	else
 		snprintf(wire->address, sizeof(wire->address), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }

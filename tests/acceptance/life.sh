@@ -148,7 +148,7 @@ beside() {
 	(cd /tmp && haywaind) >/tmp/beside 2>&1
 	status=$?
 	cat /tmp/beside
-	[ $status = 1 ] && grep -q "haywaind runs already, process $pid: systemctl stop haywain first" /tmp/beside &&
+	[ $status = 1 ] && grep -q "haywaind is already running, process $pid: systemctl stop haywain first" /tmp/beside &&
 		[ ! -e /tmp/queue.db ]
 }
 check "haywaind typed by hand beside it refuses" beside

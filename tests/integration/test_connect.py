@@ -58,7 +58,7 @@ def test_a_refusal_is_told_at_its_step(plant):
     with_password = [("barn.password", "wrong\n")]
     status, out, _ = try_it(plant, uplink(broker.port, more='username = "barn"; password_file = "barn.password";'), files=with_password)
     assert status == 1 and steps(out)["login"][0] == "failed" and "not authorized" in out
-    assert "plant-test away" in out and "publish" not in steps(out)
+    assert "may reject plant-test" in out and "publish" not in steps(out)
     status, out, _ = try_it(plant, uplink(free_port()))
     assert status == 1 and list(steps(out)) == ["TCP"] and "connection refused" in out
     status, out, _ = try_it(plant, uplink(1883, host="nowhere.invalid"))

@@ -44,7 +44,7 @@ def test_a_daemon_beside_the_one_that_runs_is_refused(plant):
     second.start(ready=False)
     assert second.wait_end() == 1
     lines = second.text().splitlines()
-    assert len(lines) == 1 and f"haywaind runs already, process {first.process.pid}: systemctl stop haywain first" in lines[0]
+    assert len(lines) == 1 and f"haywaind is already running, process {first.process.pid}: systemctl stop haywain first" in lines[0]
     assert not os.path.exists(second.queue), "it has not even begun"
     # Another place is another gateway; and what a killed one left behind is nobody's.
     third = plant.haywain(text + f'api: {{ socket = "{first.dir}/other.sock"; read_socket = ""; }};\n',
@@ -61,7 +61,7 @@ def test_another_program_at_the_socket_is_not_taken_for_a_haywaind(plant):
         other.bind(os.path.join(daemon.dir, "api.sock"))
         other.listen(1)
         daemon.start()
-        daemon.wait_line("there is no local API: another process listens at")
+        daemon.wait_line("no local API: another process listens at")
         daemon.stop()
 
 

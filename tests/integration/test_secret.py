@@ -116,7 +116,7 @@ def test_two_that_differ_are_not_taken(plant):
     terminal.type(b"one\n")
     terminal.wait_for(b"once more: ")
     terminal.type(b"two\n")
-    assert terminal.end() == 1 and b"not the same: nothing was written" in terminal.shown
+    assert terminal.end() == 1 and b"entries differ: nothing was written" in terminal.shown
     assert not os.path.exists(daemon.secret)
 
 

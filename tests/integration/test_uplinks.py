@@ -58,7 +58,7 @@ def test_what_the_broker_never_takes_is_dropped_and_told_and_the_rest_goes_on(pl
                                          [device("small", every="50ms"), device("wide", unit=2, points=WIDE)]))
     wait_complete(account, "small", 10)
     line = daemon.wait_line("haywain/plant/data/wide", "dropped and counted")
-    assert "larger than the broker takes" in line
+    assert "larger than the broker accepts" in line
     wait_until(lambda: slave.counters[2] > 5, what="some that are too large")
     daemon.stop()
     broker.stop()

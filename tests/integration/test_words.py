@@ -37,22 +37,22 @@ def test_a_reload_says_what_changed_and_what_did_not(plant):
         ["reloaded: 0 devices started, 0 stopped, 2 as before; uplink second added; uplink cloud changed; self changed"]
     # Mistakes: what ran stays, what did not is left out, and each is told apart.
     lines = reload(daemon, text(devices=[device(every="soon"), device("d2", unit=2), device("d3", unit=3, every="late")]))
-    assert "device d1: has mistakes and stays as it was; the rest goes on" in lines
-    assert "device d3: has mistakes and is left out until they are mended; the rest goes on" in lines
+    assert "device d1: has errors and stays as it was; the rest keeps running" in lines
+    assert "device d3: has errors and is disabled until they are fixed; the rest keeps running" in lines
     assert [l for l in lines if l.startswith("reloaded:")] == \
         ["reloaded: 0 devices started, 0 stopped, 2 as before; uplink cloud changed; uplink second removed; "
-         "queue.write and queue.max_age changed; 2 mistakes, told above"]
+         "queue.write and queue.max_age changed; 2 errors, logged above"]
 
 
 def test_what_takes_a_restart_is_compared_with_what_runs(plant):
     text = configuration(rest='api: { socket = ""; };\n')
     daemon = plant.haywain(text)
     other = text.replace('"queue.db"', '"other.db"')
-    warning = "queue.path is another one now: this takes a restart, until then the queue stays at queue.db"
+    warning = "queue.path changed; restart to apply it (still using queue.db)"
     assert warning in reload(daemon, other)
     assert warning in reload(daemon, other), "it is still another one"
     assert warning not in reload(daemon, text), "it is the one that runs"
-    assert "api.socket is another one now: this takes a restart, until then the local API stays off" in \
+    assert "api.socket changed; restart to apply it (the local API is still off)" in \
         reload(daemon, text.replace('socket = ""', 'socket = "api.sock"'))
     assert any(l.startswith("reloaded:") and "api.read_socket changed" in l for l in
                reload(daemon, text.replace('socket = ""', 'socket = "api.sock"; read_socket = "look.sock"'))), \
@@ -83,7 +83,7 @@ def test_a_gateway_that_is_renamed_leaves_nothing_behind(plant):
     daemon.wait_line("no connection")
     daemon.reload(text.replace('id = "plant"', 'id = "yard"'))
     line = daemon.wait_line("was not connected while its topics were renamed")
-    assert "uplink cloud" in line and "(haywain/{gateway}, gateway garden) stays at the broker" in line
+    assert "uplink cloud" in line and "(haywain/{gateway}, gateway garden) stay at the broker" in line
 
 
 def test_leaving_says_what_waits_and_where(plant):
@@ -97,13 +97,13 @@ def test_leaving_says_what_waits_and_where(plant):
     daemon.wait_line("connection lost")
     wait_until(lambda: slave.counters[1] > account.distinct() + 10, what="samples that wait")
     daemon.stop()
-    assert re.search(r"leaving: \d+ samples in the queue; what the uplinks do not get now goes to disk", daemon.text())
-    assert re.search(r"left: \d+ samples lie in queue\.db, safe on disk, to go up after the next start", daemon.text())
+    assert re.search(r"stopping: \d+ samples in the queue; those that the uplinks do not get now are written to disk", daemon.text())
+    assert re.search(r"stopped: \d+ samples in queue\.db, safe on disk, sent after the next start", daemon.text())
 
     os.chmod(daemon.queue, 0o644)
     broker.start()
     daemon.start()
-    daemon.wait_line("everyone on this machine may read the queue queue.db (mode 0644); chmod 0640 mends it")
+    daemon.wait_line("every user of this machine may read the queue queue.db (mode 0644); chmod 0640 fixes it")
     wait_complete(account, "d1", slave.counters[1])
 
 
@@ -131,4 +131,4 @@ def test_a_second_daemon_says_who_has_the_queue(plant):
     second.dir, second.file = daemon.dir, daemon.file
     second.start(ready=False)
     assert second.wait_end() == 1
-    assert second.said(f"the queue queue.db is in use by another haywaind, process {daemon.process.pid}: only one may have it, so this one ends")
+    assert second.said(f"queue queue.db is in use by another haywaind (process {daemon.process.pid}): only one process may use it; exiting")

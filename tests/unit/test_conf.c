@@ -59,7 +59,7 @@ static void commas(void **state _unused_)
 {
 	expect("a = ( 1, 2, );", "1: a `,` too many: nothing follows it before the `)`\n");
 	expect("a = (\n  { b = 1; }\n  { b = 2; }\n);", "2: a `,` is missing after this\n");
-	expect("a = ( 1, , 2 );", "1: a `,` too many: no value stands before it\n");
+	expect("a = ( 1, , 2 );", "1: a `,` too many: there is no value before it\n");
 	expect("a = ( 1; 2 );", "1: a `;` where a `,` belongs\n");
 	expect("a = 1;;", "1: a `;` too many\n");
 	/* The comment of an INI file. */
@@ -88,10 +88,10 @@ static void brackets(void **state _unused_)
 	expect("a: ( {\n b = 1;\n);", "1: the `{` is not closed: `}` is missing before line 3\n");
 	expect("a = 1;\n};\nb = 2;", "2: a `}` too many: nothing is open here\n");
 	expect("a: [ { b = 1; } ];", "1: `[ ]` holds plain values: a list of groups is written ( … )\n");
-	expect("a: ( b = 1 );", "1: a group stands in { … }, a list of groups in ( { … }, { … } )\n");
+	expect("a: ( b = 1 );", "1: a group is written { … }, a list of groups ( { … }, { … } )\n");
 	expect("a: ( 1, b = 1 );", "1: `b` needs braces around it: ( { b = …; } )\n");
 	expect("a: (\n b = \"x\";\n c = 1;\n);\nd = 1;",
-	       "1: a group stands in { … }, a list of groups in ( { … }, { … } )\n");
+	       "1: a group is written { … }, a list of groups ( { … }, { … } )\n");
 	expect("a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]];",
 	       "1: `[ ]` holds plain values: a list of groups is written ( … )\n");
 	expect("a = ((((((((((((((((((((((((((((((((((1))))))))))))))))))))))))))))))))));",
@@ -115,12 +115,12 @@ static void strays(void **state _unused_)
 static void foreign_marks(void **state _unused_)
 {
 	expect("a = “x y”;\nb = „x“; c = «x»; d = ’x’;",
-	       "1: the wrong quotes: a text stands between straight double ones, \"x y\"\n"
-	       "2: the wrong quotes: a text stands between straight double ones, \"x\"\n");
-	expect("a: { b = 'x'; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
-	expect("a: { b = “x; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
-	expect("a: { b = “x\"; };", "1: the wrong quotes: a text stands between straight double ones, \"x\"\n");
-	expect("a: { b = \"x”; };\nc = 1;", "1: the text ends with ”, which is no quote here: write \" for it\n");
+	       "1: wrong quotes: a text is written in straight double quotes, \"x y\"\n"
+	       "2: wrong quotes: a text is written in straight double quotes, \"x\"\n");
+	expect("a: { b = 'x'; };", "1: wrong quotes: a text is written in straight double quotes, \"x\"\n");
+	expect("a: { b = “x; };", "1: wrong quotes: a text is written in straight double quotes, \"x\"\n");
+	expect("a: { b = “x\"; };", "1: wrong quotes: a text is written in straight double quotes, \"x\"\n");
+	expect("a: { b = \"x”; };\nc = 1;", "1: the text ends with ”, which is not a quote here: use \"\n");
 	expect("a = \"it’s “so” 'quoted'\";", "");
 	expect("a: { b = 0,1; c = 2; };", "1: a comma in a number: write 0.1, not 0,1\n");
 	expect("a = 0,1", "1: a comma in a number: write 0.1, not 0,1\n");
@@ -132,7 +132,7 @@ static void keys(void **state _unused_)
 	expect("name \"x\";", "1: a `=` is missing after `name`\n");
 	expect("a = ;\nb = 1;", "1: `a` has no value\n");
 	expect("a =\nb = 1;", "1: `a` has no value\n");
-	expect("a = 1;\nb = 2;\na = 3;", "3: `a` stands twice in one group, first at t.conf:1\n");
+	expect("a = 1;\nb = 2;\na = 3;", "3: `a` is defined twice in one group; first defined at t.conf:1\n");
 	expect("5 = 3;", "1: a key belongs here, not 5\n");
 }
 
@@ -174,25 +174,26 @@ static void encodings(void **state _unused_)
 	       ""); /* harmless, and few editors can take it away */
 	expect("a = 1;\n\xef\xbb\xbf"
 	       "b = 2;",
-	       "2: here stands a byte order mark (U+FEFF), which nobody can see: delete it, or type a space for it\n");
+	       "2: invisible character: a byte order mark (U+FEFF); delete it, or replace it with a space\n");
 	expect("a = 1;\n\xc2\xa0 b =\xc2\xa0"
 	       "2\xe2\x80\x8b;",
-	       "2: here stands a no-break space (U+00A0), which nobody can see: delete it, or type a space for it\n"
-	       "2: here stands a zero-width space (U+200B), which nobody can see: delete it, or type a space for it\n");
-	expect("a = 1;\r b = 2;\r", "1: the lines of this file end as on old Macs: save it with Unix line ends (LF)\n");
+	       "2: invisible character: a no-break space (U+00A0); delete it, or replace it with a space\n"
+	       "2: invisible character: a zero-width space (U+200B); delete it, or replace it with a space\n");
+	expect("a = 1;\r b = 2;\r",
+	       "1: this file has old Mac line endings (CR): save it with Unix line endings (LF)\n");
 	expect("[gateway]\nid = \"x\"",
 	       "1: this looks like TOML or INI: here a section is written gateway: { id = \"…\"; };\n");
 	expect("{ \"gateway\": { \"id\": \"x\" } }",
 	       "1: this looks like JSON: here a section is written gateway: { id = \"…\"; };\n");
-	expect("a: { \"b\": 1 };", "1: a key stands without quotes: b\n");
+	expect("a: { \"b\": 1 };", "1: a key is written without quotes: b\n");
 	expect("include \"x.conf\"", "1: write @include \"x.conf\"\n");
 	expect("a: ( 1 );\nb = 1;\na: ( 2 );",
-	       "3: `a` stands twice, first at t.conf:1: make one list of the two, or put one into a file in conf.d\n");
+	       "3: `a` is defined twice; first defined at t.conf:1: merge the two lists, or move one to a file in conf.d\n");
 	assert_int_equal(conf_file_parse_text("t.conf", NULL, "a\0b", 3, &messages, &file), -EBADMSG);
 	found = lines_of(&messages);
-	assert_string_equal(found, "1: this is no text file: it holds a zero byte\n");
+	assert_string_equal(found, "1: not a text file: it contains a zero byte\n");
 	free(found);
-	expect("@include \"x.conf\"\n", "1: @include has no place here\n");
+	expect("@include \"x.conf\"\n", "1: @include is not allowed here\n");
 }
 
 /* ---- files ---- */
@@ -239,7 +240,7 @@ static void includes(void **state _unused_)
 	snprintf(expected, sizeof(expected),
 		 "1: the included file %s/gone.conf cannot be read: No such file or directory\n"
 		 "2: @include takes a path relative to this file, not /etc/x.conf\n"
-		 "4: `b` stands twice in one group, first at %s/more.conf:2\n"
+		 "4: `b` is defined twice in one group; first defined at %s/more.conf:2\n"
 		 "5: @include must begin a line\n",
 		 dir, dir);
 	assert_string_equal(found, expected);
@@ -248,7 +249,7 @@ static void includes(void **state _unused_)
 	write_file(dir, "main.conf", "@include \"main.conf\"\n@include \"main.conf\"\n");
 	assert_int_equal(conf_file_read(path, &messages, &file), -EBADMSG);
 	found = lines_of(&messages);
-	assert_string_equal(found, "1: @include goes deeper than 10 files: does a file include itself?\n");
+	assert_string_equal(found, "1: @include is nested deeper than 10 files: does a file include itself?\n");
 	free(found);
 
 	assert_int_equal(conf_file_read("/nonexistent/x.conf", &messages, &file), -ENOENT);
@@ -395,9 +396,7 @@ static void wrong_values_are_told(void **state _unused_)
 	     "2: unknown key `buad`, did you mean `baud`?\n"
 	     "4: unknown key `whatever`\n");
 	walk(N "key = \"geheim\";\nkey_fil = \"x\";\ntime = \"1s\";", &values, pool,
-	     "2: unknown key `key`: a secret does not stand in the configuration; put it alone into a file, and name "
-	     "that "
-	     "with `key_file`\n"
+	     "2: unknown key `key`: secrets are not written in the configuration; put the secret in a file of its own and name the file in `key_file`\n"
 	     "3: unknown key `key_fil`, did you mean `key_file`?\n"
 	     "4: unknown key `time`, did you mean `timeout`?\n");
 	walk(N "key_file = \"/nonexistent/key\";", &values, pool,

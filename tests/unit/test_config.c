@@ -372,10 +372,10 @@ static void a_key_in_the_wrong_section_is_told_where_it_belongs(void **state)
 	struct place *place = *state;
 
 	expect(place, "gateway: { id = \"barn\"; max_size = \"1MB\"; };\nid = \"x\";", -EBADMSG,
-	       "haywain.conf:2: unknown key `id` here: it belongs into `gateway`\n"
-	       "haywain.conf:1: unknown key `max_size` here: it belongs into `queue`\n");
-	expect_device(place, "scale = 0.1;", "haywain.conf:3: unknown key `scale` here: it belongs into a point\n");
-	expect_device(place, "baud = 9600;", "haywain.conf:3: unknown key `baud` here: it belongs into a link\n");
+	       "haywain.conf:2: unknown key `id` here: it belongs in `gateway`\n"
+	       "haywain.conf:1: unknown key `max_size` here: it belongs in `queue`\n");
+	expect_device(place, "scale = 0.1;", "haywain.conf:3: unknown key `scale` here: it belongs in a point\n");
+	expect_device(place, "baud = 9600;", "haywain.conf:3: unknown key `baud` here: it belongs in a link\n");
 	expect_device(place, "report: { at_most = \"1s\"; };",
 		      "haywain.conf:3: unknown key `at_most`: it is called `min_interval` now, the shortest time "
 		      "between two reports\n");
@@ -430,7 +430,7 @@ static void bad_points(void **state)
 	expect_device(place, P("regster = 2;"),
 		      "haywain.conf:3: unknown key `regster`; `haywain help fake` lists the keys\n");
 	expect_device(place, "points: ( { name = \"p\"; holding = 1; },\n{ name = \"p\"; holding = 2; } );",
-		      "haywain.conf:4: point `p` stands twice in this device, first at haywain.conf:3\n");
+		      "haywain.conf:4: point `p` is defined twice in this device; first defined at haywain.conf:3\n");
 	/* Several at once. */
 	expect_device(place,
 		      "unit = 300;\npoints: ( { name = \"p\"; holding = \"1\"; },\n{ name = \"q\"; scael = 2; } );",
@@ -462,7 +462,7 @@ static void links_take_their_devices_along(void **state)
 	       "haywain.conf:3: there is no plugin `nope`: in /nonexistent there is none\n"
 	       "haywain.conf:4: `baud` must be a whole number, like 9600\n"
 	       "haywain.conf:4: unknown key `buad`, did you mean `baud`?\n"
-	       "haywain.conf:6: device `d1` cannot be used as long as its link `a` has mistakes\n"
+	       "haywain.conf:6: device `d1` cannot be used while its link `a` has errors\n"
 	       "haywain.conf:7: there is no link `godo`, did you mean `good`?\n"
 	       "haywain.conf:10: the device name `gateway` is reserved: the gateway reports on itself under it\n");
 	assert_int_equal(place->config->n_links, 1);
@@ -480,8 +480,8 @@ static void the_later_of_two_names_is_bad(void **state)
 	put(place, "conf.d/b.conf", "devices: ( { name = \"d\"; link = \"bus\"; } );");
 	put(place, "conf.d/a.conf", "links: ( { name = \"bus\"; plugin = \"fake\"; port = \"y\"; } );");
 	expect(place, GATEWAY LINK "devices: ( { name = \"d\"; link = \"bus\"; " POINT " } );", 0,
-	       "conf.d/a.conf:1: link `bus` stands twice, first at haywain.conf:2\n"
-	       "conf.d/b.conf:1: device `d` stands twice, first at haywain.conf:3\n");
+	       "conf.d/a.conf:1: link `bus` is defined twice; first defined at haywain.conf:2\n"
+	       "conf.d/b.conf:1: device `d` is defined twice; first defined at haywain.conf:3\n");
 	assert_int_equal(place->config->n_devices, 1);
 	assert_int_equal(place->config->devices[0]->n_points, 1);
 	assert_string_equal(((struct fake_link *)place->config->links[0]->conf)->port, "/dev/x");
@@ -521,10 +521,10 @@ static void one_gateway_in_any_file(void **state)
 	assert_int_equal(place->config->self_every_us, 0);
 
 	expect(place, GATEWAY, -EBADMSG,
-	       "conf.d/50-mine.conf:1: `gateway` stands twice, first at haywain.conf:1: make one of the two\n");
+	       "conf.d/50-mine.conf:1: `gateway` is defined twice; first defined at haywain.conf:1: make one of the two\n");
 	put(place, "conf.d/60.conf", "queue: { };");
 	expect(place, "", -EBADMSG,
-	       "conf.d/60.conf:1: `queue` stands twice, first at conf.d/50-mine.conf:2: make one of the two\n");
+	       "conf.d/60.conf:1: `queue` is defined twice; first defined at conf.d/50-mine.conf:2: make one of the two\n");
 }
 
 /* Left out, it would have sent everything under the host's name, or had the queue forget an uplink. */
@@ -656,14 +656,12 @@ static void uplinks_that_clash(void **state)
 	       "haywain.conf:3: uplinks `a` and `b` have the same broker and the same prefix \"haywain/barn-1\": "
 	       "every reading "
 	       "would come twice\n"
-	       "haywain.conf:4: uplink `a` stands twice, first at haywain.conf:2\n");
+	       "haywain.conf:4: uplink `a` is defined twice; first defined at haywain.conf:2\n");
 	expect(place,
 	       GATEWAY "uplinks: ( { name = \"a\"; url = \"mqtt://h\"; },\n"
 		       "{ name = \"b\"; url = \"mqtt://h\"; prefix = \"x\"; } );",
 	       -EBADMSG,
-	       "haywain.conf:3: uplinks `a` and `b` have the same broker and the same client_id \"barn-1\": each would "
-	       "throw the "
-	       "other out\n");
+	       "haywain.conf:3: uplinks `a` and `b` have the same broker and the same client_id \"barn-1\": the broker would disconnect each when the other connects\n");
 }
 
 static void tags_in_topics(void **state)
@@ -680,7 +678,7 @@ static void tags_in_topics(void **state)
 	assert_int_equal(place->config->n_devices, 0);
 	expect(place,
 	       GATEWAY LINK UPLINK "devices: ( { name = \"d\"; link = \"bus\"; tags: { room = \"big hall\"; }; } );", 0,
-	       "haywain.conf:4: the tag `room` of device `d` stands in the topic of uplink `u`: it must be 1 to 64 "
+	       "haywain.conf:4: the tag `room` of device `d` is used in the topic of uplink `u`: it must be 1 to 64 "
 	       "letters, digits, "
 	       "`_`, `.` or `-`, not \"big hall\"\n");
 }
@@ -694,15 +692,14 @@ static void host_names(void **state)
 		skip();
 	}
 	expect(place, "gateway: { };", 0,
-	       "haywain.conf:1: warning: the gateway is called `raspberrypi` after its host: two such gateways would "
-	       "take each other's "
-	       "place at the broker; set gateway.id\n");
+	       "haywain.conf:1: warning: the gateway is named `raspberrypi` after its host: two gateways of the same name would disconnect each other at the broker; set gateway.id\n");
 	assert_string_equal(place->config->gateway.id, "raspberrypi");
 	assert_int_equal(sethostname("barn-7", 6), 0);
 	expect(place, "", 0, "");
 	assert_string_equal(place->config->gateway.id, "barn-7");
 	assert_int_equal(sethostname("a b", 3), 0);
-	expect(place, "", -EBADMSG, "haywain.conf:0: the host name \"a b\" is no name for a gateway: set gateway.id\n");
+	expect(place, "", -EBADMSG,
+	       "haywain.conf:0: the host name \"a b\" is not a valid gateway name: set gateway.id\n");
 	assert_int_equal(sethostname("barn-7", 6), 0);
 }
 
@@ -712,9 +709,7 @@ static void max_size_against_memory(void **state)
 	struct place *place = *state;
 
 	expect(place, GATEWAY "queue: { max_size = \"4MB\"; memory = \"2MB\"; };", 0,
-	       "haywain.conf:2: warning: queue.max_size (4.0 MB) is not well above queue.memory (2.0 MB): what waited "
-	       "in "
-	       "memory while the disk failed pushes older samples out of the file; four times as much is right\n");
+	       "haywain.conf:2: warning: queue.max_size (4.0 MB) is not well above queue.memory (2.0 MB): after a disk failure the samples from memory would push older ones out of the file; set at least four times as much\n");
 	expect(place, GATEWAY "queue: { max_size = \"8MB\"; memory = \"2MB\"; };", 0, "");
 }
 

@@ -414,11 +414,13 @@ static void test_wrong_commands(void **state)
 	char *deep = malloc(60001);
 	memset(deep, '[', 60000);
 	deep[60000] = '\0';
-	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no JSON that a command could be");
+	assert_string_equal(parse(f, COMMAND, deep, &command),
+			    "the message is not a JSON value that a command can have");
 	deep[9] = '\0';
-	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no JSON that a command could be");
+	assert_string_equal(parse(f, COMMAND, deep, &command),
+			    "the message is not a JSON value that a command can have");
 	deep[8] = '\0';
-	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is no valid JSON");
+	assert_string_equal(parse(f, COMMAND, deep, &command), "the message is not valid JSON");
 	free(deep);
 	/* The answer to a wrong one can carry its id. */
 	assert_non_null(parse(f, COMMAND, "{\"id\":\"c-18\"}", &command));

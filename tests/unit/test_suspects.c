@@ -474,7 +474,7 @@ static void test_too_large_is_said_once(void **state)
 	assert_int_equal(verdict(play, SUSPECT_ANNOUNCEMENT, "p/device/a"), SUSPECT_FREE);
 }
 
-/* Thousands of devices whose topics the broker turns down: those that do not fit into the memory for them were said anew
+/* Thousands of devices whose topics the broker refuses: those that do not fit into the memory for them were said anew
    with every connection. */
 static void test_topics_that_do_not_fit_are_said_once(void **state)
 {

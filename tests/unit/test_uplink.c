@@ -376,7 +376,7 @@ static void test_acl_denied_then_mended(void **state)
 	go(rig, &broker, "mqtt://127.0.0.1", "");
 	take(rig, 0, 20);
 	await(status_of(rig->uplink).state == UPLINK_REFUSED);
-	await(logged("the broker turns down messages to haywain/barn-1/data/boiler: not authorized (0x87); nothing is "
+	await(logged("the broker refuses messages to haywain/barn-1/data/boiler: not authorized (0x87); nothing is "
 		     "lost"));
 	assert_int_equal(status_of(rig->uplink).delivered, 0);
 	shell(&broker, "echo 'topic readwrite #' >acl");
@@ -464,7 +464,7 @@ static void test_tls(void **state)
 		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
 		 "\"broker/client.key\"; };",
 		 "connected to localhost");
-	assert_false(logged("our certificate"));
+	assert_false(logged("the client certificate"));
 	/* One that ends in a few days: nobody is to find out on the day. */
 	tls_case(rig, &broker, "good", "require_certificate true", "mqtts://localhost",
 		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/soon.crt\"; key_file = "
@@ -497,9 +497,9 @@ static void test_tls_reasons(void **state)
 		 "the broker's certificate was issued by \"Test CA\", which is not in ");
 	tls_case(rig, &broker, "good", "", "mqtts://localhost", "",
 		 "the broker's certificate was issued by \"Test CA\", which is not in the system's list of authorities "
-		 "(tls.ca_file names others)");
+		 "(set tls.ca_file for others)");
 	tls_case(rig, &broker, "good", "require_certificate true", "mqtts://localhost", CA,
-		 "this broker wants a certificate of ours: tls.cert_file and tls.key_file");
+		 "this broker requires a client certificate: set tls.cert_file and tls.key_file");
 	tls_case(rig, &broker, "good", "", "mqtts://localhost",
 		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
 		 "\"broker/good.key\"; };",

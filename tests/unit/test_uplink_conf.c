@@ -108,14 +108,14 @@ static void test_urls(void **state)
 		{"mqtt://", "names no host"},
 		{"mqtt://:1883", "names no host"},
 		{"mqtt://me:secret@broker", "username and password_file"},
-		{"mqtt://broker/path", "no path"},
+		{"mqtt://broker/path", "without a path"},
 		{"mqtt://broker:0", "from 1 to 65535"},
 		{"mqtt://broker:65536", "from 1 to 65535"},
 		{"mqtt://broker:1883x", "from 1 to 65535"},
 		{"mqtt://broker:", "from 1 to 65535"},
 		{"mqtt://2001:db8::1", "brackets"},
 		{"mqtt://[2001:db8::1", "without its ]"},
-		{"mqtt://[broker]", "no IPv6 address"},
+		{"mqtt://[broker]", "not an IPv6 address"},
 		{"mqtt://bro ker", "character"},
 	};
 	for (size_t i = 0; i < ELEMENTS(wrong); i++) {
@@ -146,7 +146,7 @@ static void test_mistakes(void **state)
 	assert_wrong(URL "topic = \"a/#\";", "wildcard");
 	assert_wrong(URL "topic = \"a//b\";", "empty level");
 	assert_wrong(URL "prefix = \"a/{device}\";", "{gateway}");
-	assert_wrong(URL "prefix = \"a/\";", "ends without a /");
+	assert_wrong(URL "prefix = \"a/\";", "must not end in /");
 	assert_wrong(URL "client_id = \"{device}\";", "{gateway}");
 	assert_wrong(URL "password_file = \"/dev/null\";", "username");
 	assert_wrong(URL "batch_wait = \"1s\";", "batch is 1");
@@ -199,7 +199,7 @@ static void test_a_link_local_address(void **state)
 	assert_string_equal(conf->host, "fe80::1%eth0");
 	assert_int_equal(conf->port, 1884);
 	uplink_conf_free(conf);
-	assert_wrong("name = \"cloud\"; url = \"mqtt://[fe80::1%]\";", "no IPv6 address");
+	assert_wrong("name = \"cloud\"; url = \"mqtt://[fe80::1%]\";", "not an IPv6 address");
 }
 
 static void test_digest_follows_what_is_said(void **state)

@@ -102,7 +102,7 @@ static void test_nothing_goes_without_the_birth_that_must_be_acknowledged(void *
 	struct fake *fake = start_fake(REFUSES, "barn-1/birth", 0x87);
 	go_double(rig, fake, "");
 	take(rig, 0, 2);
-	await(logged("the broker turns down haywain/barn-1/birth, which samples wait for: not authorized (0x87)"));
+	await(logged("the broker refuses haywain/barn-1/birth, which samples wait for: not authorized (0x87)"));
 	await(fake->connects >= 3);
 	assert_int_equal(check_order(fake), 0);
 	set_manner(fake, OBEDIENT);
@@ -119,7 +119,7 @@ static void test_a_birth_that_is_too_large(void **state)
 	fake->max_packet = 45;
 	go_double(rig, fake, "");
 	take(rig, 0, 1);
-	await(logged("which samples wait for, cannot be sent: it is larger than the broker takes"));
+	await(logged("which samples wait for, cannot be sent: it is larger than the broker accepts"));
 	assert_int_equal(check_order(fake), 0);
 	leave(rig, fake);
 }

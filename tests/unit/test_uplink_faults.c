@@ -120,10 +120,10 @@ static void test_refused_by_state_loses_nothing(void **state)
 	take(rig, 0, 3);
 	take(rig, 1, 2);
 	await(status_of(rig->uplink).state == UPLINK_REFUSED);
-	await(logged("the broker turns down messages to haywain/barn-1/data/boiler: quota exceeded (0x97); nothing is "
+	await(logged("the broker refuses messages to haywain/barn-1/data/boiler: quota exceeded (0x97); nothing is "
 		     "lost, trying again in"));
 	set_manner(fake, OBEDIENT);
-	await(logged("the broker takes our messages again"));
+	await(logged("the broker accepts messages again"));
 	await(status_of(rig->uplink).backlog == 0);
 	assert_int_equal(status_of(rig->uplink).state, UPLINK_CONNECTED);
 	assert_int_equal(status_of(rig->uplink).delivered, 5);
@@ -144,9 +144,8 @@ static void test_a_message_that_can_never_pass(void **state)
 	take(rig, 1, 1);
 	await(status_of(rig->uplink).backlog == 0);
 	assert_int_equal(status_of(rig->uplink).delivered, 1);
-	await(logged(
-		"a sample for haywain/barn-1/data/boiler is dropped and counted: the broker turns it down: payload "
-		"format invalid (0x99)"));
+	await(logged("a sample for haywain/barn-1/data/boiler is dropped and counted: the broker refuses it: payload "
+		     "format invalid (0x99)"));
 	leave(rig, fake);
 }
 
@@ -157,7 +156,7 @@ static void test_a_refused_status_does_not_stop_samples(void **state)
 	go(rig, fake, "");
 	take(rig, 0, 4);
 	await(status_of(rig->uplink).delivered == 4);
-	await(logged("the broker turns down haywain/barn-1/status: not authorized (0x87); samples go on"));
+	await(logged("the broker refuses haywain/barn-1/status: not authorized (0x87); samples continue"));
 	leave(rig, fake);
 }
 

@@ -76,10 +76,10 @@ static void test_a_will_that_breaks_the_connection(void **state)
 	go(rig, fake, "");
 	take(rig, 0, 5);
 	await(status_of(rig->uplink).delivered == 5);
-	assert_true(logged("the broker accepts us only without a will"));
+	assert_true(logged("the broker accepts the connection only without a will"));
 	/* The first connection without one is ended by us: the broker is there, so the pause begins anew, at 1 s at most, and
 	   readings do not wait for what the failures before have grown. */
-	const char *pause = strstr(logged_text(), "whether the broker turns us away over that; trying again in ");
+	const char *pause = strstr(logged_text(), "whether the broker rejects the will; trying again in ");
 	assert_non_null(pause);
 	unsigned n = 0;
 	char unit[4] = "";

@@ -130,13 +130,13 @@ const char *dialect_check_topic(struct pool *pool, const char *topic)
 		return pool_strdup(pool, "a topic cannot be empty");
 	/* The broker's own, such as $aws/rules/ of AWS IoT: MQTT 5, section 4.7.2. */
 	if (strncmp(topic, "$SYS/", 5) == 0 || strncmp(topic, "$share/", 7) == 0)
-		return pool_strdup(pool, "no message goes to topics that begin with $SYS/ or $share/");
+		return pool_strdup(pool, "messages cannot be sent to topics that begin with $SYS/ or $share/");
 	/* One at the end is what Azure IoT Hub wants. */
 	if (strstr(topic, "//"))
 		return pool_printf(pool, "\"%s\" has an empty level: no / twice in a row", topic);
 	for (const char *at = topic; *at; at++) {
 		if (*at == '+' || *at == '#')
-			return pool_printf(pool, "%c is a wildcard and cannot stand in the topic of a message", *at);
+			return pool_printf(pool, "%c is a wildcard and is not allowed in the topic of a message", *at);
 		if ((unsigned char)*at < 0x20 || *at == 0x7f)
 			return pool_strdup(pool, "a topic cannot hold control characters");
 		if (*at == '}')

@@ -229,14 +229,14 @@ int json_command_payload(const void *payload, size_t size, struct command *ret, 
 	if (size > COMMAND_MAX_BYTES)
 		return refuse_payload(ret_error, "the message is longer than 64 KB");
 	if (too_deep(payload, size))
-		return refuse_payload(ret_error, "the message is no JSON that a command could be");
+		return refuse_payload(ret_error, "the message is not a JSON value that a command can have");
 	json_error_t error;
 	json_t *root =
 		json_loadb(payload, size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
 	if (!root)
 		return refuse_payload(ret_error, json_error_code(&error) == json_error_numeric_overflow
 							 ? NUMBER_TOO_LARGE
-							 : "the message is no valid JSON");
+							 : "the message is not valid JSON");
 	size_t at = skip_space(payload, size, 0);
 	int r = json_is_object(root) ? read_object(root, payload, size, ret, ret_error)
 				     : read_value(root, (const char *)payload + at, size - at, ret, ret_error);
