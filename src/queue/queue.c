@@ -45,8 +45,8 @@ uint64_t queue_first_unwritten(const struct queue *queue)
 
 bool queue_disk_is_done(const struct queue *queue)
 {
-	return queue->disk_first <= queue->written &&
-	       runs_count_to(&queue->runs, queue->min_acked) >= runs_count_to(&queue->runs, queue->written);
+	return queue->disk_first <= queue->written && runs_count_to(&queue->sequence.runs, queue->min_acked) >=
+							      runs_count_to(&queue->sequence.runs, queue->written);
 }
 
 void queue_settle(struct queue *queue, uint64_t to)
@@ -94,7 +94,7 @@ static uint64_t charge_range(struct queue_reader *reader, enum drop_cause cause,
 	REQUIRES(reader->queue->lock)
 {
 	uint64_t n =
-		runs_between(&reader->queue->runs,
+		runs_between(&reader->queue->sequence.runs,
 			     MAX(MAX(reader->acked, from - 1), MAX(reader->queue->counted_from, (uint64_t)1) - 1), to);
 
 	if (n > 0)
@@ -164,8 +164,8 @@ static bool make_room(struct queue *queue, size_t cost) REQUIRES(queue->lock)
 		queue_charge(queue, DROP_MEMORY_FULL, id, slot->sample->device);
 		queue->unwritten_bytes -= sample_cost(slot->sample);
 		tail_drop(tail, id);
-		runs_skip(&queue->runs, id);
-		queue->runs_version++;
+		runs_skip(&queue->sequence.runs, id);
+		queue->sequence.version++;
 	}
 	return tail->bytes + cost <= limit;
 }
@@ -290,7 +290,7 @@ void queue_free(struct queue *queue) UNCHECKED
 	if (queue->store.lock_fd >= 0)
 		close(queue->store.lock_fd);
 	tail_done(&queue->tail);
-	runs_done(&queue->runs);
+	runs_done(&queue->sequence.runs);
 	for (size_t i = 0; i < queue->n_removed; i++)
 		free(queue->removed[i]);
 	free(queue->removed);

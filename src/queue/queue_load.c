@@ -269,8 +269,8 @@ static int restore_runs(struct queue *queue, const struct state_row *row, struct
 
 	if (r < 0)
 		return r;
-	runs_done(&queue->runs);
-	queue->runs = runs;
+	runs_done(&queue->sequence.runs);
+	queue->sequence.runs = runs;
 	queue->low = low;
 	queue->unsure_to = unsure_to;
 	marks->knows_runs = true;

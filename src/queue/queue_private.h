@@ -21,14 +21,13 @@
 #include "queue/drops.h"
 #include "queue/queue.h"
 #include "queue/rows.h"
-#include "queue/runs.h"
+#include "queue/sequence.h"
 #include "queue/state_rows.h"
 #include "queue/tail.h"
 #include "storage/writer.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define SEQ_BLOCK ((uint64_t)1000000)
 #define SEQ_MAX (((uint64_t)1 << 53) - 1) /* what a consumer's double can hold */
 #define NOTICES_MAX 64
 #define READERS_UNKNOWN_US (10 * USEC_PER_SEC) /* uplinks are opened well before */
@@ -124,22 +123,14 @@ struct queue {
 
 	struct deferred *deferred; /* drops of readers that are not open yet */
 
-	/* Numbers. */
-	struct runs runs;
-	uint64_t runs_version, runs_saved; /* differ: runs are not as on disk */
-	uint64_t low;			   /* rows up to this id were dropped */
-	uint64_t unsure_to;		   /* up to this id ranges may count samples that are not there */
-	uint64_t last_row;		   /* that was on disk at the start; 0: none */
-	bool old_is_exact;		   /* the last id of the last process is known for sure */
-	uint64_t counted_from;		   /* of ids below it nobody knows yet which there are: a salvage will tell */
-	bool names_missing; /* devices, points or boots that rows on disk name were lost: each is looked at */
-	uint64_t first_id;  /* of this process */
-	uint64_t seq_floor; /* no sequence number below it may be given out */
-	uint64_t reserved;  /* nor from here on without reserving more; 0: the count is not known */
-	bool reserve_wanted;
-	bool may_have_left_mark; /* the last process ended unclean: it may have given out numbers past the mark, by the time of day */
-	unsigned numbering; /* changes with the base */
-	bool base_is_new; /* a base found just now: no number of it goes out before the mark stands, or cannot be written */
+	struct sequence sequence;
+	uint64_t low;	       /* rows up to this id were dropped */
+	uint64_t unsure_to;    /* up to this id ranges may count samples that are not there */
+	uint64_t last_row;     /* that was on disk at the start; 0: none */
+	bool old_is_exact;     /* the last id of the last process is known for sure */
+	uint64_t counted_from; /* of ids below it nobody knows yet which there are: a salvage will tell */
+	bool names_missing;    /* devices, points or boots that rows on disk name were lost: each is looked at */
+	uint64_t first_id;     /* of this process */
 
 	/* Times. */
 	struct boot *boots; /* the last one is this boot */

@@ -116,7 +116,7 @@ uint64_t reader_depth(const struct queue_reader *reader)
 		from = MAX(from, queue->disk_first - 1);
 	else if (queue->tail.first > 0)
 		from = MAX(from, queue->tail.first - 1);
-	return runs_between(&queue->runs, MAX(from, MAX(queue->counted_from, (uint64_t)1) - 1), last);
+	return runs_between(&queue->sequence.runs, MAX(from, MAX(queue->counted_from, (uint64_t)1) - 1), last);
 }
 
 uint64_t reader_counted(const struct queue_reader *reader)
@@ -313,7 +313,8 @@ static bool has_older(const struct queue_reader *reader)
 {
 	const struct queue *queue = reader->queue;
 
-	return queue->salvaging || runs_between(&queue->runs, MAX(reader->acked, queue->low), queue->first_id - 1) > 0;
+	return queue->salvaging ||
+	       runs_between(&queue->sequence.runs, MAX(reader->acked, queue->low), queue->first_id - 1) > 0;
 }
 
 void reader_settle_join(struct queue_reader *reader)

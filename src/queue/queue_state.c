@@ -169,15 +169,16 @@ struct state *state_take(struct queue *queue, struct charges *charges)
 		return NULL;
 	if (take_cursors(queue, charges, state) < 0 || take_removed(queue, state) < 0)
 		return state_free(state);
-	state->runs_version = queue->runs_version;
+	state->runs_version = queue->sequence.version;
 	state->unsure_to = queue->unsure_to;
 	state->low = charges ? MAX(queue->low, charges->low) : queue->low;
-	if ((queue->runs_version != queue->runs_saved || state->low > queue->low) && queue->runs.n > 0) {
-		state->runs = malloc(queue->runs.n * sizeof(*state->runs));
+	if ((queue->sequence.version != queue->sequence.saved || state->low > queue->low) &&
+	    queue->sequence.runs.n > 0) {
+		state->runs = malloc(queue->sequence.runs.n * sizeof(*state->runs));
 		if (!state->runs)
 			return state_free(state);
-		memcpy(state->runs, queue->runs.at, queue->runs.n * sizeof(*state->runs));
-		state->n_runs = queue->runs.n;
+		memcpy(state->runs, queue->sequence.runs.at, queue->sequence.runs.n * sizeof(*state->runs));
+		state->n_runs = queue->sequence.runs.n;
 	}
 	if (take_boots(queue, state) < 0)
 		return state_free(state);
@@ -234,7 +235,7 @@ void state_saved(struct queue *queue, const struct state *state)
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		drops_saved(&reader->drops);
 	forget_removed(queue, state);
-	queue->runs_saved = state->runs_version;
+	queue->sequence.saved = state->runs_version;
 	for (size_t i = 0; i < state->n_boots; i++) {
 		struct boot *boot = boot_by_number(queue, state->boots[i].number);
 
@@ -302,7 +303,7 @@ void state_found(struct queue *queue, const struct state_rows *rows)
 	store->doubtful_stamp = 0;
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		drops_saved(&reader->drops);
-	queue->runs_version++;
+	queue->sequence.version++;
 }
 
 void state_forget_saved(struct queue *queue)
@@ -315,7 +316,7 @@ void state_forget_saved(struct queue *queue)
 	}
 	for (size_t i = 0; i < queue->n_boots; i++)
 		queue->boots[i].saved = false;
-	queue->runs_version++;
+	queue->sequence.version++;
 	queue->store.saved_devices = queue->store.saved_series = 0;
 	queue->store.meta.n_devices = queue->store.meta.n_series = 0;
 }

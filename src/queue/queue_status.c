@@ -9,7 +9,7 @@
 
 static uint64_t seq_of(const struct queue *queue, uint64_t id)
 {
-	const struct run *run = runs_of(&queue->runs, id);
+	const struct run *run = runs_of(&queue->sequence.runs, id);
 
 	return run && run->known ? (uint64_t)((int64_t)id + run->base) : 0;
 }
@@ -29,7 +29,7 @@ uint64_t queue_first_seq(struct queue *queue)
 	uint64_t seq;
 
 	mutex_lock(&queue->lock);
-	seq = queue->base_is_new ? 0 : seq_of(queue, queue->first_id);
+	seq = queue->sequence.base_is_new ? 0 : seq_of(queue, queue->first_id);
 	mutex_unlock(&queue->lock);
 	return seq;
 }
@@ -39,7 +39,7 @@ bool queue_waits_for_clock(struct queue *queue)
 	bool waits;
 
 	mutex_lock(&queue->lock);
-	waits = queue->base_is_new || !queue->runs.at[queue->runs.n - 1].known;
+	waits = queue->sequence.base_is_new || !queue->sequence.runs.at[queue->sequence.runs.n - 1].known;
 	mutex_unlock(&queue->lock);
 	return waits;
 }
@@ -98,7 +98,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	from = queue_first_unwritten(queue) - 1;
 	*ret = (struct queue_status){
 		.disk = queue->disk_state,
-		.tail_samples = runs_between(&queue->runs, from, last),
+		.tail_samples = runs_between(&queue->sequence.runs, from, last),
 		.tail_bytes = queue->unwritten_bytes,
 		.disk_bytes = queue->disk_bytes,
 		.oldest_age_us = oldest_age(queue, clock_now()),
@@ -112,7 +112,7 @@ void queue_get_status(struct queue *queue, struct queue_status *ret)
 	};
 	if (queue->disk_first <= queue->written) {
 		from = MAX(MAX(queue->min_acked, queue->disk_first - 1), MAX(queue->counted_from, (uint64_t)1) - 1);
-		ret->disk_samples = runs_between(&queue->runs, from, queue->written);
+		ret->disk_samples = runs_between(&queue->sequence.runs, from, queue->written);
 	}
 	/* What is left in the window of an uplink that has all of it, or is there for none, does not wait. */
 	if (ret->tail_samples + ret->disk_samples == 0)

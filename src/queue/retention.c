@@ -34,7 +34,7 @@ static void charge_older(struct queue *queue, struct charges *charges, enum drop
 	to = MIN(heads[n - 1].id, salvage_last(queue->store.salvage));
 	for (size_t i = 0; i < charges->n_readers; i++) {
 		uint64_t after = MAX(charges->readers[i].acked, queue->low),
-			 older = runs_between(&queue->runs, after, to);
+			 older = runs_between(&queue->sequence.runs, after, to);
 
 		for (size_t at = 0; at < n && older > 0; at++)
 			older -= heads[at].id > after && heads[at].id <= to;

@@ -330,7 +330,7 @@ static int count_to(struct queue *queue, uint64_t id, bool is_there)
 	uint64_t missing, to = is_there ? id - 1 : id;
 
 	mutex_lock(&queue->lock);
-	missing = runs_between(&queue->runs, salvage->counted_to, to);
+	missing = runs_between(&queue->sequence.runs, salvage->counted_to, to);
 	mutex_unlock(&queue->lock);
 	if (missing > 0 && add_gap(salvage, salvage->counted_to, to) < 0)
 		return -ENOMEM;
@@ -377,8 +377,8 @@ static void skip_ids_ahead(struct queue *queue, struct salvage *salvage) REQUIRE
 	for (size_t i = 0; i < salvage->n_gaps; i++) {
 		const struct gap gap = salvage->gaps[i];
 
-		if (runs_between(&queue->runs, gap.after, gap.to) >= IDS_AHEAD / 2)
-			runs_skip_range(&queue->runs, gap.after + 1, gap.to);
+		if (runs_between(&queue->sequence.runs, gap.after, gap.to) >= IDS_AHEAD / 2)
+			runs_skip_range(&queue->sequence.runs, gap.after + 1, gap.to);
 		else
 			salvage->gaps[n++] = gap;
 	}
@@ -395,7 +395,7 @@ static void charge_purged(struct queue *queue, uint64_t last) REQUIRES(queue->lo
 
 		if (!reader->purged_in_salvage)
 			continue;
-		n = runs_between(&queue->runs, reader->purged_after, last);
+		n = runs_between(&queue->sequence.runs, reader->purged_after, last);
 		if (n > 0)
 			drops_add(&reader->drops, DROP_PURGED, 0, n);
 		most = MAX(most, n);
@@ -413,10 +413,10 @@ static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage) REQUIR
 		const struct gap *gap = &salvage->gaps[i - 1];
 
 		queue_charge_range(queue, DROP_DAMAGED, gap->after + 1, gap->to);
-		runs_skip_range(&queue->runs, gap->after + 1, gap->to);
+		runs_skip_range(&queue->sequence.runs, gap->after + 1, gap->to);
 	}
 	salvage->n_gaps = 0;
-	queue->runs_version++;
+	queue->sequence.version++;
 	return queue->dropped[DROP_DAMAGED] - before;
 }
 
@@ -431,7 +431,7 @@ static uint64_t settle_account(struct queue *queue, struct salvage *salvage) REQ
 	charge_purged(queue, last);
 	lost = charge_gaps(queue, salvage);
 	if (todo->end > last)
-		runs_skip_range(&queue->runs, last + 1, todo->end);
+		runs_skip_range(&queue->sequence.runs, last + 1, todo->end);
 	if (todo->is_doubtful || !todo->is_exact || salvage->greatest > todo->last ||
 	    (salvage->greatest == todo->last && salvage->greatest_is_twice))
 		queue_charge_unknown(queue, "with what is damaged, what would tell their number is lost too");

@@ -218,9 +218,9 @@ static void give_up_unwritten(struct queue *queue) REQUIRES(queue->lock)
 		queue->unwritten_bytes -= sample_cost(slot->sample);
 		queue->left_unwritten++;
 		tail_drop(tail, id);
-		runs_skip(&queue->runs, id);
+		runs_skip(&queue->sequence.runs, id);
 	}
-	queue->runs_version++;
+	queue->sequence.version++;
 	if (is_full(queue))
 		store_commit_beside(queue);
 }
@@ -269,7 +269,7 @@ static bool reserve(struct queue *queue) REQUIRES(queue->lock)
 {
 	int r;
 
-	if (!queue->reserve_wanted)
+	if (!queue->sequence.reserve_wanted)
 		return false;
 	mutex_unlock(&queue->lock);
 	r = use_reserve(queue, numbers_reserve(queue));
@@ -418,7 +418,7 @@ static bool work(struct queue *queue) REQUIRES(queue->lock)
 	notice_drops(queue, now);
 	if (numbers_wait_for_day(queue))
 		numbers_find_base(queue);
-	if (flush(queue) || retry(queue, now) || (queue->base_is_new && reserve(queue)))
+	if (flush(queue) || retry(queue, now) || (queue->sequence.base_is_new && reserve(queue)))
 		return true;
 	if (can_write(queue)) {
 		/* The mark goes first: rows are not to be past it. */
@@ -454,7 +454,7 @@ static void finish(struct queue *queue) REQUIRES(queue->lock)
 		give_up_unwritten(queue);
 		return;
 	}
-	bool wanted = queue->reserve_wanted, certain = !queue->may_have_left_mark;
+	bool wanted = queue->sequence.reserve_wanted, certain = !queue->sequence.may_have_left_mark;
 	uint64_t last_id = queue->written;
 
 	mutex_unlock(&queue->lock);

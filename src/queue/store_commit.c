@@ -330,9 +330,9 @@ static int batch_drop(struct queue *queue, struct batch *batch)
 		if (sample->id >= queue_first_unwritten(queue))
 			queue->unwritten_bytes -= sample_cost(sample);
 		tail_drop(&queue->tail, sample->id);
-		runs_skip(&queue->runs, sample->id);
+		runs_skip(&queue->sequence.runs, sample->id);
 	}
-	queue->runs_version++;
+	queue->sequence.version++;
 	store_count(queue);
 	mutex_unlock(&queue->lock);
 	return 0;
@@ -373,8 +373,8 @@ static void batch_written(struct queue *queue, const struct batch *batch) REQUIR
 		batch_removed(queue, batch);
 	state_saved(queue, batch->state);
 	/* The ranges of what a salvage has not moved over yet give it its numbers. */
-	if (!queue->salvaging && runs_prune(&queue->runs, MIN(queue->min_acked + 1, queue->disk_first)))
-		queue->runs_version++;
+	if (!queue->salvaging && runs_prune(&queue->sequence.runs, MIN(queue->min_acked + 1, queue->disk_first)))
+		queue->sequence.version++;
 	store->side_at = 0;
 	store->holds_nothing &= batch->n == 0;
 	queue->n_written += batch->n;

@@ -74,13 +74,13 @@ static int restore_ranges(struct queue *queue, struct state_marks *marks)
 	if (r < 0 || runs.n == 0)
 		return r;
 	/* Those in the file tell more, if they are no older. */
-	if (marks->knows_runs && queue->runs.n > 0 &&
-	    runs.at[runs.n - 1].first_id <= queue->runs.at[queue->runs.n - 1].first_id) {
+	if (marks->knows_runs && queue->sequence.runs.n > 0 &&
+	    runs.at[runs.n - 1].first_id <= queue->sequence.runs.at[queue->sequence.runs.n - 1].first_id) {
 		runs_done(&runs);
 		return 0;
 	}
-	runs_done(&queue->runs);
-	queue->runs = runs;
+	runs_done(&queue->sequence.runs);
+	queue->sequence.runs = runs;
 	queue->low = MAX(queue->low, low);
 	marks->knows_runs = true;
 	return 0;
@@ -174,7 +174,7 @@ static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *to
 static int look_at_edges(struct queue *queue, const struct state_marks *marks, uint64_t *ret_first, uint64_t *ret_last)
 {
 	struct db *db = &queue->store.db;
-	const struct runs *runs = &queue->runs;
+	const struct runs *runs = &queue->sequence.runs;
 	uint64_t low = UINT64_MAX, first, last, should = marks->meta.last_id;
 	bool is_right, missing;
 	int r = db_number(db, "SELECT min(id) FROM samples", &first);

@@ -189,7 +189,7 @@ struct sample *join_translate(struct queue *queue, struct sample *sample)
 static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last) REQUIRES(queue->lock)
 {
 	uint64_t gone = queue->min_acked, skipped;
-	struct runs ours = queue->runs;
+	struct runs ours = queue->sequence.runs;
 	int r = 0;
 
 	/* What all uplinks had got by now from memory is in neither. */
@@ -206,9 +206,9 @@ static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last) RE
 		r = runs_add(theirs, &run);
 	}
 	runs_done(&ours);
-	queue->runs = *theirs;
+	queue->sequence.runs = *theirs;
 	*theirs = (struct runs){0};
-	queue->runs_version++;
+	queue->sequence.version++;
 	return r;
 }
 
@@ -348,7 +348,7 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 	store_judge_last(todo, marks);
 	mutex_lock(&queue->lock);
 	if (marks->meta.seq <= SEQ_MAX)
-		queue->seq_floor = MAX(queue->seq_floor, marks->meta.seq);
+		queue->sequence.floor = MAX(queue->sequence.floor, marks->meta.seq);
 	r = can_join(queue, &runs, todo->last) ? 0 : -EEXIST;
 	mutex_unlock(&queue->lock);
 	if (r == 0)

@@ -56,7 +56,7 @@ int store_write_tables(struct queue *queue, unsigned version)
 
 	mutex_lock(&queue->lock);
 	state_forget_saved(queue);
-	queue->reserve_wanted = true;
+	queue->sequence.reserve_wanted = true;
 	state = state_take(queue, NULL);
 	mutex_unlock(&queue->lock);
 	r = state ? db_begin(db) : -ENOMEM;
@@ -339,7 +339,7 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 	mutex_lock(&queue->lock);
 	queue_forget_acked(queue);
 	numbers_find_base(queue);
-	found = queue->base_is_new;
+	found = queue->sequence.base_is_new;
 	if (r < 0)
 		store_failed(queue, r);
 	store_count(queue);

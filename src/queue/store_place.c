@@ -9,7 +9,7 @@
 
 static const struct run *last_run(const struct queue *queue)
 {
-	return queue->runs.n > 0 ? &queue->runs.at[queue->runs.n - 1] : NULL;
+	return queue->sequence.runs.n > 0 ? &queue->sequence.runs.at[queue->sequence.runs.n - 1] : NULL;
 }
 
 /* Ids up to this one were given out, as far as anything tells. */
@@ -57,14 +57,14 @@ static int add_run(struct queue *queue, uint64_t first, uint64_t mark, uint64_t 
 		.first_id = first,
 		.base = mark > 0 ? (int64_t)mark - (int64_t)first : 0,
 		.known = mark > 0,
-		.skipped = first - 1 - runs_count_to(&queue->runs, last_row),
+		.skipped = first - 1 - runs_count_to(&queue->sequence.runs, last_row),
 	};
 
 	/* A run in which nothing was kept gives way. */
-	while (queue->runs.n > 0 && last_run(queue)->first_id >= first)
-		queue->runs.n--;
-	queue->runs_version++;
-	return runs_add(&queue->runs, &run);
+	while (queue->sequence.runs.n > 0 && last_run(queue)->first_id >= first)
+		queue->sequence.runs.n--;
+	queue->sequence.version++;
+	return runs_add(&queue->sequence.runs, &run);
 }
 
 /* mark: the next number nobody used, or 0; only where it could be moved on. last_row: up to it samples may be there. */
@@ -76,11 +76,11 @@ static int begin_ids(struct queue *queue, uint64_t mark, uint64_t first, uint64_
 	if (last && !last->known) {
 		/* What was kept before the count was found again goes first, with the numbers that follow the mark. */
 		if (mark > 0) {
-			queue->seq_floor = mark;
-			runs_know(&queue->runs, mark);
+			queue->sequence.floor = mark;
+			runs_know(&queue->sequence.runs, mark);
 		}
-		queue->runs_version++;
-		r = first > last_row + 1 ? runs_skip_range(&queue->runs, last_row + 1, first - 1) : 0;
+		queue->sequence.version++;
+		r = first > last_row + 1 ? runs_skip_range(&queue->sequence.runs, last_row + 1, first - 1) : 0;
 	} else {
 		r = add_run(queue, first, mark, last_row);
 	}
@@ -96,10 +96,10 @@ static uint64_t forget_numbers(struct queue *queue, uint64_t mark, uint64_t firs
 {
 	struct run run = {.first_id = queue->low + 1, .known = mark > 0};
 
-	runs_done(&queue->runs);
+	runs_done(&queue->sequence.runs);
 	if (mark > 0)
 		run.base = (int64_t)mark - (int64_t)run.first_id;
-	return runs_add(&queue->runs, &run) == 0 && mark > 0 ? mark + (first - run.first_id) : mark;
+	return runs_add(&queue->sequence.runs, &run) == 0 && mark > 0 ? mark + (first - run.first_id) : mark;
 }
 
 /* No other thread has the queue yet. */
@@ -127,12 +127,12 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 		first = used_ids(queue, opening, mark) + 1;
 	if (salvages && !marks->knows_runs)
 		mark = forget_numbers(queue, mark, first);
-	queue->seq_floor = mark;
+	queue->sequence.floor = mark;
 	/* A mark that cannot be moved on is worth nothing: the next start would give the same numbers again. */
 	if (mark > 0 && numbers_write_mark(queue, mark + SEQ_BLOCK) < 0)
 		mark = 0;
 	if (mark > 0)
-		queue->reserved = mark + SEQ_BLOCK;
+		queue->sequence.reserved = mark + SEQ_BLOCK;
 	/* A salvage tells which of the ids before it are there. */
 	up_to = !salvages		? opening->last_row
 		: opening->todo.end > 0 ? MAX(opening->last_row, opening->todo.end)
@@ -140,7 +140,7 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 	if (begin_ids(queue, mark, first, up_to) < 0 || boot_begin(queue) < 0)
 		return -ENOMEM;
 	if (mark > 0)
-		numbers_write_file(queue, queue->reserved); /* now with the range that begins here */
+		numbers_write_file(queue, queue->sequence.reserved); /* now with the range that begins here */
 	queue->last_row = opening->last_row;
 	queue->disk_first = opening->last_row > 0 ? opening->first_row : first;
 	if (salvages) {
@@ -156,7 +156,7 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 			queue, HAY_LOG_WARNING,
 			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
 	queue->old_is_exact = marks->meta.clean && marks->meta.last_id > 0;
-	queue->reserve_wanted = mark == 0;
-	queue->may_have_left_mark = !marks->meta.clean || marks->meta.seq == 0;
+	queue->sequence.reserve_wanted = mark == 0;
+	queue->sequence.may_have_left_mark = !marks->meta.clean || marks->meta.seq == 0;
 	return 0;
 }

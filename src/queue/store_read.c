@@ -52,8 +52,8 @@ static int remove_damaged_rows(struct queue *queue, const struct sample_row *row
 		if (rows[i].sample)
 			continue;
 		charges_add(&charges, DROP_DAMAGED, rows[i].id, 0);
-		runs_skip(&queue->runs, rows[i].id);
-		queue->runs_version++;
+		runs_skip(&queue->sequence.runs, rows[i].id);
+		queue->sequence.version++;
 	}
 	if (r == 0)
 		state = state_take(queue, &charges);
@@ -108,7 +108,7 @@ static bool rows_are_missing(struct queue *queue, uint64_t after, uint64_t to, s
 	uint64_t expected;
 
 	mutex_lock(&queue->lock);
-	expected = after >= queue->unsure_to ? runs_between(&queue->runs, after, to) : 0;
+	expected = after >= queue->unsure_to ? runs_between(&queue->sequence.runs, after, to) : 0;
 	mutex_unlock(&queue->lock);
 	if (n >= expected)
 		return false;
