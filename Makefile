@@ -156,6 +156,7 @@ dist:
 
 # It installs what is missing (make deps) and says so.
 check: deps
+	@tests/words
 	@$(PYTHON) tests/run
 
 demo:
@@ -199,6 +200,7 @@ format-check:
 	@clang-format --dry-run --Werror $(sources)
 check-layers:
 	@tests/layers
+	@tests/words
 
 # ---- installing: DESTDIR and the names of config.mk ----
 install: all

@@ -230,7 +230,7 @@ static bool begins_vital(const char *line)
 	return false;
 }
 
-static void tell_vital(struct config_loader *loader, const char *path)
+static void report_vital(struct config_loader *loader, const char *path)
 {
 	conf_error(
 		loader->messages, path, 0,
@@ -240,7 +240,7 @@ static void tell_vital(struct config_loader *loader, const char *path)
 
 /* Without the gateway's name every reading would go up under another one, and without its uplink the queue would forget
    what the broker still has to get: a file that may hold them is not left out. */
-static void tell_if_vital(struct config_loader *loader, const char *path)
+static void report_if_vital(struct config_loader *loader, const char *path)
 {
 	FILE *file = fopen(path, "re");
 	bool is_vital = false;
@@ -255,7 +255,7 @@ static void tell_if_vital(struct config_loader *loader, const char *path)
 	else
 		loader->unread = path;
 	if (is_vital)
-		tell_vital(loader, path);
+		report_vital(loader, path);
 }
 
 static int read_extra(struct config_loader *loader, const char *path)
@@ -268,7 +268,7 @@ static int read_extra(struct config_loader *loader, const char *path)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		tell_if_vital(loader, path);
+		report_if_vital(loader, path);
 		return config_add_bad(loader, CONFIG_BAD_FILE, path);
 	}
 	r = list_add(&loader->files, file);
@@ -542,7 +542,7 @@ static int load_files(struct config_loader *loader, const char *path)
 	if (r == 0)
 		r = read_extras(loader, path);
 	if (r == 0 && loader->unread && !loader->sections[SECTION_GATEWAY])
-		tell_vital(loader, loader->unread);
+		report_vital(loader, loader->unread);
 	if (r == 0)
 		r = read_gateway(loader, root);
 	if (r < 0)

@@ -37,7 +37,7 @@ struct config {
 	const char *api_socket, *api_read_socket; /* "": off */
 	uint64_t self_every_us;			  /* 0: off */
 
-	/* Whoever uses one takes it and leaves NULL. */
+	/* The caller that takes one leaves NULL. */
 	struct uplink_conf **uplinks;
 	size_t n_uplinks;
 	struct config_mark *uplink_marks; /* of the uplinks, also when they are taken */

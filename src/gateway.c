@@ -29,7 +29,7 @@
 #include <string.h>
 
 #define STUCK_US (20 * USEC_PER_SEC)	/* a stage that has had something to do for so long hangs */
-#define LEAVE_US (1500 * USEC_PER_MSEC) /* for the uplinks to say good-bye */
+#define LEAVE_US (1500 * USEC_PER_MSEC) /* for the uplinks to disconnect */
 #define FLUSH_US (2500 * USEC_PER_MSEC) /* and then for the disk */
 #define CLOSE_US (500 * USEC_PER_MSEC)	/* and for its file: 5 s together, with a margin */
 

@@ -104,7 +104,7 @@ static int run_daemon(const char *path)
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_ARENA_MAX, 2);
-	/* The queue holds what was measured: whoever starts us by hand shall not give it to everyone. */
+	/* The queue holds what was measured: a start by hand must not make it readable for every user. */
 	umask(umask(077) | 027);
 
 	int r = sd_event_default(&event);

@@ -44,7 +44,7 @@ enum hay_reason {
 	HAY_NO_REASON,
 	HAY_TIMEOUT,	   /* "timeout": no answer in time */
 	HAY_OFFLINE,	   /* "offline": the device or its link is known to be away */
-	HAY_REFUSED,	   /* "refused": the connection or the request was turned down */
+	HAY_REFUSED,	   /* "refused": the connection or the request was refused */
 	HAY_OUT_OF_RANGE,  /* "out of range" */
 	HAY_NOT_A_NUMBER,  /* "not a number": NaN or infinity */
 	HAY_DECODE,	   /* "decode": an answer that makes no sense */

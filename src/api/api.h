@@ -18,7 +18,7 @@ struct api_hooks {
 };
 
 /* Listen at path for everything, at read_path for requests that change nothing; "": not at all. What is wrong with one is
-   logged in one line, and the rest goes on. -errno. */
+   logged in one line, and everything else keeps running. -errno. */
 int api_new(const struct stages *stages, const char *path, const char *read_path, const struct api_hooks *hooks,
 	    struct api **ret);
 struct api *api_free(struct api *api); /* before the stages; NULL is fine */

@@ -12,7 +12,7 @@
 
 enum api_listener_kind { API_LISTENER_ADMIN, API_LISTENER_READ, API_N_LISTENERS };
 
-/* A socket, with connections of its own: whoever may only look keeps nobody else out. */
+/* A socket, with connections of its own: read-only callers cannot use up the connections of the others. */
 struct api_listener {
 	struct api *api;
 	bool read_only;

@@ -83,7 +83,7 @@ int api_socket_listen(const char *path, const char *group)
 		close(fd);
 		return r;
 	}
-	/* Whoever owns the folder may have put a link in its place meanwhile: it is not followed. */
+	/* The owner of the folder may have put a link in its place meanwhile: it is not followed. */
 	if (entry && lchown(path, (uid_t)-1, entry->gr_gid) < 0)
 		log_info("cannot give %s to the group %s: %s", path, group, strerror(errno));
 	if (fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, BACKLOG) < 0) {

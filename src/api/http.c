@@ -409,7 +409,7 @@ static int resume_listening(sd_event_source *source _unused_, uint64_t when _unu
 	return sd_event_source_set_enabled(http->listen, SD_EVENT_ON);
 }
 
-/* Who knocks stays at the door, and the loop would see them there for ever. */
+/* Pending connections stay in the backlog and keep the listening socket readable: stop watching it for a second. */
 static void pause_listening(struct http *http, int error)
 {
 	uint64_t before;
@@ -440,7 +440,7 @@ static int accept_connection(sd_event_source *source _unused_, int listen_fd, ui
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0) {
-		/* All others are about the one who knocked, and who is gone with them. */
+		/* Every other error is about one pending connection, which accept() has removed. */
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			pause_listening(http, errno);
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The head of a HTTP/1.1 request (RFC 9112). Pure; whoever may open the socket wrote it. */
+/* The head of a HTTP/1.1 request (RFC 9112). Pure; the input comes from any process that may open the socket. */
 #ifndef HAYWAIN_API_HTTP_REQUEST_H
 #define HAYWAIN_API_HTTP_REQUEST_H
 

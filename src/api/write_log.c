@@ -19,7 +19,7 @@ struct write_log_entry {
 	uint64_t since_us;	   /* of the window */
 	unsigned logged, unlogged; /* in it */
 	bool goes_on;		   /* the window before was summed up: this one is too */
-	double low, high;	   /* of what is untold; NaN: no number was among it */
+	double low, high;	   /* of what is not logged yet; NaN: no number was among it */
 	char last[VALUE_MAX];
 };
 

@@ -115,7 +115,7 @@ static int reload_by_signal(const struct cli *cli, const char *main_pid)
 	long pid = strtol(main_pid, NULL, 10);
 
 	if (pid <= 1 || kill((pid_t)pid, SIGHUP) < 0)
-		return cli_fail("process %s cannot be told to reload: %s", main_pid,
+		return cli_fail("cannot signal process %s to reload: %s", main_pid,
 				strerror(pid <= 1 ? EINVAL : errno));
 	printf("no API at %s (HAYWAIN_SOCKET may name it): a signal was sent, and the log says what came of it\n",
 	       cli->socket);

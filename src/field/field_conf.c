@@ -220,7 +220,7 @@ static unsigned check_own_keys(const config_setting_t *setting, const struct lin
 			conf_error_at(messages, plugin,
 				      "unknown key `plugin`: a device speaks what its link `%s` speaks", link->name);
 	if (manual)
-		n_errors += conf_error_at(messages, manual, "unknown key `manual`: it belongs into a model");
+		n_errors += conf_error_at(messages, manual, "unknown key `manual`: it belongs in a model");
 	return n_errors;
 }
 

@@ -428,7 +428,7 @@ void link_remind(struct link *link)
 	}
 	n = link_is_down(link) ? 0 : list_away(link, now, &names);
 	if (n > 0)
-		log_link(link, HAY_LOG_WARNING, "still without %s; the rest goes on", buf_text(&names));
+		log_link(link, HAY_LOG_WARNING, "still without %s; the rest keeps running", buf_text(&names));
 }
 
 static void be_up(struct link *link)

@@ -3,7 +3,7 @@
  * A command: a value on its way to one point of one device, and what came of it on its way back to who asked. One
  * object for the whole way: a dialect or the local API makes it, the field checks it, a plugin writes it.
  *
- * Lifetime: counted. Who makes a command has one reference; whoever keeps it beyond a call takes one of its own: a list
+ * Lifetime: counted. The creator has one reference; code that keeps the command beyond a call takes one of its own: a list
  * between threads (upstream/commands.h) for as long as it is in it, the field (field/writes.h) from writes_submit() until
  * its answer. Any thread may give back the last one.
  *

@@ -25,7 +25,7 @@ static const struct schema_table tables[] = {
 	{"samples",
 	 "CREATE TABLE samples (id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, time_us INTEGER NOT NULL, device INTEGER NOT NULL, crc INTEGER NOT NULL, blob BLOB NOT NULL)",
 	 1, QUEUE_TABLES_VERSION},
-	/* Version 2: rows as in state_rows.h; those that change rarely and that many samples need stand twice. */
+	/* Version 2: rows as in state_rows.h; those that change rarely and that many samples need are stored twice. */
 	{"state",
 	 "CREATE TABLE state (key INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)",
 	 2, QUEUE_TABLES_VERSION},

@@ -74,7 +74,7 @@ static int know_seal(struct state_writer *writer)
 	return r < 0 ? r : 0;
 }
 
-/* Rows that change rarely, and that many samples need, stand twice. */
+/* Rows that change rarely, and that many samples need, are stored twice. */
 static bool has_copy(uint64_t key)
 {
 	enum state_kind kind = state_kind_of(key);

@@ -42,7 +42,7 @@ int sequence_forget_base(struct sequence *sequence, uint64_t next_id);
 void sequence_know_base(struct sequence *sequence, uint64_t number);
 /* day: now as a number, 0: the clock cannot tell. True: a base was found, and a mark for it is wanted. */
 bool sequence_find_base(struct sequence *sequence, uint64_t next_id, uint64_t day);
-/* A time of day that no mark forbids; else 0. Whoever finds the last mark again goes on from there: both ways must not meet. */
+/* A time of day that no mark forbids; else 0. A later process that finds the last mark again continues from there: both ways must not meet. */
 uint64_t sequence_day(const struct sequence *sequence, uint64_t day);
 
 /* So few numbers are left below the mark that the next one is to be written. */

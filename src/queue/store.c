@@ -119,7 +119,7 @@ static void notice_drops(struct queue *queue, uint64_t now) REQUIRES(queue->lock
 	for (size_t i = 0; i < DROP_N_CAUSES; i++) {
 		unsigned long long n = queue->dropped[i] - queue->dropped_told[i];
 
-		/* What a broker refused is told by its uplink, what was purged by whoever did it. */
+		/* Refusals are logged by the uplink, purges by the local API. */
 		if (i == DROP_REFUSED || i == DROP_PURGED || n == 0 || now < queue->drop_notice_at[i])
 			continue;
 		if (i == DROP_QUEUE_FULL)

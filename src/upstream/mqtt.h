@@ -27,7 +27,7 @@ struct mqtt_settings {
 
 /* Called from mqtt_wait() and mqtt_flush(). */
 struct mqtt_events {
-	/* Packet mid was answered (a message of QoS 0: written) with an MQTT 5 reason code; 128 and above: turned down. */
+	/* Packet mid was answered (a message of QoS 0: written) with an MQTT 5 reason code; 128 and above: refused. */
 	void (*published)(void *userdata, int mid, unsigned reason);
 	void (*received)(void *userdata, const struct dialect_incoming *incoming);
 	/* A message of size bytes came, over what fits (PACKET_SIZE_MAX): it was skipped and acknowledged. */

@@ -63,7 +63,7 @@ static int make_listener(void)
 	return r;
 }
 
-/* A local socket can be connected to by whoever reaches it; only this process can. */
+/* Any process could connect to a local socket with a name; only this process may. */
 static bool is_ours(int fd)
 {
 	struct ucred peer;

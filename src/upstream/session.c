@@ -111,7 +111,7 @@ static uint64_t next_due_us(struct session *session)
 	if (session->refused.on)
 		return session->refused.next_us > session->now_us ? MIN(due, session->refused.next_us) : due;
 	due = MIN(due, window_due_us(uplink->window));
-	/* Live samples lend tokens too, so a low rate must not make us look away for long. */
+	/* Live samples take tokens too, so with a low rate the wait must still be short. */
 	uint64_t wait = window_space(uplink->window) > 0 ? replay_wait_us(&uplink->replay) : 0;
 	if (window_waiting(uplink->window) > 0)
 		wait = MAX(wait, quota_wait_us(&uplink->quota));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's answers: samples acknowledged, and turned down: their topic, by a quota, or for ever. */
+/* A session's answers: samples acknowledged, and refused: their topic, by a quota, or for good. */
 #include "upstream/session_private.h"
 #include <mqtt_protocol.h>
 
@@ -203,7 +203,7 @@ static void message_acknowledged(struct session *session, uint64_t number, unsig
 	uplink->rtt_us = (uint64_t)(smooth ? smooth + (rtt - smooth) / 8 : rtt);
 }
 
-/* Of a message with several samples one may be to blame. A topic is wrong for all of them. */
+/* A refused message with several samples may have one bad sample. A refused topic concerns all of them. */
 static void refuse_for_good(struct session *session, uint64_t message, unsigned code)
 {
 	struct uplink *uplink = session->uplink;

@@ -28,7 +28,7 @@ static void log_given_up(struct uplink *uplink, const struct suspects_finding *f
 	}
 }
 
-/* A topic that was tried alone and ended the connection waits longer; one that was turned down just before, too. */
+/* A topic that was tried alone and ended the connection waits longer; one that was refused just before, too. */
 static bool held_topic_broke(struct session *session)
 {
 	struct uplink *uplink = session->uplink;

@@ -305,7 +305,7 @@ static void data_answered(struct session *session, uint64_t message, unsigned co
 {
 	struct uplink *uplink = session->uplink;
 	if (!window_message(uplink->window, message))
-		return; /* another of its packets was turned down: all of it goes again */
+		return; /* another of its packets was refused: all of them are sent again */
 	/* Its packets that wait leave all the same: the dialect has numbered them. */
 	if (code >= 128 || session_counts_as_refused(session, code))
 		session_refused(session, message, code);

@@ -39,7 +39,7 @@ struct session {
 	enum session_test test;	       /* until it is answered nothing else goes out */
 	bool holds_back;	       /* because of a test under way, or one to come */
 	struct held_topic *test_topic; /* with TEST_TOPIC */
-	struct held_topic *no_topic;   /* turned down last */
+	struct held_topic *no_topic;   /* refused last */
 	uint64_t no_us;		       /* when something was */
 	uint64_t no_subscribers_us;    /* when nobody was subscribed last; 0: not in this connection, or long ago */
 	bool held_full;		       /* so much is held that no more is taken */
@@ -76,7 +76,7 @@ void session_outbox_timed_out(struct session *session, uint64_t oldest_us);
 
 /* The topic a sample goes to, or the device's name where it has none; valid until the next call. */
 const char *session_topic_of(struct session *session, const struct sample *sample);
-/* The broker turned down a packet of so many bytes, with several samples, as too large. */
+/* The broker refused a packet of so many bytes, with several samples, as too large. */
 void session_learn_too_large(struct session *session, size_t size);
 void session_log_drop(struct session *session, const char *topic, const char *why);
 size_t session_may_take(struct session *session); /* how many more samples the window may take */

@@ -3,7 +3,7 @@
  * What a broken connection proves. A peer that ends a connection (FIN, RST, DISCONNECT) over something we sent looks
  * like one that restarts, a line that flaps, or a twin with our client_id. So the end alone proves nothing:
  *
- * - What was under way and unanswered at two ends in a row is set apart: the rest goes on. What is no sample goes first.
+ * - What was under way and unanswered at two ends in a row is set apart, and the rest continues. What is no sample goes first.
  * - What is set apart is tried alone, when a connection without it has lived ten times as long as the connections
  *   that ended with it did after it was sent. Ended again, that is a strike; an end without it clears it.
  * - Three strikes: a message that is no sample is given up, and tried again every hour. A sample is dropped only when
@@ -63,7 +63,7 @@ void suspects_samples_passed(struct suspects *suspects, uint64_t first, uint64_t
 enum suspect_verdict suspects_connected(struct suspects *suspects, bool with_will, uint64_t now_us);
 /* It ended before the broker accepted it. */
 void suspects_not_accepted(struct suspects *suspects, bool with_will, uint64_t now_us);
-/* The broker turned something down: some end the connection over that too, and then nothing else is to blame. */
+/* The broker refused something. Some brokers also end the connection over that; then nothing else is suspect. */
 void suspects_answered_no(struct suspects *suspects, uint64_t now_us);
 
 /* It ends: what was under way is named between this and suspects_ended(). */

@@ -64,8 +64,9 @@ struct uplink {
 	struct dialect_context context;
 	struct tls *tls;
 	struct resolver *resolver;
-	uint64_t certificate_due_us, certificate_logged_us; /* when ours is looked at next, and was last told of */
-	bool no_retain; /* the broker keeps no retained messages, and turns away who asks it to */
+	uint64_t certificate_due_us,
+		certificate_logged_us; /* when the client certificate is checked next, and was logged last */
+	bool no_retain;		       /* the broker keeps no retained messages, and turns away who asks it to */
 	bool retain_logged;
 	uint64_t oversized_logged_us;
 	unsigned oversized_unlogged;
@@ -86,7 +87,7 @@ struct uplink {
 		uint64_t since_us;
 		size_t ended;	   /* so many in one ended a connection; 0: none, or it is told */
 		uint64_t until_id; /* it was one of those up to here, or too large */
-		size_t too_large;  /* bytes of a packet, the fewest that the broker turned down; 0: none */
+		size_t too_large;  /* bytes of a packet, the fewest that the broker refused; 0: none */
 		uint64_t too_large_us;
 	} batch;
 	uint64_t refused_logged_us, no_subscribers_logged_us, held_full_logged_us, twin_logged_us;

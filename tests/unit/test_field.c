@@ -670,7 +670,8 @@ static void who_is_long_away_is_told_again(void **state _unused_)
 	field_find_device(bench->field, "v")->since_us -= USEC_PER_HOUR;
 	bench->lines[0] = 0;
 	field_remind(bench->field);
-	assert_string_equal(bench->lines, "link l: still without u (not heard yet), v (timeout); the rest goes on\n");
+	assert_string_equal(bench->lines,
+			    "link l: still without u (not heard yet), v (timeout); the rest keeps running\n");
 
 	plugin_host.link_down(&link->hay, HAY_OFFLINE, "unplugged");
 	link->since_us -= 3 * USEC_PER_HOUR;

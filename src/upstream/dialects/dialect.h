@@ -43,7 +43,7 @@ struct dialect_context {
 enum barrier {
 	BARRIER_NONE,
 	BARRIER_SENT, /* no sample leaves before it has left */
-	BARRIER_ACKED, /* no sample leaves before it is acknowledged; where it is turned down, none does, and we come again */
+	BARRIER_ACKED, /* no sample leaves before it is acknowledged; where it is refused, none does, and the uplink reconnects */
 };
 
 struct message {
