@@ -80,7 +80,7 @@ static void check_queue_of_service(const struct config *config, const char *path
 			   user, group, file);
 }
 
-/* The user it will run as is unknown: report only what would fail for every user. */
+/* For whom it is started nobody knows: only what nobody could do is said. */
 static void check_queue(const struct config *config, const char *path, struct conf_messages *messages)
 {
 	_cleanup_free_ char *copy = config->queue.path ? strdup(config->queue.path) : NULL;

@@ -161,7 +161,7 @@ static int add_sections(struct config_loader *loader, struct conf_file *file, bo
 			r = add_groups(loader, setting, into[j], &n_here);
 			if (r < 0)
 				return r;
-			/* It is unknown which uplink a broken list meant; a link or device is one of many. */
+			/* Which uplink a broken list meant nobody can say; a link or device is one of many. */
 			if (into[j] == &loader->uplinks)
 				loader->n_fatal += n_here;
 		}

@@ -55,7 +55,7 @@ struct gateway {
 	struct api *api;
 	char *queue_asked;	/* queue.path (NULL: the default) as it was at the start */
 	char *sockets_asked[2]; /* api.socket and api.read_socket, so */
-	char stuck[80];		/* the thread that hangs, for the log */
+	char stuck[80];		/* who hangs, for the log */
 	struct command_dispatch commands;
 	struct device_fanout fanout;
 	bool stopping;
@@ -318,7 +318,7 @@ static int start_admin(struct gateway *gateway)
 	return r;
 }
 
-/* Runs after the stages: the API, the metrics and the status read them. */
+/* The stages are there: who looks at them may begin. */
 static int start_telling(struct gateway *gateway)
 {
 	const struct api_hooks hooks = {.reload = reload_for_api, .userdata = gateway};

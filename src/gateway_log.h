@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the gateway says about its configuration and its queue, in the log and to the caller of a reload. */
+/* What the gateway says about its configuration and its queue, in the log and to who asked for a reload. */
 #ifndef HAYWAIN_GATEWAY_LOG_H
 #define HAYWAIN_GATEWAY_LOG_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stages that the API, the metrics and the status read. Borrowed; the stages outlive the readers. */
+/* What those who tell about the gateway look at. All is borrowed, and outlives them. */
 #ifndef HAYWAIN_STAGES_H
 #define HAYWAIN_STAGES_H
 

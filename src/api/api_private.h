@@ -39,9 +39,9 @@ struct api_task {
 	void (*gone)(struct api_task *task);
 };
 
-/* The calling process, for the log. */
+/* Who asked, to be told of in the log. */
 struct api_peer {
-	pid_t pid; /* 0: unknown */
+	pid_t pid; /* 0: nobody knows */
 	uid_t uid;
 };
 struct api_peer api_peer(const struct http_exchange *exchange);

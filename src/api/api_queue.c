@@ -14,7 +14,7 @@ struct queue_task {
 	uint64_t after;
 };
 
-/* The caller has disconnected; queue_task_answer() frees the task. */
+/* The answer finds nobody: queue_task_answer() ends it. */
 static void queue_peer_left(struct api_task *task)
 {
 	struct queue_task *queue = container_of(task, struct queue_task, task);

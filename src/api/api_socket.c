@@ -22,7 +22,7 @@ static int set_address(const char *path, struct sockaddr_un *ret)
 	return 0;
 }
 
-/* 0, or -errno: -ECONNREFUSED: no process listens. */
+/* 0, or -errno: -ECONNREFUSED: nobody listens. */
 static int try_to_connect(const struct sockaddr_un *address, pid_t *ret_pid)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -32,7 +32,7 @@ static int try_to_connect(const struct sockaddr_un *address, pid_t *ret_pid)
 	*ret_pid = 0;
 	if (fd < 0)
 		return -errno;
-	/* EAGAIN: a process listens, and its backlog is full. */
+	/* EAGAIN: somebody listens, and so many wait before the socket that there is no room for us. */
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	/* Of the process that called listen(): unix(7). */
@@ -49,7 +49,7 @@ int api_socket_holder(const char *path, pid_t *ret_pid)
 	return set_address(path, &address) == 0 && try_to_connect(&address, ret_pid) == 0;
 }
 
-/* A socket at which no process listens was left behind by a kill. */
+/* One that nobody listens at is what a kill left behind. */
 static int remove_stale(const struct sockaddr_un *address)
 {
 	struct stat st;
@@ -77,7 +77,7 @@ int api_socket_listen(const char *path, const char *group)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The mode the file is made with: no other user can connect before the group is set. */
+	/* The mode the file is made with: nobody gets in before the group is set. */
 	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
 		r = -errno;
 		close(fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The UNIX sockets of the local API. A process may connect if it may write to the file. */
+/* The UNIX sockets of the local API. Who may connect is who may write to the file. */
 #ifndef HAYWAIN_API_API_SOCKET_H
 #define HAYWAIN_API_API_SOCKET_H
 
@@ -12,7 +12,7 @@
  */
 int api_socket_listen(const char *path, const char *group);
 
-/* Whether a process listens at path. 1, and its id (0: not known); 0: no process, or unknown. */
+/* Whether a process listens at path. 1, and its id (0: not known); 0: nobody, or it cannot be found out. */
 int api_socket_holder(const char *path, pid_t *ret_pid);
 
 #endif

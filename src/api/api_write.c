@@ -17,7 +17,7 @@ struct write_task {
 	struct api_peer peer;
 };
 
-/* The caller has disconnected. The command continues; its answer frees the task. */
+/* The command goes on, and is answered to nobody: then the task ends. */
 static void write_peer_left(struct api_task *task _unused_)
 {
 }

@@ -14,7 +14,7 @@
 #define REQUEST_US (10 * USEC_PER_SEC) /* from the first byte to the last */
 #define IDLE_US (30 * USEC_PER_SEC)    /* between requests, and without reading what was sent */
 #define LOOK_US (2 * USEC_PER_SEC)
-#define REST_US USEC_PER_SEC /* out of descriptors, no connection can be accepted: until the next try */
+#define REST_US USEC_PER_SEC /* without descriptors nobody can be let in: until the next try */
 #define READ_BYTES 4096
 
 enum http_phase {
@@ -232,7 +232,7 @@ static void advance_connection(struct http_connection *connection)
 		return;
 	}
 	connection->busy = false;
-	/* While a request is handled no more is read: a client that pipelines waits. */
+	/* While a request is handled no more is read: who pipelines waits. */
 	events = connection->phase == READING ? EPOLLIN : 0;
 	if (!is_sent(connection))
 		events |= EPOLLOUT;
@@ -389,7 +389,7 @@ static int check_timeouts(sd_event_source *source, uint64_t when _unused_, void 
 
 	for (struct http_connection *at = http->first, *next; at; at = next) {
 		uint64_t limit = at->phase == READING && at->in.size > 0 ? REQUEST_US : IDLE_US;
-		/* A connection that waits for the handler, or for data in a stream, has no limit. */
+		/* Who waits for the handler, or for news in a stream, may wait. */
 		bool waits_for_us = (at->phase == HANDLING || at->phase == STREAMING) && is_sent(at);
 
 		next = at->next;

@@ -40,7 +40,7 @@ struct http_handler {
 int http_new(sd_event *event, int listen_fd, const struct http_handler *handler, struct http **ret);
 struct http *http_free(struct http *http); /* ends what is under way; NULL is fine */
 
-/* The peer's process and user, as the kernel recorded them at connect. -errno. */
+/* Who is at the other end: its process and user, as the kernel knows them from connecting. -errno. */
 int http_peer(const struct http_exchange *exchange, pid_t *ret_pid, uid_t *ret_uid);
 
 /* body is taken, and left empty. headers: further ones, each ended by \r\n, or NULL. */

@@ -35,7 +35,7 @@ struct conf_hints {
 	} * renamed; /* up to one whose old is NULL */
 };
 
-/* The service that will read the configuration, where another user checks it. */
+/* Whom the configuration is for, where that is somebody else. */
 struct conf_service {
 	char *user, *group;
 };
@@ -71,7 +71,7 @@ void conf_warning_at(struct conf_messages *messages, const config_setting_t *set
    nothing where that is not the trouble, or files are judged with our own rights. error: of errno. */
 void conf_add_advice(struct buf *out, const struct conf_messages *messages, const char *path, int error);
 
-/* The nearest of several words to an unknown one: set word, try all candidates. */
+/* The nearest of several words to one that nobody knows: set word, try all candidates. */
 struct conf_nearest {
 	const char *word;
 	const char *best; /* NULL: nothing is near */

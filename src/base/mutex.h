@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lock, and annotations by which clang (-Wthread-safety) proves at compile time which thread holds which: a function that needs a
+ * A lock, and annotations by which clang (-Wthread-safety) proves at compile time who holds which: a function that needs a
  * lock says REQUIRES(queue->lock), and a call of it without that lock is an error. One that gives it up meanwhile says so
  * the same way, by taking it again before it returns. Other compilers see plain functions.
  */

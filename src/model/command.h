@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A command: a value on its way to one point of one device, and what came of it on its way back to the requester. One
+ * A command: a value on its way to one point of one device, and what came of it on its way back to who asked. One
  * object for the whole way: a dialect or the local API makes it, the field checks it, a plugin writes it.
  *
  * Lifetime: counted. The creator has one reference; code that keeps the command beyond a call takes one of its own: a list
  * between threads (upstream/commands.h) for as long as it is in it, the field (field/writes.h) from writes_submit() until
  * its answer. Any thread may give back the last one.
  *
- * Threads: one holder at a time writes. The creator fills it in and hands it on, and only reads it from then on. On the
+ * Threads: one holder at a time writes. Who makes it fills it in and hands it on, and only reads it from then on. On the
  * main thread the field writes to its own part, and its done() runs there, exactly once. The answer is written by
  * command_keep_answer() before the command goes back to an uplink's thread; the lists' lock orders that.
  */
@@ -31,7 +31,7 @@ struct write_answer {
 	struct hay_value value;
 	bool read_back;		/* value was read from the device after the write */
 	struct hay_value asked; /* HAY_TYPE_NONE where value is the one that was asked for */
-	const char *text;	/* why not, or why the outcome is unknown; with WRITE_DONE a remark, or NULL */
+	const char *text;	/* why not, or why nobody knows; with WRITE_DONE a remark, or NULL */
 };
 
 /* The words of `done` as every answer has them: "yes", "no", "unknown". */
@@ -60,9 +60,9 @@ struct command {
 	atomic_uint refs;
 	struct command *next; /* in the list of its holder */
 
-	/* ---- the request: set by the creator ---- */
+	/* ---- what is asked for: of who makes it ---- */
 	char device[65], point[65]; /* "": not known */
-	char id[65];		    /* the requester's, for the answer; "": none */
+	char id[65];		    /* of who asks, for the answer; "" without */
 	/* As people give it, scaled: HAY_BOOL, HAY_INT64, HAY_UINT64, HAY_FLOAT64 or HAY_STRING. The text of a number is a
 	   number too. Its string is the command's: command_set_value(). */
 	struct hay_value value;
@@ -71,7 +71,7 @@ struct command {
 	void *reply_to;
 	void (*free_reply_to)(void *reply_to);
 
-	/* ---- the requester: set by the stage that received it ---- */
+	/* ---- who asks: of who takes it in ---- */
 	uint64_t expires_us; /* monotonic: not written after this; 0: never */
 	char *origin;	     /* for the log: "uplink cloud"; command_set_origin() */
 	uint64_t sender;     /* the uplink that it came over: upstream/uplink_set.c */

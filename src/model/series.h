@@ -45,7 +45,7 @@ const struct series_device *series_device_intern(struct series_set *set, const c
 const struct series *series_intern(struct series_set *set, const struct series_device *device, const char *point,
 				   const char *unit, enum hay_type type);
 
-/* By number; NULL: not assigned. Any thread. */
+/* By number; NULL: nobody has it. Any thread. */
 const struct series_device *series_device_by_number(struct series_set *set, uint32_t number);
 const struct series *series_by_number(struct series_set *set, uint32_t number);
 

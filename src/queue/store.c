@@ -397,10 +397,8 @@ static bool skip_unreadable(struct queue *queue, uint64_t now) REQUIRES(queue->l
 
 		if (reader->fd < 0 || !reader_needs_disk(reader, &after))
 			continue;
-		/* With what it has taken, and what was read ahead for it: none of that comes again. */
-		queue_charge_reader(reader, DROP_DAMAGED, MAX(reader->acked + 1, queue->disk_first), to);
+		queue_charge_reader(reader, DROP_DAMAGED, after + 1, to);
 		reader->acked = reader->taken = MAX(reader->taken, to);
-		reader_forget_ahead(reader);
 		reader_signal(reader);
 		skipped = true;
 	}

@@ -11,7 +11,7 @@
 
 struct notify;
 
-/* alive: asked before each sign of life; false withholds it, and *ret_why (static) names the thread that hangs. */
+/* alive: asked before each sign of life; false withholds it, and *ret_why (static) says who hangs. */
 int notify_new(sd_event *event, bool (*alive)(const char **ret_why, void *userdata), void *userdata,
 	       struct notify **ret);
 struct notify *notify_free(struct notify *notify);

@@ -274,7 +274,7 @@ static int make_gone(struct announce *announce, const struct announce_maker *mak
 	if (r < 0)
 		return r;
 	if (note->n_open == 0)
-		return 0; /* nothing to send; the entry is not needed any more, and is freed with the uplink */
+		return 0; /* nobody is to be told; the entry is needed no longer, and goes with the uplink */
 	note->next = announce->notes;
 	announce->notes = note;
 	note = NULL;

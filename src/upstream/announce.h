@@ -24,7 +24,7 @@ void announce_device_gone(struct announce *announce, struct device_info *info);
 
 /* ---- the uplink's thread ---- */
 
-/* What makes the messages of this connection. */
+/* Who makes the messages in this connection, and what of. */
 struct announce_maker {
 	const struct dialect *dialect;
 	void *state; /* the dialect's */

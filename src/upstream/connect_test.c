@@ -254,7 +254,7 @@ static bool try_rights(struct connect_test_attempt *attempt)
 	attempt->subscribed = true;
 	if (attempt->dialect->subscriptions)
 		attempt->dialect->subscriptions(attempt->state, attempt->test->conf->commands, try_subscribe, attempt);
-	/* If the broker closed the connection over the first, the second cannot be tried. */
+	/* Where the broker ended it over the first, there is nobody to ask for the second. */
 	if (mqtt_phase(attempt->mqtt) != MQTT_READY)
 		return false;
 	return try_publish(attempt) && attempt->subscribed;

@@ -12,7 +12,7 @@
 #include "upstream/tls.h"
 #include <poll.h>
 
-/* Never chosen automatically: losses would go unnoticed. */
+/* Not used unasked: nobody would notice what is lost. */
 #define MQTT_ONLY_QOS_0 "the broker offers only QoS 0, which may lose samples; `qos = 0` in this uplink accepts that"
 
 struct mqtt_settings {

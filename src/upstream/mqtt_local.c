@@ -13,7 +13,7 @@
  * matter. Its path is gone as soon as it is bound; what stays is a descriptor of it, which only this process can name.
  */
 static struct {
-	struct mutex lock;  /* one connects at a time, so that the accepted peer is the one that connected */
+	struct mutex lock;  /* one connects at a time, so that who is accepted is who connected */
 	int listener, path; /* -1: not made yet */
 } local = {MUTEX_INITIALIZER, -1, -1};
 

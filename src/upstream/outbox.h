@@ -64,7 +64,7 @@ void outbox_sent(struct outbox *outbox, struct outgoing *outgoing, int mid, uint
 
 /*
  * What the broker answered, or the library for one of QoS 0: each packet that is done by it is handed to fn once, oldest first,
- * with its code (MQTT 5; 0 for one that a later packet proved), and then forgotten. An unknown number is ignored.
+ * with its code (MQTT 5; 0 for one that a later packet proved), and then forgotten. A number nobody has is passed over.
  */
 typedef void (*outbox_answer)(void *userdata, struct outgoing *outgoing, unsigned code);
 void outbox_answered(struct outbox *outbox, int mid, unsigned code, outbox_answer fn, void *userdata);

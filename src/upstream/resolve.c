@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-/* One look-up. Its thread and the resolver own it together: the last to leave frees it. */
+/* One look-up. Its thread and the resolver own it together: who leaves last frees it. */
 struct lookup {
 	atomic_uint owners;
 	atomic_bool done; /* all below is written */
@@ -110,7 +110,7 @@ static int begin_lookup(struct resolver *resolver)
 	if (r < 0)
 		return r;
 	resolver->lookup = lookup;
-	/* A numeric address needs no name server. */
+	/* An address in figures is asked nobody for. */
 	look_up(lookup, AI_NUMERICHOST);
 	if (lookup->result == 0) {
 		uint64_t one = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host's addresses. getaddrinfo() cannot be interrupted, so it runs on a thread of its own; no thread waits for it to end. */
+/* A host's addresses. getaddrinfo() cannot be interrupted, so it runs on a thread that nobody has to wait for. */
 #ifndef HAYWAIN_UPSTREAM_RESOLVE_H
 #define HAYWAIN_UPSTREAM_RESOLVE_H
 

@@ -152,7 +152,7 @@ static enum mqtt_phase wait_for_events(struct session *session, uint64_t until_u
 	return mqtt_wait(session->mqtt, fds[0].revents);
 }
 
-/* CONNACK arrived: check what the broker offers, and begin. */
+/* CONNACK came: say who we are. */
 static void session_begin(struct session *session)
 {
 	struct uplink *uplink = session->uplink;
@@ -332,7 +332,7 @@ static void withdraw_devices(struct session *session, uint64_t until_us)
 static int put_last_message(void *userdata, struct message *message)
 {
 	struct session *session = userdata;
-	/* The gateway gives up this name: an empty payload removes the retained message. */
+	/* Nobody is to be told any more that there is a gateway of that name. */
 	if (session->uplink->withdraws && message->retain)
 		buf_clear(&message->payload);
 	return outbox_add(session->maker.outbox, OUTGOING_DEATH, 0, message) ? 0 : -ENOMEM;

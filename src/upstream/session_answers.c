@@ -175,7 +175,7 @@ static void note_subscribers(struct session *session)
 		uplink_set_state(session->uplink, UPLINK_CONNECTED, "");
 }
 
-/* "No matching subscribers" counts as delivered, unless subscriber = "required". */
+/* "No matching subscribers" counts as delivered, unless the uplink wants somebody to be there. */
 bool session_counts_as_refused(const struct session *session, unsigned code)
 {
 	return code == MQTT_RC_NO_MATCHING_SUBSCRIBERS && session->uplink->conf->subscriber_required;

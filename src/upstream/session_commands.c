@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's commands: requests from the broker, and the replies. */
+/* A session's commands: what somebody asks for, and our replies. */
 #include "upstream/packet_check.h"
 #include "upstream/session_private.h"
 #include <errno.h>

@@ -102,7 +102,7 @@ void session_finish(struct session *session)
 		mqtt_give_up(session->mqtt);
 	else
 		session->result.end = mqtt_end(session->mqtt, &reason);
-	/* The uplink closed the connection itself, to reconnect: the reason is known. */
+	/* Who left in order to come again knows why. */
 	if (!session->ended && !session->reconnect)
 		session->result.reason = reason;
 	session_flush_cursor(session);

@@ -30,7 +30,7 @@ struct tls {
 	/* Of the last handshake. */
 	int verify_error;
 	bool asked;	/* the broker wants a certificate of ours */
-	char names[96]; /* the names in the certificate; "": none */
+	char names[96]; /* whom the certificate is for; "": it names nobody */
 	char common_name[64];
 	char issuer[96];
 	char not_before[32], not_after[32];

@@ -66,7 +66,7 @@ struct uplink_status {
 	uint64_t inflight;	 /* messages */
 	uint64_t backlog;	 /* samples not acknowledged */
 	uint64_t rtt_us;	 /* publish to acknowledgement, smoothed */
-	uint64_t no_subscribers; /* samples acknowledged without a subscriber (MQTT 5, PUBACK 0x10) */
+	uint64_t no_subscribers; /* samples acknowledged although nobody was subscribed (MQTT 5, PUBACK 0x10) */
 };
 void uplink_get_status(struct uplink *uplink, struct uplink_status *ret);
 

@@ -30,7 +30,7 @@ struct uplink_conf {
 	uint64_t batch_wait_us;
 	double replay_rate;	  /* samples a second; 0: no limit */
 	const char *subscriber;	  /* as written */
-	bool subscriber_required; /* a message without a subscriber is not delivered */
+	bool subscriber_required; /* a message that reaches nobody is not delivered */
 	bool commands;		  /* it may write to points */
 	const char *format, *prefix, *topic;
 	void *dialect_conf;

@@ -66,7 +66,7 @@ struct uplink {
 	struct resolver *resolver;
 	uint64_t certificate_due_us,
 		certificate_logged_us; /* when the client certificate is checked next, and was logged last */
-	bool no_retain; /* the broker keeps no retained messages, and refuses connections that ask for it */
+	bool no_retain;		       /* the broker keeps no retained messages, and turns away who asks it to */
 	bool retain_logged;
 	uint64_t oversized_logged_us;
 	unsigned oversized_unlogged;

@@ -40,7 +40,7 @@ bool uplink_set_empty(const struct uplink_set *set);
 void uplink_set_network_changed(struct uplink_set *set);
 struct uplink *uplink_set_get(const struct uplink_set *set, size_t i);
 
-/* Over the uplink that it came over; if that uplink is gone, the answer is dropped. answer is copied. */
+/* Over the uplink that it came over; that may be gone meanwhile, and then nobody is answered. answer is copied. */
 void uplink_set_answer(struct uplink_set *set, struct command *command, const struct write_answer *answer);
 
 void uplink_set_device(struct uplink_set *set, struct device_info *info);

@@ -164,7 +164,7 @@ size_t window_pick(struct window *window, uint64_t now_us, struct sample *const 
 	size_t narrow = narrow_space(window, oldest);
 	if (narrow < SIZE_MAX)
 		return pick_from(window, group, MIN(narrow, window->batch), ret);
-	/* A group that waited long enough goes first, so that full groups cannot hold the cursor up for ever. */
+	/* Who waited long enough goes first, so that full groups cannot hold the cursor up for ever. */
 	if (oldest->arrived_us + window->limits.batch_wait_us > now_us && window_space(window) > 0) {
 		group = window_first_full(window);
 		if (!group)

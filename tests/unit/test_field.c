@@ -263,7 +263,9 @@ static struct device_conf *make_device(const char *name, const char *link, uint6
 	conf->n_points = name[0] == 'w' ? 0 : 1;
 	conf->points = pool_alloc(pool, sizeof(*conf->points));
 	conf->points[0] = (struct point_conf){.point = {.name = "p",
-							.type = name[0] == 'f' ? HAY_FLOAT32 : HAY_INT64,
+							.type = name[0] == 'f'	 ? HAY_FLOAT32
+								: name[0] == 'k' ? HAY_BOOL
+										 : HAY_INT64,
 							.every_us = every_us,
 							.scale = 1,
 							.flags = name[0] == 'r' ? 0 : HAY_POINT_WRITABLE},
@@ -933,16 +935,24 @@ static void commands_are_checked_and_answered_once(void **state _unused_)
 	struct hay_value good = {.type = HAY_INT64, .i = 55}, big = {.type = HAY_INT64, .i = 101},
 			 text = {.type = HAY_STRING, .s = {"x", 1}};
 
-	apply(bench, "a1 r1", 1, 10 * USEC_PER_SEC, NULL);
+	apply(bench, "a1 k1 r1", 1, 10 * USEC_PER_SEC, NULL);
 	assert_string_equal(command(bench, "z", "p", good), "there is no such device");
 	assert_string_equal(command(bench, "r", "p", good),
 			    "the point is read only: its configuration does not say access = \"write\"");
+	assert_null(script.command);
+	assert_string_equal(command(bench, "k", "p", (struct hay_value){.type = HAY_INT64, .i = 2}),
+			    "true or false is expected");
 	assert_null(script.command);
 	/* It lay on its way too long: whoever sent it may have given up. */
 	snprintf(outcome, sizeof(outcome), "waiting");
 	submit_to(bench, "a", "p", good, clock_now() - 1, command_done, NULL);
 	assert_string_equal(outcome, "expired");
 	assert_null(script.command);
+	/* It must not be done when the line is back, hours later. */
+	plugin_host.link_down(&bench->field->links->hay, HAY_OFFLINE, "unplugged");
+	assert_string_equal(command(bench, "a", "p", good), "the device is offline");
+	assert_null(script.command);
+	plugin_host.link_up(&bench->field->links->hay);
 	assert_string_equal(command(bench, "a", "z", good), "the device has no such point");
 	assert_string_equal(command(bench, "a", "p", big), "out of range: 0 to 100 is allowed");
 	assert_string_equal(command(bench, "a", "p", text), "a number is expected");

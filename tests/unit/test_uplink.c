@@ -438,6 +438,20 @@ static void tls_case(struct rig *rig, struct broker *broker, const char *certifi
 	end(&broker->pid);
 }
 
+/* No connection comes about, and those words say why. */
+static void tls_refused(struct rig *rig, struct broker *broker, const char *certificate, const char *more_broker,
+			const char *host, const char *tls, const char *words)
+{
+	use_certificate(broker, certificate, more_broker);
+	forget_log();
+	start(broker);
+	go(rig, broker, host, tls);
+	await(logged(words) || logged("connected to "));
+	assert_false(logged("connected to "));
+	leave(rig);
+	end(&broker->pid);
+}
+
 /* Relative paths are looked up beside the configuration. */
 #define CA "tls: { ca_file = \"broker/ca.crt\"; };"
 
@@ -478,35 +492,38 @@ static void test_tls_reasons(void **state)
 	struct broker broker = {0};
 	set_up_broker(&broker, rig, "");
 	make_certificates(&broker);
-	tls_case(rig, &broker, "name", "", "mqtts://localhost", CA,
-		 "no connection: the broker's certificate is for broker.example.com, not for localhost; trying again");
-	tls_case(rig, &broker, "name", "", "mqtts://127.0.0.1", CA,
-		 "is for the host name broker.example.com, not for the address 127.0.0.1");
+	tls_refused(
+		rig, &broker, "name", "", "mqtts://localhost", CA,
+		"no connection: the broker's certificate is for broker.example.com, not for localhost; trying again");
+	tls_refused(rig, &broker, "name", "", "mqtts://127.0.0.1", CA,
+		    "is for the host name broker.example.com, not for the address 127.0.0.1");
 	/* An address written as a name is no address: it must not read "is for 127.0.0.1, not for 127.0.0.1". */
-	tls_case(rig, &broker, "figures", "", "mqtts://127.0.0.1", CA,
-		 "is for the host name 127.0.0.1, not for the address 127.0.0.1");
+	tls_refused(rig, &broker, "figures", "", "mqtts://127.0.0.1", CA,
+		    "is for the host name 127.0.0.1, not for the address 127.0.0.1");
 	/* RFC 9525: a common name names no host. */
-	tls_case(rig, &broker, "common", "", "mqtts://localhost", CA,
-		 "the broker's certificate names no host: it has the common name \"localhost\" only, and needs "
-		 "localhost as subjectAltName");
-	tls_case(rig, &broker, "old", "", "mqtts://localhost", CA,
-		 "the broker's certificate expired on 2020-02-01 00:00 UTC (this machine's clock says ");
-	tls_case(rig, &broker, "new", "", "mqtts://localhost", CA,
-		 "the broker's certificate is valid from 2047-01-01 00:00 UTC on, and this machine's clock says ");
-	tls_case(rig, &broker, "good", "", "mqtts://localhost", "tls: { ca_file = \"broker/other.crt\"; };",
-		 "the broker's certificate was issued by \"Test CA\", which is not in ");
-	tls_case(rig, &broker, "good", "", "mqtts://localhost", "",
-		 "the broker's certificate was issued by \"Test CA\", which is not in the system's list of authorities "
-		 "(set tls.ca_file for others)");
-	tls_case(rig, &broker, "good", "require_certificate true", "mqtts://localhost", CA,
-		 "this broker requires a client certificate: set tls.cert_file and tls.key_file");
-	tls_case(rig, &broker, "good", "", "mqtts://localhost",
-		 "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
-		 "\"broker/good.key\"; };",
-		 "does not belong to the certificate in");
-	tls_case(rig, &broker, "good", "", "mqtt://localhost", "",
-		 "the broker closed the connection before it answered (does this port want mqtts://? or does it speak "
-		 "MQTT 3.1.1 only: version = 311?)");
+	tls_refused(rig, &broker, "common", "", "mqtts://localhost", CA,
+		    "the broker's certificate names no host: it has the common name \"localhost\" only, and needs "
+		    "localhost as subjectAltName");
+	tls_refused(rig, &broker, "old", "", "mqtts://localhost", CA,
+		    "the broker's certificate expired on 2020-02-01 00:00 UTC (this machine's clock says ");
+	tls_refused(rig, &broker, "new", "", "mqtts://localhost", CA,
+		    "the broker's certificate is valid from 2047-01-01 00:00 UTC on, and this machine's clock says ");
+	tls_refused(rig, &broker, "good", "", "mqtts://localhost", "tls: { ca_file = \"broker/other.crt\"; };",
+		    "the broker's certificate was issued by \"Test CA\", which is not in ");
+	tls_refused(
+		rig, &broker, "good", "", "mqtts://localhost", "",
+		"the broker's certificate was issued by \"Test CA\", which is not in the system's list of authorities "
+		"(set tls.ca_file for others)");
+	tls_refused(rig, &broker, "good", "require_certificate true", "mqtts://localhost", CA,
+		    "this broker requires a client certificate: set tls.cert_file and tls.key_file");
+	tls_refused(rig, &broker, "good", "", "mqtts://localhost",
+		    "tls: { ca_file = \"broker/ca.crt\"; cert_file = \"broker/client.crt\"; key_file = "
+		    "\"broker/good.key\"; };",
+		    "does not belong to the certificate in");
+	tls_refused(
+		rig, &broker, "good", "", "mqtt://localhost", "",
+		"the broker closed the connection before it answered (does this port want mqtts://? or does it speak "
+		"MQTT 3.1.1 only: version = 311?)");
 	/* A broker that speaks plain MQTT, and an uplink that wants TLS. */
 	char text[128];
 	snprintf(text, sizeof(text), "user root\nlistener %d 127.0.0.1\nallow_anonymous true\n", broker.port);

@@ -188,7 +188,7 @@ static void learn_topic(struct json_state *json, uint32_t number, struct device_
 static const struct device_topic *topic_of(struct json_state *json, uint32_t number)
 {
 	if (number >= json->n_topics) {
-		/* A number that was never assigned comes from a damaged row: it must not size the table. */
+		/* A number nobody gave out comes from a damaged row: it must not size the table. */
 		if (!series_device_by_number(json->context->series, number))
 			return NULL;
 		size_t n_topics = MAX((size_t)number + 1, 2 * json->n_topics);

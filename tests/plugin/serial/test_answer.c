@@ -395,6 +395,30 @@ static void a_confirmation_that_equals_the_command_is_one(void **state)
 	lamp_free(&lamp);
 }
 
+/* A poll and a command wait for the line: whoever switches the lamp is not kept waiting by a period. */
+static void a_command_goes_before_a_poll(void **state)
+{
+	struct hay_value value = {.type = HAY_FLOAT64, .d = 1};
+	struct hay_command *command;
+	struct lamp lamp;
+
+	(void)state;
+	lamp_new(&lamp);
+	fake_poll(lamp.device);
+	expect_request(lamp.host, &lamp.board, "?\n");
+	assert_int_equal(fake_write(lamp.device, 0, value, &command), 0);
+	say(&lamp.board, "L=0\n");
+	assert_int_equal(fake_wait(lamp.host, FAKE_ROUND_DONE)->result, HAY_OK);
+	fake_poll(lamp.device);
+	expect_request(lamp.host, &lamp.board, "L=1\n");
+	say(&lamp.board, "OK\n");
+	assert_int_equal(fake_wait(lamp.host, FAKE_COMMAND_DONE)->outcome, HAY_WRITTEN);
+	expect_request(lamp.host, &lamp.board, "?\n");
+	say(&lamp.board, "L=1\n");
+	assert_int_equal(fake_wait(lamp.host, FAKE_ROUND_DONE)->result, HAY_OK);
+	lamp_free(&lamp);
+}
+
 /* On a line that hears itself a command's echo is no acknowledgement, however the pattern reads. */
 static void the_echo_of_a_command_is_not_its_acknowledgement(void **state)
 {
@@ -457,6 +481,7 @@ int main(void)
 		cmocka_unit_test(an_echo_of_another_length_shifts_nothing),
 		cmocka_unit_test(an_answer_that_begins_with_its_request_is_whole),
 		cmocka_unit_test(a_confirmation_that_equals_the_command_is_one),
+		cmocka_unit_test(a_command_goes_before_a_poll),
 		cmocka_unit_test(the_echo_of_a_command_is_not_its_acknowledgement),
 		cmocka_unit_test(the_echo_of_a_command_is_not_the_answer_to_the_next_request),
 	};
