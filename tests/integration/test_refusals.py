@@ -235,7 +235,7 @@ def test_a_policy_for_the_data_topics_only(plant, version):
     wait_until(account.distinct, 60, "the first reading")
     assert len(connects) <= 4
     daemon.wait_line("cloud", "given up", "readings continue")
-    daemon.wait_line("cloud", "subscribe to commands", "no commands come")
+    daemon.wait_line("cloud", "subscribe to commands", "no commands are received")
     count = len(connects)
     assert count <= 9
     for n in units:
