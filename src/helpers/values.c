@@ -75,7 +75,7 @@ int hay_value_of_double(double number, enum hay_type type, struct hay_value *ret
 		return -EDOM;
 	if (hay_type_is_whole(type)) {
 		number = round(number);
-		if (!(number >= -0x1p63 && number < 0x1p64))
+		if (!(number >= -9223372036854775808.0 && number < 18446744073709551616.0))
 			return -ERANGE;
 		return number < 0 ? hay_value_of_signed((int64_t)number, type, ret)
 				  : hay_value_of_unsigned((uint64_t)number, type, ret);
