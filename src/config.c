@@ -482,7 +482,8 @@ static int read_uplinks(struct config_loader *loader)
 	return 0;
 }
 
-/* In systemd's folder for us, whatever it is called; else where it would be. The one for reading lies beside the other. */
+/* In systemd's folder for us, whatever it is called; else where it would be. The one for reading lies beside the
+   other. */
 static int find_sockets(struct config *config, const struct api_keys *api)
 {
 	const char *folder = getenv("RUNTIME_DIRECTORY"), *slash;

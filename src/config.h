@@ -55,9 +55,9 @@ struct config {
 struct plugin_set;
 
 /*
- * Read path and path's conf.d. plugins: loads what links name (see field/plugin_load.h). Mistakes in links and
- * devices and in files of conf.d are told in messages and left out of *ret; -EBADMSG where the main file does not
- * parse, gateway, queue, uplinks, api or self are wrong, or a file of conf.d that does not parse seems to hold one of them:
+ * Read path and path's conf.d. plugins: loads what links name (see field/plugin_load.h). Mistakes in links and devices
+ * and in files of conf.d are told in messages and left out of *ret; -EBADMSG where the main file does not parse,
+ * gateway, queue, uplinks, api or self are wrong, or a file of conf.d that does not parse seems to hold one of them:
  * then nothing comes back.
  */
 int config_load(const char *path, struct plugin_set *plugins, struct conf_messages *messages, struct config **ret);

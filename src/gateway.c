@@ -341,10 +341,12 @@ static int start_telling(struct gateway *gateway)
 
 /*
  * The order, and why:
- * - the configuration before everything, and another haywaind at the same socket is refused before the queue's file is touched;
+ * - the configuration before everything, and another haywaind at the same socket is refused before the queue's file is
+ *   touched;
  * - the clock before the queue, which counts from the first sample on with what is known of it;
  * - the queue before the stages that fill and read it, and the log of writes before those who write;
- * - the latest values and the queue subscribe to the stream before the API does: a sample of the live stream has its number;
+ * - the latest values and the queue subscribe to the stream before the API does: a sample of the live stream has its
+ *   number;
  * - uplinks before the field has devices: the first word on a device finds the uplinks that it is for;
  * - the API and the status before the field has devices: they miss nothing.
  * gateway_free() goes the same way back.
@@ -431,8 +433,8 @@ void gateway_stop(struct gateway *gateway)
 		sd_event_exit(gateway->event, 0);
 }
 
-/* What counts is written, and what came of it is logged. False: a thread is inside a look-up, a connect or a call of the
-   disk, and cannot be joined. */
+/* What counts is written, and what came of it is logged. False: a thread is inside a look-up, a connect or a call of
+   the disk, and cannot be joined. */
 static bool write_all(struct gateway *gateway)
 {
 	bool is_idle = (!gateway->uplinks || uplink_set_empty(gateway->uplinks)) &&

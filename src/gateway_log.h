@@ -12,7 +12,8 @@ void log_messages(const struct conf_messages *messages);
 /* The messages said what is wrong; this says what follows. field: what runs, NULL at the start. */
 void log_bad_config(const struct config *config, const struct field *field);
 
-/* What the file asks for and a running gateway cannot do: compared with what it was started with, not with the last file. */
+/* What the file asks for and a running gateway cannot do: compared with what it was started with, not with the last
+   file. */
 void log_restart_needed(const struct config *config, const char *queue_path_asked, const char *const sockets_asked[2],
 			const struct queue *queue);
 

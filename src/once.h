@@ -7,8 +7,8 @@
 
 /*
  * Open the links of the configuration at path, poll every device once, listen to the others for a while, and print the
- * readings as a table, or as the local API would (json). What is wrong is said on standard error. The exit status: 0; 1 for
- * mistakes in the configuration, a device without any reading, or a running haywaind that has one of the links.
+ * readings as a table, or as the local API would (json). What is wrong is said on standard error. The exit status: 0; 1
+ * for mistakes in the configuration, a device without any reading, or a running haywaind that has one of the links.
  */
 int read_once(const char *path, bool json);
 

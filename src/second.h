@@ -11,8 +11,8 @@ int second_refuse(const char *socket);
 
 struct config;
 
-/* Whether a haywaind answers there that has the port or address of one of the configuration's links. 0; -EWOULDBLOCK: one
-   does, and that has been said on standard error. */
+/* Whether a haywaind answers there that has the port or address of one of the configuration's links. 0;
+   -EWOULDBLOCK: one does, and that has been said on standard error. */
 int second_has_link(const struct config *config);
 
 #endif

@@ -45,8 +45,8 @@ static int print_failure(const char *format, ...)
 
 /* ---- reading ---- */
 
-/* Up to a line's end, while those signals are let through only in the waiting; or, without them, all of a pipe. Without the
-   last line break. -errno; -ECANCELED: a signal came. */
+/* Up to a line's end, while those signals are let through only in the waiting; or, without them, all of a pipe.
+   Without the last line break. -errno; -ECANCELED: a signal came. */
 static int read_typed(struct typed_secret *typed, const sigset_t *open_to)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};

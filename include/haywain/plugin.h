@@ -148,17 +148,17 @@ enum hay_lane { HAY_LANE_COMMAND, HAY_LANE_POLL }; /* commands are taken before 
 /*
  * A write of one value to one point, made by the host and answered once by command_done(). A device has one at a time.
  *
- * The rule that every plugin keeps: a write is sent at most once. It is not sent again after a lost or damaged answer, a
- * closed connection or a reconnect; the caller learns that it is not known, and decides. It may be sent on a new connection
- * where not a byte of it had left, and once more only after the device itself said that it did not do it ("busy", "I do
- * not know this function").
+ * The rule that every plugin keeps: a write is sent at most once. It is not sent again after a lost or damaged answer,
+ * a closed connection or a reconnect; the caller learns that it is not known, and decides. It may be sent on a new
+ * connection where not a byte of it had left, and once more only after the device itself said that it did not do it
+ * ("busy", "I do not know this function").
  */
 struct hay_command {
 	struct hay_device *device;
 	uint32_t point;
 	struct hay_value value; /* raw: scale and offset were taken off again; type as the point's */
-	/* Raw limits, both allowed, by the point's min and max; NaN: none. `value` lies within. A plugin whose wire form is
-	   coarser than the point's type must not round out of them. */
+	/* Raw limits, both allowed, by the point's min and max; NaN: none. `value` lies within. A plugin whose wire
+	   form is coarser than the point's type must not round out of them. */
 	double low, high;
 	uint64_t expires_us; /* on the clock of now(): not to be sent after this; 0: no limit */
 };
@@ -173,13 +173,14 @@ enum hay_outcome {
 
 struct hay_command_result {
 	enum hay_outcome outcome;
-	/* Raw, of the point's type. HAY_WRITTEN: what the device holds where it was read back, else what was sent, as far as
-	   the wire form has digits for it. HAY_UNKNOWN: what the device holds, where it could be read. Else, and where it is
-	   not known: type HAY_TYPE_NONE. A value other than the one asked for is no failure: the host reports both. Copied. */
+	/* Raw, of the point's type. HAY_WRITTEN: what the device holds where it was read back, else what was sent,
+	   as far as the wire form has digits for it. HAY_UNKNOWN: what the device holds, where it could be read.
+	   Else, and where it is not known: type HAY_TYPE_NONE. A value other than the one asked for is no failure:
+	   the host reports both. Copied. */
 	struct hay_value value;
 	bool read_back; /* value was read from the device after the write */
-	/* Why, in words, without a full stop: required unless HAY_WRITTEN, where NULL is the rule and words are a remark
-	   ("cannot be read back: illegal data address"). Copied. */
+	/* Why, in words, without a full stop: required unless HAY_WRITTEN, where NULL is the rule and words are a
+	   remark ("cannot be read back: illegal data address"). Copied. */
 	const char *detail;
 	uintptr_t reserved[2]; /* 0 */
 };
@@ -215,7 +216,8 @@ struct hay_host {
 	/* Answer a command, once; it is gone when this returns. Also from within write() and stop(). */
 	void (*command_done)(struct hay_command *command, const struct hay_command_result *result);
 
-	/* Devices that are not polled: they are heard (also done by emit) or lost. A second call with the same state is free. */
+	/* Devices that are not polled: they are heard (also done by emit) or lost. A second call with the same state
+	   is free. */
 	void (*device_online)(struct hay_device *device);
 	void (*device_offline)(struct hay_device *device, enum hay_reason reason, const char *detail);
 
@@ -257,8 +259,8 @@ struct hay_host {
 	int (*recall)(struct hay_device *device, const char *key, void *data, size_t size);
 };
 
-/* What a check() finds: the host adds file and line of `key` (NULL: of the thing itself). An error leaves the thing out; a
-   warning is for what may be meant, and shows in --check and in the log. */
+/* What a check() finds: the host adds file and line of `key` (NULL: of the thing itself). An error leaves the thing
+   out; a warning is for what may be meant, and shows in --check and in the log. */
 struct hay_report {
 	void (*error)(const struct hay_report *report, const char *key, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
@@ -274,7 +276,8 @@ enum hay_probe_link {
 	HAY_PROBE_ON_LINK,     /* the link itself, by step(), between the rounds of its devices */
 };
 
-/* Commissioning: `haywaind --probe PLUGIN ARGS...`, or a scan over the local API. May block; has a thread of its own. */
+/* Commissioning: `haywaind --probe PLUGIN ARGS...`, or a scan over the local API. May block; has a thread of its
+   own. */
 struct hay_probe {
 	size_t size;
 	int argc;
@@ -287,8 +290,8 @@ struct hay_probe {
 	void (*progress)(const struct hay_probe *probe, unsigned done, unsigned total, const char *what);
 	bool (*cancelled)(const struct hay_probe *probe);
 	struct hay_link *link; /* HAY_PROBE_ON_LINK: one of the daemon's to be used by step(); NULL: open one's own */
-	/* With a link: run work->run on the link's thread when its turn has come, then work->done on the main thread; both
-	   are over when it returns. A step is one request: it bounds how long the link's devices wait.
+	/* With a link: run work->run on the link's thread when its turn has come, then work->done on the main
+	   thread; both are over when it returns. A step is one request: it bounds how long the link's devices wait.
 	   -ECANCELED: nothing was run, and probe() shall end. */
 	int (*step)(const struct hay_probe *probe, struct hay_work *work);
 };
@@ -334,21 +337,21 @@ struct hay_plugin {
 
 	/*
 	 * Begin a round: read the points that are due (indices, ascending), then call round_done(), once, now or later.
-	 * While it is under way no other device of the link is polled. A device that answers any request of the round is
-	 * there: one request that fails, however it does, makes the points it was about bad and must not cost the others,
-	 * in this round or later. What is never answered is asked last, and less often. An absent device costs its
-	 * neighbours one time-out a round: where the last round had no answer, the first time-out ends this one.
-	 * -errno: nothing was begun.
-	 * NULL for a protocol whose devices all speak unasked; where only some do, start() says so in hay_device.flags.
+	 * While it is under way no other device of the link is polled. A device that answers any request of the round
+	 * is there: one request that fails, however it does, makes the points it was about bad and must not cost the
+	 * others, in this round or later. What is never answered is asked last, and less often. An absent device costs
+	 * its neighbours one time-out a round: where the last round had no answer, the first time-out ends this one.
+	 * -errno: nothing was begun. NULL for a protocol whose devices all speak unasked; where only some do, start()
+	 * says so in hay_device.flags.
 	 */
 	int (*poll)(struct hay_device *device, const uint32_t *due, size_t n_due);
 
-	/* Begin a write; command_done() follows, once. -errno: nothing was sent and command_done() does not follow; -ERANGE:
-	   the value does not fit what is written. NULL: no writes. */
+	/* Begin a write; command_done() follows, once. -errno: nothing was sent and command_done() does not follow;
+	   -ERANGE: the value does not fit what is written. NULL: no writes. */
 	int (*write)(struct hay_command *command);
 
-	/* 0, or -errno after an explanation was printed; -EINVAL for wrong arguments. NULL: none. What it keeps it keeps
-	   to itself: links and devices live on beside it. */
+	/* 0, or -errno after an explanation was printed; -EINVAL for wrong arguments. NULL: none. What it keeps it
+	   keeps to itself: links and devices live on beside it. */
 	int (*probe)(const struct hay_probe *probe);
 	enum hay_probe_link probe_link;
 

@@ -78,8 +78,8 @@ struct hay_reading {
 };
 
 struct hay_sample {
-	/* When it was measured, on the clock of hay_host.now(). What a logger measured before the machine's start has a time
-	   below 0, modulo 2^64. */
+	/* When it was measured, on the clock of hay_host.now(). What a logger measured before the machine's start
+	   has a time below 0, modulo 2^64. */
 	uint64_t time_us;
 	const struct hay_reading *readings;
 	size_t n_readings;

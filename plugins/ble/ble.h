@@ -94,7 +94,8 @@ struct held {
 
 #define CONTENTS_MAX 16
 
-/* The last that was emitted or held: its packet id or counter (0: it has none), and the hashes of what came under it. */
+/* The last that was emitted or held: its packet id or counter (0: it has none), and the hashes of what came under
+   it. */
 struct taken {
 	enum {
 		TAKEN_NOTHING,

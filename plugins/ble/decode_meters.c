@@ -53,8 +53,8 @@ static int add_packed(struct ble_decoded *out, const uint8_t *data, uint8_t batt
 	return 0;
 }
 
-/* H5106, with dust: 32 bits, the highest the sign: tenths of a degree, tenths of a per cent and µg/m³, three digits each
-   for the last two. */
+/* H5106, with dust: 32 bits, the highest the sign: tenths of a degree, tenths of a per cent and µg/m³, three digits
+   each for the last two. */
 static int add_packed_dust(struct ble_decoded *out, const uint8_t *data)
 {
 	int64_t number = get_be(data, 4, false), magnitude = number & 0x7fffffff;
@@ -93,8 +93,8 @@ static size_t without_beacon(const struct advert_data *maker)
 	return at && size >= 2 ? size - 2 : size;
 }
 
-/* The company id 1 is Nokia's, which others took too, and Govee's models have several layouts of one size under it: only
-   the name tells which. */
+/* The company id 1 is Nokia's, which others took too, and Govee's models have several layouts of one size under it:
+   only the name tells which. */
 static int read_shared(const struct advert_data *maker, unsigned model, struct ble_decoded *out)
 {
 	static const uint16_t packed[] = {5100, 5101, 5102, 5103, 5104, 5105, 5108, 5110, 5174, 5177, 5179};

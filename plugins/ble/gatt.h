@@ -25,7 +25,8 @@ struct gatt_point {
 	sd_bus_message *reply; /* of this round: strings in readings point into it */
 	bool is_due;	       /* in the round */
 
-	/* Its last read brought the connection to its end: it is read after the others, and where they were answered, less often. */
+	/* Its last read brought the connection to its end: it is read after the others, and where they were
+	   answered, less often. */
 	bool is_last;
 	uint64_t next_us, pause_us;
 	bool is_missing; /* the device has no such characteristic, and that was logged */

@@ -154,7 +154,8 @@ static void take_value(struct gatt *gatt, const char *path, sd_bus_message *repl
 	}
 }
 
-/* The connection ends with the read of that point: one that does so each time must not keep the others from being read. */
+/* The connection ends with the read of that point: one that does so each time must not keep the others from being
+   read. */
 static void read_last(struct gatt *gatt, uint32_t index)
 {
 	for (uint32_t i = 0; i < gatt->device->hay->n_points; i++) {

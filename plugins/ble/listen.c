@@ -310,8 +310,8 @@ static bool was_taken(const struct taken *taken, uint32_t packet, uint32_t conte
 	return taken->state == TAKEN_ALL;
 }
 
-/* An id may stand for several contents (the firmware of pvvx tells one measurement in two advertisements in turn); without
-   one only the last content counts. */
+/* An id may stand for several contents (the firmware of pvvx tells one measurement in two advertisements in turn);
+   without one only the last content counts. */
 static void remember_taken(struct taken *taken, bool has_id, uint32_t packet, uint32_t content)
 {
 	if (taken->state == TAKEN_NOTHING || packet != taken->packet || !has_id)

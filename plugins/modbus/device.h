@@ -125,7 +125,8 @@ void round_forget(struct modbus_device *device);
 void learn_recall(struct modbus_device *device);
 /* The points of a round are known: some cuts are opened for it. */
 void learn_begin_round(struct modbus_device *device);
-/* A request has failed that ran across open cuts: they stand, and the rest is to be planned anew. False: it ran across none. */
+/* A request has failed that ran across open cuts: they stand, and the rest is to be planned anew. False: it ran
+   across none. */
 bool learn_test_failed(struct modbus_device *device, const struct plan_request *request);
 /* Ask for it in two pieces from now on. False: that cannot be. */
 bool learn_cut(struct modbus_device *device, const struct plan_request *request, bool is_silent);

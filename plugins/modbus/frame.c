@@ -275,8 +275,8 @@ static enum frame_search find_rtu(const struct frame *request, struct frame_line
 	enum modbus_fault fault = FAULT_NONE;
 
 	*ret_fault = FAULT_NONE;
-	/* The right answer to some writes is the request once more: on a line that never echoed it is the answer, unless
-	   there is one behind it, such as a refusal. */
+	/* The right answer to some writes is the request once more: on a line that never echoed it is the answer,
+	   unless there is one behind it, such as a refusal. */
 	if (echo && same == request->size &&
 	    (line->echoes || frame_check(request, bytes, same, ret, &fault) < 0 ||
 	     (!line->is_plain && has_answer_behind(request, bytes + same, size - same)))) {

@@ -211,7 +211,8 @@ bool learn_cut(struct modbus_device *md, const struct plan_request *request, boo
 	cut.is_new = true;
 	cut.is_silent = is_silent;
 	if (is_silent) {
-		/* To find out what a device is silent on takes a time-out a step: that is not done anew at each restart. */
+		/* To find out what a device is silent on takes a time-out a step: that is not done anew at each
+		   restart. */
 		cut.is_proven = true;
 		cut.pause_us = TEST_FIRST_US;
 		cut.test_us = host_now(md) + TEST_FIRST_US;

@@ -6,8 +6,9 @@
 
 /*
  * What each unit is asked, until it answers; an exception is an answer. Most devices refuse what they do not have, but
- * some are silent on it: one that has input registers only is silent on the first of these, and one whose registers begin
- * at 1, as XY-MD02's do, on the second. Each is asked of all units before the next one is: the usual devices come first.
+ * some are silent on it: one that has input registers only is silent on the first of these, and one whose registers
+ * begin at 1, as XY-MD02's do, on the second. Each is asked of all units before the next one is: the usual devices come
+ * first.
  */
 static const struct plan_place queries[] = {
 	{TABLE_HOLDING, 0, 1}, {TABLE_INPUT, 0, 1}, {TABLE_INPUT, 1, 1}, {TABLE_COIL, 0, 1}};

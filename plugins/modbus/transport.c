@@ -207,8 +207,8 @@ static void quiet_is_over(struct transport *t)
 	t->quiet_us = 0;
 }
 
-/* The silence that stands before each request: none over TCP but where `gap` wants it, since many gateways to serial lines
-   and inverters' dongles lose what comes too soon. What comes meanwhile is too late, and makes it begin anew. */
+/* The silence that stands before each request: none over TCP but where `gap` wants it, since many gateways to serial
+   lines and inverters' dongles lose what comes too soon. What comes meanwhile is too late, and makes it begin anew. */
 static enum settled wait_for_silence(struct transport *t, uint8_t unit, uint8_t *scratch, size_t room)
 {
 	uint64_t gap = t->asked && t->last_unit != unit ? t->unit_gap_us : t->gap_us;
@@ -348,8 +348,8 @@ static enum settled settle_line(struct transport *t, struct modbus_exchange *x)
 	return wait_for_silence(t, x->unit, x->bytes, sizeof(x->bytes));
 }
 
-/* What is sent once is lost on a connection that the device is about to close: where it is one that does, it gets a moment
-   for that after its answer. True: it has. */
+/* What is sent once is lost on a connection that the device is about to close: where it is one that does, it gets a
+   moment for that after its answer. True: it has. */
 static bool closes_now(struct transport *t, struct modbus_exchange *x)
 {
 	uint64_t now = t->now(), until = t->answered_us + CLOSE_WAIT_US;
@@ -406,7 +406,8 @@ void transport_exchange(struct transport *t, struct modbus_exchange *x)
 			break;
 		close_connection(t);
 	}
-	/* After a time-out or nonsense it is not known what comes next on this connection: the next question has a new one. */
+	/* After a time-out or nonsense it is not known what comes next on this connection: the next question has a
+	   new one. */
 	if (t->tty)
 		x->port_fd = t->fd;
 	else if (x->end != EXCHANGE_ANSWERED)

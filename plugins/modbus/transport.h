@@ -3,10 +3,10 @@
  * One way to Modbus devices, a connection or a serial port: question and answer. It blocks, so it is used by the
  * link's worker only; it is made before the first work and freed after the last.
  *
- * On a serial line, and behind a converter that carries its frames over TCP, an answer bears no number: nothing
- * but time to distinguish a late one from the next. So after a time-out the line is kept silent for one time-out more, and what
- * comes then is thrown away. A unit that stayed silent all that time is taken for absent: from then on its time-outs
- * make only itself wait, not its neighbours.
+ * On a serial line, and behind a converter that carries its frames over TCP, an answer bears no number: nothing but
+ * time to distinguish a late one from the next. So after a time-out the line is kept silent for one time-out more, and
+ * what comes then is thrown away. A unit that stayed silent all that time is taken for absent: from then on its
+ * time-outs make only itself wait, not its neighbours.
  */
 #ifndef MODBUS_TRANSPORT_H
 #define MODBUS_TRANSPORT_H
@@ -67,8 +67,8 @@ struct transport *transport_free(struct transport *transport);
 /*
  * Ask and wait for the answer, at most the time-out for it; connect first where there is no connection. A connection
  * that turns out closed before any byte of the answer is made anew once: many devices close it after each answer. What
- * goes `once` is sent over the new one only where not a byte of it went over the old one.
- * A serial port that fails is left alone, DOWN, until transport_reopen(): the caller that watches it lets go of it first.
+ * goes `once` is sent over the new one only where not a byte of it went over the old one. A serial port that fails is
+ * left alone, DOWN, until transport_reopen(): the caller that watches it lets go of it first.
  */
 void transport_exchange(struct transport *transport, struct modbus_exchange *exchange);
 

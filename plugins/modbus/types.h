@@ -72,8 +72,8 @@ int types_decode(const struct value_form *form, const uint8_t *wire, char *text,
 int types_encode(const struct value_form *form, const struct hay_value *value, uint8_t *wire);
 
 /*
- * Round a value to one that the form holds to the last digit, as types_encode() would, but not out of low and high (NaN:
- * none). -ERANGE: there is none. Only float16 has fewer digits than its type.
+ * Round a value to one that the form holds to the last digit, as types_encode() would, but not out of low and high
+ * (NaN: none). -ERANGE: there is none. Only float16 has fewer digits than its type.
  */
 int types_round(const struct value_form *form, double low, double high, struct hay_value *value);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One write. It is sent once: a write without a right answer is reported as unknown. Sent again is only what the device itself
- * said that it did not do: with another function after exception 1, later after exception 6 (busy).
+ * One write. It is sent once: a write without a right answer is reported as unknown. Sent again is only what the device
+ * itself said that it did not do: with another function after exception 1, later after exception 6 (busy).
  *
- * Then the device is asked what it holds. Many show a value some time after they took it (0.4 s are usual), and some answer
- * exception 5, "accepted, it takes a while": so there are further looks, for 1 s in all, each a work of its own, so that
- * the line is free in between. What it holds then is reported, whether it is what was asked for or not.
+ * Then the device is asked what it holds. Many show a value some time after they took it (0.4 s are usual), and some
+ * answer exception 5, "accepted, it takes a while": so there are further looks, for 1 s in all, each a work of its own,
+ * so that the line is free in between. What it holds then is reported, whether it is what was asked for or not.
  *
  * A write and the first look, and a read and the write that depends on it, are one work: no poll comes between. Main
  * thread, but for run_write() and what it calls.
@@ -172,7 +172,8 @@ static void write_bits(struct modbus_write *w)
 		pdu_mask_write(w->place.address, mask, w->wire, &w->exchange.pdu);
 		if (!send_once(w))
 			return;
-		/* Some devices that do not know the function say 2 or 3. Any of the three means that nothing was done. */
+		/* Some devices that do not know the function say 2 or 3. Any of the three means that nothing was
+		   done. */
 		if (!is_refusal(answer->exception)) {
 			take_answer(w);
 			return;

@@ -63,8 +63,8 @@ static int take_cell(struct text *rest, struct text separator, struct serial_rec
 	return 1;
 }
 
-/* "- 450.38" cut at its blanks: minus 450.38, or a value that is missing before 450.38. That cannot be known, so it is no
-   number at all. */
+/* "- 450.38" cut at its blanks: minus 450.38, or a value that is missing before 450.38. That cannot be known, so it
+   is no number at all. */
 static void doubt_sign_apart(struct serial_record *record)
 {
 	struct text sign = record->n > 1 ? record->items[record->n - 2].text : (struct text){0};

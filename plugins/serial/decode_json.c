@@ -2,9 +2,9 @@
 /*
  * A JSON text (RFC 8259): each of its leaves under its path, "env.temp", "list[0]", "list[0].t".
  *
- * Boards print what is no JSON where a sensor is broken (nan, as printf has it), and numbers that jansson refuses because
- * they fit none of its types. Those become texts of a kind that no JSON text has, "\u0000nan", and the rest of the message
- * is read: one broken sensor must not take the others with it.
+ * Boards print what is no JSON where a sensor is broken (nan, as printf has it), and numbers that jansson refuses
+ * because they fit none of its types. Those become texts of a kind that no JSON text has, "\u0000nan", and the rest of
+ * the message is read: one broken sensor must not take the others with it.
  */
 #include "decode.h"
 #include <errno.h>

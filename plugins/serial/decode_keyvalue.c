@@ -49,8 +49,8 @@ static size_t find_separator(struct text text, const struct decode_rules *rules,
 	return at;
 }
 
-/* A value torn from its key: the 5 of "T=21 5" would be ignored, and 21 taken for all of it. Before the first pair a number
-   may count lines or name a sensor, unless an equals sign stands there: "T = 21". */
+/* A value torn from its key: the 5 of "T=21 5" would be ignored, and 21 taken for all of it. Before the first pair a
+   number may count lines or name a sensor, unless an equals sign stands there: "T = 21". */
 static bool is_torn(struct text word, size_t assign_size, bool behind_pair)
 {
 	struct text rest = text_trim((struct text){word.data + assign_size, word.size - assign_size});

@@ -36,7 +36,8 @@ static bool names_meter(struct text name)
 	return false;
 }
 
-/* The next data set of a line: what names it, and its last parentheses. False: there is none; what is left is damaged. */
+/* The next data set of a line: what names it, and its last parentheses. False: there is none; what is left is
+   damaged. */
 static bool take_set(struct text *line, struct text *ret_name, struct text *ret_inside)
 {
 	const char *open = memchr(line->data, '(', line->size), *end = line->data + line->size, *close;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line that hears itself: two-wire RS-485 adapters, and boards with a console, send back what was sent. The copy may be
- * a valid frame of the answer's form (a Daly battery's request is), and must not become a value or an acknowledgement.
+ * A line that hears itself: two-wire RS-485 adapters, and boards with a console, send back what was sent. The copy may
+ * be a valid frame of the answer's form (a Daly battery's request is), and must not become a value or an
+ * acknowledgement.
  *
- * Whether a line hears itself is learnt. It does where an answer followed a copy. It does not where two requests in a row
- * met silence, or fewer bytes than a copy and the answer together have: what equals the request then is the device's own,
- * such as the confirmation of a command. As long as neither was seen, a copy is taken for an echo, and what became of a
- * command that got nothing else is not known.
+ * Whether a line hears itself is learnt. It does where an answer followed a copy. It does not where two requests in a
+ * row met silence, or fewer bytes than a copy and the answer together have: what equals the request then is the
+ * device's own, such as the confirmation of a command. As long as neither was seen, a copy is taken for an echo, and
+ * what became of a command that got nothing else is not known.
  */
 #include "serial.h"
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static bool cut_sent(const struct serial_link *line, const struct echo_sent *sen
 	return whole;
 }
 
-/* Whether a copy that is no frame of its own may be cut off from what comes behind it. "T" asks and "T=21.5" answers, but
-   no answer has a whole request with its line end, or four bytes of one, in front. */
+/* Whether a copy that is no frame of its own may be cut off from what comes behind it. "T" asks and "T=21.5"
+   answers, but no answer has a whole request with its line end, or four bytes of one, in front. */
 static bool is_plain_copy(const struct serial_link *line, const struct echo_sent *sent)
 {
 	if (line->echo.state == ECHO_HEARD)

@@ -149,7 +149,8 @@ static void write_timed_out(struct serial_link *line)
 	}
 	echo_timed_out(line);
 	line->exchange.quiet_until_us = line->host->now() + line->conf->timeout_us;
-	/* A copy may be the device's acknowledgement; until the line is known not to hear itself nothing confirms that. */
+	/* A copy may be the device's acknowledgement; until the line is known not to hear itself nothing confirms
+	   that. */
 	break_command(
 		line,
 		!echo->copy_came ? "timeout: no acknowledgement came"

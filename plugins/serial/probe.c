@@ -64,7 +64,8 @@ static void print_port(const struct hay_probe *probe, const struct sp_port *port
 	free(by_id);
 }
 
-/* In a container the kernel tells of ports that have no file there, and libserialport's list fails whole: one by one. */
+/* In a container the kernel tells of ports that have no file there, and libserialport's list fails whole: one by
+   one. */
 static int print_each(const struct hay_probe *probe, size_t *ret_n)
 {
 	DIR *dir = opendir(TTYS);

@@ -76,8 +76,9 @@ static void route_by_match(struct serial_link *line, const uint8_t *frame, size_
 				 (int)(match.size < 64 ? match.size : 64), match.data);
 }
 
-/* Nothing in the frame says whose it is. A device with a request takes the answer to its own request and nothing else: a
-   late answer would become its neighbour's good value. What is said unasked is for the devices that speak unasked. */
+/* Nothing in the frame says whose it is. A device with a request takes the answer to its own request and nothing
+   else: a late answer would become its neighbour's good value. What is said unasked is for the devices that speak
+   unasked. */
 static void route_by_turn(struct serial_link *line, const uint8_t *frame, size_t size, uint64_t time_us)
 {
 	struct serial_device *asked = line->exchange.kind == EXCHANGE_POLL ? line->exchange.device : NULL;

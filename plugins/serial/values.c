@@ -179,8 +179,8 @@ static struct serial_found *make_found(struct serial_device *device, const struc
 }
 
 /* A word that a board says instead of a number, such as "init", must not make a text of the point for good. Where
-   the frame itself distinguishes numbers from texts (JSON), the first number makes it one. Where it does not, a name may well be
-   all digits now and then: there only a point that has said one and the same word until now. */
+   the frame itself distinguishes numbers from texts (JSON), the first number makes it one. Where it does not, a name
+   may well be all digits now and then: there only a point that has said one and the same word until now. */
 static void follow_type(struct serial_device *device, struct serial_found *found, const struct serial_item *item)
 {
 	enum hay_type before = device->device->points[found->point]->type, type = item_natural_type(item);

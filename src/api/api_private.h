@@ -64,7 +64,8 @@ void api_take_answer(struct queue_ask *ask);
 /* The device that the query names ("": none does) into ret. False: there is no such device, and that was the answer. */
 bool api_query_device(struct api *api, struct http_exchange *exchange, char ret[65]);
 
-/* "there is no device boler, did you mean `boiler`?", or so of a point of it (NULL: of the device). Allocated; NULL: out of memory. */
+/* "there is no device boler, did you mean `boiler`?", or so of a point of it (NULL: of the device). Allocated; NULL:
+   out of memory. */
 char *api_missing_text(const struct api *api, const char *device, const char *point);
 
 /* 200 with a finished document, which is taken. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A scan: POST /v1/scan. What the plugin's probe says, as it says it, one JSON object a line; the last is the outcome. */
+/* A scan: POST /v1/scan. What the plugin's probe says, as it says it, one JSON object a line; the last is the
+   outcome. */
 #include "api/api_private.h"
 #include "base/clock.h"
 #include "base/conf.h"

@@ -24,8 +24,8 @@ struct http_request {
  */
 int http_request_parse(const char *data, size_t size, struct http_request *ret);
 
-/* The value of `key` in a query "a=1&b=x%20y", decoded into ret. 1; 0: the key is not there; -400: an escape that is none,
-   or the key is there twice; -414: the value does not fit. */
+/* The value of `key` in a query "a=1&b=x%20y", decoded into ret. 1; 0: the key is not there; -400: an escape that is
+   none, or the key is there twice; -414: the value does not fit. */
 int http_query_get(const char *query, const char *key, char *ret, size_t ret_size);
 
 /* The first key in a query besides `known` (NULL: there is no other): its length, 0: none. *ret is not terminated. */

@@ -26,7 +26,8 @@ bool write_log_allows(struct write_log *log, const char *by, const char *device,
 /* A write was not done: may it be told? *ret_before: see rate_limit_allows(). */
 bool write_log_allows_refusal(struct write_log *log, uint64_t *ret_before);
 
-/* Log the sums of the 10-minute windows that have ended; all: also of those still open. The module calls it by itself. */
+/* Log the sums of the 10-minute windows that have ended; all: also of those still open. The module calls it by
+   itself. */
 void write_log_sum_up(struct write_log *log, bool all);
 
 #endif

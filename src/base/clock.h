@@ -23,8 +23,8 @@ struct timespec clock_deadline(uint64_t delay_us);
 /* Whether the wall clock can be believed: synchronised (NTP), or gateway.clock = "trust". Default: not. */
 void clock_set_trusted(bool trusted);
 bool clock_trusted(void);
-/* It was set from a clock with a battery: minutes off perhaps, but not years. Nobody needs to wait for a better one; times stay marked as
-   uncertain until it is trusted. Default: not. */
+/* It was set from a clock with a battery: minutes off perhaps, but not years. Nobody needs to wait for a better one;
+   times stay marked as uncertain until it is trusted. Default: not. */
 void clock_set_plausible(bool plausible);
 bool clock_usable(void); /* trusted, or plausible */
 

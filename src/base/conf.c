@@ -118,7 +118,8 @@ static bool has_key(const struct conf_part *parts, size_t n_parts, const char *c
 	return false;
 }
 
-/* The key of the file that holds what somebody wanted to write here: `password_file` of `password`, `passwd`, `pass`. */
+/* The key of the file that holds what somebody wanted to write here: `password_file` of `password`, `passwd`,
+   `pass`. */
 static const char *secret_of(const struct conf_part *parts, size_t n_parts, const char *word)
 {
 	static const char suffix[] = "_file";

@@ -67,8 +67,8 @@ unsigned conf_error_at(struct conf_messages *messages, const config_setting_t *s
 void conf_warning_at(struct conf_messages *messages, const config_setting_t *setting, const char *format, ...)
 	_printf_(3, 4);
 
-/* What to do about a file or folder that the service's user may not read: "; the service runs as haywain: chgrp …". Appends
-   nothing where that is not the trouble, or files are judged with our own rights. error: of errno. */
+/* What to do about a file or folder that the service's user may not read: "; the service runs as haywain: chgrp …".
+   Appends nothing where that is not the trouble, or files are judged with our own rights. error: of errno. */
 void conf_add_advice(struct buf *out, const struct conf_messages *messages, const char *path, int error);
 
 /* The nearest of several words to one that nobody knows: set word, try all candidates. */
@@ -92,7 +92,8 @@ struct conf_file;
  * of the source, since libconfig wraps them silently.
  */
 int conf_file_read(const char *path, struct conf_messages *messages, struct conf_file **ret);
-/* The same of text, terminated, with path for the messages. include_dir NULL: no @include, so that no file is touched. */
+/* The same of text, terminated, with path for the messages. include_dir NULL: no @include, so that no file is
+   touched. */
 int conf_file_parse_text(const char *path, const char *include_dir, const char *text, size_t size,
 			 struct conf_messages *messages, struct conf_file **ret);
 struct conf_file *conf_file_free(struct conf_file *file);
@@ -173,11 +174,12 @@ bool conf_is_name(const char *text); /* [A-Za-z0-9_.-]{1,64} */
 /* The path of a secret: absolute as it is; relative in $CREDENTIALS_DIRECTORY if it is there, else beside `file`. */
 char *conf_secret_path(struct pool *pool, const char *file, const char *path);
 
-/* Read a secret, at most 64 KB, one trailing newline taken off; freed with conf_secret_free(), which wipes it. -errno. */
+/* Read a secret, at most 64 KB, one trailing newline taken off; freed with conf_secret_free(), which wipes it.
+   -errno. */
 int conf_secret_read(const char *path, char **ret, size_t *ret_size);
 void conf_secret_free(char *secret);
-/* What is wrong with a secret that was typed: "is empty". NULL: nothing that can be seen. ret_blank: it begins or ends with
-   a blank, which may be meant. */
+/* What is wrong with a secret that was typed: "is empty". NULL: nothing that can be seen. ret_blank: it begins or
+   ends with a blank, which may be meant. */
 const char *conf_secret_fault(const char *secret, size_t size, bool *ret_blank);
 
 #endif

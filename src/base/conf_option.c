@@ -436,8 +436,8 @@ bool option_set(const struct hay_option *option, void *into, const config_settin
 			return false;
 		}
 		path = conf_secret_path(pool, conf_setting_file(setting), text);
-		/* No error: a secret is read when it is needed, and may come later than we do. But one that is there, and
-		   closed to the service, stays so. */
+		/* No error: a secret is read when it is needed, and may come later than we do. But one that is
+		   there, and closed to the service, stays so. */
 		if (path && access(path, R_OK) < 0) {
 			_cleanup_buf_ struct buf advice = {0};
 			bool closed = messages->service && errno == EACCES;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lock, and annotations by which clang (-Wthread-safety) proves at compile time who holds which: a function that needs a
- * lock says REQUIRES(queue->lock), and a call of it without that lock is an error. One that gives it up meanwhile says so
- * the same way, by taking it again before it returns. Other compilers see plain functions.
+ * A lock, and annotations by which clang (-Wthread-safety) proves at compile time who holds which: a function that
+ * needs a lock says REQUIRES(queue->lock), and a call of it without that lock is an error. One that gives it up
+ * meanwhile says so the same way, by taking it again before it returns. Other compilers see plain functions.
  */
 #ifndef HAYWAIN_BASE_MUTEX_H
 #define HAYWAIN_BASE_MUTEX_H

@@ -236,7 +236,8 @@ double round_decimals(double value, int decimals)
 		return value;
 	whole = floor(scaled);
 	past = scaled - whole;
-	/* The product is off by an ulp: 1.005 × 100 gives 100.49999999999999. Near the half the decimal text decides. */
+	/* The product is off by an ulp: 1.005 × 100 gives 100.49999999999999. Near the half the decimal text
+	   decides. */
 	if (fabs(past - 0.5) <= 4 * (nextafter(scaled, INFINITY) - scaled)) {
 		if (is_half_or_more(value, decimals))
 			whole += 1;

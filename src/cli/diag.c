@@ -68,8 +68,8 @@ static void put_command(const char *folder, const char *name, const char *const 
 		run(argv, path);
 }
 
-/* Secrets stand in files of their own; but who knows what a person has written, be it in a comment. A broker's user name
-   may be a token. */
+/* Secrets stand in files of their own; but who knows what a person has written, be it in a comment. A broker's user
+   name may be a token. */
 static bool names_secret(const char *word, size_t size)
 {
 	static const char *const words[] = {"password", "passwd",   "secret", "token",
@@ -85,7 +85,8 @@ static bool names_secret(const char *word, size_t size)
 	return false;
 }
 
-/* How much of a text is the value that an assignment begins; 0: it is none. *ret_before: up to where the value begins. */
+/* How much of a text is the value that an assignment begins; 0: it is none. *ret_before: up to where the value
+   begins. */
 static size_t assigned(const char *at, size_t *ret_before)
 {
 	size_t before = strspn(at, " \t\r\n"), size;

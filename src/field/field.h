@@ -23,10 +23,10 @@ struct field_hooks {
 int field_new(sd_event *event, struct series_set *series, struct normalize *normalize, const char *state_dir,
 	      const struct field_hooks *hooks, struct field **ret);
 
-/* A new configuration. field_apply() takes the links and devices that it starts (leaves NULL). Unchanged links and devices
-   keep running; changed or removed ones are stopped first. Names in keep_links and keep_devices, and whatever came
-   from keep_files, stay as they are if they are there: their new form was bad. Where nothing was bad, what was learnt
-   about devices that are not wanted is forgotten. */
+/* A new configuration. field_apply() takes the links and devices that it starts (leaves NULL). Unchanged links and
+   devices keep running; changed or removed ones are stopped first. Names in keep_links and keep_devices, and
+   whatever came from keep_files, stay as they are if they are there: their new form was bad. Where nothing was bad,
+   what was learnt about devices that are not wanted is forgotten. */
 struct field_wanted {
 	struct link_conf **links;
 	size_t n_links;

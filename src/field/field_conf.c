@@ -250,7 +250,8 @@ static unsigned read_device(struct device_conf *device, const config_setting_t *
 	if (model && conf_is_name(model)) {
 		model_setting = model_read(model, conf_group_get(&own, "model"), link, messages, &model_file);
 		if (!model_setting) {
-			/* Most of what the device lacks would stand in the model: what else is wrong shows when it is there. */
+			/* Most of what the device lacks would stand in the model: what else is wrong shows when it
+			   is there. */
 			return n_errors + 1 + conf_read_keys(&group, what, parts, 1, device->pool, messages);
 		}
 		group.layers[group.n_layers++] = model_setting;

@@ -122,12 +122,13 @@ void link_next_turn(struct link *link);
 
 const char *link_target(const struct link *link); /* its port, url or adapter as configured, or NULL */
 void link_log_scan(struct link *link);		  /* that it is scanned while its devices go on */
-/* Steps and rounds take turns: a device waits for one step at most. One step at a time. -ESHUTDOWN: it is being stopped. */
+/* Steps and rounds take turns: a device waits for one step at most. One step at a time. -ESHUTDOWN: it is being
+   stopped. */
 int link_request_step(struct link *link, struct link_step *step);
 /* Whether the step was still waiting: then it is forgotten, and neither done() nor dropped() is called. */
 bool link_cancel_step(struct link *link);
-/* Its devices are offline from now on. Once nothing of theirs is under way (link_can_suspend()) link_suspend() closes it and
-   stops its devices, for as long as the scan lasts. */
+/* Its devices are offline from now on. Once nothing of theirs is under way (link_can_suspend()) link_suspend()
+   closes it and stops its devices, for as long as the scan lasts. */
 void link_begin_suspending(struct link *link);
 bool link_can_suspend(const struct link *link);
 void link_suspend(struct link *link);

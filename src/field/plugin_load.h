@@ -13,16 +13,16 @@ struct plugin {
 
 struct plugin_set;
 
-/* dirs: the folders in which NAME.so is looked for, with `:` between them; NULL: $HAYWAIN_PLUGIN_DIR, else those that were
-   compiled in. NULL: out of memory. */
+/* dirs: the folders in which NAME.so is looked for, with `:` between them; NULL: $HAYWAIN_PLUGIN_DIR, else those
+   that were compiled in. NULL: out of memory. */
 struct plugin_set *plugin_set_new(const char *dirs);
 struct plugin_set *plugin_set_free(struct plugin_set *set);
 
 /* Find or load. NULL: *ret_error says why and what would be right; the string is the set's until the next call. */
 const struct plugin *plugin_get(struct plugin_set *set, const char *name, const char **ret_error);
 
-/* The names of the plugins that are there, sorted; one that stands in several folders once. NULL-terminated; the list is
-   the caller's, the names are the set's. -errno, and *ret_error as above. */
+/* The names of the plugins that are there, sorted; one that stands in several folders once. NULL-terminated; the
+   list is the caller's, the names are the set's. -errno, and *ret_error as above. */
 int plugin_names(struct plugin_set *set, const char ***ret, const char **ret_error);
 
 /* A plugin linked into the program: HAY_PLUGIN_BUILTIN. */

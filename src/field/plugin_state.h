@@ -27,8 +27,8 @@ int plugin_state_get(struct plugin_state *state, const char *device, const char 
 void plugin_state_retain(struct plugin_state *state, bool (*is_wanted)(const char *device, void *userdata),
 			 void *userdata);
 
-/* Write what was put at once, and wait for it. -ETIMEDOUT: the disk takes longer. 0 also where it was logged that the file
-   cannot be written. */
+/* Write what was put at once, and wait for it. -ETIMEDOUT: the disk takes longer. 0 also where it was logged that
+   the file cannot be written. */
 int plugin_state_flush(struct plugin_state *state, uint64_t timeout_us);
 
 #endif

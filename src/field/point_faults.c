@@ -29,7 +29,8 @@ static bool make_room(struct point_faults *faults, uint32_t n)
 	return true;
 }
 
-/* An answer that was lost or damaged is no news where the next one is right: on a noisy line that is every hundredth. */
+/* An answer that was lost or damaged is no news where the next one is right: on a noisy line that is every
+   hundredth. */
 static bool is_bad(const struct point_faults *faults, const struct hay_reading *reading)
 {
 	const struct point_fault *point = &faults->points[reading->point];

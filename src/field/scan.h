@@ -28,7 +28,8 @@ struct scan_hooks {
 	bool (*ready)(void *userdata);
 	void (*line)(const char *text, size_t size, void *userdata);
 	void (*progress)(unsigned done, unsigned total, const char *what, void *userdata);
-	/* The last call: error says why it did not do what it was asked for, NULL: it did. The scan is freed behind it. */
+	/* The last call: error says why it did not do what it was asked for, NULL: it did. The scan is freed behind
+	   it. */
 	void (*ended)(const char *error, void *userdata);
 	void *userdata;
 };

@@ -10,8 +10,8 @@
 #include "model/command.h"
 #include <haywain/plugin.h>
 
-/* The command's done() is called once, perhaps before this returns. It is submitted once; the field takes a reference of
-   its own until then. */
+/* The command's done() is called once, perhaps before this returns. It is submitted once; the field takes a
+   reference of its own until then. */
 void writes_submit(struct field *field, struct command *command);
 
 /* For the host: a plugin's answer. */

@@ -3,12 +3,12 @@
  * A command: a value on its way to one point of one device, and what came of it on its way back to who asked. One
  * object for the whole way: a dialect or the local API makes it, the field checks it, a plugin writes it.
  *
- * Lifetime: counted. The creator has one reference; code that keeps the command beyond a call takes one of its own: a list
- * between threads (upstream/commands.h) for as long as it is in it, the field (field/writes.h) from writes_submit() until
- * its answer. Any thread may give back the last one.
+ * Lifetime: counted. The creator has one reference; code that keeps the command beyond a call takes one of its own: a
+ * list between threads (upstream/commands.h) for as long as it is in it, the field (field/writes.h) from
+ * writes_submit() until its answer. Any thread may give back the last one.
  *
- * Threads: one holder at a time writes. Who makes it fills it in and hands it on, and only reads it from then on. On the
- * main thread the field writes to its own part, and its done() runs there, exactly once. The answer is written by
+ * Threads: one holder at a time writes. Who makes it fills it in and hands it on, and only reads it from then on. On
+ * the main thread the field writes to its own part, and its done() runs there, exactly once. The answer is written by
  * command_keep_answer() before the command goes back to an uplink's thread; the lists' lock orders that.
  */
 #ifndef HAYWAIN_MODEL_COMMAND_H
@@ -27,7 +27,8 @@ enum write_done {
 
 struct write_answer {
 	enum write_done done;
-	/* What a reading would say now: scaled. Read from the device, or else what was sent. HAY_TYPE_NONE: not known. */
+	/* What a reading would say now: scaled. Read from the device, or else what was sent. HAY_TYPE_NONE: not
+	   known. */
 	struct hay_value value;
 	bool read_back;		/* value was read from the device after the write */
 	struct hay_value asked; /* HAY_TYPE_NONE where value is the one that was asked for */
@@ -63,8 +64,8 @@ struct command {
 	/* ---- what is asked for: of who makes it ---- */
 	char device[65], point[65]; /* "": not known */
 	char id[65];		    /* of who asks, for the answer; "" without */
-	/* As people give it, scaled: HAY_BOOL, HAY_INT64, HAY_UINT64, HAY_FLOAT64 or HAY_STRING. The text of a number is a
-	   number too. Its string is the command's: command_set_value(). */
+	/* As people give it, scaled: HAY_BOOL, HAY_INT64, HAY_UINT64, HAY_FLOAT64 or HAY_STRING. The text of a
+	   number is a number too. Its string is the command's: command_set_value(). */
 	struct hay_value value;
 	uint64_t ttl_us; /* for so long, from when it came; UINT64_MAX: no limit */
 	/* What a dialect needs to answer; freed with the command, on any thread. */

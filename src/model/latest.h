@@ -34,7 +34,8 @@ struct latest_snapshot {
 	size_t n_readings;
 };
 
-/* Any thread. A device that is unknown, or of which nothing was read yet, has 0 readings. -ENOMEM: *ret is empty, too. */
+/* Any thread. A device that is unknown, or of which nothing was read yet, has 0 readings. -ENOMEM: *ret is empty,
+   too. */
 int latest_copy(struct latest *latest, const char *device, struct latest_snapshot *ret);
 void latest_snapshot_done(struct latest_snapshot *snapshot);
 #define _cleanup_latest_snapshot_ _cleanup_(latest_snapshot_done)

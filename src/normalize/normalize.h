@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Normalization: what a plugin says becomes a sample. Scale, offset, decimals, range, and the report rules,
- * point by point; then one sample goes to the stream. Main thread; logs nothing. A subscriber of the stream may call in again,
+ * Normalization: what a plugin says becomes a sample. Scale, offset, decimals, range, and the report rules, point by
+ * point; then one sample goes to the stream. Main thread; logs nothing. A subscriber of the stream may call in again,
  * for the same device, too.
  */
 #ifndef HAYWAIN_NORMALIZE_NORMALIZE_H

@@ -302,7 +302,8 @@ static int find_raw(const struct point_rules *rules, enum hay_type raw, const st
 		*ret = nearest;
 		return 0;
 	}
-	/* The nearest one is past a limit, as 12 is past 10 where the device counts in fours: one towards the range is not. */
+	/* The nearest one is past a limit, as 12 is past 10 where the device counts in fours: one towards the range
+	   is not. */
 	struct hay_value up = nearest, down = nearest;
 	bool is_up = true, is_down = true;
 

@@ -30,14 +30,14 @@ void rules_apply(const struct point_rules *rules, enum hay_type raw, struct hay_
 /*
  * The raw value that a command's value stands for: the nearest one that, scaled as rules_apply() scales a reading, lies
  * between min and max. That is exact for whole raw numbers up to 2^53, and for all of them where scale and offset are
- * whole; else as exact as a double. -ERANGE: the value is not finite, outside min and max or the raw type, or means "not available";
- * -EDOM: no raw value lies near it and between min and max; -EINVAL: no number.
+ * whole; else as exact as a double. -ERANGE: the value is not finite, outside min and max or the raw type, or means
+ * "not available"; -EDOM: no raw value lies near it and between min and max; -EINVAL: no number.
  */
 int rules_invert(const struct point_rules *rules, enum hay_type raw, const struct hay_value *value,
 		 struct hay_value *ret);
 
-/* min and max as raw values that are allowed themselves, the lower one first; NaN: none. For floats only: a whole number
-   is never rounded on its way to the device. */
+/* min and max as raw values that are allowed themselves, the lower one first; NaN: none. For floats only: a whole
+   number is never rounded on its way to the device. */
 void rules_raw_limits(const struct point_rules *rules, enum hay_type raw, double *ret_low, double *ret_high);
 
 #endif

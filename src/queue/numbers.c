@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue's sequence numbers (sequence.h): the clock that tells a base, and the mark on the disk, in the queue and in a file beside it. */
+/* The queue's sequence numbers (sequence.h): the clock that tells a base, and the mark on the disk, in the queue and
+   in a file beside it. */
 #include "base/clock.h"
 #include "queue/queue_files.h"
 #include "queue/queue_private.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many of the files that were quarantined are kept. What could be read of a damaged one was moved over and the rest was
- * counted; but of one that is newer than this daemon, or came too late, nobody has seen a sample. Its own cursors say what
- * had not been sent: that is charged when it goes.
+ * How many of the files that were quarantined are kept. What could be read of a damaged one was moved over and the rest
+ * was counted; but of one that is newer than this daemon, or came too late, nobody has seen a sample. Its own cursors
+ * say what had not been sent: that is charged when it goes.
  */
 #include "base/clock.h"
 #include "base/units.h"

@@ -86,7 +86,8 @@ void queue_keep_readers(struct queue *queue, const char *const *names, size_t n_
 int queue_reader_fd(
 	const struct queue_reader *reader); /* eventfd: readable when next() may have more; next() drains it */
 
-/* Take up to max samples that follow those taken before, oldest first, each with a reference. 0: none now. Never blocks. */
+/* Take up to max samples that follow those taken before, oldest first, each with a reference. 0: none now. Never
+   blocks. */
 size_t queue_reader_next(struct queue_reader *reader, struct sample **ret, size_t max);
 
 /* Start over after the last acknowledged one: what was taken and not acknowledged comes again. */

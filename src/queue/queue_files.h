@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small files beside queue.db that are the queue's own: the mark of sequence numbers, and what salvage has to do. */
+/* The small files beside queue.db that are the queue's own: the mark of sequence numbers, and what salvage has to
+   do. */
 #ifndef HAYWAIN_QUEUE_FILES_H
 #define HAYWAIN_QUEUE_FILES_H
 
@@ -8,7 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The reserved mark. -ENOENT: none; -EBADMSG: damaged. Writing is atomic and reaches the disk; *ret_bytes += what it cost. */
+/* The reserved mark. -ENOENT: none; -EBADMSG: damaged. Writing is atomic and reaches the disk; *ret_bytes += what it
+   cost. */
 int queue_mark_read(const char *path, uint64_t *ret);
 /* What else is to be known should the queue be damaged; read: empty, where it is not there. */
 int queue_mark_read_more(const char *path, struct buf *ret);
@@ -17,8 +19,8 @@ int queue_mark_write(const char *path, uint64_t mark, const struct buf *more, ui
 /* A small file beside it, PATH and end: whole or not at all, and on the disk. */
 int queue_write_small(const char *path, const char *end, const char *text, size_t size);
 
-/* What is left to do with files that were quarantined: queue.db.salvage says it from before the first of them is moved until
-   all in them is in the new file, whatever the process and the queue itself come to. */
+/* What is left to do with files that were quarantined: queue.db.salvage says it from before the first of them is
+   moved until all in them is in the new file, whatever the process and the queue itself come to. */
 #define QUEUE_TODO_FILES 8
 struct queue_todo {
 	char *paths[QUEUE_TODO_FILES]; /* the oldest first */
@@ -28,8 +30,8 @@ struct queue_todo {
 	uint64_t last;	  /* the last id that was in one of them, as far as known */
 	bool is_exact;	  /* `last` is known for sure */
 	bool is_doubtful; /* what is lost cannot be counted */
-	/* Of each: how many processes ago began that gave devices, points and boots their numbers in it, without having read
-	   a file of before. 0: they are as in the new file. */
+	/* Of each: how many processes ago began that gave devices, points and boots their numbers in it, without
+	   having read a file of before. 0: they are as in the new file. */
 	uint8_t generations[QUEUE_TODO_FILES];
 };
 int queue_todo_read(const char *path, struct queue_todo *ret); /* -ENOENT: nothing; -EBADMSG: it is damaged */

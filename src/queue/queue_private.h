@@ -187,7 +187,8 @@ void queue_charge_range(struct queue *queue, enum drop_cause cause, uint64_t fro
 void queue_charge_unknown(struct queue *queue, const char *why) REQUIRES(queue->lock);
 void queue_charge_reader(struct queue_reader *reader, enum drop_cause cause, uint64_t from, uint64_t to)
 	REQUIRES(reader->queue->lock);
-/* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not `written`. */
+/* There are rows on disk, and all of them were acknowledged. Ids skip between two processes: the last row's is not
+   `written`. */
 bool queue_disk_is_done(const struct queue *queue) REQUIRES(queue->lock);
 /* The ids up to `to` are on disk now, or need not go there. */
 void queue_settle(struct queue *queue, uint64_t to) REQUIRES(queue->lock);
@@ -239,7 +240,8 @@ struct state_marks {
 	uint64_t salvage_end;
 };
 
-/* The rows beside the samples. -EBADMSG: some are damaged or missing; with tolerant they are left out. Without the lock. */
+/* The rows beside the samples. -EBADMSG: some are damaged or missing; with tolerant they are left out. Without the
+   lock. */
 int state_read(struct db *db, bool tolerant, struct state_rows *ret_rows, struct state_marks *marks);
 /* Of a file that may be of another version: as far as its tables are like ours. */
 int state_read_foreign(struct db *db, struct state_rows *rows);
@@ -263,7 +265,8 @@ int state_save(struct queue *queue, const struct state *state);
 bool sample_is_named(struct queue *queue, const struct sample *sample);
 /* After the commit. */
 void state_saved(struct queue *queue, const struct state *state) REQUIRES(queue->lock);
-/* After a removal that failed: takes its charges. Where its commit failed, the file tells at the next open whether it was done. */
+/* After a removal that failed: takes its charges. Where its commit failed, the file tells at the next open whether
+   it was done. */
 void state_failed(struct queue *queue, struct charges *charges) REQUIRES(queue->lock);
 /* The file was opened anew, and these rows are in it. */
 void state_found(struct queue *queue, const struct state_rows *rows) REQUIRES(queue->lock);
@@ -286,8 +289,8 @@ int store_damaged(struct queue *queue); /* set it aside, begin a new one, and be
 
 /* ---- asides.c: without the lock, in the store thread ---- */
 
-/* Remove files that were quarantined, where they are too many or too large: the oldest first, never the last one nor one
-   that is being salvaged. One whose samples nobody moved over is counted first, step by step. */
+/* Remove files that were quarantined, where they are too many or too large: the oldest first, never the last one nor
+   one that is being salvaged. One whose samples nobody moved over is counted first, step by step. */
 void quarantine_bound(struct queue *queue);
 void quarantine_count_step(struct queue *queue); /* store.quarantine_count is there */
 struct quarantine_count *quarantine_count_free(struct quarantine_count *aside);
@@ -315,7 +318,8 @@ int numbers_write_file(struct queue *queue, uint64_t mark);
 
 /* ---- store_commit.c: what REQUIRES the lock gives it up meanwhile, and holds it again ---- */
 
-/* Write what waits, cursors and drops, and remove some of what was acknowledged. 1: more waits than one transaction takes. */
+/* Write what waits, cursors and drops, and remove some of what was acknowledged. 1: more waits than one transaction
+   takes. */
 int store_commit(struct queue *queue) REQUIRES(queue->lock);
 /* Without the lock: cursors, counts and all else beside the samples that is not as on disk, in a transaction. */
 int store_save_beside(struct queue *queue);

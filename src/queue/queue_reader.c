@@ -100,7 +100,8 @@ uint64_t readers_limit(const struct queue *queue)
 {
 	uint64_t limit = queue->salvaging ? 0 : numbers_limit(queue);
 
-	/* In `through` only what is on disk goes out; but a disk that has failed does not hold up everything for ever. */
+	/* In `through` only what is on disk goes out; but a disk that has failed does not hold up everything for
+	   ever. */
 	if (queue->conf.write == QUEUE_WRITE_THROUGH && queue->disk_state == QUEUE_DISK_OK)
 		return MIN(limit, MAX(queue->written, queue->min_acked));
 	return limit;

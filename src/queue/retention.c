@@ -23,7 +23,8 @@ static int remove_and_save(struct queue *queue, const struct row_header *heads, 
 	return r;
 }
 
-/* What a salvage has not moved over yet is older than these, and goes with them: afterwards it is not moved any more. */
+/* What a salvage has not moved over yet is older than these, and goes with them: afterwards it is not moved any
+   more. */
 static void charge_older(struct queue *queue, struct charges *charges, enum drop_cause cause,
 			 const struct row_header *heads, size_t n)
 {

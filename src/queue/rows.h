@@ -20,8 +20,8 @@ struct sample_row {
 	struct sample *sample; /* NULL: the row's checksum is wrong */
 	uint64_t id;
 };
-/* Rows with after < id <= to, oldest first, at most max rows and, but for the last, max_bytes of memory. 1: there may be
-   more of them; 0: that is all. Also after an error *ret_n rows are good. The caller owns the samples. */
+/* Rows with after < id <= to, oldest first, at most max rows and, but for the last, max_bytes of memory. 1: there
+   may be more of them; 0: that is all. Also after an error *ret_n rows are good. The caller owns the samples. */
 int rows_read(struct db *db, uint64_t after, uint64_t to, struct sample_row *rows, size_t max, size_t max_bytes,
 	      size_t *ret_n);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be read of files that were quarantined comes into the new one. They are read from their first byte to their last,
- * page by page, and each row is known by its checksum: nothing else in them is believed, so that it ends whatever is in
- * them, and a row is lost only with its own bytes. Then the new file is read through once: the id ranges say which samples
- * there were, and what is not there is counted. Readers wait until all is done, for order's sake; the field goes on.
+ * What can be read of files that were quarantined comes into the new one. They are read from their first byte to their
+ * last, page by page, and each row is known by its checksum: nothing else in them is believed, so that it ends whatever
+ * is in them, and a row is lost only with its own bytes. Then the new file is read through once: the id ranges say
+ * which samples there were, and what is not there is counted. Readers wait until all is done, for order's sake; the
+ * field goes on.
  */
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -530,7 +531,8 @@ int salvage_step(struct queue *queue)
 	}
 	if (!salvage->counts && salvage->file < salvage->todo.n_paths) {
 		r = read_some(queue);
-		/* No room: what is left counts as lost. It stays in the file that was quarantined, as long as that is kept. */
+		/* No room: what is left counts as lost. It stays in the file that was quarantined, as long as that
+		   is kept. */
 		if (r != -EFBIG)
 			return r;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sequence numbers: id + base. They are given out only below a mark that stands on the disk: the next process begins there. Where no mark
- * can be written, the base comes from the time of day (microseconds since 1970), and only well past every mark that may be found again.
- * Pure; the queue's lock guards it.
+ * Sequence numbers: id + base. They are given out only below a mark that stands on the disk: the next process begins
+ * there. Where no mark can be written, the base comes from the time of day (microseconds since 1970), and only well
+ * past every mark that may be found again. Pure; the queue's lock guards it.
  *
  *     base unknown                        no number goes out. Waits for the clock, or for a mark that can be moved on (floor > 0)
  *     base known, base_is_new             found just now: no number of it goes out before the mark stands, or cannot be written
@@ -42,14 +42,16 @@ int sequence_forget_base(struct sequence *sequence, uint64_t next_id);
 void sequence_know_base(struct sequence *sequence, uint64_t number);
 /* day: now as a number, 0: the clock cannot tell. True: a base was found, and a mark for it is wanted. */
 bool sequence_find_base(struct sequence *sequence, uint64_t next_id, uint64_t day);
-/* A time of day that no mark forbids; else 0. A later process that finds the last mark again continues from there: both ways must not meet. */
+/* A time of day that no mark forbids; else 0. A later process that finds the last mark again continues from there:
+   both ways must not meet. */
 uint64_t sequence_day(const struct sequence *sequence, uint64_t day);
 
 /* So few numbers are left below the mark that the next one is to be written. */
 bool sequence_runs_short(const struct sequence *sequence, uint64_t next_id);
 /* What the mark shall be; 0: there is nothing to count from. */
 uint64_t sequence_wanted_mark(const struct sequence *sequence, uint64_t next_id);
-/* It was written (0), or not (-errno). generation: as it was when it was asked for. True: numbers may go out that could not before. */
+/* It was written (0), or not (-errno). generation: as it was when it was asked for. True: numbers may go out that
+   could not before. */
 bool sequence_mark_written(struct sequence *sequence, unsigned generation, uint64_t mark, int result);
 
 #endif

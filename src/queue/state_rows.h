@@ -59,8 +59,8 @@ struct state_meta {
 void state_put_meta(struct buf *buf, const struct state_meta *meta);
 int state_get_meta(const struct state_row *row, struct state_meta *ret);
 
-/* low: what lies up to this id was dropped; unsure_to: up to this id the ranges may count samples that are not there, for
-   version 1 did not keep them so well. */
+/* low: what lies up to this id was dropped; unsure_to: up to this id the ranges may count samples that are not
+   there, for version 1 did not keep them so well. */
 void state_put_runs(struct buf *buf, uint64_t low, uint64_t unsure_to, const struct run *runs, size_t n);
 int state_get_runs(const struct state_row *row, uint64_t *ret_low, uint64_t *ret_unsure_to,
 		   struct runs *ret); /* -ENOMEM */

@@ -186,8 +186,8 @@ static bool retry(struct queue *queue, uint64_t now) REQUIRES(queue->lock)
 	return true;
 }
 
-/* Write what waits now, whatever the pause after a failure. A connection that failed may fail for ever: one that was opened as
-   the disk was read-only stays so. */
+/* Write what waits now, whatever the pause after a failure. A connection that failed may fail for ever: one that was
+   opened as the disk was read-only stays so. */
 static int write_all(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
@@ -205,7 +205,8 @@ static int write_all(struct queue *queue) REQUIRES(queue->lock)
 	return commit_all(queue);
 }
 
-/* The process ends, and the disk does not take these: they are lost, and that is counted as far as it can be written. */
+/* The process ends, and the disk does not take these: they are lost, and that is counted as far as it can be
+   written. */
 static void give_up_unwritten(struct queue *queue) REQUIRES(queue->lock)
 {
 	struct tail *tail = &queue->tail;

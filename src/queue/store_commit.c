@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store thread does with an open file: writes in groups, reads ahead for readers, and what follows a failure. */
+/* What the store thread does with an open file: writes in groups, reads ahead for readers, and what follows a
+   failure. */
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/units.h"
@@ -224,8 +225,8 @@ static int batch_transaction(struct queue *queue, struct batch *batch, bool with
 	return r;
 }
 
-/* The disk is full. The reserve is for the places of the uplinks, for removal and for the account: samples wait in memory
-   until there is room, but for those that fit where others were removed. */
+/* The disk is full. The reserve is for the places of the uplinks, for removal and for the account: samples wait in
+   memory until there is room, but for those that fit where others were removed. */
 static int batch_write_beside(struct queue *queue, struct batch *batch)
 {
 	int r;

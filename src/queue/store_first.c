@@ -196,7 +196,8 @@ static int look_at_edges(struct queue *queue, const struct state_marks *marks, u
 				  runs_between(runs, MAX(low, last), should) > 0 ||
 				  (marks->meta.clean && last > MAX(should, low));
 	}
-	/* Where older files are still to be moved over, rows are missing, and those that are there have used their ids. */
+	/* Where older files are still to be moved over, rows are missing, and those that are there have used their
+	   ids. */
 	if (!missing || (is_right && first <= last)) {
 		*ret_first = first;
 		*ret_last = last;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file that turns up when ids and numbers of devices were given out already: the disk answered late. Its samples are older
- * than all that this process has taken and their ids are below ours, so they go first; but devices, points and boots are
- * numbered by each process, and each sample is encoded anew.
+ * A file that turns up when ids and numbers of devices were given out already: the disk answered late. Its samples are
+ * older than all that this process has taken and their ids are below ours, so they go first; but devices, points and
+ * boots are numbered by each process, and each sample is encoded anew.
  */
 #include "base/mutex.h"
 #include "queue/store_opening.h"
@@ -212,7 +212,8 @@ static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last) RE
 	return r;
 }
 
-/* It had its place in the file all along: what this process took before it knew of it, and has not in memory any more. */
+/* It had its place in the file all along: what this process took before it knew of it, and has not in memory any
+   more. */
 static void charge_before(struct queue_reader *reader)
 {
 	struct tail *tail = &reader->queue->tail;
@@ -407,7 +408,8 @@ static void add_left(struct queue *queue, struct queue_todo *todo, const struct 
 		todo->generations[i]++;
 }
 
-/* Where the process ended between setting a file aside and beginning the next one, the last that was quarantined is it. */
+/* Where the process ended between setting a file aside and beginning the next one, the last that was quarantined is
+   it. */
 static int set_left_aside(struct queue *queue, struct queue_todo *todo, bool is_new, struct state_rows *rows,
 			  struct state_marks *marks)
 {

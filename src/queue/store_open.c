@@ -199,7 +199,8 @@ static int set_damaged_aside(struct queue *queue)
 	todo->end = queue->tail.first - 1;
 	todo->last =
 		MAX(todo->last, queue->written >= queue->first_id ? MIN(queue->written, todo->end) : queue->last_row);
-	/* What the last process left is known to its end where it ended in order, or where none of it waits any more. */
+	/* What the last process left is known to its end where it ended in order, or where none of it waits any
+	   more. */
 	if (!store->salvage)
 		todo->is_exact = queue->old_is_exact || queue->min_acked + 1 >= queue->first_id;
 	mutex_unlock(&queue->lock);
@@ -236,8 +237,8 @@ int store_damaged(struct queue *queue)
 
 /* ---- later opens ---- */
 
-/* Rows of a commit that failed and was done all the same: these samples are in memory and will be written, or were dropped
-   from there and counted, or are acknowledged. */
+/* Rows of a commit that failed and was done all the same: these samples are in memory and will be written, or were
+   dropped from there and counted, or are acknowledged. */
 static int remove_unwritten(struct db *db, uint64_t written)
 {
 	uint64_t last;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the first open of the file finds out, for the places of ids and numbers. Only store_open.c and its neighbours. */
+/* What the first open of the file finds out, for the places of ids and numbers. Only store_open.c and its
+   neighbours. */
 #ifndef HAYWAIN_QUEUE_STORE_OPENING_H
 #define HAYWAIN_QUEUE_STORE_OPENING_H
 
@@ -39,17 +40,18 @@ void store_notice_damaged(struct queue *queue, const char *reason, const char *a
 int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *todo);
 /* A new file with all that is known beside the samples. */
 int store_begin_new(struct queue *queue);
-/* All rows beside the samples that are found in files that were quarantined, and what the table tells of the last id. */
+/* All rows beside the samples that are found in files that were quarantined, and what the table tells of the last
+   id. */
 int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_rows *rows,
 		 struct state_marks *marks);
 void store_judge_last(struct queue_todo *todo, const struct state_marks *marks);
 
-/* store_join.c: a file that could not be read at the start can be now, or is found to be damaged. It is quarantined, a new one
-   is begun, and what is in it is moved over, before what this process has taken. */
+/* store_join.c: a file that could not be read at the start can be now, or is found to be damaged. It is quarantined,
+   a new one is begun, and what is in it is moved over, before what this process has taken. */
 int store_join(struct queue *queue,
 	       bool is_new); /* is_new: there is none, but there may be files that were quarantined */
-/* What is read next has numbers of its own for devices, points and boots: by their names they become ours. -ENOMEM; -EIO: the
-   names cannot be read now. */
+/* What is read next has numbers of its own for devices, points and boots: by their names they become ours. -ENOMEM;
+   -EIO: the names cannot be read now. */
 int store_find_maps(struct queue *queue, const char *path);
 
 #endif

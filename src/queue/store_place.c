@@ -91,7 +91,8 @@ static int begin_ids(struct queue *queue, uint64_t mark, uint64_t first, uint64_
 	return r;
 }
 
-/* The ranges are lost: what is saved gets numbers of its own, past all that were given out. Returns the first id's number. */
+/* The ranges are lost: what is saved gets numbers of its own, past all that were given out. Returns the first id's
+   number. */
 static uint64_t forget_numbers(struct queue *queue, uint64_t mark, uint64_t first)
 {
 	struct run run = {.first_id = queue->low + 1, .known = mark > 0};

@@ -102,7 +102,8 @@ static void drop_damaged_rows(struct queue *queue, uint64_t number, const struct
 	}
 }
 
-/* Whether as many rows came as the id ranges say there are: of a tree that is damaged whole pages may be passed over. */
+/* Whether as many rows came as the id ranges say there are: of a tree that is damaged whole pages may be passed
+   over. */
 static bool rows_are_missing(struct queue *queue, uint64_t after, uint64_t to, size_t n)
 {
 	uint64_t expected;
@@ -130,8 +131,9 @@ static void forget_rows(struct sample_row *rows, size_t n)
 		sample_unref(rows[i].sample);
 }
 
-/* Damage is quarantined at once; a place that the disk cannot read only when it could not for a minute, for it may be the
-   disk that is away. -EAGAIN: all is read from another file now; -EBADMSG: it should be, and could not be quarantined. */
+/* Damage is quarantined at once; a place that the disk cannot read only when it could not for a minute, for it may
+   be the disk that is away. -EAGAIN: all is read from another file now; -EBADMSG: it should be, and could not be
+   quarantined. */
 static int judge_failure(struct queue *queue, int error)
 {
 	struct store *store = &queue->store;

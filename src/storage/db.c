@@ -24,8 +24,8 @@ static int last_errno(struct db *db, int which)
 	return error;
 }
 
-/* SQLite calls a place that the disk cannot read (EIO) malformed: its VDBE makes SQLITE_CORRUPT of SQLITE_IOERR_CORRUPTFS.
-   A connection that has met one is not believed about damage: the next one tells. */
+/* SQLite calls a place that the disk cannot read (EIO) malformed: its VDBE makes SQLITE_CORRUPT of
+   SQLITE_IOERR_CORRUPTFS. A connection that has met one is not believed about damage: the next one tells. */
 static int read_error(struct db *db)
 {
 	static const int pointers[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
@@ -249,8 +249,8 @@ void db_close(struct db *db)
 
 /* ---- transactions ---- */
 
-/* Behind the last frame of the log there is always room made of zeros: a log that ends without it was cut off, and what is
-   missing does not go unsaid. It takes no space. A failure costs only that. */
+/* Behind the last frame of the log there is always room made of zeros: a log that ends without it was cut off, and
+   what is missing does not go unsaid. It takes no space. A failure costs only that. */
 static void keep_spare(struct db *db, uint64_t bytes)
 {
 	const char *log = sqlite3_filename_wal(sqlite3_db_filename(db->handle, "main"));

@@ -46,8 +46,8 @@ int db_exec(struct db *db, const char *sql);
 int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret);
 int db_step(struct db *db, sqlite3_stmt *statement); /* 1: a row; 0: done; -errno */
 int db_number(struct db *db, const char *sql, uint64_t *ret);
-/* A statement that is kept until the file is closed, prepared at first use: the table may not be there when it is opened. which: below
-   DB_STATEMENTS. Borrowed; reset it after use. */
+/* A statement that is kept until the file is closed, prepared at first use: the table may not be there when it is
+   opened. which: below DB_STATEMENTS. Borrowed; reset it after use. */
 int db_statement(struct db *db, unsigned which, const char *sql, sqlite3_stmt **ret);
 
 int db_begin(struct db *db);

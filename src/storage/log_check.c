@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SQLite takes of its log what lies before the first frame that is not right, and says nothing of the rest. How a log ends
- * tells whether there was more: https://www.sqlite.org/fileformat2.html, section 4.
+ * SQLite takes of its log what lies before the first frame that is not right, and says nothing of the rest. How a log
+ * ends tells whether there was more: https://www.sqlite.org/fileformat2.html, section 4.
  */
 #include "storage/log_check.h"
 #include "storage/db.h"
@@ -144,7 +144,8 @@ static enum log_state look_behind(struct log_reader *reader, uint64_t at)
 	for (; at + FRAME_BYTES <= reader->size; at += FRAME_BYTES) {
 		if (!read_bytes(reader, frame, sizeof(frame), at))
 			return LOG_STATE_DAMAGED;
-		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written over. */
+		/* Those without a commit are of a transaction that a kill ended, and that a shorter one was written
+		   over. */
 		has_room = is_stale(reader, frame) || is_unwritten(frame);
 		if (has_our_salt(reader, frame) && !is_copy(reader, frame))
 			commits += get_big(frame + 4) != 0;

@@ -10,8 +10,9 @@
 int quarantine_name(const char *path, const char *kind, char **ret);
 int quarantine_move(const char *path, const char *new_path);
 
-/* Both steps: rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is behind one that was
-   quarantined before, it is that one's time and a count: names are in the order in which files were quarantined. */
+/* Both steps: rename queue.db and its log to queue.db.KIND-<UTC time>; *ret is the new name. Where the clock is
+   behind one that was quarantined before, it is that one's time and a count: names are in the order in which files
+   were quarantined. */
 int quarantine_file(const char *path, const char *kind, char **ret);
 
 /* A file that was quarantined, and its log. */

@@ -18,8 +18,8 @@ struct schema {
 	size_t n_tables;
 };
 
-/* The version of the file; 0: it is empty. -EBADMSG also for another program's file, and where the text of its tables is not
-   what it was; -ENOTSUP for a newer version. */
+/* The version of the file; 0: it is empty. -EBADMSG also for another program's file, and where the text of its
+   tables is not what it was; -ENOTSUP for a newer version. */
 int schema_version(const struct schema *schema, struct db *db, unsigned *ret);
 /* In a transaction: the tables of the newest version that are not there yet. */
 int schema_make(const struct schema *schema, struct db *db);

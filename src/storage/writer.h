@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one thread that writes a file: it does what its user says is the most urgent thing, looks again, and sleeps until
- * something is due. It shares its user's lock; functions below are called with that lock held unless they say otherwise.
- * (clang cannot follow a lock through a pointer: they are not checked.)
+ * something is due. It shares its user's lock; functions below are called with that lock held unless they say
+ * otherwise. (clang cannot follow a lock through a pointer: they are not checked.)
  */
 #ifndef HAYWAIN_STORAGE_WRITER_H
 #define HAYWAIN_STORAGE_WRITER_H

@@ -26,8 +26,8 @@ struct network_watch {
 	size_t n_running;
 };
 
-/* The kernel's macros cast from char: every message and attribute begins at a multiple of 4 (netlink(7)), and so does the
-   buffer they are read into. */
+/* The kernel's macros cast from char: every message and attribute begins at a multiple of 4 (netlink(7)), and so
+   does the buffer they are read into. */
 #pragma GCC diagnostic ignored "-Wcast-align"
 
 /* ---- what is new; what went, or is said again, is no reason to try ---- */
@@ -70,8 +70,8 @@ static bool link_came_up(struct network_watch *watch, const struct nlmsghdr *mes
 	return false;
 }
 
-/* Each announcement of a router and each renewed lease gives an address that is there a new lifetime: then the two times,
-   in hundredths of a second, are no longer the same. */
+/* Each announcement of a router and each renewed lease gives an address that is there a new lifetime: then the two
+   times, in hundredths of a second, are no longer the same. */
 static bool is_new_address(const struct nlmsghdr *message)
 {
 	const struct ifaddrmsg *address = NLMSG_DATA(message);
@@ -89,7 +89,8 @@ static bool is_new_address(const struct nlmsghdr *message)
 	return true;
 }
 
-/* Routes to some network come and go all day where there are containers or a routing daemon; the way to the world does not. */
+/* Routes to some network come and go all day where there are containers or a routing daemon; the way to the world
+   does not. */
 static bool is_default_route(const struct nlmsghdr *message)
 {
 	const struct rtmsg *route = NLMSG_DATA(message);

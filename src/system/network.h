@@ -10,7 +10,8 @@
 
 struct network_watch;
 
-/* changed: something came, at most once in two seconds. -errno: the kernel or a sandbox does not tell (-EAFNOSUPPORT). */
+/* changed: something came, at most once in two seconds. -errno: the kernel or a sandbox does not tell
+   (-EAFNOSUPPORT). */
 int network_watch_new(sd_event *event, void (*changed)(void *userdata), void *userdata, struct network_watch **ret);
 struct network_watch *network_watch_free(struct network_watch *watch);
 

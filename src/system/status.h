@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it goes, told by itself: the status line for systemd every second, the summary in the log every hour. Main thread. */
+/* How it goes, told by itself: the status line for systemd every second, the summary in the log every hour. Main
+   thread. */
 #ifndef HAYWAIN_SYSTEM_STATUS_H
 #define HAYWAIN_SYSTEM_STATUS_H
 

@@ -52,8 +52,8 @@ static void ask_again(struct timesync *timesync)
 	sd_event_source_set_enabled(timesync->timer, SD_EVENT_ONESHOT);
 }
 
-/* In a container, or where there is no D-Bus, the kernel still knows what somebody set its clock by: adjtimex(2), which a
-   sandbox may forbid. */
+/* In a container, or where there is no D-Bus, the kernel still knows what somebody set its clock by: adjtimex(2),
+   which a sandbox may forbid. */
 static bool kernel_is_synchronised(void)
 {
 	struct timex timex = {0};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an uplink says besides samples: that it is here, its devices, that it started, and what was dropped. The main thread
- * leaves the devices here; the uplink's thread has the dialect make messages of it, into its outbox, a few at a time.
+ * What an uplink says besides samples: that it is here, its devices, that it started, and what was dropped. The main
+ * thread leaves the devices here; the uplink's thread has the dialect make messages of it, into its outbox, a few at a
+ * time.
  */
 #ifndef HAYWAIN_UPSTREAM_ANNOUNCE_H
 #define HAYWAIN_UPSTREAM_ANNOUNCE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands on their way from a broker to the main thread, and their answers on the way back. Bounded: who sends more than
- * the field takes is told so.
+ * Commands on their way from a broker to the main thread, and their answers on the way back. Bounded: who sends more
+ * than the field takes is told so.
  */
 #ifndef HAYWAIN_UPSTREAM_COMMANDS_H
 #define HAYWAIN_UPSTREAM_COMMANDS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Trying an uplink by hand: each step of a connection, and what the broker lets this gateway do. The client_id is another
- * one, so the running gateway is not thrown off; no will, nothing retained, no topic that a consumer reads.
+ * Trying an uplink by hand: each step of a connection, and what the broker lets this gateway do. The client_id is
+ * another one, so the running gateway is not thrown off; no will, nothing retained, no topic that a consumer reads.
  */
 #ifndef HAYWAIN_UPSTREAM_CONNECT_TEST_H
 #define HAYWAIN_UPSTREAM_CONNECT_TEST_H

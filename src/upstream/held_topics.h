@@ -30,8 +30,8 @@ struct held_topics {
 void held_topics_done(struct held_topics *topics);
 struct held_topic *held_topics_find(const struct held_topics *topics, const char *name);
 
-/* The topic was refused (again): it is tried after a pause. hung_up: and that cost the connection. *ret_say: it is to be logged, the first
-   time and then once an hour. NULL: out of memory. */
+/* The topic was refused (again): it is tried after a pause. hung_up: and that cost the connection. *ret_say: it is
+   to be logged, the first time and then once an hour. NULL: out of memory. */
 struct held_topic *held_topics_refuse(struct held_topics *topics, const char *name, const char *why, bool hung_up,
 				      uint64_t now_us, bool *ret_say);
 void held_topics_remove(struct held_topics *topics, struct held_topic *topic);

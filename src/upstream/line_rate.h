@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How fast the line takes what we send, measured by what is still unsent on this machine, and how much may wait there: some
- * seconds' worth, so that a ping and the newest reading do not wait for minutes behind a backlog. Pure.
+ * How fast the line takes what we send, measured by what is still unsent on this machine, and how much may wait there:
+ * some seconds' worth, so that a ping and the newest reading do not wait for minutes behind a backlog. Pure.
  */
 #ifndef HAYWAIN_UPSTREAM_LINE_RATE_H
 #define HAYWAIN_UPSTREAM_LINE_RATE_H

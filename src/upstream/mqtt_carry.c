@@ -28,7 +28,8 @@ static int64_t library_clock_s(void)
 	return (int64_t)(library_clock_us() / USEC_PER_SEC);
 }
 
-/* The library pings, and judges, in whole seconds of its clock: when nothing went out, or nothing came, for keepalive. */
+/* The library pings, and judges, in whole seconds of its clock: when nothing went out, or nothing came, for
+   keepalive. */
 static int64_t ping_due_s(const struct mqtt *mqtt)
 {
 	return MIN(mqtt->in_s, mqtt->out_s) + (int64_t)mqtt->keepalive_s;
@@ -248,7 +249,8 @@ void mqtt_flush(struct mqtt *mqtt)
 	if (!mqtt->more && mqtt->acks.size == 0 && wire_kept(mqtt->wire) == 0 && !mosquitto_want_write(mqtt->client))
 		return;
 	int r = carry_to_wire(mqtt);
-	/* The peer has gone, and may have said why: an alert of TLS, a DISCONNECT. The kernel keeps what came before. */
+	/* The peer has gone, and may have said why: an alert of TLS, a DISCONNECT. The kernel keeps what came
+	   before. */
 	if (r == -EPIPE || r == -ECONNRESET)
 		read_all(mqtt, true);
 	if (r < 0)

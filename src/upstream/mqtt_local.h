@@ -9,7 +9,8 @@
 #include "upstream/reason.h"
 #include <mosquitto.h>
 
-/* Connect the client, whose CONNECT goes out with its next write. ret_fd: our end, non-blocking. Any thread; -errno and the reason. */
+/* Connect the client, whose CONNECT goes out with its next write. ret_fd: our end, non-blocking. Any thread; -errno
+   and the reason. */
 int mqtt_local_connect(struct mosquitto *client, unsigned keepalive_s, const mosquitto_property *properties,
 		       int *ret_fd, struct reason *ret_reason);
 

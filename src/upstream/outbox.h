@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packets of one connection, of every kind, in the order in which they leave: first those that wait, then those under
- * way until the broker has answered. Pure: no socket, no clock. One thread.
+ * The packets of one connection, of every kind, in the order in which they leave: first those that wait, then those
+ * under way until the broker has answered. Pure: no socket, no clock. One thread.
  *
- * A packet of QoS 1, a subscription and a probe are answered by the broker; one of QoS 0 is answered when it is written, or, where
- * that is to prove more, when a later packet is (outbox_new()).
+ * A packet of QoS 1, a subscription and a probe are answered by the broker; one of QoS 0 is answered when it is
+ * written, or, where that is to prove more, when a later packet is (outbox_new()).
  */
 #ifndef HAYWAIN_UPSTREAM_OUTBOX_H
 #define HAYWAIN_UPSTREAM_OUTBOX_H
@@ -63,8 +63,9 @@ void outbox_sent(struct outbox *outbox, struct outgoing *outgoing, int mid, uint
 /* ---- those under way, in the order they were sent ---- */
 
 /*
- * What the broker answered, or the library for one of QoS 0: each packet that is done by it is handed to fn once, oldest first,
- * with its code (MQTT 5; 0 for one that a later packet proved), and then forgotten. A number nobody has is passed over.
+ * What the broker answered, or the library for one of QoS 0: each packet that is done by it is handed to fn once,
+ * oldest first, with its code (MQTT 5; 0 for one that a later packet proved), and then forgotten. A number nobody has
+ * is passed over.
  */
 typedef void (*outbox_answer)(void *userdata, struct outgoing *outgoing, unsigned code);
 void outbox_answered(struct outbox *outbox, int mid, unsigned code, outbox_answer fn, void *userdata);

@@ -338,7 +338,8 @@ static int put_last_message(void *userdata, struct message *message)
 	return outbox_add(session->maker.outbox, OUTGOING_DEATH, 0, message) ? 0 : -ENOMEM;
 }
 
-/* The dialect's last message, and a second for the broker to acknowledge it; then leave. What the broker hangs up over is passed over. */
+/* The dialect's last message, and a second for the broker to acknowledge it; then leave. What the broker hangs up
+   over is passed over. */
 static void leave_broker(struct session *session)
 {
 	struct uplink *uplink = session->uplink;

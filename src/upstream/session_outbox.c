@@ -16,8 +16,8 @@ static bool is_barrier(const struct outgoing *outgoing)
 	return outgoing->message.barrier != BARRIER_NONE;
 }
 
-/* As what it is suspected. False: never. What samples wait for is neither passed over nor given up: without it they are worth
-   nothing to their receivers, and what a dialect numbers would have a gap. */
+/* As what it is suspected. False: never. What samples wait for is neither passed over nor given up: without it they
+   are worth nothing to their receivers, and what a dialect numbers would have a gap. */
 static bool suspect_of(struct outgoing *outgoing, enum suspect_kind *ret, const char **ret_topic)
 {
 	*ret_topic = buf_text(&outgoing->message.topic);
@@ -165,8 +165,8 @@ int session_send_packet(struct session *session, struct outgoing *outgoing)
 	return 0;
 }
 
-/* What was given up is not said. An event and what was dropped stay to be told, the rest is told anew with the next connection;
-   a subscription is tried again in an hour. */
+/* What was given up is not said. An event and what was dropped stay to be told, the rest is told anew with the next
+   connection; a subscription is tried again in an hour. */
 static void give_up(struct session *session, struct outgoing *outgoing)
 {
 	if (outgoing->kind == OUTGOING_SUBSCRIBE)
@@ -176,8 +176,8 @@ static void give_up(struct session *session, struct outgoing *outgoing)
 	outbox_remove(session->maker.outbox, outgoing);
 }
 
-/* Those that are suspect are passed over, and so are those beyond what may be under way of them: samples need not wait for
-   them, unless they are a barrier. */
+/* Those that are suspect are passed over, and so are those beyond what may be under way of them: samples need not
+   wait for them, unless they are a barrier. */
 int session_send_outbox(struct session *session)
 {
 	struct outbox *outbox = session->maker.outbox;
@@ -237,7 +237,8 @@ void session_prove(struct session *session)
 	struct message message = {0};
 	if (!proof_is_wanted(session))
 		return;
-	/* An UNSUBSCRIBE of what was never subscribed to is always allowed, and always answered: MQTT 5, section 3.11. */
+	/* An UNSUBSCRIBE of what was never subscribed to is always allowed, and always answered: MQTT 5, section
+	   3.11. */
 	buf_add_text(&message.topic, session->uplink->conf->client_id);
 	buf_add_text(&message.topic, "/nothing");
 	struct outgoing *probe = outbox_add(session->maker.outbox, OUTGOING_PROBE, 0, &message);

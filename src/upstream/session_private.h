@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of a session share: session.c (its life), session_outbox.c (packets sent and answered), session_samples.c,
-   session_answers.c, session_commands.c and session_end.c. */
+/* What the parts of a session share: session.c (its life), session_outbox.c (packets sent and answered),
+   session_samples.c, session_answers.c, session_commands.c and session_end.c. */
 #ifndef HAYWAIN_UPSTREAM_SESSION_PRIVATE_H
 #define HAYWAIN_UPSTREAM_SESSION_PRIVATE_H
 

@@ -293,7 +293,8 @@ void session_message_unsendable(struct session *session, uint64_t message, int e
 	window_acked(uplink->window, message);
 }
 
-/* A topic that waits over connections: its group is known when its first sample comes by. True: the picked ones wait. */
+/* A topic that waits over connections: its group is known when its first sample comes by. True: the picked ones
+   wait. */
 static bool waits_with_its_topic(struct session *session, struct sample *sample)
 {
 	struct uplink *uplink = session->uplink;
@@ -364,8 +365,8 @@ bool session_may_send(struct session *session)
 	return true;
 }
 
-/* Samples that ended connections together have passed by fewer: the message was too large. Some brokers hang up over that
-   without a word; a line that flaps looks the same, so it is forgotten step by step. */
+/* Samples that ended connections together have passed by fewer: the message was too large. Some brokers hang up over
+   that without a word; a line that flaps looks the same, so it is forgotten step by step. */
 static size_t batch_that_passes(struct session *session)
 {
 	struct uplink *uplink = session->uplink;

@@ -61,8 +61,8 @@ struct suspects {
 	uint64_t proved_us;    /* something passed on it; 0: not yet */
 	uint64_t no_us;
 	unsigned young_ends;
-	/* How long those lived that ended of themselves, and when the last of them did. It is known to be one when what was
-	   under way then has passed. */
+	/* How long those lived that ended of themselves, and when the last of them did. It is known to be one when
+	   what was under way then has passed. */
 	uint64_t flap_us, flap_at_us;
 	uint64_t maybe_flap_us, maybe_flap_last; /* 0: none; the last sample that was under way then */
 
@@ -139,7 +139,8 @@ static uint64_t test_us(const struct suspects *suspects, uint64_t slowest_us, ui
 	uint64_t quiet = quiet_us(slowest_us);
 	if (!suspects->connected_us)
 		return UINT64_MAX;
-	/* And three times as long as those that ended of themselves, lately: else the next such end is taken for ours. */
+	/* And three times as long as those that ended of themselves, lately: else the next such end is taken for
+	   ours. */
 	if (suspects->connected_us - suspects->flap_at_us < FLAPS_US)
 		quiet = MIN(MAX(quiet, 3 * suspects->flap_us), QUIET_MAX_US);
 	uint64_t from = suspects->proved_us ? suspects->proved_us + quiet
@@ -398,7 +399,8 @@ void suspects_under_way(struct suspects *suspects, enum suspect_kind kind, const
 	item->sent_us = sent_us;
 }
 
-/* Others passed on that connection, or it lived long without anything; and it ended so soon that it did not of itself. */
+/* Others passed on that connection, or it lived long without anything; and it ended so soon that it did not of
+   itself. */
 static bool is_strike(const struct suspects *suspects, uint64_t sent_us, uint64_t now_us)
 {
 	bool flaps = now_us - suspects->flap_at_us < FLAPS_US;

@@ -3,7 +3,8 @@
  * What a broken connection proves. A peer that ends a connection (FIN, RST, DISCONNECT) over something we sent looks
  * like one that restarts, a line that flaps, or a twin with our client_id. So the end alone proves nothing:
  *
- * - What was under way and unanswered at two ends in a row is set apart, and the rest continues. What is no sample goes first.
+ * - What was under way and unanswered at two ends in a row is set apart, and the rest continues. What is no sample goes
+ *   first.
  * - What is set apart is tried alone, when a connection without it has lived ten times as long as the connections
  *   that ended with it did after it was sent. Ended again, that is a strike; an end without it clears it.
  * - Three strikes: a message that is no sample is given up, and tried again every hour. A sample is dropped only when
@@ -58,8 +59,8 @@ void suspects_samples_passed(struct suspects *suspects, uint64_t first, uint64_t
 
 /* ---- a connection ---- */
 
-/* The broker accepted it. SUSPECT_TEST: it had no will, and the ones before that had one were not accepted: end this one,
-   the next shall show whether that is why. SUSPECT_GIVEN_UP: it is, and that is to be said. */
+/* The broker accepted it. SUSPECT_TEST: it had no will, and the ones before that had one were not accepted: end this
+   one, the next shall show whether that is why. SUSPECT_GIVEN_UP: it is, and that is to be said. */
 enum suspect_verdict suspects_connected(struct suspects *suspects, bool with_will, uint64_t now_us);
 /* It ended before the broker accepted it. */
 void suspects_not_accepted(struct suspects *suspects, bool with_will, uint64_t now_us);

@@ -270,7 +270,8 @@ static int build_context(struct tls *tls, SSL_CTX **ret, struct reason *reason)
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verify_result);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
-	/* MQTT says itself where a packet ends: a broker that closes without close_notify cuts nothing off unnoticed. */
+	/* MQTT says itself where a packet ends: a broker that closes without close_notify cuts nothing off
+	   unnoticed. */
 	SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	/* One system call for each record instead of two. */
 	SSL_CTX_set_read_ahead(context, 1);

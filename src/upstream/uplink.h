@@ -22,7 +22,8 @@ int uplink_new(struct uplink_conf *conf, const char *gateway_id, const char *ver
 /* Start its thread. */
 int uplink_start(struct uplink *uplink);
 
-/* Ask it to leave: `online: false` is published and waited for, at most 1 s. Returns at once; uplink_fd() becomes readable. */
+/* Ask it to leave: `online: false` is published and waited for, at most 1 s. Returns at once; uplink_fd() becomes
+   readable. */
 void uplink_stop(struct uplink *uplink);
 /* The same of one whose topics will be called otherwise: what is retained under them is cleared, if it is connected. */
 void uplink_withdraw(struct uplink *uplink);

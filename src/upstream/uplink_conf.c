@@ -197,8 +197,8 @@ static void check_tls(const struct uplink_conf *conf, struct uplink_conf_place *
 		report_error(place, "tls", "uplink `%s`: alpn needs 1 to 255 characters", conf->name);
 }
 
-/* An error of --check, but not one that keeps the daemon from starting: a file that a power cut left empty must not stop
-   the field. The uplink stays down then, and says why. */
+/* An error of --check, but not one that keeps the daemon from starting: a file that a power cut left empty must not
+   stop the field. The uplink stays down then, and says why. */
 static void check_password(const struct uplink_conf *conf, struct uplink_conf_place *place)
 {
 	const config_setting_t *at = setting_of(place, "password_file");

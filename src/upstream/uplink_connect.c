@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One try of an uplink to connect: look the host up, then one address after the other, and talk where one welcomes us. */
+/* One try of an uplink to connect: look the host up, then one address after the other, and talk where one welcomes
+   us. */
 #include "base/clock.h"
 #include "upstream/uplink_internal.h"
 #include <errno.h>

@@ -99,7 +99,8 @@ bool uplink_stop_asked(const struct uplink *uplink);
 
 /* Connect, to one of the host's addresses after the other, and talk. quiet: see session_run(). uplink_connect.c */
 struct session_result;
-/* At each connect, and once a day: is our own certificate about to end? In the log, once a day, and as the state's reason. */
+/* At each connect, and once a day: is our own certificate about to end? In the log, once a day, and as the state's
+   reason. */
 void uplink_watch_certificate(struct uplink *uplink, uint64_t now_us);
 void uplink_connect(struct uplink *uplink, void *dialect_state, bool quiet, struct session_result *ret);
 
@@ -117,7 +118,8 @@ struct session_result {
 };
 
 /*
- * Talk on a connection that mqtt_connect() began, until it ends or the uplink stops. quiet: "connected" is not worth a line.
+ * Talk on a connection that mqtt_connect() began, until it ends or the uplink stops. quiet: "connected" is not worth a
+ * line.
  */
 struct session;
 int session_new(struct uplink *uplink, void *dialect_state, struct session **ret);

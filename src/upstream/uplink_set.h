@@ -15,7 +15,8 @@ struct uplink_set_hooks {
 	void (*started)(void *userdata);
 	/* The set is empty after uplink_set_stop(). */
 	void (*stopped)(void *userdata);
-	/* A command came: answer it once, with uplink_set_answer(), now or later. The callee takes a reference if it keeps it. */
+	/* A command came: answer it once, with uplink_set_answer(), now or later. The callee takes a reference if it
+	   keeps it. */
 	void (*command)(struct command *command, void *userdata);
 	void *userdata;
 };

@@ -24,13 +24,14 @@ struct window;
 int window_new(const struct window_limits *limits, struct window **ret); /* -ENOMEM */
 struct window *window_free(struct window *window);
 
-/* Other bounds for messages in flight and samples in a message, at most those given at first: the broker's, the line's. */
+/* Other bounds for messages in flight and samples in a message, at most those given at first: the broker's, the
+   line's. */
 void window_set_messages(struct window *window, size_t messages);
 void window_set_batch(struct window *window, size_t batch);
 
 size_t window_space(const struct window *window); /* how many samples more may be pushed */
-/* Takes the reference. Ids grow, but once where a file of the queue turned up late. held: it is under suspicion and waits until it is picked by its id.
-   1: it was acknowledged before the last break and is done already. -ENOMEM. */
+/* Takes the reference. Ids grow, but once where a file of the queue turned up late. held: it is under suspicion and
+   waits until it is picked by its id. 1: it was acknowledged before the last break and is done already. -ENOMEM. */
 int window_push(struct window *window, struct sample *sample, uint32_t group, bool held, uint64_t now_us);
 
 /* The samples of the next message, oldest first: 0 if none may be sent now. They go on waiting until
@@ -88,7 +89,8 @@ size_t window_inflight(const struct window *window); /* messages */
 bool window_full(const struct window *window);	     /* no more messages may be in flight */
 size_t window_waiting(const struct window *window);  /* samples not yet sent, without those held */
 
-/* The samples in flight: how many, the first and the last id, and the number of the message that was sent first (0: none). */
+/* The samples in flight: how many, the first and the last id, and the number of the message that was sent first (0:
+   none). */
 size_t window_under_way(const struct window *window, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_oldest);
 /* Samples up to this id go so many at a time, the next when these have passed, and then twice as many. */
 void window_narrow(struct window *window, uint64_t until_id, size_t samples);

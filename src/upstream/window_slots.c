@@ -133,7 +133,8 @@ void window_wait_in_group(struct window *window, struct window_group *group, uin
 	window_note_full(window, group);
 }
 
-/* The done ones behind one that is held need no slot: the one before them stands for them. Positions are counted anew. */
+/* The done ones behind one that is held need no slot: the one before them stands for them. Positions are counted
+   anew. */
 static void merge_slots(struct window *window, struct window_slot *into, uint32_t *moved)
 {
 	uint64_t n = 0, waiting_from = UINT64_MAX;

@@ -36,9 +36,9 @@ struct dialect_context {
 };
 
 /*
- * What a message that is no sample holds back. One without a barrier is passed over by others where the broker hung up over it, and
- * given up where it does so again and again, or says no; so is whatever it was numbered with. One with a barrier is neither:
- * it leaves in its turn with each connection, or the connection ends over it.
+ * What a message that is no sample holds back. One without a barrier is passed over by others where the broker hung up
+ * over it, and given up where it does so again and again, or says no; so is whatever it was numbered with. One with a
+ * barrier is neither: it leaves in its turn with each connection, or the connection ends over it.
  */
 enum barrier {
 	BARRIER_NONE,
@@ -58,8 +58,8 @@ void message_clear(struct message *message);
 size_t message_size(const struct message *message); /* bytes on the wire, nearly */
 
 /*
- * Takes the message's content, and leaves it empty. -ENOMEM; of samples also -EMSGSIZE: larger than the broker takes, and -EINVAL:
- * MQTT cannot carry its topic. The caller returns what it got.
+ * Takes the message's content, and leaves it empty. -ENOMEM; of samples also -EMSGSIZE: larger than the broker takes,
+ * and -EINVAL: MQTT cannot carry its topic. The caller returns what it got.
  */
 typedef int (*message_sink)(void *userdata, struct message *message);
 /* One topic filter. */
@@ -91,10 +91,11 @@ struct dialect_incoming {
 
 /* What an incoming message may bring about. Called from receive(), in any number. */
 struct dialect_actions {
-	/* Write to a point. error: NULL, or why it is none: it is answered with that, as far as device and point are known. The
-	   dialect fills in what is asked for, and gives its reference back afterwards. */
+	/* Write to a point. error: NULL, or why it is none: it is answered with that, as far as device and point are
+	   known. The dialect fills in what is asked for, and gives its reference back afterwards. */
 	void (*command)(void *userdata, struct command *command, const char *error);
-	/* Make the birth again, and go on behind it. At most once in BIRTH_AGAIN_US is obeyed; the last is obeyed late. */
+	/* Make the birth again, and go on behind it. At most once in BIRTH_AGAIN_US is obeyed; the last is obeyed
+	   late. */
 	void (*birth_again)(void *userdata);
 	void (*hold)(void *userdata); /* no samples until go_on() or the connection's end */
 	void (*go_on)(void *userdata);
@@ -111,8 +112,9 @@ void credentials_done(struct credentials *credentials); /* the password is wiped
 
 enum dialect_flags {
 	/*
-	 * Samples go with QoS 0, and are done when the broker has answered a later packet of the same connection, which proves that
-	 * it has read them (MQTT 5, section 4.6: packets keep their order). Without it, a message of QoS 0 is done once written.
+	 * Samples go with QoS 0, and are done when the broker has answered a later packet of the same connection, which
+	 * proves that it has read them (MQTT 5, section 4.6: packets keep their order). Without it, a message of QoS 0
+	 * is done once written.
 	 */
 	DIALECT_PROVES = 1 << 0,
 };
@@ -131,7 +133,8 @@ struct dialect {
 
 	/* Before connecting. now_ms: wall time. May be NULL. */
 	int (*credentials)(void *state, int64_t now_ms, struct credentials *ret);
-	/* The filters of messages that receive() wants, all of them; commands: whether writing is allowed at all. May be NULL. */
+	/* The filters of messages that receive() wants, all of them; commands: whether writing is allowed at all.
+	   May be NULL. */
 	int (*subscriptions)(void *state, bool commands, filter_sink sink, void *userdata);
 	int (*receive)(void *state, const struct dialect_incoming *incoming, const struct dialect_actions *actions,
 		       void *userdata);
@@ -152,8 +155,9 @@ struct dialect {
 	uint32_t (*group)(void *state, const struct sample *sample);
 	/* Where a sample goes to, for the log and to know it again; pure. -EBADMSG: it has no topic. */
 	int (*topic)(void *state, const struct sample *sample, struct buf *ret);
-	/* Samples of one group, oldest first; called once for what then leaves. -EBADMSG: the sample cannot be read. After an error none
-	   of its messages leaves, those that the sink had taken neither: their numbers are free again. */
+	/* Samples of one group, oldest first; called once for what then leaves. -EBADMSG: the sample cannot be read.
+	   After an error none of its messages leaves, those that the sink had taken neither: their numbers are free
+	   again. */
 	int (*encode)(void *state, const struct stamped_sample *samples, size_t n_samples, message_sink sink,
 		      void *userdata);
 
