@@ -402,6 +402,23 @@ _unused_ static unsigned connects(struct fake *fake)
 	return n;
 }
 
+/* How many messages it turned down. */
+_unused_ static unsigned turned_down(struct fake *fake)
+{
+	pthread_mutex_lock(&fake->lock);
+	unsigned n = fake->refused;
+	pthread_mutex_unlock(&fake->lock);
+	return n;
+}
+
+/* A number of its manner, while it is at work. */
+_unused_ static void set_number(struct fake *fake, unsigned *number, unsigned value)
+{
+	pthread_mutex_lock(&fake->lock);
+	*number = value;
+	pthread_mutex_unlock(&fake->lock);
+}
+
 /* How often a word stands in the log. */
 _unused_ static unsigned said(const char *words)
 {
