@@ -111,7 +111,7 @@ def test_mistakes_are_told_and_the_rest_is_read(plant):
     status, out, err = daemon.call("--once")
     assert status == 1 and out == "" and "is not closed" in err
     daemon.configure("")
-    assert "names no device" in daemon.call("--once")[2]
+    assert "has no device" in daemon.call("--once")[2]
 
 
 def test_the_tool_calls_it_by_the_same_name(plant):

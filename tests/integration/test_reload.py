@@ -186,6 +186,6 @@ def test_a_device_that_goes_while_its_uplink_or_the_daemon_is_away_leaves_no_ret
     daemon.stop()
     daemon.configure(text("d1", keepalive="31s").replace("unit = 1", "unit = 1000"))
     daemon.start()
-    wait_until(lambda: daemon.said("left out"), what="the line about d1")
+    wait_until(lambda: daemon.said("disabled until"), what="the line about d1")
     wait_until(lambda: daemon.said("connected to"), what="the connection")
     assert retained() == {"d1"}

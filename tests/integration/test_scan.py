@@ -142,7 +142,7 @@ def test_who_goes_away_ends_the_scan(plant):
     status, said = scan(daemon, "modbus", "scan", "1-2", link="bus")
     assert status == 409 and "another scan" in said["error"]
     connection.close()
-    daemon.wait_line("scan modbus on link bus scan: broken off")
+    daemon.wait_line("scan modbus on link bus scan: cancelled, the caller disconnected")
     status, said = wait_until(lambda: next((a for a in [scan(daemon, "modbus", "scan", "1-1", link="bus")] if a[0] == 200), None),
                               what="the next scan")
     assert said[-1] == {"ok": True}
