@@ -192,6 +192,30 @@ uint64_t runs_first_unknown(const struct runs *runs)
 	return 0;
 }
 
+int runs_join(struct runs *runs, uint64_t last, const struct runs *more, uint64_t after)
+{
+	uint64_t count, shift;
+	size_t i = 0;
+	int r = 0;
+
+	if (more->n == 0)
+		return 0;
+	after = MAX(after, more->at[0].first_id - 1);
+	count = runs_count_to(more, after);
+	/* Not only what begins before it: `after` may lie in the skip that ends a run, of which nothing is left then. */
+	while (i + 1 < more->n && runs_count_to(more, more->at[i + 1].first_id - 1) <= count)
+		i++;
+	shift = count - runs_count_to(runs, last);
+	for (; r == 0 && i < more->n; i++) {
+		struct run run = more->at[i];
+
+		run.first_id = MAX(run.first_id, after + 1);
+		run.skipped += shift;
+		r = runs_add(runs, &run);
+	}
+	return r;
+}
+
 bool runs_prune(struct runs *runs, uint64_t id)
 {
 	size_t n = 0;

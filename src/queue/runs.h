@@ -48,6 +48,10 @@ int runs_forget_base(struct runs *runs, uint64_t id);
 /* The first id whose base is not known; 0: all are. */
 uint64_t runs_first_unknown(const struct runs *runs);
 
+/* What follows the samples up to `last`: those of `more` behind `after`, which lie behind all of these. -ENOMEM; -EINVAL:
+   they do not. */
+int runs_join(struct runs *runs, uint64_t last, const struct runs *more, uint64_t after);
+
 /* Forget what only concerns ids below. Returns true where something was forgotten. */
 bool runs_prune(struct runs *runs, uint64_t id);
 

@@ -489,7 +489,8 @@ static int finish(struct queue *queue)
 		reader_settle_join(reader);
 	queue_forget_acked(queue); /* what was purged meanwhile */
 	if (salvage->found > 0)
-		queue->disk_first = MIN(queue->min_acked + 1, salvage->first);
+		/* Places may lie before what had gone for want of space: there are no rows for the ranges to count. */
+		queue->disk_first = MAX(MIN(queue->min_acked + 1, salvage->first), queue->low + 1);
 	queue->store.minute_at = 0;
 	queue_notify(queue, HAY_LOG_NOTICE, "%llu samples were saved from %s; the uplinks go on",
 		     (unsigned long long)salvage->found, first_path(salvage));

@@ -396,9 +396,11 @@ static bool skip_unreadable(struct queue *queue, uint64_t now) REQUIRES(queue->l
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next) {
 		uint64_t after, to = MIN(queue->written, queue->tail.first - 1);
 
-		if (reader->fd < 0 || !reader_needs_disk(reader, &after))
+		/* What was read before goes out first. */
+		if (reader->fd < 0 || reader->ahead_at < reader->ahead_n || !reader_needs_disk(reader, &after))
 			continue;
-		queue_charge_reader(reader, DROP_DAMAGED, after + 1, to);
+		/* Also what was taken, and would not come again after a lost connection. */
+		queue_charge_reader(reader, DROP_DAMAGED, MAX(reader->acked + 1, queue->disk_first), to);
 		reader->acked = reader->taken = MAX(reader->taken, to);
 		reader_signal(reader);
 		skipped = true;

@@ -185,27 +185,12 @@ struct sample *join_translate(struct queue *queue, struct sample *sample)
 
 /* ---- what stands beside them ---- */
 
-/* Their ranges come first; ours go on from where they end. */
+/* Their ranges come first; ours go on from where they end. What all uplinks had got by now from memory is in neither. */
 static int join_runs(struct queue *queue, struct runs *theirs, uint64_t last) REQUIRES(queue->lock)
 {
-	uint64_t gone = queue->min_acked, skipped;
-	struct runs ours = queue->sequence.runs;
-	int r = 0;
+	int r = runs_join(theirs, last, &queue->sequence.runs, queue->min_acked);
 
-	/* What all uplinks had got by now from memory is in neither. */
-	while (ours.n > 1 && ours.at[1].first_id <= gone + 1) {
-		ours.n--;
-		memmove(ours.at, ours.at + 1, ours.n * sizeof(*ours.at));
-	}
-	ours.at[0].first_id = MAX(ours.at[0].first_id, gone + 1);
-	skipped = ours.at[0].first_id - 1 - runs_count_to(theirs, last) - ours.at[0].skipped;
-	for (size_t i = 0; r == 0 && i < ours.n; i++) {
-		struct run run = ours.at[i];
-
-		run.skipped += skipped;
-		r = runs_add(theirs, &run);
-	}
-	runs_done(&ours);
+	runs_done(&queue->sequence.runs);
 	queue->sequence.runs = *theirs;
 	*theirs = (struct runs){0};
 	queue->sequence.version++;

@@ -229,6 +229,33 @@ static void test_only_what_was_in_the_leaf(void **state)
 	queue_reader_close(reader);
 }
 
+/* What had gone for want of space before the damage is no gap in the new file: that one was taken for damaged in its turn
+   where an uplink's place lay before it. */
+static void test_what_was_dropped_before_is_no_gap(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t zeros[4096] = {0};
+	struct queue_reader *reader;
+	struct queue_notice notice;
+	unsigned damaged = 0;
+	uint64_t dropped, n;
+
+	f->conf.max_size = 1024 * 1024;
+	fill(f, 60000);
+	change_bytes(f, file_size(f) / 4096 / 2 * 4096, zeros, sizeof(zeros));
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	dropped = charged(reader, DROP_QUEUE_FULL);
+	assert_true(dropped > 0);
+	append_numbers(f, 60001, 60001);
+	n = drain(reader, 60001);
+	assert_int_equal(n + charged(reader, DROP_DAMAGED) + charged(reader, DROP_QUEUE_FULL), 60001);
+	while (queue_next_notice(f->queue, &notice))
+		damaged += strstr(notice.text, "file is damaged") != NULL;
+	assert_int_equal(damaged, 1);
+	queue_reader_close(reader);
+}
+
 /* A row that says to be longer than any: it is lost, and not what is behind it. It once passed for want of memory. */
 static void test_a_row_with_a_wrong_length(void **state)
 {
@@ -348,6 +375,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_damaged_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_few_zeros_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_what_was_in_the_leaf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_dropped_before_is_no_gap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_row_with_a_wrong_length, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_while_it_is_moved_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_error_is_no_damage, setup, teardown),
