@@ -90,6 +90,7 @@ int numbers_reserve(struct queue *queue)
 	struct sequence *sequence = &queue->sequence;
 	unsigned generation;
 	uint64_t mark;
+	bool holds_rows;
 	int r;
 
 	mutex_lock(&queue->lock);
@@ -104,6 +105,9 @@ int numbers_reserve(struct queue *queue)
 	if (sequence_mark_written(sequence, generation, mark, r))
 		readers_signal(queue);
 	store_count(queue);
+	holds_rows = sequence_holds_rows(sequence);
 	mutex_unlock(&queue->lock);
+	if (r == 0 && holds_rows && queue->store.db.handle && !queue->store.db.read_only)
+		r = store_save_beside(queue);
 	return r;
 }

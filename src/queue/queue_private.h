@@ -256,13 +256,15 @@ struct state; /* a snapshot on its way to the disk */
    NULL: out of memory. */
 struct state *state_take(struct queue *queue, struct charges *charges) REQUIRES(queue->lock);
 struct state *state_free(struct state *state);
-bool state_is_empty(const struct state *state); /* no place, no count */
+bool state_is_empty(const struct state *state); /* no place, no count, no number that rows wait for */
 /* Whether something is worth a transaction of its own: cursors that rows on disk are behind, or drops. Lock held. */
 bool state_is_dirty(const struct queue *queue) REQUIRES(queue->lock);
 /* In a transaction. */
 int state_save(struct queue *queue, const struct state *state);
 /* Whether its device, points and boot are known. With the lock or without. */
 bool sample_is_named(struct queue *queue, const struct sample *sample);
+/* Rows up to `to` are on the disk, or may be: where they have no number yet, that is noted. */
+void state_rows_written(struct queue *queue, const struct state *state, uint64_t to) REQUIRES(queue->lock);
 /* After the commit. */
 void state_saved(struct queue *queue, const struct state *state) REQUIRES(queue->lock);
 /* After a removal that failed: takes its charges. Where its commit failed, the file tells at the next open whether

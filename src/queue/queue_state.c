@@ -92,7 +92,7 @@ static int take_cursors(struct queue *queue, struct charges *charges, struct sta
 
 bool state_is_empty(const struct state *state)
 {
-	return state->n_cursors == 0 && state->n_drops == 0 && state->n_removed == 0;
+	return state->n_cursors == 0 && state->n_drops == 0 && state->n_removed == 0 && !state->names_rows;
 }
 
 static int take_removed(struct queue *queue, struct state *state)
@@ -170,6 +170,8 @@ struct state *state_take(struct queue *queue, struct charges *charges)
 	if (take_cursors(queue, charges, state) < 0 || take_removed(queue, state) < 0)
 		return state_free(state);
 	state->runs_version = queue->sequence.version;
+	state->is_nameless = !sequence_is_known(&queue->sequence);
+	state->names_rows = sequence_holds_rows(&queue->sequence);
 	state->unsure_to = queue->unsure_to;
 	state->low = charges ? MAX(queue->low, charges->low) : queue->low;
 	if ((queue->sequence.version != queue->sequence.saved || state->low > queue->low) &&
@@ -199,7 +201,7 @@ bool state_is_dirty(const struct queue *queue)
 			return true;
 	}
 	/* A row on disk is worth nothing without the time of its boot. */
-	return queue->n_removed > 0 || (queue->disk_first <= queue->written && boot_is_dirty(queue));
+	return queue->n_removed > 0 || sequence_holds_rows(&queue->sequence) || (queue->disk_first <= queue->written && boot_is_dirty(queue));
 }
 
 /* ---- what was written ---- */
@@ -212,6 +214,12 @@ static void forget_removed(struct queue *queue, const struct state *state)
 	queue->n_removed -= state->n_removed;
 	if (state->n_removed > 0)
 		memmove(queue->removed, queue->removed + state->n_removed, queue->n_removed * sizeof(char *));
+}
+
+void state_rows_written(struct queue *queue, const struct state *state, uint64_t to)
+{
+	if (state->is_nameless)
+		queue->sequence.stored_to = MAX(queue->sequence.stored_to, to);
 }
 
 void state_saved(struct queue *queue, const struct state *state)
@@ -235,7 +243,8 @@ void state_saved(struct queue *queue, const struct state *state)
 	for (struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		drops_saved(&reader->drops);
 	forget_removed(queue, state);
-	queue->sequence.saved = state->runs_version;
+	if (sequence_ranges_written(&queue->sequence, state->runs_version))
+		readers_signal(queue);
 	for (size_t i = 0; i < state->n_boots; i++) {
 		struct boot *boot = boot_by_number(queue, state->boots[i].number);
 

@@ -28,6 +28,8 @@ struct state {
 	struct run *runs; /* all of them, or NULL: nothing changed */
 	size_t n_runs;
 	uint64_t runs_version;
+	bool is_nameless; /* the newest ids have no number yet */
+	bool names_rows;  /* rows on the disk wait for theirs */
 	struct boot *boots;
 	size_t n_boots;
 	uint64_t low, unsure_to;

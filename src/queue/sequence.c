@@ -25,11 +25,18 @@ uint64_t sequence_covered(const struct sequence *sequence)
 	return (uint64_t)((int64_t)sequence->reserved - last_run(sequence)->base);
 }
 
+bool sequence_holds_rows(const struct sequence *sequence)
+{
+	return sequence->unsaved_from > 0 && sequence->stored_to >= sequence->unsaved_from;
+}
+
 uint64_t sequence_limit(const struct sequence *sequence, uint64_t next_id)
 {
+	uint64_t end = MIN(next_id, sequence_covered(sequence));
+
 	if (sequence->base_is_new || !sequence_is_known(sequence))
 		return 0;
-	return MIN(next_id, sequence_covered(sequence)) - 1;
+	return (sequence_holds_rows(sequence) ? MIN(end, sequence->unsaved_from) : end) - 1;
 }
 
 int sequence_forget_base(struct sequence *sequence, uint64_t next_id)
@@ -48,9 +55,25 @@ int sequence_forget_base(struct sequence *sequence, uint64_t next_id)
 
 void sequence_know_base(struct sequence *sequence, uint64_t number)
 {
+	uint64_t from = runs_first_unknown(&sequence->runs);
+
 	runs_know(&sequence->runs, number);
 	sequence->version++;
 	sequence->generation++;
+	if (from == 0)
+		return;
+	sequence->unsaved_from = sequence->unsaved_from > 0 ? MIN(sequence->unsaved_from, from) : from;
+	sequence->unsaved_version = sequence->version;
+}
+
+bool sequence_ranges_written(struct sequence *sequence, uint64_t version)
+{
+	bool held = sequence_holds_rows(sequence);
+
+	sequence->saved = version;
+	if (version >= sequence->unsaved_version)
+		sequence->unsaved_from = 0;
+	return held && !sequence_holds_rows(sequence);
 }
 
 uint64_t sequence_day(const struct sequence *sequence, uint64_t day)

@@ -9,6 +9,9 @@
  *     base known, reserved > 0            numbers go out below `reserved`
  *     base known, reserved 0              by the time of day, without a mark: numbers go out
  *
+ * A row that was written before its base was known has no number either until the base stands beside it: the next process
+ * would find another one for it.
+ *
  * reserve_wanted: a mark is to be written, in any of them.
  */
 #ifndef HAYWAIN_QUEUE_SEQUENCE_H
@@ -26,6 +29,9 @@ struct sequence {
 	bool reserve_wanted;
 	bool may_have_left_mark; /* the last process ended unclean: it may have given out numbers past the mark, by the time of day */
 	bool base_is_new;
+	uint64_t unsaved_from; /* the base of ids from here on is not in the queue's file yet; 0: it is */
+	uint64_t unsaved_version;
+	uint64_t stored_to; /* rows up to this id may be on the disk without their base */
 	unsigned generation; /* changes with the base */
 };
 
@@ -50,6 +56,10 @@ uint64_t sequence_day(const struct sequence *sequence, uint64_t day);
 bool sequence_runs_short(const struct sequence *sequence, uint64_t next_id);
 /* What the mark shall be; 0: there is nothing to count from. */
 uint64_t sequence_wanted_mark(const struct sequence *sequence, uint64_t next_id);
+/* Rows wait for their base to be written. */
+bool sequence_holds_rows(const struct sequence *sequence);
+/* The ranges of this version are in the file. True: numbers may go out that could not before. */
+bool sequence_ranges_written(struct sequence *sequence, uint64_t version);
 /* It was written (0), or not (-errno). generation: as it was when it was asked for. True: numbers may go out that
    could not before. */
 bool sequence_mark_written(struct sequence *sequence, unsigned generation, uint64_t mark, int result);

@@ -222,6 +222,11 @@ static int batch_transaction(struct queue *queue, struct batch *batch, bool with
 	before = clock_now();
 	r = db_commit(db);
 	batch->fsync_us = clock_now() - before;
+	if (with_samples && batch->n > 0 && (r == 0 || db->commit_failed)) {
+		mutex_lock(&queue->lock);
+		state_rows_written(queue, batch->state, batch->to);
+		mutex_unlock(&queue->lock);
+	}
 	return r;
 }
 

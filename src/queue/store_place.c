@@ -77,7 +77,7 @@ static int begin_ids(struct queue *queue, uint64_t mark, uint64_t first, uint64_
 		/* What was kept before the count was found again goes first, with the numbers that follow the mark. */
 		if (mark > 0) {
 			queue->sequence.floor = mark;
-			runs_know(&queue->sequence.runs, mark);
+			sequence_know_base(&queue->sequence, mark);
 		}
 		queue->sequence.version++;
 		r = first > last_row + 1 ? runs_skip_range(&queue->sequence.runs, last_row + 1, first - 1) : 0;
@@ -157,7 +157,8 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 			queue, HAY_LOG_WARNING,
 			"the queue is a new one, and its numbers begin at the time of day: samples are kept, and go up once the clock is synchronised. Where it is right without NTP, set gateway.clock = \"trust\"");
 	queue->old_is_exact = marks->meta.clean && marks->meta.last_id > 0;
-	queue->sequence.reserve_wanted = mark == 0;
+	queue->sequence.stored_to = first - 1;
+	queue->sequence.reserve_wanted = mark == 0 || sequence_holds_rows(&queue->sequence);
 	queue->sequence.may_have_left_mark = !marks->meta.clean || marks->meta.seq == 0;
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The queue when nothing is broken: order, cursors, deadlines, numbers, what is written and what is not. */
 #include "queue_fixture.h"
+#include <signal.h>
+#include <sys/wait.h>
 
 static int setup(void **state)
 {
@@ -341,6 +343,49 @@ static void test_readers_wait_for_the_clock(void **state)
 	queue_reader_close(reader);
 }
 
+/* Samples that were on the disk before the clock was known: killed right after the first went out under its number, each
+   comes again under the same one. They had another, and no consumer knew them for what it had. */
+static void test_a_number_outlives_a_kill(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct sample *sample;
+	uint64_t seq = 0;
+	int ends[2];
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	clock_set_trusted(false);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		fixture_open(f);
+		reader = open_reader(f, "cloud");
+		append_numbers(f, 1, 10);
+		if (queue_flush(f->queue, 20 * USEC_PER_SEC) < 0)
+			_exit(1);
+		clock_set_trusted(true);
+		queue_clock_changed(f->queue);
+		seq = queue_seq(f->queue, take_one(reader));
+		if (write(ends[1], &seq, sizeof(seq)) == sizeof(seq))
+			kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(read(ends[0], &seq, sizeof(seq)), sizeof(seq));
+	close(ends[0]);
+	close(ends[1]);
+	assert_true(seq > 0);
+	clock_set_trusted(true);
+	fixture_open(f);
+	reader = open_reader(f, "cloud");
+	sample = take_one(reader);
+	assert_int_equal(number_of(sample), 1);
+	assert_int_equal(queue_seq(f->queue, sample), seq);
+	sample_unref(sample);
+	queue_reader_close(reader);
+}
+
 static void test_many_blocks_of_numbers(void **state)
 {
 	struct fixture *f = *state;
@@ -614,6 +659,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_through, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers_never_repeat, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_readers_wait_for_the_clock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_number_outlives_a_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_blocks_of_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_reader_no_sample, setup, teardown),

@@ -59,6 +59,36 @@ static void test_a_mark_that_cannot_be_written(void **state)
 	runs_done(&sequence.runs);
 }
 
+/* Rows that stand on the disk without their base keep the numbers back until it stands there too: the next process would
+   find another. What is in memory only does not wait. */
+static void test_rows_without_their_base(void **state)
+{
+	struct sequence sequence;
+	(void)state;
+
+	begin(&sequence, 5, false, 0);
+	sequence.stored_to = 7;
+	assert_true(sequence_find_base(&sequence, 10, DAY));
+	uint64_t version = sequence.version;
+	assert_true(sequence_mark_written(&sequence, sequence.generation, sequence_wanted_mark(&sequence, 10), 0));
+	assert_true(sequence_holds_rows(&sequence));
+	assert_int_equal(sequence_limit(&sequence, 10), 4);
+	/* A commit that began before it was found. */
+	assert_false(sequence_ranges_written(&sequence, version - 1));
+	assert_int_equal(sequence_limit(&sequence, 10), 4);
+	assert_true(sequence_ranges_written(&sequence, version));
+	assert_int_equal(sequence_limit(&sequence, 10), 9);
+	assert_false(sequence_ranges_written(&sequence, version));
+	runs_done(&sequence.runs);
+
+	begin(&sequence, 5, false, 0);
+	sequence.stored_to = 4;
+	assert_true(sequence_find_base(&sequence, 10, DAY));
+	assert_true(sequence_mark_written(&sequence, sequence.generation, sequence_wanted_mark(&sequence, 10), 0));
+	assert_int_equal(sequence_limit(&sequence, 10), 9);
+	runs_done(&sequence.runs);
+}
+
 /* Numbers stop at the mark: behind it the next process begins. */
 static void test_no_number_past_the_mark(void **state)
 {
@@ -135,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_new_queue_waits_for_the_day_and_its_mark),
 		cmocka_unit_test(test_a_mark_that_cannot_be_written),
+		cmocka_unit_test(test_rows_without_their_base),
 		cmocka_unit_test(test_no_number_past_the_mark),
 		cmocka_unit_test(test_a_day_before_the_floor_is_none),
 		cmocka_unit_test(test_an_unclean_end),
