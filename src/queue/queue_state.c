@@ -201,7 +201,8 @@ bool state_is_dirty(const struct queue *queue)
 			return true;
 	}
 	/* A row on disk is worth nothing without the time of its boot. */
-	return queue->n_removed > 0 || sequence_holds_rows(&queue->sequence) || (queue->disk_first <= queue->written && boot_is_dirty(queue));
+	return queue->n_removed > 0 || sequence_holds_rows(&queue->sequence) ||
+	       (queue->disk_first <= queue->written && boot_is_dirty(queue));
 }
 
 /* ---- what was written ---- */

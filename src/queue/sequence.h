@@ -31,7 +31,7 @@ struct sequence {
 	bool base_is_new;
 	uint64_t unsaved_from; /* the base of ids from here on is not in the queue's file yet; 0: it is */
 	uint64_t unsaved_version;
-	uint64_t stored_to; /* rows up to this id may be on the disk without their base */
+	uint64_t stored_to;  /* rows up to this id may be on the disk without their base */
 	unsigned generation; /* changes with the base */
 };
 

@@ -58,8 +58,14 @@ static bool knows_last(struct db *db, uint64_t *ret_last)
 	return rows_last(db, ret_last, &is_right) == 0 && *ret_last > 0 && is_right;
 }
 
+/* The process that noted them could not read the queue's file: they count from zero, from its own ids on. */
+static bool are_only_its_own(const struct runs *runs)
+{
+	return runs->at[0].first_id >= IDS_UNSEEN && runs->at[0].skipped == runs->at[0].first_id - 1;
+}
+
 /* The id ranges as they were at the last start: what was dropped since they do not say, but they give the numbers. */
-static int restore_ranges(struct queue *queue, struct state_marks *marks)
+static int restore_ranges(struct queue *queue, const struct queue_todo *todo, struct state_marks *marks)
 {
 	_cleanup_buf_ struct buf body = {0};
 	struct state_row row = {0};
@@ -78,6 +84,13 @@ static int restore_ranges(struct queue *queue, struct state_marks *marks)
 	    runs.at[runs.n - 1].first_id <= queue->sequence.runs.at[queue->sequence.runs.n - 1].first_id) {
 		runs_done(&runs);
 		return 0;
+	}
+	if (are_only_its_own(&runs) && runs.at[0].first_id > MAX(todo->last, marks->meta.last_id)) {
+		/* Those in the file are of what is in it. */
+		if (marks->knows_runs)
+			r = runs_join(&queue->sequence.runs, MAX(todo->last, marks->meta.last_id), &runs, 0);
+		runs_done(&runs);
+		return r;
 	}
 	runs_done(&queue->sequence.runs);
 	queue->sequence.runs = runs;
@@ -129,7 +142,7 @@ static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_to
 	if (r == -ENOMEM)
 		return r;
 	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta || marks->is_unread;
-	if ((!marks->knows_runs || marks->has_log) && restore_ranges(queue, marks) == -ENOMEM)
+	if ((!marks->knows_runs || marks->has_log) && restore_ranges(queue, todo, marks) == -ENOMEM)
 		return -ENOMEM;
 	store_judge_last(todo, marks);
 	marks->meta.clean = false;

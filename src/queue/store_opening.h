@@ -8,6 +8,9 @@
 #include "queue/queue_files.h"
 #include "queue/queue_private.h"
 
+/* Where the file that is there cannot be read, its ids have to be below ours when it can. */
+#define IDS_UNSEEN ((uint64_t)1 << 60)
+
 /* From one damaged file to the next at least so much passes. */
 #define DAMAGE_PAUSE_MIN_US (10 * USEC_PER_SEC)
 #define DAMAGE_PAUSE_MAX_US (10 * USEC_PER_MINUTE)

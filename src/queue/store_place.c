@@ -4,9 +4,6 @@
 #include "queue/store_opening.h"
 #include <errno.h>
 
-/* Where the file that is there cannot be read, its ids have to be below ours when it can. */
-#define IDS_UNSEEN ((uint64_t)1 << 60)
-
 static const struct run *last_run(const struct queue *queue)
 {
 	return queue->sequence.runs.n > 0 ? &queue->sequence.runs.at[queue->sequence.runs.n - 1] : NULL;

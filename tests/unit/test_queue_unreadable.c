@@ -475,6 +475,65 @@ static void test_a_late_file_and_a_lost_connection(void **state)
 	assert_int_equal(queue_reader_depth(reader), 0);
 }
 
+/* A process that could not read the file noted only its own ids, far from those in it. The next one found the file damaged,
+   took that note for the ranges of all, and the samples went up under numbers below zero: 1.7e19. */
+static void test_numbers_after_a_process_that_saw_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_reader *reader;
+	struct sample *sample;
+	uint64_t seq = 0, n = 1;
+	char log[128], zero = 0;
+	int ends[2], fd;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		fixture_open(f);
+		reader = open_reader(f, "cloud");
+		append_numbers(f, 1, 500);
+		if (queue_flush(f->queue, 20 * USEC_PER_SEC) < 0)
+			_exit(1);
+		seq = queue_seq(f->queue, take_one(reader));
+		if (write(ends[1], &seq, sizeof(seq)) == sizeof(seq))
+			kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(read(ends[0], &seq, sizeof(seq)), sizeof(seq));
+	close(ends[0]);
+	close(ends[1]);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		disk_fails("queue.db-wal", false);
+		fixture_open(f);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	/* The first of its transactions: what is in the others is found. */
+	snprintf(log, sizeof(log), "%s-wal", f->path);
+	fd = open(log, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, &zero, 1, 32 + 24 + 1), 1);
+	close(fd);
+	fixture_open(f);
+	wait_notice(f, "is damaged");
+	reader = open_reader(f, "cloud");
+	append_numbers(f, 501, 501);
+	while (n < 501) {
+		sample = take_one(reader);
+		n = number_of(sample);
+		if (n < 501)
+			assert_int_equal(queue_seq(f->queue, sample), seq + n - 1);
+		else
+			assert_in_range(queue_seq(f->queue, sample), seq + 500, (uint64_t)1 << 53);
+		sample_unref(sample);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_uplink_that_only_the_file_knew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_was_given_out_before_a_late_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_late_file_and_a_lost_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers_after_a_process_that_saw_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
