@@ -369,11 +369,13 @@ int packet_check(const uint8_t *data, size_t size, bool v5, bool greeted, struct
 
 bool packet_without_properties(const struct packet *packet, const uint8_t *data, uint8_t ret[PACKET_ACK_SIZE])
 {
-	if (packet->type < PACKET_PUBACK || packet->type > PACKET_PUBCOMP || packet->size <= PACKET_ACK_SIZE)
+	if (packet->type < PACKET_PUBACK || packet->type > PACKET_PUBCOMP)
 		return false;
 	const uint8_t *at = data + 1;
-	while (*at++ & 0x80) /* its length */
+	while (*at++ & 0x80) /* its length, perhaps in more bytes than it takes */
 		;
+	if (packet->size - (size_t)(at - data) <= PACKET_ACK_SIZE - 2)
+		return false;
 	ret[0] = data[0];
 	ret[1] = 3;
 	memcpy(ret + 2, at, 3); /* identifier and reason */

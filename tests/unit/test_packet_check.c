@@ -208,6 +208,19 @@ static void test_without_properties(void **state _unused_)
 	free(data);
 }
 
+/* A length in more bytes than it takes made a short acknowledgement look like one with a reason: its byte was read past the end. */
+static void test_a_long_length_of_a_short_acknowledgement(void **state _unused_)
+{
+	static const uint8_t data[] = {0x40, 0x82, 0x80, 0x00, 0x12, 0x34};
+	struct packet packet;
+	struct reason reason;
+	uint8_t ack[PACKET_ACK_SIZE];
+
+	assert_int_equal(packet_check(data, sizeof(data), true, true, &packet, &reason), 1);
+	assert_int_equal(packet.size, sizeof(data));
+	assert_false(packet_without_properties(&packet, data, ack));
+}
+
 static void test_foreign(void **state _unused_)
 {
 	static const char http[] = "HTTP/1.1 400 Bad Request\r\n";
@@ -228,8 +241,11 @@ static void test_foreign(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_well_formed), cmocka_unit_test(test_refused_in_words),
-		cmocka_unit_test(test_too_large),   cmocka_unit_test(test_without_properties),
+		cmocka_unit_test(test_well_formed),
+		cmocka_unit_test(test_refused_in_words),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_without_properties),
+		cmocka_unit_test(test_a_long_length_of_a_short_acknowledgement),
 		cmocka_unit_test(test_foreign),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
