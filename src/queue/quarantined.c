@@ -58,9 +58,9 @@ struct quarantine_count *quarantine_count_free(struct quarantine_count *counting
 	return NULL;
 }
 
-/* ---- owed ---- */
+/* ---- deferred counts ---- */
 
-static struct drops *owed_to(struct queue *queue, const char *name)
+static struct drops *deferred_of(struct queue *queue, const char *name)
 {
 	struct deferred *deferred = queue->deferred;
 
@@ -82,7 +82,7 @@ static struct drops *owed_to(struct queue *queue, const char *name)
 	return &deferred->drops;
 }
 
-static void owed_free(struct deferred *deferred)
+static void deferred_free(struct deferred *deferred)
 {
 	free(deferred->name);
 	drops_done(&deferred->drops);
@@ -105,7 +105,7 @@ void deferred_apply(struct queue_reader *reader)
 		add_all(&reader->drops, &deferred->drops);
 		queue_wake_store(reader->queue, 0);
 		*at = deferred->next;
-		owed_free(deferred);
+		deferred_free(deferred);
 		break;
 	}
 }
@@ -116,7 +116,7 @@ void deferred_forget(struct queue *queue)
 		struct deferred *deferred = queue->deferred;
 
 		queue->deferred = deferred->next;
-		owed_free(deferred);
+		deferred_free(deferred);
 	}
 }
 
@@ -223,7 +223,7 @@ static void charge(struct queue *queue, const struct quarantine_count *counting)
 	for (size_t i = 0; i < counting->n_readers; i++) {
 		const struct quarantined_reader *from = &counting->readers[i];
 		struct queue_reader *reader = reader_find(queue, from->name);
-		struct drops *to = reader ? &reader->drops : owed_to(queue, from->name);
+		struct drops *to = reader ? &reader->drops : deferred_of(queue, from->name);
 
 		if (to)
 			add_all(to, &from->drops);
@@ -250,7 +250,7 @@ static bool discard(struct queue *queue, const char *path, uint64_t bytes, const
 		charge(queue, counted);
 	queue_notify(
 		queue, HAY_LOG_WARNING,
-		"%s (%s) removed%s: of the files that were set aside the last is kept, the others while there are no more than %d, together no more than max_size (%s)",
+		"%s (%s) removed%s: of the quarantined files the last is kept, the others while there are no more than %d, together no more than max_size (%s)",
 		path, format_size(bytes, size), lost, ASIDES_MAX, format_size(queue->conf.max_size, most));
 	mutex_unlock(&queue->lock);
 	return true;
@@ -304,28 +304,28 @@ static int begin_counting(struct queue *queue, const struct quarantined *found)
 void quarantine_bound(struct queue *queue)
 {
 	uint64_t max_size = queue_max_size(queue), bytes = 0;
-	struct quarantined *asides;
+	struct quarantined *files;
 	size_t n, left;
 
-	if (queue->store.counting || quarantine_list(queue->path, &asides, &n) < 0)
+	if (queue->store.counting || quarantine_list(queue->path, &files, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		bytes += asides[i].bytes;
+		bytes += files[i].bytes;
 	left = n;
 	for (size_t i = 0; i + 1 < n && (left > ASIDES_MAX || bytes > max_size); i++) {
-		if (salvage_has(queue->store.salvage, asides[i].path))
+		if (salvage_has(queue->store.salvage, files[i].path))
 			continue;
-		if (!asides[i].is_damaged) {
-			int r = begin_counting(queue, &asides[i]);
+		if (!files[i].is_damaged) {
+			int r = begin_counting(queue, &files[i]);
 
 			/* When it is counted it goes, and then the next. */
 			if (r == 0 || r == -ENOMEM)
 				break;
 		}
-		if (!discard(queue, asides[i].path, asides[i].bytes, NULL, asides[i].is_damaged))
+		if (!discard(queue, files[i].path, files[i].bytes, NULL, files[i].is_damaged))
 			continue;
 		left--;
-		bytes -= asides[i].bytes;
+		bytes -= files[i].bytes;
 	}
-	quarantine_list_free(asides, n);
+	quarantine_list_free(files, n);
 }

@@ -37,7 +37,7 @@ extern const struct hay_option queue_options[];
 struct queue;
 
 /*
- * Open, or create, or set a damaged file aside and salvage what is readable (a notice tells). Starts the store thread.
+ * Open, or create, or quarantine a damaged file and salvage what is readable (a notice tells). Starts the store thread.
  * series is filled with the rows on disk and used from then on; it is the caller's and outlives the queue.
  * -EWOULDBLOCK: another daemon has it (*ret_pid: who, or 0). Other errors of the disk are no errors here: the
  * queue then lives in memory, a notice tells, and it goes to disk when the disk heals.

@@ -21,9 +21,9 @@ int queue_write_small(const char *path, const char *end, const char *text, size_
 
 /* What is left to do with files that were quarantined: queue.db.salvage says it from before the first of them is
    moved until all in them is in the new file, whatever the process and the queue itself come to. */
-#define QUEUE_TODO_FILES 8
-struct queue_todo {
-	char *paths[QUEUE_TODO_FILES]; /* the oldest first */
+#define SALVAGE_FILES_MAX 8
+struct salvage_list {
+	char *paths[SALVAGE_FILES_MAX]; /* the oldest first */
 	size_t n_paths;
 	unsigned starts;  /* by so many processes */
 	uint64_t end;	  /* the last id that can be in one of them; 0: not known yet */
@@ -32,11 +32,11 @@ struct queue_todo {
 	bool is_doubtful; /* what is lost cannot be counted */
 	/* Of each: how many processes ago began that gave devices, points and boots their numbers in it, without
 	   having read a file of before. 0: they are as in the new file. */
-	uint8_t generations[QUEUE_TODO_FILES];
+	uint8_t generations[SALVAGE_FILES_MAX];
 };
-int queue_todo_read(const char *path, struct queue_todo *ret); /* -ENOENT: nothing; -EBADMSG: it is damaged */
-int queue_todo_write(const char *path, const struct queue_todo *todo);
-int queue_todo_remove(const char *path);
-void queue_todo_done(struct queue_todo *todo);
+int salvage_list_read(const char *path, struct salvage_list *ret); /* -ENOENT: nothing; -EBADMSG: it is damaged */
+int salvage_list_write(const char *path, const struct salvage_list *pending);
+int salvage_list_remove(const char *path);
+void salvage_list_done(struct salvage_list *pending);
 
 #endif

@@ -287,15 +287,15 @@ extern const struct writer_hooks store_hooks; /* of a struct queue */
 int store_open(struct queue *queue, pid_t *ret_pid);
 /* The rest without the lock, in the store thread. */
 int store_reopen(struct queue *queue);	/* after a failure; 0: the file is open and can be written */
-int store_damaged(struct queue *queue); /* set it aside, begin a new one, and begin to salvage */
+int store_damaged(struct queue *queue); /* quarantine it, begin a new one, and begin to salvage */
 
-/* ---- asides.c: without the lock, in the store thread ---- */
+/* ---- quarantined.c: without the lock, in the store thread ---- */
 
 /* Remove files that were quarantined, where they are too many or too large: the oldest first, never the last one nor
    one that is being salvaged. One whose samples nobody moved over is counted first, step by step. */
 void quarantine_bound(struct queue *queue);
 void quarantine_count_step(struct queue *queue); /* store.quarantine_count is there */
-struct quarantine_count *quarantine_count_free(struct quarantine_count *aside);
+struct quarantine_count *quarantine_count_free(struct quarantine_count *moved_to);
 /* What an uplink lost in such a file before it was opened here. */
 void deferred_apply(struct queue_reader *reader) REQUIRES(reader->queue->lock);
 void deferred_forget(struct queue *queue) REQUIRES(queue->lock);
@@ -351,16 +351,16 @@ int retention_look_at_oldest(struct queue *queue);
 
 /* ---- salvage.c: without the lock ---- */
 
-struct queue_todo;
+struct salvage_list;
 
 /* The rows of files that were quarantined shall come into the new one. Takes todo. */
-int salvage_begin(struct queue *queue, struct queue_todo *todo);
+int salvage_begin(struct queue *queue, struct salvage_list *pending);
 void salvage_set_end(struct queue *queue, uint64_t end); /* where that was not known when it began */
 int salvage_step(struct queue *queue);			 /* 1: more to do; -EAGAIN: it cannot be read now */
 bool salvage_has(const struct salvage *salvage, const char *path);
 /* The last id that is in the files, as far as known. */
 uint64_t salvage_last(const struct salvage *salvage);
-struct queue_todo *salvage_todo(struct salvage *salvage);
+struct salvage_list *salvage_pending(struct salvage *salvage);
 /* Another file was added: all is read once more. */
 void salvage_again(struct queue *queue);
 struct salvage *salvage_free(struct salvage *salvage);

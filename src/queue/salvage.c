@@ -27,7 +27,7 @@ struct gap {
 };
 
 struct salvage {
-	struct queue_todo todo;
+	struct salvage_list pending;
 	struct salvage_source source; /* the file that is being read */
 	size_t file;		      /* which one */
 	bool is_open;
@@ -53,7 +53,7 @@ struct salvage *salvage_free(struct salvage *salvage)
 	if (!salvage)
 		return NULL;
 	salvage_source_close(&salvage->source);
-	queue_todo_done(&salvage->todo);
+	salvage_list_done(&salvage->pending);
 	for (size_t i = 0; i < salvage->n_rows; i++)
 		sample_unref(salvage->rows[i]);
 	free(salvage->rows);
@@ -64,16 +64,16 @@ struct salvage *salvage_free(struct salvage *salvage)
 
 /* ---- beginning ---- */
 
-int salvage_begin(struct queue *queue, struct queue_todo *todo)
+int salvage_begin(struct queue *queue, struct salvage_list *pending)
 {
 	struct salvage *salvage = calloc(1, sizeof(*salvage));
 
 	if (!salvage) {
-		queue_todo_done(todo);
+		salvage_list_done(pending);
 		return -ENOMEM;
 	}
-	salvage->todo = *todo;
-	*todo = (struct queue_todo){0};
+	salvage->pending = *pending;
+	*pending = (struct salvage_list){0};
 	salvage->noted_at = clock_now();
 	mutex_lock(&queue->lock);
 	queue->salvaging = true;
@@ -86,29 +86,29 @@ void salvage_set_end(struct queue *queue, uint64_t end)
 {
 	struct salvage *salvage = queue->store.salvage;
 
-	if (salvage->todo.end != 0)
+	if (salvage->pending.end != 0)
 		return;
-	salvage->todo.end = end;
+	salvage->pending.end = end;
 	/* Where it fails the next process finds its own end, which is not before this one. */
-	queue_todo_write(queue->path, &salvage->todo);
+	salvage_list_write(queue->path, &salvage->pending);
 }
 
 bool salvage_has(const struct salvage *salvage, const char *path)
 {
-	for (size_t i = 0; salvage && i < salvage->todo.n_paths; i++)
-		if (strcmp(salvage->todo.paths[i], path) == 0)
+	for (size_t i = 0; salvage && i < salvage->pending.n_paths; i++)
+		if (strcmp(salvage->pending.paths[i], path) == 0)
 			return true;
 	return false;
 }
 
-struct queue_todo *salvage_todo(struct salvage *salvage)
+struct salvage_list *salvage_pending(struct salvage *salvage)
 {
-	return &salvage->todo;
+	return &salvage->pending;
 }
 
 static const char *first_path(const struct salvage *salvage)
 {
-	return salvage->todo.paths[0];
+	return salvage->pending.paths[0];
 }
 
 /* Rows up to this id are of no use to anybody. */
@@ -233,7 +233,7 @@ static bool is_unreadable(struct queue *queue, struct salvage *salvage, int erro
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"%s cannot be read (%s): trying again; what cannot be read of it for a minute is lost and counted",
-			salvage->todo.paths[salvage->file], strerror(-error));
+			salvage->pending.paths[salvage->file], strerror(-error));
 		mutex_unlock(&queue->lock);
 	}
 	salvage->told_unreadable = true;
@@ -243,11 +243,11 @@ static bool is_unreadable(struct queue *queue, struct salvage *salvage, int erro
 /* With the names of what is in it. 1: it is open; 0: it cannot be, and is left out. */
 static int open_source(struct queue *queue, struct salvage *salvage)
 {
-	const char *path = salvage->todo.paths[salvage->file];
+	const char *path = salvage->pending.paths[salvage->file];
 	int r = 0;
 
 	join_forget_maps(queue);
-	if (salvage->todo.generations[salvage->file] > 0)
+	if (salvage->pending.generations[salvage->file] > 0)
 		r = store_find_maps(queue, path);
 	if (r == 0)
 		r = salvage_source_open(&salvage->source, path);
@@ -268,7 +268,8 @@ static int open_source(struct queue *queue, struct salvage *salvage)
 static int read_some(struct queue *queue)
 {
 	struct salvage *salvage = queue->store.salvage;
-	struct sink sink = {queue, salvage, begins_after(queue), salvage->todo.end ? salvage->todo.end : INT64_MAX};
+	struct sink sink = {queue, salvage, begins_after(queue),
+			    salvage->pending.end ? salvage->pending.end : INT64_MAX};
 	struct carve carve = {.sample = take_sample, .userdata = &sink};
 	uint64_t place;
 	int r = 1, copied;
@@ -342,9 +343,9 @@ static int count_to(struct queue *queue, uint64_t id, bool is_there)
 
 uint64_t salvage_last(const struct salvage *salvage)
 {
-	uint64_t last = MAX(salvage->todo.last, salvage->greatest);
+	uint64_t last = MAX(salvage->pending.last, salvage->greatest);
 
-	return salvage->todo.end ? MIN(last, salvage->todo.end) : last;
+	return salvage->pending.end ? MIN(last, salvage->pending.end) : last;
 }
 
 /* 1: more to do. */
@@ -424,22 +425,22 @@ static uint64_t charge_gaps(struct queue *queue, struct salvage *salvage) REQUIR
 /* How many samples are lost as far as that can be told. */
 static uint64_t settle_account(struct queue *queue, struct salvage *salvage) REQUIRES(queue->lock)
 {
-	struct queue_todo *todo = &salvage->todo;
+	struct salvage_list *pending = &salvage->pending;
 	uint64_t last = salvage_last(salvage), lost;
 
 	queue->counted_from = 0;
 	skip_ids_ahead(queue, salvage);
 	charge_purged(queue, last);
 	lost = charge_gaps(queue, salvage);
-	if (todo->end > last)
-		runs_skip_range(&queue->sequence.runs, last + 1, todo->end);
-	if (todo->is_doubtful || !todo->is_exact || salvage->greatest > todo->last ||
-	    (salvage->greatest == todo->last && salvage->greatest_is_twice))
+	if (pending->end > last)
+		runs_skip_range(&queue->sequence.runs, last + 1, pending->end);
+	if (pending->is_doubtful || !pending->is_exact || salvage->greatest > pending->last ||
+	    (salvage->greatest == pending->last && salvage->greatest_is_twice))
 		queue_charge_unknown(queue, "with what is damaged, what would tell their number is lost too");
 	/* Not twice, should saving it fail. */
-	todo->is_doubtful = false;
-	todo->is_exact = true;
-	todo->last = last;
+	pending->is_doubtful = false;
+	pending->is_exact = true;
+	pending->last = last;
 	/* Should the new file be damaged, this is known of what is in it. */
 	queue->old_is_exact = true;
 	queue->last_row = MAX(queue->last_row, last);
@@ -449,16 +450,16 @@ static uint64_t settle_account(struct queue *queue, struct salvage *salvage) REQ
 /* All of it is in the new file, and it was no damaged one; or it was, and is kept as such. */
 static void forget_joined(struct queue *queue, const struct salvage *salvage, uint64_t lost)
 {
-	for (size_t i = 0; i < salvage->todo.n_paths; i++) {
-		const char *slash = strrchr(salvage->todo.paths[i], '/');
+	for (size_t i = 0; i < salvage->pending.n_paths; i++) {
+		const char *slash = strrchr(salvage->pending.paths[i], '/');
 		_cleanup_free_ char *name = NULL;
 
-		if (!strstr(slash ? slash : salvage->todo.paths[i], ".left-"))
+		if (!strstr(slash ? slash : salvage->pending.paths[i], ".left-"))
 			continue;
 		if (lost == 0)
-			storage_discard(salvage->todo.paths[i]);
+			storage_discard(salvage->pending.paths[i]);
 		else if (quarantine_name(queue->path, "damaged", &name) == 0)
-			quarantine_move(salvage->todo.paths[i], name);
+			quarantine_move(salvage->pending.paths[i], name);
 	}
 }
 
@@ -478,7 +479,7 @@ static int finish(struct queue *queue)
 	/* The counts first: what is to be done stands until they are on the disk. */
 	r = store_save_beside(queue);
 	if (r == 0)
-		r = queue_todo_remove(queue->path) < 0 ? -EIO : 0;
+		r = salvage_list_remove(queue->path) < 0 ? -EIO : 0;
 	if (r < 0)
 		return r;
 	queue->store.salvage = NULL;
@@ -526,11 +527,11 @@ int salvage_step(struct queue *queue)
 
 	note_progress(queue);
 	/* Something in it ends the process each time: then better without it. */
-	if (salvage->todo.starts > STARTS_MAX && !salvage->counts) {
-		salvage->todo.is_doubtful = true;
+	if (salvage->pending.starts > STARTS_MAX && !salvage->counts) {
+		salvage->pending.is_doubtful = true;
 		salvage->counts = true;
 	}
-	if (!salvage->counts && salvage->file < salvage->todo.n_paths) {
+	if (!salvage->counts && salvage->file < salvage->pending.n_paths) {
 		r = read_some(queue);
 		/* No room: what is left counts as lost. It stays in the file that was quarantined, as long as that
 		   is kept. */

@@ -65,7 +65,7 @@ static bool are_only_its_own(const struct runs *runs)
 }
 
 /* The id ranges as they were at the last start: what was dropped since they do not say, but they give the numbers. */
-static int restore_ranges(struct queue *queue, const struct queue_todo *todo, struct state_marks *marks)
+static int restore_ranges(struct queue *queue, const struct salvage_list *pending, struct state_marks *marks)
 {
 	_cleanup_buf_ struct buf body = {0};
 	struct state_row row = {0};
@@ -85,10 +85,10 @@ static int restore_ranges(struct queue *queue, const struct queue_todo *todo, st
 		runs_done(&runs);
 		return 0;
 	}
-	if (are_only_its_own(&runs) && runs.at[0].first_id > MAX(todo->last, marks->meta.last_id)) {
+	if (are_only_its_own(&runs) && runs.at[0].first_id > MAX(pending->last, marks->meta.last_id)) {
 		/* Those in the file are of what is in it. */
 		if (marks->knows_runs)
-			r = runs_join(&queue->sequence.runs, MAX(todo->last, marks->meta.last_id), &runs, 0);
+			r = runs_join(&queue->sequence.runs, MAX(pending->last, marks->meta.last_id), &runs, 0);
 		runs_done(&runs);
 		return r;
 	}
@@ -99,7 +99,7 @@ static int restore_ranges(struct queue *queue, const struct queue_todo *todo, st
 	return 0;
 }
 
-int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_rows *rows,
+int store_gather(struct queue *queue, struct salvage_list *pending, bool is_torn, struct state_rows *rows,
 		 struct state_marks *marks)
 {
 	struct db old;
@@ -107,7 +107,7 @@ int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, str
 	bool knows_edge = false;
 	int r = 0;
 
-	r = db_open(&old, todo->paths[todo->n_paths - 1], queue_max_size(queue), true);
+	r = db_open(&old, pending->paths[pending->n_paths - 1], queue_max_size(queue), true);
 	marks->is_unread |= r < 0 && r != -EBADMSG && old.reason != ENOENT;
 	if (r < 0) {
 		r = r == -ENOMEM ? r : 0;
@@ -117,49 +117,49 @@ int store_gather(struct queue *queue, struct queue_todo *todo, bool is_torn, str
 		knows_edge = !is_torn && knows_last(&old, &edge);
 		db_abandon(&old);
 	}
-	for (size_t i = 0; i < todo->n_paths && r != -ENOMEM; i++)
-		if (todo->generations[i] == 0)
-			r = scan_state(todo->paths[i], rows, marks);
+	for (size_t i = 0; i < pending->n_paths && r != -ENOMEM; i++)
+		if (pending->generations[i] == 0)
+			r = scan_state(pending->paths[i], rows, marks);
 	if (r == -ENOMEM)
 		return r;
 	state_rows_settle(rows);
-	todo->is_doubtful |= !state_rows_are_all(rows);
-	todo->is_exact = knows_edge;
+	pending->is_doubtful |= !state_rows_are_all(rows);
+	pending->is_exact = knows_edge;
 	if (knows_edge)
-		todo->last = MAX(todo->last, edge);
+		pending->last = MAX(pending->last, edge);
 	return 0;
 }
 
 /* Files that were quarantined: all that can be known of them. */
-static int load_damaged(struct queue *queue, struct queue_todo *todo, bool is_torn, struct state_marks *marks)
+static int load_damaged(struct queue *queue, struct salvage_list *pending, bool is_torn, struct state_marks *marks)
 {
 	struct state_rows rows = {0};
-	int r = store_gather(queue, todo, is_torn, &rows, marks);
+	int r = store_gather(queue, pending, is_torn, &rows, marks);
 
 	if (r == 0)
 		r = state_restore(queue, &rows, marks);
 	state_rows_done(&rows);
 	if (r == -ENOMEM)
 		return r;
-	todo->is_doubtful |= !marks->knows_runs || !marks->has_meta || marks->is_unread;
-	if ((!marks->knows_runs || marks->has_log) && restore_ranges(queue, todo, marks) == -ENOMEM)
+	pending->is_doubtful |= !marks->knows_runs || !marks->has_meta || marks->is_unread;
+	if ((!marks->knows_runs || marks->has_log) && restore_ranges(queue, pending, marks) == -ENOMEM)
 		return -ENOMEM;
-	store_judge_last(todo, marks);
+	store_judge_last(pending, marks);
 	marks->meta.clean = false;
 	return 0;
 }
 
-void store_judge_last(struct queue_todo *todo, const struct state_marks *marks)
+void store_judge_last(struct salvage_list *pending, const struct state_marks *marks)
 {
 	/* A clean end leaves no log: with one, a newer row that says otherwise is lost. */
 	if (marks->has_meta && marks->meta.clean && !marks->has_log)
-		todo->is_exact = true;
-	else if (todo->last < marks->meta.last_id)
-		todo->is_exact = false;
-	todo->last = MAX(todo->last, marks->meta.last_id);
+		pending->is_exact = true;
+	else if (pending->last < marks->meta.last_id)
+		pending->is_exact = false;
+	pending->last = MAX(pending->last, marks->meta.last_id);
 }
 
-static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *todo, struct state_marks *marks,
+static int set_damaged_aside_at_start(struct queue *queue, struct salvage_list *pending, struct state_marks *marks,
 				      bool is_torn) REQUIRES(queue->lock)
 {
 	struct store *store = &queue->store;
@@ -171,12 +171,12 @@ static int set_damaged_aside_at_start(struct queue *queue, struct queue_todo *to
 		db_abandon(&store->db);
 	store->damaged_at = clock_now();
 	store->damage_pause_us = DAMAGE_PAUSE_MIN_US;
-	todo->end = 0;
-	r = store_move_aside(queue, "damaged", todo);
+	pending->end = 0;
+	r = store_move_aside(queue, "damaged", pending);
 	if (r < 0)
 		return r;
-	store_notice_damaged(queue, reason, todo->paths[todo->n_paths - 1]);
-	r = load_damaged(queue, todo, is_torn, marks);
+	store_notice_damaged(queue, reason, pending->paths[pending->n_paths - 1]);
+	r = load_damaged(queue, pending, is_torn, marks);
 	if (r < 0)
 		return r;
 	store->loaded = true;
@@ -267,79 +267,79 @@ static int open_for_reading(struct queue *queue, struct state_marks *marks, int 
 	return error;
 }
 
-static int set_newer_aside(struct queue *queue) REQUIRES(queue->lock)
+static int quarantine_newer(struct queue *queue) REQUIRES(queue->lock)
 {
-	char *aside;
-	int r = store_replace_file(queue, "newer", &aside);
+	char *moved_to;
+	int r = store_replace_file(queue, "newer", &moved_to);
 
 	if (r < 0)
 		return r;
 	queue_notify(queue, HAY_LOG_WARNING,
-		     "the queue's file is of a newer version: it is kept as %s, and a new one is begun", aside);
-	free(aside);
+		     "the queue's file is of a newer version: it is kept as %s, and a new one is begun", moved_to);
+	free(moved_to);
 	queue->store.loaded = true;
 	return store_begin_new(queue);
 }
 
-/* The process ended, or the power failed, between the steps of setting a file aside. */
-static int finish_moving(struct queue *queue, struct queue_todo *todo)
+/* The process ended, or the power failed, between the steps of quarantining a file. */
+static int finish_moving(struct queue *queue, struct salvage_list *pending)
 {
-	const char *aside;
-	int r = queue_todo_read(queue->path, todo);
+	const char *moved_to;
+	int r = salvage_list_read(queue->path, pending);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	todo->starts++;
-	aside = todo->paths[todo->n_paths - 1];
-	r = access(aside, F_OK) == 0 || errno != ENOENT ? 0 : quarantine_move(queue->path, aside);
+	pending->starts++;
+	moved_to = pending->paths[pending->n_paths - 1];
+	r = access(moved_to, F_OK) == 0 || errno != ENOENT ? 0 : quarantine_move(queue->path, moved_to);
 	if (r == 0 || r == -ENOENT)
-		r = queue_todo_write(queue->path, todo);
+		r = salvage_list_write(queue->path, pending);
 	return r;
 }
 
 /* What is to be done is damaged itself: it can only have been about the last of the files. */
-static int guess_todo(struct queue *queue, struct queue_todo *todo)
+static int guess_todo(struct queue *queue, struct salvage_list *pending)
 {
-	struct quarantined *asides;
+	struct quarantined *files;
 	size_t n;
-	int r = quarantine_list(queue->path, &asides, &n);
+	int r = quarantine_list(queue->path, &files, &n);
 
 	if (r < 0)
 		return r;
-	if (n > 0 && asides[n - 1].is_damaged) {
-		*todo = (struct queue_todo){.paths = {strdup(asides[n - 1].path)}, .n_paths = 1, .starts = 1};
-		r = todo->paths[0] ? queue_todo_write(queue->path, todo) : -ENOMEM;
+	if (n > 0 && files[n - 1].is_damaged) {
+		*pending = (struct salvage_list){.paths = {strdup(files[n - 1].path)}, .n_paths = 1, .starts = 1};
+		r = pending->paths[0] ? salvage_list_write(queue->path, pending) : -ENOMEM;
 	} else {
-		queue_todo_remove(queue->path);
+		salvage_list_remove(queue->path);
 	}
-	quarantine_list_free(asides, n);
+	quarantine_list_free(files, n);
 	return r;
 }
 
-int store_read_todo(struct queue *queue, struct queue_todo *todo)
+int store_read_todo(struct queue *queue, struct salvage_list *pending)
 {
-	int r = finish_moving(queue, todo);
+	int r = finish_moving(queue, pending);
 
 	if (r == -EBADMSG)
-		r = guess_todo(queue, todo);
+		r = guess_todo(queue, pending);
 	/* What cannot be written of it matters less than what it says. */
-	return r == -ENOMEM ? r : r < 0 && todo->n_paths == 0 ? -EIO : 0;
+	return r == -ENOMEM ? r : r < 0 && pending->n_paths == 0 ? -EIO : 0;
 }
 
 /* A salvage the last process did not end, and a new file that is as it should be. error: it cannot be written now. */
 static int resume(struct queue *queue, struct store_opening *opening, int error)
 {
-	struct queue_todo *todo = &opening->todo;
+	struct salvage_list *pending = &opening->pending;
 	int r;
 
 	/* What the old files say was brought into it in its first transaction; but was that done? */
-	if (todo->end > 0 && opening->marks.knows_runs)
+	if (pending->end > 0 && opening->marks.knows_runs)
 		return error;
 	/* Then the numbers in the last of them are ours. */
-	for (size_t i = 0; i < todo->n_paths; i++)
-		if (todo->generations[i] > 0)
-			todo->generations[i]--;
-	r = load_damaged(queue, todo, true, &opening->marks);
+	for (size_t i = 0; i < pending->n_paths; i++)
+		if (pending->generations[i] > 0)
+			pending->generations[i]--;
+	r = load_damaged(queue, pending, true, &opening->marks);
 	if (r < 0)
 		return r;
 	return error < 0 ? error : store_write_tables(queue, QUEUE_TABLES_VERSION);
@@ -371,7 +371,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 	bool resumes, is_empty;
 	uint64_t mark, log_bytes = 0;
 	struct stat st;
-	int r = store_read_todo(queue, &opening->todo);
+	int r = store_read_todo(queue, &opening->pending);
 
 	if (r == -ENOMEM)
 		return r;
@@ -379,7 +379,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 		snprintf(db->message, sizeof(db->message), "%s.salvage cannot be read", queue->path);
 		return r;
 	}
-	resumes = opening->todo.n_paths > 0;
+	resumes = opening->pending.n_paths > 0;
 	is_empty = stat(queue->path, &st) == 0 && st.st_size == 0;
 	r = log_check(queue->path, &log, &log_bytes);
 	if (r == -ENOMEM)
@@ -391,7 +391,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 	opening->log_is_short = log != LOG_STATE_WHOLE;
 	if (log == LOG_STATE_DAMAGED) {
 		snprintf(db->message, sizeof(db->message), "its log is");
-		return set_damaged_aside_at_start(queue, &opening->todo, marks, true);
+		return set_damaged_aside_at_start(queue, &opening->pending, marks, true);
 	}
 	r = open_whole(queue, marks, &opening->version);
 	if (r == -ENOSPC && reserve_remove(queue->path) == 0) {
@@ -401,7 +401,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 	/* SQLite tells only with the next transaction. */
 	db->wal_bytes = MAX(db->wal_bytes, log_bytes);
 	if (r == -ENOTSUP)
-		return set_newer_aside(queue);
+		return quarantine_newer(queue);
 	if (r == -EROFS || r == -ENOSPC || r == -EIO)
 		r = open_for_reading(queue, marks, r);
 	/* A new file that is not filled yet has gaps. */
@@ -416,7 +416,7 @@ int store_first_open(struct queue *queue, struct store_opening *opening) UNCHECK
 	}
 	if (r == -EBADMSG) {
 		opening->first_row = opening->last_row = 0;
-		return set_damaged_aside_at_start(queue, &opening->todo, marks, log != LOG_STATE_WHOLE);
+		return set_damaged_aside_at_start(queue, &opening->pending, marks, log != LOG_STATE_WHOLE);
 	}
 	if (log == LOG_STATE_CUT || (log == LOG_STATE_SHORT && opening->version == QUEUE_TABLES_VERSION)) {
 		int charged = charge_lost(

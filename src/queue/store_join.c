@@ -138,7 +138,7 @@ static int find_maps(struct queue *queue, const struct state_rows *rows)
 
 int store_find_maps(struct queue *queue, const char *path)
 {
-	struct queue_todo only = {.paths = {(char *)path}, .n_paths = 1};
+	struct salvage_list only = {.paths = {(char *)path}, .n_paths = 1};
 	struct state_marks marks = {0};
 	struct state_rows rows = {0};
 	int r = store_gather(queue, &only, true, &rows, &marks);
@@ -280,7 +280,7 @@ static bool can_join(const struct queue *queue, const struct runs *runs, uint64_
 }
 
 /* They cannot: what is in them is lost to the uplinks, and counted. */
-static int count_left(struct queue *queue, const struct queue_todo *todo, const struct state_rows *rows)
+static int count_left(struct queue *queue, const struct salvage_list *pending, const struct state_rows *rows)
 {
 	const struct state_row *row = state_rows_find(rows, state_key(STATE_RUNS, 0));
 	uint64_t low = 0, unsure_to = 0, most = 0;
@@ -303,7 +303,7 @@ static int count_left(struct queue *queue, const struct queue_todo *todo, const 
 			break;
 		}
 		charge_before(reader);
-		n = runs.n > 0 ? runs_between(&runs, MAX(state.acked, low), todo->last) : 0;
+		n = runs.n > 0 ? runs_between(&runs, MAX(state.acked, low), pending->last) : 0;
 		if (n > 0)
 			drops_add(&reader->drops, DROP_DAMAGED, 0, n);
 		most = MAX(most, n);
@@ -312,7 +312,7 @@ static int count_left(struct queue *queue, const struct queue_todo *todo, const 
 		if (state_kind_of(rows->at[i].key) == STATE_DROP)
 			join_drops(queue, &rows->at[i]);
 	queue->dropped[DROP_DAMAGED] += most;
-	if (runs.n == 0 || !todo->is_exact || todo->is_doubtful)
+	if (runs.n == 0 || !pending->is_exact || pending->is_doubtful)
 		queue_charge_unknown(queue, "what the file that was left says of them is not complete");
 	mutex_unlock(&queue->lock);
 	join_forget_maps(queue);
@@ -320,7 +320,8 @@ static int count_left(struct queue *queue, const struct queue_todo *todo, const 
 	return r == -ENOMEM ? r : found;
 }
 
-static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_rows *rows, struct state_marks *marks)
+static int join_rows(struct queue *queue, struct salvage_list *pending, struct state_rows *rows,
+		     struct state_marks *marks)
 {
 	const struct state_row *meta = state_rows_find(rows, state_key(STATE_META, 0));
 	const struct state_row *row = state_rows_find(rows, state_key(STATE_RUNS, 0));
@@ -331,18 +332,18 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 	marks->has_meta = meta && state_get_meta(meta, &marks->meta) == 0;
 	if (r == -ENOMEM)
 		return r;
-	store_judge_last(todo, marks);
+	store_judge_last(pending, marks);
 	mutex_lock(&queue->lock);
 	if (marks->meta.seq <= SEQ_MAX)
 		queue->sequence.floor = MAX(queue->sequence.floor, marks->meta.seq);
-	r = can_join(queue, &runs, todo->last) ? 0 : -EEXIST;
+	r = can_join(queue, &runs, pending->last) ? 0 : -EEXIST;
 	mutex_unlock(&queue->lock);
 	if (r == 0)
 		r = find_maps(queue, rows);
 	if (r == 0) {
 		mutex_lock(&queue->lock);
 		queue->unsure_to = MIN(unsure_to, queue->first_id - 1);
-		r = join_state(queue, rows, &runs, low, todo->last);
+		r = join_state(queue, rows, &runs, low, pending->last);
 		mutex_unlock(&queue->lock);
 	}
 	runs_done(&runs);
@@ -350,7 +351,7 @@ static int join_rows(struct queue *queue, struct queue_todo *todo, struct state_
 }
 
 /* All that stands beside its samples, while it lies where it was: what cannot be read now is tried again. */
-static int look_at_left(struct queue *queue, struct queue_todo *left, struct state_rows *rows,
+static int look_at_left(struct queue *queue, struct salvage_list *left, struct state_rows *rows,
 			struct state_marks *marks)
 {
 	enum log_state log;
@@ -372,49 +373,50 @@ static int look_at_left(struct queue *queue, struct queue_todo *left, struct sta
 }
 
 /* It may have been a new one itself, that files of before were still being moved to: these are moved on. */
-static int take_todo(struct queue *queue, struct queue_todo *todo)
+static int take_todo(struct queue *queue, struct salvage_list *pending)
 {
 	struct store *store = &queue->store;
 
 	store->salvage = salvage_free(store->salvage);
-	return store_read_todo(queue, todo);
+	return store_read_todo(queue, pending);
 }
 
 /* Its samples go with those of the files before it; none of these has our numbers. */
-static void add_left(struct queue *queue, struct queue_todo *todo, const struct queue_todo *left)
+static void add_left(struct queue *queue, struct salvage_list *pending, const struct salvage_list *left)
 {
-	bool is_first = todo->n_paths == 0;
+	bool is_first = pending->n_paths == 0;
 
-	todo->end = queue->first_id - 1;
-	todo->is_exact = left->is_exact && (is_first || todo->is_exact);
-	todo->is_doubtful |= left->is_doubtful;
-	todo->last = MAX(todo->last, left->last);
-	for (size_t i = 0; i < QUEUE_TODO_FILES; i++)
-		todo->generations[i]++;
+	pending->end = queue->first_id - 1;
+	pending->is_exact = left->is_exact && (is_first || pending->is_exact);
+	pending->is_doubtful |= left->is_doubtful;
+	pending->last = MAX(pending->last, left->last);
+	for (size_t i = 0; i < SALVAGE_FILES_MAX; i++)
+		pending->generations[i]++;
 }
 
-/* Where the process ended between setting a file aside and beginning the next one, the last that was quarantined is
+/* Where the process ended between quarantining a file and beginning the next one, the last that was quarantined is
    it. */
-static int set_left_aside(struct queue *queue, struct queue_todo *todo, bool is_new, struct state_rows *rows,
-			  struct state_marks *marks)
+static int quarantine_left(struct queue *queue, struct salvage_list *pending, bool is_new, struct state_rows *rows,
+			   struct state_marks *marks)
 {
-	struct queue_todo left = {.paths = {is_new ? todo->paths[todo->n_paths - 1] : queue->path}, .n_paths = 1};
+	struct salvage_list left = {.paths = {is_new ? pending->paths[pending->n_paths - 1] : queue->path},
+				    .n_paths = 1};
 	int r = look_at_left(queue, &left, rows, marks);
 
 	if (r < 0)
 		return r;
-	add_left(queue, todo, &left);
-	return is_new ? queue_todo_write(queue->path, todo) : store_move_aside(queue, "left", todo);
+	add_left(queue, pending, &left);
+	return is_new ? salvage_list_write(queue->path, pending) : store_move_aside(queue, "left", pending);
 }
 
 /* Its samples are counted, and not once more when it is removed: it gets the name of a damaged one. */
-static void forget_left(struct queue *queue, const struct queue_todo *todo)
+static void forget_left(struct queue *queue, const struct salvage_list *pending)
 {
-	const char *left = todo->paths[todo->n_paths - 1];
+	const char *left = pending->paths[pending->n_paths - 1];
 	_cleanup_free_ char *name = NULL;
 	bool is_renamed = quarantine_name(queue->path, "damaged", &name) == 0 && quarantine_move(left, name) == 0;
 
-	queue_todo_remove(queue->path);
+	salvage_list_remove(queue->path);
 	mutex_lock(&queue->lock);
 	queue_notify(
 		queue, HAY_LOG_ERROR,
@@ -426,25 +428,25 @@ static void forget_left(struct queue *queue, const struct queue_todo *todo)
 int store_join(struct queue *queue, bool is_new)
 {
 	struct store *store = &queue->store;
-	struct queue_todo todo = {0};
+	struct salvage_list pending = {0};
 	struct state_marks marks = {0};
 	struct state_rows rows = {0};
 	int r, begun;
 
-	r = take_todo(queue, &todo);
-	if (r == 0 && is_new && todo.n_paths == 0)
+	r = take_todo(queue, &pending);
+	if (r == 0 && is_new && pending.n_paths == 0)
 		return store_write_tables(queue, 0);
 	if (store->db.handle)
 		db_abandon(&store->db);
 	if (r == 0)
-		r = set_left_aside(queue, &todo, is_new, &rows, &marks);
+		r = quarantine_left(queue, &pending, is_new, &rows, &marks);
 	if (r < 0) {
 		state_rows_done(&rows);
-		queue_todo_done(&todo);
+		salvage_list_done(&pending);
 		return r;
 	}
-	r = join_rows(queue, &todo, &rows, &marks);
-	if (r < 0 && r != -ENOMEM && count_left(queue, &todo, &rows) == -ENOMEM)
+	r = join_rows(queue, &pending, &rows, &marks);
+	if (r < 0 && r != -ENOMEM && count_left(queue, &pending, &rows) == -ENOMEM)
 		r = -ENOMEM;
 	state_rows_done(&rows);
 	if (r == 0) {
@@ -452,16 +454,16 @@ int store_join(struct queue *queue, bool is_new)
 		queue_notify(
 			queue, HAY_LOG_WARNING,
 			"the queue's file could not be read at the start, and is there now: what is in it is moved to a new one (from %s), and goes up first",
-			todo.paths[todo.n_paths - 1]);
+			pending.paths[pending.n_paths - 1]);
 		mutex_unlock(&queue->lock);
 	}
 	store->loaded = true;
 	begun = r == -ENOMEM ? r : store_begin_new(queue);
 	if (r == 0 && begun != -ENOMEM)
-		r = salvage_begin(queue, &todo);
+		r = salvage_begin(queue, &pending);
 	else if (begun == 0)
-		forget_left(queue, &todo);
-	queue_todo_done(&todo);
+		forget_left(queue, &pending);
+	salvage_list_done(&pending);
 	if (r == -ENOMEM || begun < 0)
 		return begun < 0 ? begun : r;
 	quarantine_bound(queue);

@@ -79,7 +79,7 @@ int store_write_tables(struct queue *queue, unsigned version)
 	return r;
 }
 
-/* Set the file aside and begin a new one. *ret_path: where it is now. */
+/* Quarantine the file and begin a new one. *ret_path: where it is now. */
 int store_replace_file(struct queue *queue, const char *kind, char **ret_path)
 {
 	struct store *store = &queue->store;
@@ -89,7 +89,7 @@ int store_replace_file(struct queue *queue, const char *kind, char **ret_path)
 		db_abandon(&store->db);
 	r = quarantine_file(queue->path, kind, ret_path);
 	if (r < 0) {
-		snprintf(store->db.message, sizeof(store->db.message), "setting it aside: %s", strerror(-r));
+		snprintf(store->db.message, sizeof(store->db.message), "quarantining it: %s", strerror(-r));
 		return r == -EROFS || r == -EACCES ? -EROFS : r == -ENOSPC ? -ENOSPC : -EIO;
 	}
 	return 0;
@@ -140,78 +140,78 @@ static bool is_too_soon(struct store *store)
 }
 
 /* What is to be done is written down before the file is moved, and with it what is known of its ids. */
-int store_move_aside(struct queue *queue, const char *kind, struct queue_todo *todo)
+int store_move_aside(struct queue *queue, const char *kind, struct salvage_list *pending)
 {
 	struct store *store = &queue->store;
-	char *aside;
+	char *moved_to;
 	int r;
 
-	if (todo->n_paths == QUEUE_TODO_FILES)
+	if (pending->n_paths == SALVAGE_FILES_MAX)
 		return -EIO;
-	r = quarantine_name(queue->path, kind, &aside);
+	r = quarantine_name(queue->path, kind, &moved_to);
 	if (r == 0) {
-		todo->paths[todo->n_paths++] = aside;
-		r = queue_todo_write(queue->path, todo);
+		pending->paths[pending->n_paths++] = moved_to;
+		r = salvage_list_write(queue->path, pending);
 		if (r == -ENOSPC && reserve_remove(queue->path) == 0) {
 			store->reserve_lacks = true;
-			r = queue_todo_write(queue->path, todo);
+			r = salvage_list_write(queue->path, pending);
 		}
 		if (r == 0)
-			r = quarantine_move(queue->path, aside);
+			r = quarantine_move(queue->path, moved_to);
 		if (r < 0) {
-			free(aside);
-			if (--todo->n_paths == 0)
-				queue_todo_remove(queue->path);
+			free(moved_to);
+			if (--pending->n_paths == 0)
+				salvage_list_remove(queue->path);
 			else
-				queue_todo_write(queue->path, todo);
+				salvage_list_write(queue->path, pending);
 		}
 	}
 	if (r == 0)
 		return 0;
-	snprintf(store->db.message, sizeof(store->db.message), "setting it aside: %s", strerror(-r));
+	snprintf(store->db.message, sizeof(store->db.message), "quarantining it: %s", strerror(-r));
 	return r == -EROFS || r == -EACCES ? -EROFS : r == -ENOSPC ? -ENOSPC : r == -ENOMEM ? r : -EIO;
 }
 
-void store_notice_damaged(struct queue *queue, const char *reason, const char *aside)
+void store_notice_damaged(struct queue *queue, const char *reason, const char *moved_to)
 {
 	queue_notify(queue, HAY_LOG_ERROR,
 		     "the queue's file is damaged (%s): it is kept as %s, what can be read of it is moved to a new one",
-		     reason, aside);
+		     reason, moved_to);
 }
 
 /* While the daemon runs: the last id is known. */
-static int set_damaged_aside(struct queue *queue)
+static int quarantine_damaged(struct queue *queue)
 {
 	struct store *store = &queue->store;
-	struct queue_todo own = {0}, *todo = store->salvage ? salvage_todo(store->salvage) : &own;
+	struct salvage_list own = {0}, *pending = store->salvage ? salvage_pending(store->salvage) : &own;
 	char reason[sizeof(store->db.message)];
 	int r;
 
 	if (store->holds_nothing)
 		return begin_anew(queue);
 	/* The files before it are to be read first. */
-	if (is_too_soon(store) || todo->n_paths == QUEUE_TODO_FILES)
+	if (is_too_soon(store) || pending->n_paths == SALVAGE_FILES_MAX)
 		return -EIO;
 	memcpy(reason, store->db.message, sizeof(reason));
 	if (store->db.handle)
 		db_abandon(&store->db);
 	mutex_lock(&queue->lock);
-	todo->end = queue->tail.first - 1;
-	todo->last =
-		MAX(todo->last, queue->written >= queue->first_id ? MIN(queue->written, todo->end) : queue->last_row);
+	pending->end = queue->tail.first - 1;
+	pending->last = MAX(pending->last,
+			    queue->written >= queue->first_id ? MIN(queue->written, pending->end) : queue->last_row);
 	/* What the last process left is known to its end where it ended in order, or where none of it waits any
 	   more. */
 	if (!store->salvage)
-		todo->is_exact = queue->old_is_exact || queue->min_acked + 1 >= queue->first_id;
+		pending->is_exact = queue->old_is_exact || queue->min_acked + 1 >= queue->first_id;
 	mutex_unlock(&queue->lock);
-	r = store_move_aside(queue, "damaged", todo);
+	r = store_move_aside(queue, "damaged", pending);
 	if (r < 0) {
-		queue_todo_done(&own);
+		salvage_list_done(&own);
 		return r;
 	}
 	store->unread_since = store->read_at = store->read_pause_us = 0;
 	mutex_lock(&queue->lock);
-	store_notice_damaged(queue, reason, todo->paths[todo->n_paths - 1]);
+	store_notice_damaged(queue, reason, pending->paths[pending->n_paths - 1]);
 	/* Copies still in memory are written again. */
 	if (queue->written >= queue->tail.first) {
 		queue->written = queue->tail.first - 1;
@@ -232,7 +232,7 @@ static int set_damaged_aside(struct queue *queue)
 
 int store_damaged(struct queue *queue)
 {
-	return set_damaged_aside(queue);
+	return quarantine_damaged(queue);
 }
 
 /* ---- later opens ---- */
@@ -324,9 +324,9 @@ int store_open(struct queue *queue, pid_t *ret_pid)
 		placed = store_place(queue, &opening);
 		r = placed < 0 ? placed : r;
 	}
-	if (r != -ENOMEM && opening.todo.n_paths > 0 && salvage_begin(queue, &opening.todo) < 0)
+	if (r != -ENOMEM && opening.pending.n_paths > 0 && salvage_begin(queue, &opening.pending) < 0)
 		r = -ENOMEM;
-	queue_todo_done(&opening.todo);
+	salvage_list_done(&opening.pending);
 	if (r == -ENOMEM)
 		return r;
 	if (store->salvage)

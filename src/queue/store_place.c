@@ -15,13 +15,13 @@ static uint64_t used_ids(const struct queue *queue, const struct store_opening *
 	const struct run *last = last_run(queue);
 	uint64_t used = MAX(opening->last_row, opening->marks.meta.last_id);
 
-	used = MAX(used, opening->todo.last);
+	used = MAX(used, opening->pending.last);
 	for (const struct queue_reader *reader = queue->readers; reader; reader = reader->next)
 		used = MAX(used, reader->acked);
 	if (last && last->first_id > 0)
 		used = MAX(used, last->first_id - 1);
 	/* Of a damaged file the last id may not be known; but none has a number past the mark. */
-	if (opening->todo.n_paths > 0 && last && last->known && (int64_t)mark > last->base)
+	if (opening->pending.n_paths > 0 && last && last->known && (int64_t)mark > last->base)
 		used = MAX(used, (uint64_t)((int64_t)mark - last->base));
 	return used;
 }
@@ -32,7 +32,7 @@ static uint64_t first_id(const struct queue *queue, const struct store_opening *
 
 	if (!queue->store.loaded)
 		return MAX(first, IDS_UNSEEN + (uint64_t)MAX(clock_wall(), (int64_t)0));
-	return opening->todo.n_paths > 0 && !opening->todo.is_exact ? first + IDS_AHEAD : first;
+	return opening->pending.n_paths > 0 && !opening->pending.is_exact ? first + IDS_AHEAD : first;
 }
 
 /* Rows and cursors are not past the mark; but should they be, their numbers are used. */
@@ -104,7 +104,7 @@ static uint64_t forget_numbers(struct queue *queue, uint64_t mark, uint64_t firs
 int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 {
 	const struct state_marks *marks = &opening->marks;
-	bool salvages = opening->todo.n_paths > 0;
+	bool salvages = opening->pending.n_paths > 0;
 	uint64_t mark = marks->meta.seq, file_mark = 0, first, up_to;
 	const struct run *last = last_run(queue);
 	int r;
@@ -132,9 +132,9 @@ int store_place(struct queue *queue, struct store_opening *opening) UNCHECKED
 	if (mark > 0)
 		queue->sequence.reserved = mark + SEQ_BLOCK;
 	/* A salvage tells which of the ids before it are there. */
-	up_to = !salvages		? opening->last_row
-		: opening->todo.end > 0 ? MAX(opening->last_row, opening->todo.end)
-					: first - 1;
+	up_to = !salvages		   ? opening->last_row
+		: opening->pending.end > 0 ? MAX(opening->last_row, opening->pending.end)
+					   : first - 1;
 	if (begin_ids(queue, mark, first, up_to) < 0 || boot_begin(queue) < 0)
 		return -ENOMEM;
 	if (mark > 0)

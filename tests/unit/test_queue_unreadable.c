@@ -192,7 +192,7 @@ static void take_until_notice(struct fixture *f, struct queue_reader *reader, st
 	}
 }
 
-/* SQLite says "malformed" of a page that the disk did not give: a info with a bad moment had its queue set aside. */
+/* SQLite says "malformed" of a page that the disk did not give: an SD card with a bad moment had its queue set aside. */
 static void test_a_read_error_is_not_called_damage(void **state)
 {
 	struct fixture *f = *state;

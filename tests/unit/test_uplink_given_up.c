@@ -47,7 +47,7 @@ static void test_only_data_topics_are_allowed(void **state)
 	leave(rig, fake);
 }
 
-/* A broker that closes the connection over one device's info: the other device_infos, and all samples, go on. */
+/* A broker that closes the connection over one device's info: the other devices', and all samples, go on. */
 static void test_a_card_that_breaks_the_connection(void **state)
 {
 	struct rig *rig = *state;
